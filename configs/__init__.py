@@ -1,0 +1,1 @@
+"""Values only: one short file an experiment."""

@@ -1,0 +1,1 @@
+"""The Transformer: knows nothing of data or training."""

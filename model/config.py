@@ -1,0 +1,74 @@
+"""Shape of a Transformer: one frozen dataclass for decoder, encoder and encoder-decoder.
+
+Pure data: importable without JAX, hashable (a Flax module attribute), and validated by `train/config.py`
+before anything is compiled. Letters in the comments are those of `model/ops.py`.
+"""
+import dataclasses
+from typing import Optional, Tuple
+
+ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
+ACTIVATIONS = ('gelu', 'gelu_tanh', 'relu', 'silu')
+NORMS = ('layernorm', 'rmsnorm')
+NORM_POSITIONS = ('pre', 'post')
+POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'none')
+HEADS = ('linear', 'transform')
+INITIALIZERS = ('gpt2', 'bert', 't5')
+REMAT = ('none', 'dots', 'full')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    architecture: str = 'decoder'             # decoder | encoder | encoder_decoder
+    vocab_size: Optional[int] = None          # V, the true vocabulary; None = the tokenizer's
+    max_length: Optional[int] = None          # rows of the learned position table; None = sequence_length
+    layers: int = 2                           # L (of the encoder, in an encoder-decoder)
+    decoder_layers: Optional[int] = None      # None = layers
+    dim: int = 64                             # D
+    heads: int = 8                            # N
+    kv_heads: Optional[int] = None            # K; None = heads, fewer = grouped-query attention
+    head_dim: Optional[int] = None            # H; None = dim / heads
+    mlp_dim: Optional[int] = None             # F; None = 4 x dim
+    activation: str = 'gelu'                  # gelu (erf) | gelu_tanh | relu | silu
+    gated: bool = False                       # act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)
+    bias: bool = True                         # biases in projections and LayerNorm
+    norm: str = 'layernorm'                   # layernorm | rmsnorm
+    norm_position: str = 'pre'                # pre | post
+    norm_epsilon: float = 1e-5
+    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | none
+    rotary_base: float = 10000.0
+    relative_buckets: int = 32
+    relative_distance: int = 128
+    types: int = 0                            # sentence types (BERT: 2); 0 = none
+    tied: bool = True                         # output projection = embedding table
+    head: str = 'linear'                      # linear | transform (BERT: dense, activation, norm before the projection)
+    logit_scale: Optional[float] = None       # multiplies the hidden state before the projection; None = 1
+    qk_norm: bool = False                     # RMSNorm of query and key, per head
+    attention_scale: Optional[float] = None   # None = 1 / sqrt(H); T5 uses 1
+    attention_soft_cap: Optional[float] = None  # cap * tanh(score / cap)
+    logit_soft_cap: Optional[float] = None    # the same on the output logits
+    windows: Optional[Tuple[Optional[int], ...]] = None  # one a layer; None = unlimited
+    dropout: float = 0.0                      # embeddings, residual branches, feed-forward
+    attention_dropout: float = 0.0            # attention probabilities
+    initializer: str = 'gpt2'                 # gpt2 | bert | t5: tables by path in model/initializers.py
+    remat: str = 'none'                       # none | dots (keep products) | full
+    unroll: int = 1                           # layers an iteration of the scan over layers
+
+    @property
+    def kv(self):
+        """K, the number of key and value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def size(self):
+        """H, the width of a head."""
+        return self.head_dim or self.dim // self.heads
+
+    @property
+    def hidden(self):
+        """F, the width of the feed-forward layer."""
+        return self.mlp_dim or 4 * self.dim
+
+    @property
+    def padded_vocab(self):
+        """V rounded up to a multiple of 128, so that every mesh divides it."""
+        return -(-self.vocab_size // 128) * 128

@@ -1,0 +1,1 @@
+"""The training loop, its parts, and one small file a command."""
