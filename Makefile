@@ -1,0 +1,43 @@
+# Two commands matter: `make quickstart` and `make test`. PYTHON=... and VENV=... choose another interpreter and folder.
+usable = $(shell for p in python3.13 python3.12 python3.11 python3; do \
+    "$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+PYTHON ?= $(usable)
+PYTHON_PEERS ?= python3.11
+VENV ?= .venv
+PEERS ?= .venv-peers
+RUN = $(VENV)/bin/python
+
+.PHONY: quickstart test test-all bench lock clean
+
+quickstart: $(VENV)/installed
+	$(RUN) -m train.main --config=configs/quickstart.py --workdir=runs/quickstart
+
+test: $(VENV)/installed
+	$(RUN) -m pytest -q -m "not slow" tests
+
+test-all: $(VENV)/installed
+	$(RUN) -m pytest -q tests
+
+bench: $(VENV)/installed $(PEERS)/installed
+	$(RUN) -m bench --peers=$(PEERS)/bin/python
+
+$(VENV)/installed: requirements.lock setup.py
+	@test -n "$(PYTHON)" || { echo "Pretext needs Python 3.11, 3.12 or 3.13 with venv; none was found. Set PYTHON=/path/to/python3.12." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# What the figures are measured against; never a dependency.
+$(PEERS)/installed:
+	$(PYTHON_PEERS) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 transformers
+	touch $@
+
+lock:
+	$(RUN) -m pip install -q uv
+	$(RUN) -m uv pip compile setup.py --extra test --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) $(PEERS) .cache build *.egg-info
