@@ -1,0 +1,82 @@
+"""What a person sees while a run goes on: a table of the parameters, then a progress bar on a terminal or a plain line every few seconds."""
+import math
+import time
+
+import rich.console
+import rich.progress
+import rich.table
+import rich.text
+
+PLAIN_SECONDS = 5.0  # between two lines when the output is a file
+
+
+def parameter_table(shapes):
+    """A rich table of {path: shape}, one line a leaf, with the total below."""
+    table = rich.table.Table(title='parameters', title_justify='left', box=None, pad_edge=False, header_style='bold')
+    table.add_column('path', no_wrap=True)
+    table.add_column('shape', justify='right')
+    table.add_column('count', justify='right')
+    for path, shape in shapes.items():
+        table.add_row(rich.text.Text(path), ' × '.join(map(str, shape)), f'{math.prod(shape):,}')
+    table.add_section()
+    table.add_row('total', '', f'{sum(map(math.prod, shapes.values())):,}')
+    return table
+
+
+def describe(record, names=('train/loss', 'eval/loss', 'eval/bits_per_byte', 'learning_rate', 'tokens_per_second', 'mfu')):
+    """'loss 2.31 · lr 1.0e-03 · 61.2k tokens/s' from a metrics record."""
+    form = {'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}',
+            'train/loss': 'loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte', 'eval/loss': 'eval loss {:.4f}'}
+    return ' · '.join(form[name].format(record[name]) for name in names if record.get(name) is not None)
+
+
+class Display:
+    """Progress and notices on `console`. Use as a context; silent on processes other than the first (`quiet`)."""
+
+    def __init__(self, quiet=False, console=None):
+        self.console = console or rich.console.Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.bar = self.task = None
+        self.text, self.total, self.last, self.begun = '', 0, -math.inf, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def notice(self, text):
+        """A line that stays. Control characters are stripped: text may come from data."""
+        self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
+
+    def show(self, renderable):
+        """A rich table or the like."""
+        self.console.print(renderable)
+
+    def start(self, step, steps):
+        """Begins the bar at `step` of `steps`."""
+        self.total, self.begun = steps, (time.monotonic(), step)
+        if self.console.is_terminal:
+            self.bar = rich.progress.Progress(
+                rich.progress.TextColumn('step {task.completed:,}/{task.total:,}'), rich.progress.BarColumn(bar_width=None),
+                rich.progress.TextColumn('{task.fields[text]}'), rich.progress.TimeRemainingColumn(), console=self.console)
+            self.task = self.bar.add_task('train', total=steps, completed=step, text='compiling')
+            self.bar.start()
+
+    def update(self, step, record=None):
+        """Moves the bar; with a metrics record, its numbers too."""
+        if record is not None:
+            self.text = describe(record) or self.text
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, text=self.text)
+        elif record is not None and (time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total):
+            self.last = time.monotonic()
+            self.notice(f'step {step}/{self.total} · {self.text}{self._left(step)}')
+
+    def _left(self, step):
+        begun, first = self.begun
+        if step <= first or step >= self.total:
+            return ''
+        seconds = (time.monotonic() - begun) / (step - first) * (self.total - step)
+        return f' · {int(seconds) // 60}:{int(seconds) % 60:02d} left'
