@@ -1,0 +1,38 @@
+"""What an objective returns, and the cross-entropy that most of them share.
+
+Sums and weights, never means: the step divides each term by its weight over the *global* batch, so that accumulation,
+packing, padding and many hosts are exact. The cross-entropy is T5X's (`compute_weighted_cross_entropy`): label smoothing
+spreads eps over the V - 1 wrong tokens and subtracts the entropy of that target, z-loss adds c * log(Z)^2.
+"""
+import math
+from typing import Any, Dict, NamedTuple, Tuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Loss(NamedTuple):
+    """terms, metrics: {name: (sum, weight)}, scalars; carry: pytree whose leaves lead with the batch axis, or None."""
+    terms: Dict[str, Tuple[jax.Array, jax.Array]]
+    metrics: Dict[str, Tuple[jax.Array, jax.Array]]
+    carry: Any = None
+
+
+def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):
+    """(loss, nll, correct), each float32[B, P], of logits float32[B, P, V padded] against targets int32[B, P].
+
+    `nll` is the plain negative log-likelihood in nats, `loss` adds smoothing and z-loss, `correct` is 1 where the target has
+    the highest logit. Columns from `vocab_size` on are padding whose logits the model has masked.
+    """
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    nll = log_z - target
+    loss = nll
+    if label_smoothing:
+        low = label_smoothing / (vocab_size - 1)
+        every = vocab_size * log_z - jnp.sum(logits[..., :vocab_size], axis=-1)
+        constant = (1 - label_smoothing) * math.log(1 - label_smoothing) + label_smoothing * math.log(low)
+        loss = (1 - label_smoothing - low) * nll + low * every + constant
+    if z_loss:
+        loss = loss + z_loss * jnp.square(log_z)
+    return loss, nll, (target >= jnp.max(logits, axis=-1)).astype(jnp.float32)

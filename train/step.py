@@ -1,0 +1,73 @@
+"""One optimizer step and one evaluation step, for every objective, family and method.
+
+loss = sum over terms of scale * sum / W, with W the term's weight over the *global* batch; microbatches contribute their
+sums, so accumulation is exact to the term weights. Row r of the global batch keeps its number r in every microbatch and
+on every mesh, and keys are folded with it.
+"""
+import jax
+import jax.numpy as jnp
+import optax
+
+from train import state as states
+
+
+def microbatches(tree, count):
+    """Leaves [B, ...] -> [count, B / count, ...]; strided, so that each device splits the rows it already holds."""
+    return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), tree)
+
+
+def merge(tree):
+    """Inverse of `microbatches`."""
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), tree)
+
+
+def total(module, terms, weights):
+    """The scalar that is minimised: each term's sum over its weight in the global batch, times its scale."""
+    return sum(module.scales.get(name, 1.0) * value / jnp.where(weights[name] > 0, weights[name], 1.0)
+               for name, (value, _) in terms.items())
+
+
+def build(module, optimizer, accumulation=1, ema=None):
+    """step(state, batch) -> (state, metrics): metrics hold 'loss', 'grad_norm', each term and each metric, as float32 scalars."""
+
+    def loss(params, batch, carry, rows, key, weights):
+        dropout, sample = jax.random.split(key)
+        out = module.apply({'params': params}, batch, carry, rows, rngs={'dropout': dropout, 'sample': sample})
+        return total(module, out.terms, weights), out
+
+    def step(state, batch):
+        key = jax.random.fold_in(state.rng, state.step)
+        weights = module.weights(batch)
+        rows = jnp.arange(batch['tokens'].shape[0], dtype=jnp.int32)
+
+        def accumulate(grads, micro):
+            batch, carry, rows = micro
+            (_, out), new = jax.value_and_grad(loss, has_aux=True)(state.params, batch, carry, rows, key, weights)
+            return jax.tree.map(jnp.add, grads, new), out
+
+        zeros = jax.tree.map(jnp.zeros_like, state.params)
+        grads, out = jax.lax.scan(accumulate, zeros, microbatches((batch, state.carry, rows), accumulation))
+        terms, metrics = jax.tree.map(lambda x: jnp.sum(x, axis=0), (out.terms, out.metrics))
+
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = optax.incremental_update(params, state.ema, 1 - ema) if ema is not None else None
+        report = means({**terms, **metrics}) | {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
+        return states.State(state.step + 1, params, opt_state, merge(out.carry), state.rng, average), report
+
+    return step
+
+
+def evaluation(module):
+    """step(params, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of a batch: no dropout, plain losses."""
+
+    def step(params, batch, carry, key):
+        out = module.apply({'params': params}, batch, carry, None, rngs={'sample': key})
+        return out.terms, out.metrics, out.carry
+
+    return step
+
+
+def means(pairs):
+    """{name: sum / weight}; 0 where nothing was weighed."""
+    return {name: value / jnp.where(weight > 0, weight, 1.0) for name, (value, weight) in pairs.items()}
