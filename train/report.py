@@ -27,7 +27,7 @@ def write(workdirs, out=None):
         series = {key: points for key, points in series.items() if points}
         svg = curves.chart(series)
         if svg:
-            charts.append({'name': title, 'svg': svg, 'keys': list(zip(series, curves.colours())) if len(series) > 1 else []})
+            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
     environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
     last = runs[0]
     lead = f"step {last['step']}" + (f" · {last['parameters']:,} parameters" if last['parameters'] else '')

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from train import metrics
+
+
+def test_lines_beyond_the_resumed_step_are_dropped_and_numbers_keep_full_precision(tmp_path):
+    writer = metrics.Writer(tmp_path)
+    for step in range(1, 6):
+        writer.write({'step': step, 'train/loss': 1 / (step + 2)})
+    writer.close()
+    writer = metrics.Writer(tmp_path, step=3)
+    writer.write({'step': 4, 'train/loss': 0.1 + 0.2})
+    writer.close()
+    assert metrics.read(tmp_path) == [{'step': s, 'train/loss': 1 / (s + 2)} for s in (1, 2, 3)] + [
+        {'step': 4, 'train/loss': 0.30000000000000004}]
+
+
+def test_a_line_cut_by_a_kill_is_left_out_and_replaced(tmp_path):
+    (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "train/loss": 2.0}\n{"step": 2, "train/lo')
+    assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}]
+    writer = metrics.Writer(tmp_path, step=1)
+    writer.write({'step': 2, 'train/loss': 1.5})
+    writer.close()
+    assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}, {'step': 2, 'train/loss': 1.5}]
+
+
+def test_not_a_number_is_written_as_plain_json(tmp_path):
+    writer = metrics.Writer(tmp_path)
+    writer.write({'step': 1, 'train/loss': float('nan')})
+    writer.close()
+    assert json.loads((tmp_path / 'metrics.jsonl').read_text()) == {'step': 1, 'train/loss': None}
+
+
+def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, '_appendable', lambda path: False)
+    monkeypatch.setattr(metrics, 'PART_LINES', 2)
+    lines = metrics.Lines(tmp_path / 'samples.jsonl')
+    for step in range(1, 6):
+        lines.write({'step': step, 'text': 'a\u2028b'})
+    lines.close()
+    assert len(list((tmp_path / 'samples.jsonl.parts').iterdir())) == 3
+    lines = metrics.Lines(tmp_path / 'samples.jsonl', step=4)
+    lines.write({'step': 5, 'text': 'again'})
+    lines.close()
+    assert [r['text'] for r in metrics.read(tmp_path, 'samples.jsonl')] == ['a\u2028b'] * 4 + ['again']
+
+
+@pytest.mark.parametrize('name,expected', [('seconds', True), ('tokens_per_second', True), ('mfu', True), ('memory_peak', True),
+                                           ('train/loss', False), ('step', False), ('learning_rate', False)])
+def test_timed_fields(name, expected):
+    assert metrics.timed(name) is expected
+
+
+def test_process_seconds_grow():
+    first = metrics.process_seconds()
+    assert 0 < first <= metrics.process_seconds() < 24 * 3600
+
+
+def test_tensorboard_events_hold_the_scalars(tmp_path):
+    writer = metrics.Writer(tmp_path, tensorboard=True)
+    writer.write({'step': 1, 'train/loss': 2.5})
+    writer.close()
+    events = b''.join(p.read_bytes() for p in (tmp_path / 'tensorboard').iterdir())
+    assert b'train/loss' in events
