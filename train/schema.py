@@ -6,9 +6,17 @@ checks everything at once and freezes the result. A trailing underscore stands f
 dataclass in `data/objectives/NAME.py`. Imports no JAX.
 """
 import dataclasses
+import typing
 from typing import Any, Optional, Tuple
 
 from model import config as model_config
+
+KINDS = ('unigram', 'bpe', 'bytes')
+OPTIMIZERS = ('adamw', 'adam', 'adafactor', 'lamb', 'lion', 'muon', 'sgd', 'adagrad', 'rmsprop')
+SCHEDULES = ('constant', 'linear', 'cosine', 'rsqrt', 'wsd', 'cyclic')
+STRETCHED = ('linear', 'cosine', 'wsd', 'cyclic')  # schedules whose shape depends on the number of steps
+DTYPES = ('float32', 'bfloat16')
+AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Optimizer:
     learning_rate: float = 1e-3
     schedule: str = 'cosine'                  # constant linear cosine rsqrt wsd cyclic
     warmup: int = 0                           # steps of linear warm-up
-    decay: Optional[int] = None               # wsd: steps of final decay; None = a tenth of the steps
+    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: step at which it starts, None = warmup
     cycle: Optional[int] = None               # cyclic: steps a cycle; None = steps / 4
     final: float = 0.0                        # last learning rate / peak
     weight_decay: float = 0.0
@@ -46,6 +54,7 @@ class Optimizer:
     b2: float = 0.999
     epsilon: float = 1e-8
     momentum: float = 0.0                     # sgd, rmsprop; muon: 0 = 0.95
+    parameter_scale: bool = True              # adafactor: steps relative to the RMS of each parameter
     bias_correction: bool = True              # False = BERT's Adam
     adam_learning_rate: Optional[float] = None  # muon: embeddings, head and vectors; None = learning_rate
     clip: Optional[float] = 1.0               # global gradient norm
@@ -129,3 +138,50 @@ class Config:
 
 MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_every', r'sample_every', r'checkpoint\..*',
                         r'data\.(cache|threads|prefetch)', r'tensorboard', r'sample\..*', r'eval_batches')
+
+
+def external(name):
+    """The name of a field as users write it: `from_` is `from`."""
+    return name.rstrip('_')
+
+
+def objective_name(objective):
+    """The name of an Objective (class or instance): that of the file in data/objectives/ that defines it."""
+    kind = objective if isinstance(objective, type) else type(objective)
+    return kind.__module__.rpartition('.')[2]
+
+
+def kinds(group=Config, prefix=''):
+    """{dotted key: type} of every setting but those of the objective, which come from its own dataclass."""
+    found, types = {}, typing.get_type_hints(group)
+    for field in dataclasses.fields(group):
+        key, kind = prefix + external(field.name), types[field.name]
+        if dataclasses.is_dataclass(kind):
+            found.update(kinds(kind, key + '.'))
+        elif key != 'objective':
+            found[key] = kind
+    return found
+
+
+def build(group, found, prefix=''):
+    """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default."""
+    types, given = typing.get_type_hints(group), {}
+    for field in dataclasses.fields(group):
+        key, kind = prefix + external(field.name), types[field.name]
+        if dataclasses.is_dataclass(kind):
+            given[field.name] = build(kind, found, key + '.')
+        elif key in found:
+            given[field.name] = found[key]
+    return group(**given)
+
+
+def values(config, prefix=''):
+    """{dotted key: value} of a Config, leaves only, in the order of the schema; the objective's fields included."""
+    found = {}
+    for field in dataclasses.fields(config):
+        key, value = prefix + external(field.name), getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found.update(values(value, key + '.'))
+        elif key != 'objective':
+            found[key] = value
+    return found

@@ -1,0 +1,37 @@
+"""The smallest of everything: 2 layers, 64 wide, 8 heads, 64 tokens, bytes of the bundled novels. The tests' config.
+
+    python -m train.main --config=configs/tiny.py --workdir=runs/tiny
+
+Variants: causal_lm (the plain one), masked_lm (an encoder like BERT), span_corruption (an encoder-decoder like T5).
+Cost: seconds on two CPU cores. It learns which letters are frequent, no more.
+"""
+import ml_collections
+
+VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'span_corruption')
+
+
+def get_config(variant=''):
+    config = ml_collections.ConfigDict()
+    config.steps = 20
+    config.batch_size = 8
+    config.sequence_length = 64
+    config.log_every = 5
+
+    config.data = dict(train='bundled:novels')
+    config.tokenizer = dict(kind='bytes')
+    config.optimizer = dict(name='adamw', learning_rate=1e-3, schedule='cosine', warmup=2, weight_decay=0.01)
+    config.sample = dict(max_new_tokens=32)
+
+    config.model = dict(layers=2, dim=64, heads=8)
+    config.objective = dict(name='causal_lm')
+
+    if variant == 'masked_lm':
+        config.objective = dict(name='masked_lm')
+        config.model = dict(architecture='encoder', layers=2, dim=64, heads=8, positions='learned', norm_position='post',
+                            norm_epsilon=1e-12, head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
+    if variant == 'span_corruption':
+        config.objective = dict(name='span_corruption')
+        config.model = dict(architecture='encoder_decoder', layers=2, dim=64, heads=8, positions='relative', norm='rmsnorm',
+                            norm_epsilon=1e-6, bias=False, activation='relu', dropout=0.1, mlp_dropout=0.1, output_dropout=0.1,
+                            attention_dropout=0.1, attention_scale=1.0, logit_scale=64**-0.5, initializer='t5')  # tied: the state is scaled by 1 / sqrt(D)
+    return config

@@ -1,0 +1,221 @@
+"""What a value must be, alone (ranges, choices) and beside the others (heads and dim, warm-up and steps, ...).
+
+Every check yields (key, text): the text says what was expected and what to change; `train/config.py` adds the value and
+who set it. `CHECKS` pairs each function with the keys that it reads, so that a value already reported is not reported
+twice. No JAX: these run before it is imported. The mesh has its own file, `train/fits.py`.
+"""
+import os
+import re
+
+from model import config as model_config
+from train import fits, problems, schema
+
+RULES = {
+    'at least 1': lambda v: v >= 1,
+    'at least 0': lambda v: v >= 0,
+    'more than 0': lambda v: v > 0,
+    'from 0 to 1': lambda v: 0 <= v <= 1,
+    'at least 0 and below 1': lambda v: 0 <= v < 1,
+    'more than 0 and below 1': lambda v: 0 < v < 1,
+    'more than 0 and at most 1': lambda v: 0 < v <= 1,
+    'from 0 to 4294967295': lambda v: 0 <= v < 2**32,
+}
+RANGES = (                                    # (regex of the key, rule): one row for every number of the schema
+    (r'seed', 'from 0 to 4294967295'),
+    (r'steps|batch_size|sequence_length|accumulation|log_every|eval_batches', 'at least 1'),
+    (r'eval_every|sample_every|checkpoint\.every', 'at least 0'),
+    (r'epochs', 'more than 0'),
+    (r'ema', 'more than 0 and below 1'),
+    (r'model\.types', 'at least 0'),
+    (r'model\.(\w+_)?dropout', 'at least 0 and below 1'),
+    (r'model\.(norm_epsilon|rotary_base|\w+_scale|\w+_soft_cap)', 'more than 0'),
+    (r'model\.(layers|decoder_layers|dim|heads|kv_heads|head_dim|mlp_dim)', 'at least 1'),
+    (r'model\.(vocab_size|max_length|relative_buckets|relative_distance|unroll)', 'at least 1'),
+    (r'data\.eval_fraction', 'at least 0 and below 1'),
+    (r'data\.(threads|prefetch)|tokenizer\.vocab_size', 'at least 1'),
+    (r'tokenizer\.sample_bytes', 'at least 0'),
+    (r'optimizer\.(learning_rate|adam_learning_rate|epsilon|clip)', 'more than 0'),
+    (r'optimizer\.(b1|b2|momentum)', 'at least 0 and below 1'),
+    (r'optimizer\.final', 'from 0 to 1'),
+    (r'optimizer\.(decay|cycle)', 'at least 1'),
+    (r'optimizer\.(warmup|weight_decay|l1|l2)', 'at least 0'),
+    (r'loss\.label_smoothing', 'at least 0 and below 1'),
+    (r'loss\.z_loss', 'at least 0'),
+    (r'mesh\.\w+', 'at least 1'),
+    (r'checkpoint\.keep|early_stopping\.patience|sample\.max_new_tokens', 'at least 1'),
+    (r'early_stopping\.min_delta|sample\.(temperature|top_k)', 'at least 0'),
+    (r'sample\.top_p', 'more than 0 and at most 1'),
+)
+CHOICES = {
+    'dtype': schema.DTYPES,
+    'model.architecture': model_config.ARCHITECTURES,
+    'model.activation': model_config.ACTIVATIONS,
+    'model.norm': model_config.NORMS,
+    'model.norm_position': model_config.NORM_POSITIONS,
+    'model.positions': model_config.POSITIONS,
+    'model.head': model_config.HEADS,
+    'model.initializer': model_config.INITIALIZERS,
+    'model.remat': model_config.REMAT,
+    'tokenizer.kind': schema.KINDS,
+    'optimizer.name': schema.OPTIMIZERS,
+    'optimizer.schedule': schema.SCHEDULES,
+}
+
+
+def rule(key):
+    """The rule that a number must keep, in words, by its key; None if it has none."""
+    return next((words for pattern, words in RANGES if re.fullmatch(pattern, key)), None)
+
+
+def alone(key, value):
+    """What is wrong with one value by itself, as a sentence; None if nothing is."""
+    if key in CHOICES and value not in CHOICES[key]:
+        near = problems.did_you_mean(value, CHOICES[key])
+        return f'expected {one_of(CHOICES[key])}.{near}'
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and rule(key) and not RULES[rule(key)](value):
+        return f'expected {rule(key)}.'
+    return None                                # an objective's dataclass checks its own values
+
+
+def one_of(names):
+    """'a', 'a or b', 'a, b or c'."""
+    names = list(names)
+    return ' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+
+
+def near(value, numbers):
+    """'Near: 4, 8.': the closest of the numbers below and above a value."""
+    below, above = [n for n in numbers if n < value], [n for n in numbers if n > value]
+    return 'Near: ' + ', '.join(str(n) for n in [*below[-1:], *above[:1]]) + '.'
+
+
+def divisors(number):
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def length(config):
+    if bool(config.steps) == bool(config.epochs):
+        key = 'epochs' if config.epochs else 'steps'
+        yield key, ('expected steps or epochs, not both; unset one, such as --config.steps=None.' if config.epochs else
+                    'expected steps or epochs: set one, such as --config.steps=1000.')
+
+
+def heads(config):
+    model = config.model
+    if not model.head_dim and model.dim % model.heads:
+        yield 'model.heads', f'model.dim = {model.dim} is not divisible by {model.heads}. {near(model.heads, divisors(model.dim))}'
+    elif model.positions == 'rotary' and model.size % 2:
+        key = 'model.head_dim' if model.head_dim else 'model.heads'
+        width = 'is odd' if model.head_dim else f'model.dim = {model.dim} makes heads {model.size} wide, which is odd'
+        yield key, f"{width}; model.positions = 'rotary' turns pairs, so the width of a head must be even."
+    if model.kv_heads and model.heads % model.kv_heads:
+        yield 'model.kv_heads', (f'model.heads = {model.heads} is not divisible by {model.kv_heads}. '
+                                 f'{near(model.kv_heads, divisors(model.heads))}')
+
+
+def windows(config):
+    model = config.model
+    if model.windows is None:
+        return
+    layers = max(model.depth('encoder'), model.depth('decoder'))
+    if not 1 <= len(model.windows) <= layers:
+        yield 'model.windows', f'expected one entry a layer, or fewer that repeat: 1 to {layers}, got {len(model.windows)}.'
+    if any(w is not None and w < 1 for w in model.windows):
+        yield 'model.windows', 'expected numbers of at least 1, or None for a layer without a window.'
+
+
+def relative(config):
+    model = config.model
+    if model.positions == 'relative' and (model.relative_buckets % 2 or model.relative_buckets < 4):
+        yield 'model.relative_buckets', 'expected an even number of at least 4, half for each side.'
+    if model.positions == 'relative' and model.relative_distance <= model.relative_buckets // 2:
+        yield 'model.relative_distance', (f'expected more than {model.relative_buckets // 2}, half of '
+                                          f'model.relative_buckets = {model.relative_buckets}.')
+
+
+def positions(config):
+    limit = config.model.max_length
+    if config.model.positions == 'learned' and limit and config.sequence_length > limit:
+        yield 'model.max_length', f'expected at least sequence_length = {config.sequence_length}; raise it, or shorten the rows.'
+
+
+def vocabulary(config):
+    size, settings = config.model.vocab_size, config.tokenizer
+    if size and not settings.path and settings.kind != 'bytes' and size < settings.vocab_size:
+        yield 'model.vocab_size', f'expected at least tokenizer.vocab_size = {settings.vocab_size}; None takes the tokenizer\'s.'
+
+
+def objective(config):
+    if config.objective is not None and config.model.architecture not in config.objective.architectures:
+        name = schema.objective_name(config.objective)
+        yield 'model.architecture', f'objective.name = {name} needs {one_of(config.objective.architectures)}.'
+
+
+def schedule(config):
+    optimizer, steps = config.optimizer, config.steps
+    if optimizer.name == 'adam' and optimizer.weight_decay:
+        yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, or optimizer.l2 for a penalty '
+                                         'in the gradient.')
+    if not steps:
+        return
+    if optimizer.warmup > steps:
+        yield 'optimizer.warmup', f'expected at most steps = {steps}.'
+    elif optimizer.schedule == 'wsd' and optimizer.decay and optimizer.warmup + optimizer.decay > steps:
+        yield 'optimizer.decay', (f'optimizer.warmup + optimizer.decay = {optimizer.warmup} + {optimizer.decay} steps, '
+                                  f'more than steps = {steps}; expected at most {steps - optimizer.warmup}.')
+    elif optimizer.schedule == 'cyclic' and optimizer.cycle and optimizer.cycle > steps:
+        yield 'optimizer.cycle', f'expected at most steps = {steps}.'
+
+
+def evaluation(config):
+    for key, metric in (('checkpoint.best', config.checkpoint.best), ('early_stopping.metric', config.early_stopping.metric)):
+        if metric is None:
+            continue
+        if not metric.startswith('eval/'):
+            yield key, 'expected a metric of the evaluation, such as eval/loss.'
+        if not config.eval_every:
+            yield key, 'needs evaluations on the way, got eval_every = 0; set it, such as --config.eval_every=100.'
+    if config.eval_every and not config.data.eval and not config.data.eval_fraction:
+        yield 'eval_every', 'nothing to evaluate on: set data.eval, or data.eval_fraction above 0.'
+
+
+def patterns(config):
+    for key, regexes in (('optimizer.no_decay', config.optimizer.no_decay), ('init.paths', config.init.paths),
+                         ('optimizer.multipliers', [r for r, _ in config.optimizer.multipliers]),
+                         ('mesh.rules', [r for r, _ in config.mesh.rules])):
+        for regex in regexes:
+            try:
+                re.compile(regex)
+            except re.error as error:
+                yield key, f'expected regular expressions, got {regex!r}: {error}.'
+    if any(factor < 0 for _, factor in config.optimizer.multipliers):
+        yield 'optimizer.multipliers', 'expected factors of at least 0.'
+
+
+def start(config):
+    folder = config.init.from_
+    if folder and '://' not in folder and not os.path.exists(os.path.expanduser(folder)):
+        yield 'init.from', 'no such folder; expected the workdir or the checkpoint of another run.'
+
+
+CHECKS = (                                    # (regex of the keys that a check reads, the check)
+    (r'steps|epochs', length),
+    (r'model\.(dim|heads|kv_heads|head_dim|positions)', heads),
+    (r'model\.(windows|layers|decoder_layers|architecture)', windows),
+    (r'model\.(positions|relative_\w+)', relative),
+    (r'model\.(positions|max_length)|sequence_length', positions),
+    (r'model\.vocab_size|tokenizer\.\w+', vocabulary),
+    (r'objective\.name|model\.architecture', objective),
+    (r'steps|optimizer\.(name|weight_decay|warmup|decay|cycle|schedule)', schedule),
+    (r'checkpoint\.best|early_stopping\.metric|eval_every|data\.eval\w*', evaluation),
+    (r'optimizer\.(no_decay|multipliers)|init\.paths|mesh\.rules', patterns),
+    (r'init\.from', start),
+    (r'mesh\.rules', fits.rules),
+)
+
+
+def together(config, bad=()):
+    """(key, text) for every disagreement between values; checks that read a key in `bad` are left out."""
+    for pattern, check in CHECKS:
+        if not any(re.fullmatch(pattern, key) for key in bad):
+            yield from check(config)

@@ -1,0 +1,223 @@
+"""From a command line to a frozen, checked configuration; and the rules for continuing a run with another one.
+
+`parse` lays the values of a config file and of `--config.*` flags over the defaults of `train/schema.py`, remembers who
+set what, and raises problems.Error with every problem at once, before JAX is imported. What only the data or the
+devices can tell is filled in later, by `with_vocabulary`, `with_steps` and `with_devices`.
+"""
+import argparse
+import dataclasses
+import math
+import os
+import re
+
+from data import objectives
+from train import checks, config_file, fits, flags, problems, schema, values
+
+Error = problems.Error
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a command was asked to do."""
+    config: schema.Config
+    origins: dict                             # {dotted key: 'set in configs/tiny.py' or 'set by --config.seed'}; defaults are absent
+    options: argparse.Namespace               # the command's own flags: workdir, ...
+
+    @property
+    def workdir(self):
+        return self.options.workdir
+
+    @property
+    def distributed(self):
+        """{coordinator_address, num_processes, process_id}, or {} for one process."""
+        found = {name: getattr(self.options, name, None) for name in flags.DISTRIBUTED}
+        return found if any(value is not None for value in found.values()) else {}
+
+
+def parse(argv, parser=None, environ=None):
+    """argv (without the program's name) as a Request. `parser`: from flags.parser, with the command's own flags added.
+
+    Raises problems.Error (print it, exit with its code) with everything that is wrong; leaves with status 0 at --help.
+    """
+    parser = parser or flags.distributed(flags.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
+    line = flags.read(argv, parser)
+    pairs, wrong = config_file.read(line.path, line.variant)
+    complete = not wrong
+    given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
+    given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
+    config, origins, bad, more = assemble(given, complete)
+    wrong = [*line.problems, *flags.unknown(line, parser, [*schema.kinds(), *objective_kinds(config.objective)]),
+             *flags.missing(line, parser), *wrong, *more]
+    if complete:
+        wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad)]
+        if not any(re.fullmatch(fits.READS, key) for key in bad):
+            count = fits.devices(os.environ if environ is None else environ, getattr(line.options, 'num_processes', None))
+            wrong += [problem(config, origins, key, text) for key, text in fits.check(config, count)]
+    if wrong:
+        raise Error(wrong)
+    return Request(config, origins, line.options)
+
+
+def objective_kinds(kind):
+    """{dotted key: type} of the settings of an Objective (class or instance, or None)."""
+    found = schema.kinds(kind if isinstance(kind, type) else type(kind), 'objective.') if kind else {}
+    return {'objective.name': str, **{key: t for key, t in found.items() if key != 'objective.sequence_length'}}
+
+
+def objective_path(kind):
+    return f'data/objectives/{schema.objective_name(kind)}.py'
+
+
+def assemble(given, complete=True):
+    """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)], later ones winning.
+
+    With `complete`, a config without objective.name is a problem.
+    """
+    found, origins, bad, wrong = {}, {}, set(), []
+    kinds = schema.kinds()
+    kind = next((read(str, value, text) for key, value, _, text in reversed(given) if key == 'objective.name'), None)
+    try:
+        kind = kind and objectives.load(kind)
+    except ValueError as error:
+        origin = next(origin for key, _, origin, _ in reversed(given) if key == 'objective.name')
+        wrong.append(problems.Problem(f'objective.name = {kind}', sentence(error), origin))
+        kind = None
+    kinds.update(objective_kinds(kind))
+    if not kind and complete and not wrong:
+        wrong.append(problems.Problem('objective.name', f'missing. One of {", ".join(objectives.names())}, in the config file or as '
+                                                        '--config.objective.name=NAME.'))
+    for key, value, origin, text in given:
+        if key not in kinds:
+            if kind or not key.startswith('objective.'):
+                wrong.append(unknown(key, value, origin, text, kinds, kind))
+            continue
+        try:
+            found[key] = read(kinds[key], value, text)
+            origins[key] = origin
+            bad.discard(key)
+        except ValueError as error:
+            wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
+            bad.add(key)
+    for key in list(found):
+        text = None if found[key] is None else checks.alone(key, found[key])
+        if text:
+            wrong.append(problems.Problem(f'{key} = {problems.shown(found.pop(key))}', text, origins[key]))
+            bad.add(key)
+    found['model.max_length'] = found.get('model.max_length') or found.get('sequence_length', schema.Config.sequence_length)
+    config = schema.build(schema.Config, found)
+    try:
+        fields = {**found, 'objective.sequence_length': config.sequence_length}
+        config = dataclasses.replace(config, objective=kind and schema.build(kind, fields, 'objective.'))
+    except ValueError as error:
+        wrong.append(problems.Problem('objective', sentence(error) + f' ({objective_path(kind)})'))
+        bad.add('objective.name')
+    return config, origins, bad, wrong
+
+
+def read(kind, value, text):
+    """A value of the file, or the text of a flag, as `kind`; a flag without a value is True."""
+    if not text:
+        return values.convert(kind, value)
+    return values.read(kind, 'true' if value is None and kind is bool else value or '')
+
+
+def unknown(key, value, origin, text, kinds, kind):
+    """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
+    subject = f'--config.{key}' if text else key
+    origin = '' if text else origin
+    members = [k for k in kinds if k.startswith(key + '.')]
+    if members:
+        return problems.Problem(subject, f'is a group of settings; set one of them, such as {subject}.{members[0][len(key) + 1:]}.', origin)
+    if key == 'objective.sequence_length':
+        return problems.Problem(subject, 'follows sequence_length; set that.', origin)
+    near = problems.did_you_mean(key, kinds)
+    if key.startswith('objective.'):
+        names = ', '.join(k.split('.', 1)[1] for k in kinds if k.startswith('objective.') and k != 'objective.name')
+        return problems.Problem(subject, f'no such setting.{near} {objective_path(kind)} has: {names or "none"}.', origin)
+    return problems.Problem(subject, f'no such setting.{near or " See train/schema.py."}', origin)
+
+
+def sentence(error):
+    text = str(error).strip()
+    return text if text.endswith(('.', '?')) else text + '.'
+
+
+def problem(config, origins, key, text):
+    """A check's (key, text) with the value and who set it."""
+    value = schema.values(config).get(key)
+    origin = origins.get(key, '' if value is None else f'default in {"model/config.py" if key.startswith("model.") else "train/schema.py"}')
+    return problems.Problem(key if value is None else f'{key} = {problems.shown(value)}', text, origin)
+
+
+def to_dict(config):
+    """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
+    tree = {}
+    found = schema.values(config)
+    for key in [*schema.kinds(), *objective_kinds(config.objective)]:
+        group = tree
+        for part in key.split('.')[:-1]:
+            group = group.setdefault(part, {})
+        value = schema.objective_name(config.objective) if key == 'objective.name' else found[key]
+        group[key.rpartition('.')[2]] = values.to_json(value)
+    return tree
+
+
+def from_dict(tree, origin='config.json'):
+    """The Config that to_dict wrote; settings that it lacks take their defaults. Raises Error for what no longer exists."""
+    config, _, _, wrong = assemble([(key, value, f'in {origin}', False) for key, value in config_file.leaves(tree)])
+    if wrong:
+        raise Error(wrong)
+    return config
+
+
+def diff(old, new):
+    """[(dotted key, old value, new value)] where two Configs differ, JSON types."""
+    old, new = (dict(config_file.leaves(to_dict(config))) for config in (old, new))
+    return [(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+
+
+def resume(old, new, workdir, origins=None):
+    """Notices (strings) for what changed since the run in `workdir` was started with `old`.
+
+    Raises Error with every change that would make the continued run neither the old nor a new one.
+    """
+    notices, wrong = [], []
+    for key, before, after in diff(old, new):
+        if any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME):
+            stretched = key == 'steps' and new.optimizer.schedule in schema.STRETCHED
+            notices.append(f'{key} = {problems.shown(after)} (was {problems.shown(before)})'
+                           + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
+        else:
+            text = f'the run in {workdir} has {problems.shown(before)}. Set it back, or start a new run with another --workdir.'
+            wrong.append(problems.Problem(f'{key} = {problems.shown(after)}', text, (origins or {}).get(key, '')))
+    if wrong:
+        raise Error(wrong)
+    return notices
+
+
+def with_vocabulary(config, tokenizer, origins=None):
+    """The config with model.vocab_size from a tokenizer (anything with `.vocab_size`). Error if the model has fewer rows."""
+    size = config.model.vocab_size or tokenizer.vocab_size
+    if size < tokenizer.vocab_size:
+        text = f'expected at least the tokenizer\'s {tokenizer.vocab_size}; None takes the tokenizer\'s.'
+        raise Error([problem(config, origins or {}, 'model.vocab_size', text)])
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
+
+
+def with_steps(config, examples, origins=None):
+    """The config with `steps` from `epochs` and the number of training examples, rounded down, at least 1."""
+    if config.steps:
+        return config
+    config = dataclasses.replace(config, steps=max(1, math.floor(config.epochs * examples / config.batch_size)))
+    wrong = [problem(config, origins or {}, key, text) for key, text in checks.schedule(config)]
+    if wrong:
+        raise Error(wrong)
+    return config
+
+
+def with_devices(config, count, origins=None):
+    """The config with mesh.data derived from the true number of devices (over all processes). Error if the mesh does not fit."""
+    wrong = [problem(config, origins or {}, key, text) for key, text in fits.check(config, count)]
+    if wrong:
+        raise Error(wrong)
+    return dataclasses.replace(config, mesh=dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count)))

@@ -1,0 +1,125 @@
+"""Does the mesh fit the devices, the model and the batch? And which meshes would?
+
+Called twice: before JAX is imported, when the devices are known without it (forced CPU devices), and by whoever starts
+JAX, with the true count. Axes are those of `train/sharding.py`: data x fsdp split the batch, tensor splits heads,
+feed-forward and vocabulary, context the sequence.
+"""
+import dataclasses
+import importlib.metadata
+import importlib.util
+import math
+import re
+
+from train import problems, schema
+
+READS = r'mesh\.\w+|batch_size|accumulation|sequence_length|model\.(dim|heads|kv_heads|mlp_dim|vocab_size)'  # keys
+
+
+def devices(environ, processes=None):
+    """How many devices JAX will see, without importing it; None when an accelerator may be present."""
+    platforms = environ.get('JAX_PLATFORMS') or environ.get('JAX_PLATFORM_NAME') or ''
+    if platforms != 'cpu' and (platforms or accelerator(environ)):
+        return None
+    forced = environ.get('JAX_NUM_CPU_DEVICES', '')
+    found = [forced] if forced.isdigit() and int(forced) else \
+        re.findall(r'--xla_force_host_platform_device_count=(\d+)', environ.get('XLA_FLAGS', ''))
+    return (int(found[-1]) if found else 1) * (processes or 1)
+
+
+def accelerator(environ):
+    """Could JAX find more than the CPU here: a plugin, libtpu or an explicit PJRT library?"""
+    return bool(environ.get('PJRT_NAMES_AND_LIBRARY_PATHS') or importlib.util.find_spec('jax_plugins')
+                or importlib.util.find_spec('libtpu') or importlib.metadata.entry_points(group='jax_plugins'))
+
+
+def data_axis(mesh, count):
+    """mesh.data, derived from the devices when it is None; None when neither is known."""
+    return mesh.data or (count // others(mesh) if count and count % others(mesh) == 0 else None)
+
+
+def others(mesh):
+    return mesh.fsdp * mesh.tensor * mesh.context
+
+
+def check(config, count):
+    """(key, text) for every way in which config.mesh does not fit `count` devices (None: unknown), the model and the batch."""
+    wrong = list(on_devices(config, count))
+    yield from wrong
+    if not wrong:                              # otherwise its suggestion has looked at the model and the batch
+        yield from on_model(config)
+        yield from on_batch(config, count)
+
+
+def on_devices(config, count):
+    mesh = config.mesh
+    if not count:
+        return
+    sizes = [mesh.data, mesh.fsdp, mesh.tensor] + [mesh.context] * (mesh.context > 1)
+    wanted = math.prod(size for size in sizes if size)
+    if (count % wanted if mesh.data is None else wanted != count):
+        axes = [axis for axis in schema.AXES if (getattr(mesh, axis) or 1) > 1] or ['data']
+        key = next((axis for axis in axes if count % (getattr(mesh, axis) or 1)), axes[0])
+        product = '×'.join(str(size) for size in sizes if size)
+        found = f'{count} found' + ' (XLA_FLAGS=--xla_force_host_platform_device_count=N makes N on a CPU)' * (count == 1)
+        text = f'{product} = {wanted} devices wanted, {found}.' if mesh.data else f'{product} = {wanted} does not divide the {count} devices found.'
+        yield f'mesh.{key}', text + suggestion(config, count)
+
+
+def on_model(config):
+    model, mesh = config.model, config.mesh
+    sizes = {'model.heads': model.heads, 'model.kv_heads': model.kv_heads, 'model.mlp_dim': model.hidden,
+             'the padded vocabulary': model.padded_vocab if model.vocab_size else 128}
+    sizes = {key: size for key, size in sizes.items() if size}
+    broken = {key: size for key, size in sizes.items() if size % mesh.tensor}
+    if broken:
+        fits = [d for d in range(1, model.kv + 1) if not any(size % d for size in sizes.values())]
+        yield 'mesh.tensor', (f'{mesh.tensor} does not divide {" nor ".join(f"{key} = {size}" for key, size in broken.items())}. '
+                              f'Fits: {", ".join(map(str, fits))}.')
+    if config.sequence_length % mesh.context:
+        yield 'mesh.context', f'sequence_length = {config.sequence_length} is not divisible by {mesh.context}.'
+
+
+def on_batch(config, count):
+    mesh, size = config.mesh, config.batch_size
+    data = data_axis(mesh, count) or 1
+    each = config.accumulation * data * mesh.fsdp
+    if size % each:
+        names = ' × '.join(f'{name} = {value}' for name, value in
+                           (('accumulation', config.accumulation), ('mesh.data', data), ('mesh.fsdp', mesh.fsdp)) if value > 1)
+        closest = [n for n in (size // each * each, -(-size // each) * each) if n]
+        yield 'batch_size', f'expected a multiple of {names}' + f', {each}' * ('×' in names) + f'. Near: {", ".join(map(str, closest))}.'
+
+
+def suggestion(config, count):
+    """' Fits: data=8 · data=4,tensor=2': data alone, then the closest mesh over the axes that were asked for."""
+    asked = [getattr(config.mesh, axis) or 1 for axis in schema.AXES]
+    meshes = []
+    for fsdp, tensor, context in (sizes for sizes in splits(count) if all(s == 1 or a > 1 for s, a in zip(sizes, asked[1:]))):
+        tried = schema.Mesh(count // (fsdp * tensor * context), fsdp, tensor, context)
+        other = dataclasses.replace(config, mesh=tried)
+        if not list(on_model(other)) and not list(on_batch(other, count)):
+            sizes = [tried.data, fsdp, tensor, context]
+            far = sum(abs(math.log(a / b)) for a, b in zip(sizes, asked))
+            meshes.append((others(tried) > 1, far, ','.join(f'{axis}={s}' for axis, s in zip(schema.AXES, sizes) if s > 1) or 'data=1'))
+    return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2]) if meshes else \
+        ' No mesh over these devices fits the model and the batch.'
+
+
+def splits(count):
+    """Every (fsdp, tensor, context) whose product divides `count`."""
+    sizes = [d for d in range(1, count + 1) if count % d == 0]
+    for fsdp in sizes:
+        for tensor in sizes:
+            for context in sizes:
+                if count % (fsdp * tensor * context) == 0:
+                    yield fsdp, tensor, context
+
+
+def rules(config):
+    """(key, text) for the axes that mesh.rules names and no mesh has."""
+    for pattern, spec in config.mesh.rules:
+        for name in (spec if isinstance(spec, tuple) else (spec,)):
+            for axis in (name if isinstance(name, tuple) else (name,)):
+                if axis is not None and axis not in schema.AXES:
+                    yield 'mesh.rules', (f'{pattern!r} names the axis {axis!r}; expected {", ".join(schema.AXES)} or None.'
+                                         + problems.did_you_mean(str(axis), schema.AXES))

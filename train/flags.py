@@ -1,0 +1,146 @@
+"""The command line: `--config=PATH[:variant]`, any number of `--config.a.b=value`, and each command's own flags.
+
+Stock config_flags stops at the first unknown key with a traceback, so `--config*` is read here and everything else is a
+plain argparse parser, whose errors are collected too. Imports nothing heavy: `--help` answers before JAX would load.
+"""
+import argparse
+import ast
+import dataclasses
+import os
+import pathlib
+import re
+import textwrap
+
+from train import problems
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
+HELP = """\
+--config=PATH[:VARIANT]     a Python file with get_config(variant), which returns the values that it sets
+--config.KEY=VALUE          sets one value, over the file's; the last flag wins. Numbers as 1e-3, true/false, None,
+                            lists as a,b or "('a', 'b')". Every key, type, default and meaning: train/schema.py,
+                            model/config.py (model.*) and data/objectives/NAME.py (objective.*)
+
+examples:
+  python -m {prog} --config=configs/tiny.py{workdir}
+  python -m {prog} --config=configs/tiny.py:masked_lm{workdir} --config.steps=50 --config.optimizer.learning_rate=3e-4
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises instead of leaving at the first error."""
+
+    def error(self, message):
+        raise argparse.ArgumentError(None, message)
+
+
+@dataclasses.dataclass
+class Line:
+    """A command line, read but not yet checked."""
+    options: argparse.Namespace               # the command's own flags
+    path: str = None                          # --config, without its variant
+    variant: str = ''
+    overrides: list = dataclasses.field(default_factory=list)  # [(dotted key, text)]
+    problems: list = dataclasses.field(default_factory=list)
+    unknown: list = dataclasses.field(default_factory=list)    # tokens that no flag explains
+
+
+def parser(prog, description, workdir=True):
+    """An argparse parser whose help explains --config; the command adds its own flags. With `workdir`, --workdir is one."""
+    made = Parser(prog=f'python -m {prog}', description=description, add_help=True, allow_abbrev=False, exit_on_error=False,
+                  formatter_class=argparse.RawDescriptionHelpFormatter,
+                  usage=f'python -m {prog} --config=PATH[:VARIANT]{" --workdir=DIR" * workdir} [--config.KEY=VALUE ...] [flags]',
+                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\nconfigs:\n' + '\n'.join(listing()))
+    made.needs_workdir = workdir
+    if workdir:
+        made.add_argument('--workdir', metavar='DIR', help='where the run is written; the same command again continues it')
+    return made
+
+
+def distributed(made):
+    """Adds the flags of a run over several processes; without them JAX detects a cluster by itself or runs alone."""
+    group = made.add_argument_group('several processes')
+    group.add_argument('--coordinator_address', metavar='HOST:PORT', help='of process 0')
+    group.add_argument('--num_processes', type=int, metavar='N')
+    group.add_argument('--process_id', type=int, metavar='I', help='0 to N-1')
+    return made
+
+
+def read(argv, made):
+    """argv (without the program's name) as a Line. Leaves with status 0 at --help; every other trouble is in `problems`."""
+    line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
+    while tokens:
+        flag, equals, value = tokens.pop(0).partition('=')
+        if flag != '--config' and not flag.startswith('--config.'):
+            rest.append(flag + equals + value)
+            continue
+        if not equals and tokens and not re.match(r'--?[a-zA-Z]', tokens[0]):
+            value, equals = tokens.pop(0), '='
+        if flag == '--config':
+            match = re.fullmatch(r'(.*\.py):(.*)|(.*)', value)
+            line.path, line.variant = match[1] or match[3], match[2] or ''
+        else:
+            line.overrides.append((flag[len('--config.'):], value if equals else None))
+    try:
+        line.options, line.unknown = made.parse_known_args(rest)
+    except argparse.ArgumentError as error:
+        line.problems.append(problems.Problem((error.argument_name or 'flags').split('/')[0], error.message + '.'))
+        line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
+    return line
+
+
+def missing(line, made):
+    """Problems with the flags that train.main cannot do without."""
+    if made.needs_workdir and not line.options.workdir:
+        yield problems.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
+    found = {name: getattr(line.options, name, None) for name in DISTRIBUTED}
+    count, index = found['num_processes'], found['process_id']
+    if count is not None and count < 1:
+        yield problems.Problem(f'--num_processes = {count}', 'expected at least 1.')
+    elif index is not None and not 0 <= index < (count or index + 1):
+        yield problems.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
+    absent = [f'--{name}' for name, value in found.items() if value is None]
+    if 0 < len(absent) < 3 and count != 1:
+        yield problems.Problem(absent[0], f'missing. {", ".join(f"--{name}" for name in DISTRIBUTED)} go together.')
+
+
+def unknown(line, made, keys):
+    """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
+    known = ['--config'] + [option for action in made._actions for option in action.option_strings if option.startswith('--')]
+    after_flag = False
+    for token in line.unknown:
+        flag, equals, value = token.partition('=')
+        if not flag.startswith('-') and after_flag:
+            after_flag = False                 # the value of the unknown flag before it
+            continue
+        after_flag = flag.startswith('-') and not equals
+        name = flag.lstrip('-')
+        near = [f for f in known if problems.edits(name, f.lstrip('-')) <= 2]
+        near = near or [f'--config.{key}{equals}{value}' for key in problems.closest(name, keys)]
+        yield problems.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
+
+
+def configs():
+    """Every config of the repository, as paths from its root."""
+    return sorted(f'configs/{p.name}' for p in (ROOT / 'configs').glob('*.py') if p.name != '__init__.py')
+
+
+def listing():
+    """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
+    for path in configs():
+        tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
+        names = [ast.literal_eval(node.value) for node in tree.body
+                 if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'VARIANTS']
+        names = [':' + name for name in (names[0] if names else ()) if name]
+        first = (ast.get_docstring(tree) or '').split('\n')[0]
+        yield f'  {path:28}{first}'
+        if names:
+            yield textwrap.fill('variants: ' + ' '.join(names), 118, initial_indent=' ' * 30, subsequent_indent=' ' * 32)
+
+
+def find(path):
+    """The config file that a path names: relative to the current folder or, failing that, to the repository. None if there is none."""
+    for candidate in (pathlib.Path(path), ROOT / path):
+        if os.path.isfile(candidate):
+            return candidate
+    return None

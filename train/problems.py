@@ -1,0 +1,102 @@
+"""What is wrong with a command or a config, told all at once: one numbered line a problem, with the fix.
+
+A problem is a subject (the setting and its value, or the flag), a sentence (expected, got, what to change) and an
+origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: edits of its last
+name (insert, delete, replace, swap two neighbours; Damerau 1964) plus a price for another group.
+"""
+import dataclasses
+
+# Names used by other codebases, and ours.
+FOREIGN = {'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim',
+           'depth': 'layers', 'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim', 'dim_feedforward': 'mlp_dim',
+           'block_size': 'sequence_length', 'seq_len': 'sequence_length', 'seq_length': 'sequence_length',
+           'max_seq_length': 'sequence_length', 'context_length': 'sequence_length', 'max_steps': 'steps', 'num_steps': 'steps',
+           'total_steps': 'steps', 'train_steps': 'steps', 'max_iters': 'steps', 'warmup_steps': 'warmup', 'warmup_iters': 'warmup',
+           'decay_steps': 'decay', 'grad_clip': 'clip', 'clip_norm': 'clip', 'max_grad_norm': 'clip', 'beta1': 'b1', 'beta2': 'b2',
+           'eps': 'epsilon', 'betas': 'b1', 'gradient_accumulation_steps': 'accumulation', 'grad_accum': 'accumulation',
+           'precision': 'dtype', 'lr_schedule': 'schedule', 'scheduler': 'schedule', 'batch': 'batch_size', 'optimizer': 'optimizer.name',
+           'eval_interval': 'eval_every', 'log_interval': 'log_every', 'save_every': 'checkpoint.every', 'dataset': 'data.train',
+           'num_key_value_heads': 'kv_heads', 'tie_embeddings': 'tied', 'weight_tying': 'tied', 'swiglu': 'gated'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    subject: str                              # 'model.heads = 6' or '--config.optimizer.learning_rat'
+    text: str                                 # expected, got, what to change
+    origin: str = ''                          # 'set in configs/tiny.py'
+
+
+class Error(Exception):
+    """The user has to change something. `str(error)` is the whole message; `code` the exit status."""
+
+    code = 2
+
+    def __init__(self, problems, kind='config', end='nothing was run'):
+        self.problems = tuple(problems)
+        super().__init__(render(self.problems, kind, end))
+
+
+def render(problems, kind='config', end='nothing was run'):
+    """The message: a heading, the problems in columns, and what happened."""
+    subjects = [printable(p.subject) for p in problems]
+    width = max([len(s) for s in subjects if len(s) <= 60] or [0])
+    digits = len(str(len(problems)))
+    lines = [f'{kind}: {len(problems)} problem' + ('s' if len(problems) > 1 else '')]
+    for i, (subject, p) in enumerate(zip(subjects, problems), 1):
+        origin = f'   ({p.origin})' if p.origin else ''
+        lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
+    return '\n'.join(lines + [end] * bool(end))
+
+
+def printable(text):
+    """The text without control characters: a message never moves the terminal's cursor."""
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shown(value, limit=60):
+    """A value as a message shows it: its literal, cut when long."""
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit - 1] + '…'
+
+
+def edits(a, b):
+    """How many letters are inserted, deleted, replaced or swapped with their neighbour between two strings."""
+    before, row = None, list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        new = [i]
+        for j, y in enumerate(b, 1):
+            cost = min(row[j] + 1, new[-1] + 1, row[j - 1] + (x != y))
+            if before and i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+                cost = min(cost, before[j - 2] + 1)
+            new.append(cost)
+        before, row = row, new
+    return row[-1]
+
+
+def distance(key, other):
+    """How far a dotted key is from another: infinity when nobody would confuse them."""
+    group, _, name = key.rpartition('.')
+    other_group, _, other_name = other.rpartition('.')
+    cost = edits(name, other_name)
+    words, other_words = set(name.split('_')), set(other_name.split('_'))
+    if cost > max(1, max(len(name), len(other_name)) // 3):
+        cost = 2 if words <= other_words or other_words <= words else float('inf')
+    if FOREIGN.get(name) in (other_name, other):
+        return 0.25
+    if group != other_group:
+        cost += min(0.5 * edits(group, other_group), 1.0 if not group else 1.5)
+    return cost
+
+
+def closest(key, known, most=3):
+    """The known keys that `key` may stand for, best first; [] when none is near."""
+    key = key.lower().replace('-', '_')
+    costs = sorted((distance(key, other), i, other) for i, other in enumerate(known))
+    best = costs[0][0] if costs else float('inf')
+    return [other for cost, _, other in costs if cost <= best and cost < float('inf')][:most]
+
+
+def did_you_mean(key, known, template='{}'):
+    """' Did you mean a or b?', or '' when nothing is near."""
+    near = [template.format(other) for other in closest(key, known)]
+    return f' Did you mean {" or ".join(near)}?' if near else ''

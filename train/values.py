@@ -1,0 +1,118 @@
+"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON.
+
+The types are the annotations of `train/schema.py`: int, float, bool, str, Optional, Tuple and Any. A value that does
+not fit raises ValueError('expected ...'), for the caller to say which setting it was. No evaluation of code: lists are
+read with `ast.literal_eval`.
+"""
+import ast
+import collections.abc
+import math
+import typing
+
+NONE = type(None)
+NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'), str: ('a string', 'strings'),
+         typing.Any: ('a value', 'values'), NONE: ('None', 'None')}
+WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
+
+
+def parts(kind):
+    """(the type without Optional, may it be None, element types of a tuple or None, any number of elements?)."""
+    optional = typing.get_origin(kind) is typing.Union
+    if optional:
+        kind, = (k for k in typing.get_args(kind) if k is not NONE)
+    elements = typing.get_args(kind) if typing.get_origin(kind) is tuple else None
+    many = bool(elements) and elements[-1] is Ellipsis
+    return kind, optional, elements[:1] if many else elements, many
+
+
+def describe(kind, plural=False):
+    """What is expected, in words: 'an integer or None', 'a list of (string, number) pairs'."""
+    kind, optional, elements, many = parts(kind)
+    if elements and many:
+        text = f'a list of {describe(elements[0], plural=True)}'
+    elif elements:
+        text = f'({", ".join(describe(e).split(" ", 1)[-1] for e in elements)}) pairs'
+    else:
+        text = NAMES[kind][plural]
+    return text + ' or None' * optional
+
+
+def convert(kind, value):
+    """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. ValueError if it is not one."""
+    whole, (kind, optional, elements, many) = kind, parts(kind)
+    if getattr(value, 'ndim', None) == 0:
+        value = value.item()
+    if value is None and optional:
+        return None
+    if kind is typing.Any:
+        return freeze(value)
+    if elements and isinstance(value, (list, tuple)):
+        if many or len(value) == len(elements):
+            try:
+                return tuple(convert(e, v) for e, v in zip(elements * len(value) if many else elements, value))
+            except ValueError:
+                pass                           # the message below names the whole type, not the element's
+    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    elif kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    elif kind in (int, bool, str) and type(value) is kind:
+        return value
+    raise ValueError(f'expected {describe(whole)}')
+
+
+def read(kind, text):
+    """The text of a flag as `kind`. ValueError if it does not read as one."""
+    whole, (kind, optional, elements, many) = kind, parts(kind)
+    text = text.strip()
+    if optional and text.lower() in ('none', 'null'):
+        return None
+    if kind is str:
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"' else text
+    if kind is bool and text.lower() in WORDS:
+        return WORDS[text.lower()]
+    if kind in (int, float):
+        try:
+            return convert(whole, literal(text) if kind is int and not exponent(text) else float(text))
+        except (ValueError, TypeError):
+            pass
+    if elements:
+        if text[:1] in ('(', '[', '"', "'"):
+            value = literal(text)
+            if value is not None:
+                return convert(whole, value if isinstance(value, (list, tuple)) else (value,))
+            if text[0] + text[-1] in ('()', '[]'):
+                text = text[1:-1]
+        if many and not parts(elements[0])[2]:
+            return tuple(read(elements[0], item) for item in text.split(',') if item.strip())
+    if kind is typing.Any:
+        return freeze(literal(text))
+    raise ValueError(f'expected {describe(whole)}')
+
+
+def exponent(text):
+    return 'e' in text.lower() or '.' in text
+
+
+def literal(text):
+    """The Python literal that a text is, or None."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def freeze(value):
+    """A JSON-like value with tuples for lists, hashable. ValueError for anything else."""
+    if isinstance(value, (list, tuple)):
+        return tuple(freeze(v) for v in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError('expected numbers, strings, None and lists of them')
+
+
+def to_json(value):
+    """Lists for tuples, so that json.dumps and json.loads give back an equal value through `convert`."""
+    if isinstance(value, collections.abc.Sequence) and not isinstance(value, str):
+        return [to_json(v) for v in value]
+    return value
