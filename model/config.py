@@ -41,13 +41,16 @@ class Config:
     types: int = 0                            # sentence types (BERT: 2); 0 = none
     tied: bool = True                         # output projection = embedding table
     head: str = 'linear'                      # linear | transform (BERT: dense, activation, norm before the projection)
-    logit_scale: Optional[float] = None       # multiplies the hidden state before the projection; None = 1
+    embed_scale: Optional[float] = None       # multiplies token embeddings; None = 1 (Vaswani et al.: sqrt(D))
+    logit_scale: Optional[float] = None       # multiplies the hidden state before the projection; None = 1 (T5, tied: 1 / sqrt(D))
     qk_norm: bool = False                     # RMSNorm of query and key, per head
     attention_scale: Optional[float] = None   # None = 1 / sqrt(H); T5 uses 1
     attention_soft_cap: Optional[float] = None  # cap * tanh(score / cap)
     logit_soft_cap: Optional[float] = None    # the same on the output logits
-    windows: Optional[Tuple[Optional[int], ...]] = None  # one a layer; None = unlimited
-    dropout: float = 0.0                      # embeddings, residual branches, feed-forward
+    windows: Optional[Tuple[Optional[int], ...]] = None  # one a layer, repeated from the start; None = unlimited
+    dropout: float = 0.0                      # embeddings and residual branches
+    mlp_dropout: float = 0.0                  # inside the feed-forward layer, after the activation (T5)
+    output_dropout: float = 0.0               # after the last norm of a stack (T5)
     attention_dropout: float = 0.0            # attention probabilities
     initializer: str = 'gpt2'                 # gpt2 | bert | t5: tables by path in model/initializers.py
     remat: str = 'none'                       # none | dots (keep products) | full
@@ -67,6 +70,21 @@ class Config:
     def hidden(self):
         """F, the width of the feed-forward layer."""
         return self.mlp_dim or 4 * self.dim
+
+    def depth(self, role):
+        """L of the 'encoder' or the 'decoder' stack."""
+        if role == 'decoder' and self.architecture == 'encoder_decoder' and self.decoder_layers is not None:
+            return self.decoder_layers
+        return self.layers
+
+    def crosses(self, role):
+        """Whether the blocks of that stack attend to an encoder."""
+        return role == 'decoder' and self.architecture == 'encoder_decoder'
+
+    def window(self, role):
+        """The window of each layer of that stack: (int or None) x L."""
+        pattern = self.windows or (None,)
+        return tuple(pattern[layer % len(pattern)] for layer in range(self.depth(role)))
 
     @property
     def padded_vocab(self):

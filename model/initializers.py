@@ -1,0 +1,65 @@
+"""How every parameter starts: tables of (regex, initializer) by path. Initialisation is part of a published recipe.
+
+gpt2   normal 0.02; what writes to the residual stream is divided by the square root of the number of writers (2 L in a
+       decoder) (Radford et al. 2019).
+bert   normal 0.02 truncated at two deviations, without correction, as TensorFlow's (Devlin et al. 2019).
+t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its scores, embeddings of unit variance
+       (Raffel et al. 2020; factors of T5X and Flaxformer).
+The first row that matches the path inside the model wins. There is no catch-all row: a parameter without one is an error.
+"""
+import re
+
+from jax.nn import initializers
+import jax.numpy as jnp
+
+PROJECTION = r'(^|/)(query|key|value|gate|up|transform|head)/kernel$'
+RESIDUAL = r'(^|/)(out|down)/kernel$'        # what writes to the residual stream
+TOKENS = r'(^|/)embed/embedding$'
+TABLES = r'(^|/)(positions|types)/embedding$'
+VECTORS = ((r'(^|/)bias$', initializers.zeros), (r'(^|/)scale$', initializers.ones))
+
+
+def gpt2(config):
+    writers = {role: config.depth(role) * (3 if config.crosses(role) else 2) for role in ('encoder', 'decoder')}
+    return (
+        *((rf'(^|/){role}/.*{RESIDUAL}', initializers.normal(0.02 / n ** 0.5)) for role, n in writers.items()),
+        (PROJECTION, initializers.normal(0.02)),
+        (TOKENS, initializers.normal(0.02)),
+        (TABLES, initializers.normal(0.02)),
+        *VECTORS,
+    )
+
+
+def bert(config):
+    del config
+    normal = initializers.truncated_normal(0.02)
+    return ((PROJECTION, normal), (RESIDUAL, normal), (TOKENS, normal), (TABLES, normal), *VECTORS)
+
+
+def t5(config):
+    fan_in = initializers.variance_scaling(1.0, 'fan_in', 'normal')
+    return (
+        (r'(^|/)query/kernel$', initializers.variance_scaling(1.0 / config.size, 'fan_in', 'normal')),
+        (r'(^|/)(gate|up|down)/kernel$', initializers.variance_scaling(1.0, 'fan_in', 'truncated_normal')),
+        (PROJECTION, fan_in),
+        (RESIDUAL, fan_in),
+        (TOKENS, initializers.normal(1.0)),
+        (TABLES, initializers.variance_scaling(1.0, 'fan_avg', 'uniform')),
+        *VECTORS,
+    )
+
+
+def find(config, path):
+    """The initializer of the parameter at `path` ('decoder/blocks/mlp/up/kernel'). ValueError without a row for it."""
+    table = {'gpt2': gpt2, 'bert': bert, 't5': t5}[config.initializer](config)
+    for pattern, initializer in table:
+        if re.search(pattern, path):
+            return initializer
+    rows = '\n  '.join(pattern for pattern, _ in table)
+    raise ValueError(f'no initializer for {path!r}; add a row to model/initializers.py:{config.initializer}:\n  {rows}')
+
+
+def param(module, name, shape):
+    """The float32 parameter `name` of a Flax module with a `config`; each of a stack of layers draws its own."""
+    initializer = find(module.config, '/'.join((*module.path, name)))
+    return module.param(name, initializer, shape, jnp.float32)

@@ -1,0 +1,89 @@
+"""The pieces of a block: one projection class, one embedding class, one norm, the feed-forward layer, dropout.
+
+Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. There is exactly
+one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters which
+intercept them (LoRA, prompt tuning) reach the whole model.
+"""
+from typing import Any, Optional
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from model import config as model_config
+from model import initializers
+from model import ops
+
+
+class Dense(nn.Module):
+    """x W + b: float[..., D] -> float[..., features]."""
+    config: model_config.Config
+    features: int
+    dtype: Any = jnp.float32
+    bias: Optional[bool] = None               # None = config.bias
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = initializers.param(self, 'kernel', (x.shape[-1], self.features))
+        y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.config.bias if self.bias is None else self.bias:
+            y += initializers.param(self, 'bias', (self.features,)).astype(self.dtype)
+        return y
+
+
+class Embed(nn.Module):
+    """A table of vectors: int32[...] -> float32[..., features]. The sum of embeddings is cast, not its terms."""
+    config: model_config.Config
+    entries: int
+    features: int
+
+    def setup(self):
+        self.embedding = initializers.param(self, 'embedding', (self.entries, self.features))
+
+    def __call__(self, ids):
+        return jnp.take(self.embedding, ids, axis=0)
+
+
+class Norm(nn.Module):
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) over the last axis, in float32."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+    kind: Optional[str] = None                # None = config.norm
+
+    @nn.compact
+    def __call__(self, x):
+        kind = self.kind or self.config.norm
+        y = x.astype(jnp.float32)
+        if kind == 'layernorm':
+            y -= jnp.mean(y, axis=-1, keepdims=True)
+        y *= jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.config.norm_epsilon)
+        y *= initializers.param(self, 'scale', (x.shape[-1],))
+        if kind == 'layernorm' and self.config.bias:
+            y += initializers.param(self, 'bias', (x.shape[-1],))
+        return y.astype(self.dtype)
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask depends on the row's global index; `rows=None` means evaluation, which draws nothing."""
+    rate: float
+
+    def __call__(self, x, rows):
+        if rows is None or not self.rate:
+            return x
+        return ops.dropout(x, self.rate, ops.row_keys(self.make_rng('dropout'), rows))
+
+
+class MLP(nn.Module):
+    """down(act(up x)), or down(act(gate x) * up x) when gated (Shazeer 2020): float[B, T, D] -> float[B, T, D]."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, rows=None):
+        config = self.config
+        act = ops.ACTIVATIONS[config.activation]
+        h = Dense(config, config.hidden, self.dtype, name='up')(x)
+        h = act(Dense(config, config.hidden, self.dtype, name='gate')(x)) * h if config.gated else act(h)
+        h = ops.constrain(h, 'batch', 'length', 'mlp')
+        h = Dropout(config.mlp_dropout)(h, rows)
+        return Dense(config, config.dim, self.dtype, name='down')(h)

@@ -1,0 +1,107 @@
+"""Small operations that every part of the model uses, and the letters that einsums and docstrings use.
+
+B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size,
+D model width, F feed-forward width, V vocabulary (padded), L layers, P slots. Docstrings write `float[B, T, D]`.
+"""
+import jax
+import jax.numpy as jnp
+
+# What the axes of an activation are called in the model, and the mesh axes that may shard them.
+AXES = {
+    'batch': ('data', 'fsdp'),
+    'length': ('context',),
+    'heads': ('tensor',),
+    'kv': ('tensor',),
+    'mlp': ('tensor',),
+    'vocab': ('tensor',),
+    'model': (),
+    'head': (),
+    None: (),
+}
+
+
+def mesh_axes(name, mesh=None):
+    """Axes of the current mesh that shard the activation axis `name`: a tuple, empty without a mesh."""
+    mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
+    if mesh.empty:
+        return ()
+    automatic = {axis for axis, kind in zip(mesh.axis_names, mesh.axis_types) if kind == jax.sharding.AxisType.Auto}
+    return tuple(axis for axis in AXES[name] if axis in automatic and mesh.shape[axis] > 1)
+
+
+def constrain(x, *names):
+    """Shards an activation by the names of its axes (keys of `AXES`) under `jax.set_mesh`; without a mesh, `x` itself.
+
+    An axis that does not divide stays whole: a last small batch, or fewer key-value heads than devices, still runs.
+    """
+    if len(names) != x.ndim:
+        raise ValueError(f'constrain: {len(names)} names {names} for an array of shape {x.shape}')
+    mesh = jax.sharding.get_abstract_mesh()
+    spec = []
+    for size, name in zip(x.shape, names):
+        axes = mesh_axes(name, mesh)
+        while axes and size % _product(mesh.shape[axis] for axis in axes):
+            axes = axes[:-1]
+        spec.append(axes or None)
+    if not any(spec):
+        return x
+    return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*spec))
+
+
+def _product(sizes):
+    product = 1
+    for size in sizes:
+        product *= size
+    return product
+
+
+def dense(x, kernel):
+    """float[..., D] x float[D, F] -> float[..., F].
+
+    Tokens are flattened to two dimensions first: XLA's CPU backend is several times slower when the gradient of the
+    kernel contracts two axes. A mesh that shards the sequence keeps its axes, because merging batch and a sharded
+    length would move data between devices.
+    """
+    if mesh_axes('length'):
+        return jnp.einsum('...d,df->...f', x, kernel)
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def logits(x, table):
+    """float[..., D] x float[V, D] -> float32[..., V], accumulated in float32 whatever the type of the operands."""
+    if mesh_axes('length'):
+        return jnp.einsum('...d,vd->...v', x, table, preferred_element_type=jnp.float32)
+    flat = jnp.einsum('td,vd->tv', x.reshape(-1, x.shape[-1]), table, preferred_element_type=jnp.float32)
+    return flat.reshape(*x.shape[:-1], table.shape[0])
+
+
+def gather(x, slots):
+    """Reads float[B, T, D] at int32[B, P]: float[B, P, D]."""
+    return jnp.take_along_axis(x, slots[:, :, None], axis=1)
+
+
+def soft_cap(x, cap):
+    """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); `x` itself when cap is None."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
+
+
+def row_keys(key, rows):
+    """One random key a row, from the step's key and the row's global index: key[B].
+
+    Masks drawn with these do not depend on how the batch is cut into microbatches or over devices.
+    """
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+
+
+def dropout(x, rate, keys):
+    """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); row b is drawn with keys[b]."""
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+ACTIVATIONS = {
+    'gelu': lambda x: jax.nn.gelu(x, approximate=False),
+    'gelu_tanh': lambda x: jax.nn.gelu(x, approximate=True),
+    'relu': jax.nn.relu,
+    'silu': jax.nn.silu,
+}

@@ -1,0 +1,75 @@
+"""Where a token is: rotary angles, sinusoids, and T5's buckets. (A learned table is `layers.Embed`.)
+
+Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows need
+nothing special. Su et al. 2021 (rotary, halves convention of GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020.
+"""
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model import config as model_config
+from model import initializers
+
+
+def angles(positions, size, base):
+    """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
+    frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def rotate(x, rotation):
+    """Turns float[B, N, T, H] by `angles(...)`: (q_i, k_j) then depend on i - j alone."""
+    cos, sin = rotation
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
+
+
+def sinusoids(positions, dim):
+    """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
+    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
+    angle = positions[:, :, None].astype(jnp.float32) * frequencies
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
+
+
+def buckets(relative, count, distance, bidirectional):
+    """T5's bucket of key position - query position: int32[...] -> int32[...] in [0, count).
+
+    Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
+    half of the buckets is for keys after the query; otherwise those share bucket 0. The original takes a float32
+    logarithm on the device; here its steps are integers computed once, so that no backend rounds a boundary away.
+    """
+    start = 0
+    if bidirectional:
+        count //= 2
+        start = jnp.where(relative > 0, count, 0)
+        far = jnp.abs(relative)
+    else:
+        far = jnp.maximum(-relative, 0)
+    exact = count // 2
+    steps = exact * (distance / exact) ** (np.arange(1, count - exact) / (count - exact))
+    steps = np.ceil(steps - 1e-6).astype(np.int32)  # the first distance of every later bucket
+    later = exact + jnp.sum(far[..., None] >= steps, axis=-1, dtype=jnp.int32)
+    return start + jnp.where(far < exact, far, later)
+
+
+class Relative(nn.Module):
+    """T5's bias: a learned number for each bucket and head, added to the scores, shared by all layers of a stack."""
+    config: model_config.Config
+    bidirectional: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, query_positions, key_positions):
+        """int32[B, T], int32[B, S] -> float32[B, N, T, S]."""
+        config = self.config
+        table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
+        relative = key_positions[:, None, :] - query_positions[:, :, None]
+        bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
+        # A product with one-hot rows: its gradient is a product too, where a look-up's is a slow scatter into few places.
+        hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
+        return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)
