@@ -1,0 +1,31 @@
+"""Objectives: a file here is an objective, its name the file's name.
+
+Each file holds one frozen dataclass `Objective` whose fields are the hyper-parameters (config keys `objective.*`, the
+first, `sequence_length`, follows the config's). Beside them it states
+    architectures  the model architectures it fits           needs  special ids beyond pad, eos and bos
+    hint           what attention looks like: causal (decoders, self-attention), full, or ordered (any other integers)
+    likelihood     whether the loss is the likelihood of the text, so that bits per byte mean something
+and has
+    plan(source, seed, epoch) -> int64[n, k], one row an example, n the same in every epoch where possible
+    transform(source, row, rng) -> {field: array} as in data/example.py, from random access to the source
+    original(source, row) -> int32[n], the ids before corruption
+    lengths() -> {field: length} of what the model reads and says
+    problems(special=None) -> [(config key, what is wrong with its value)]
+"""
+import difflib
+import importlib
+import pathlib
+
+
+def names():
+    """The objectives that there are."""
+    return sorted(path.stem for path in pathlib.Path(__file__).parent.glob('*.py') if path.stem != '__init__')
+
+
+def load(name):
+    """The class `Objective` of that name; ValueError names those that exist."""
+    if name not in names():
+        near = difflib.get_close_matches(str(name), names(), 1)
+        raise ValueError('no such objective.' + (f' Did you mean {near[0]}?' if near else '')
+                         + f' There are: {", ".join(names())}')
+    return importlib.import_module(f'data.objectives.{name}').Objective

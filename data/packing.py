@@ -1,0 +1,124 @@
+"""Which pieces of which documents share a row, planned for a whole epoch with numpy, no loop over tokens or documents.
+
+`pack` is longest-pack-first histogram packing (Krell et al. 2021, "Efficient sequence packing without
+cross-contamination"): best-fit decreasing on the histogram of lengths, so its loop runs over distinct lengths. How many
+rows come out depends on the lengths alone; which piece goes where is drawn anew each epoch. `concatenate` is T5's way:
+documents one after the other, cut into full rows.
+
+A plan row is int64[k]: pieces, -1 where there is none. A piece is a document and the token in it where the piece
+starts, in one integer: document * 2**32 + start.
+"""
+import bisect
+
+import numpy as np
+
+START = 2**32  # documents are shorter than this, and there are fewer than 2**31 of them
+
+
+def pieces(lengths, size):
+    """Cuts documents of these lengths into pieces of at most `size` tokens: (pieces, lengths), int64[n] each."""
+    lengths = np.asarray(lengths, np.int64)
+    counts = -(-lengths // size)
+    documents = np.repeat(np.arange(len(lengths)), counts)
+    starts = (np.arange(len(documents)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
+    return documents * START + starts, np.minimum(lengths[documents] - starts, size)
+
+
+def split(piece):
+    """(document, start) of pieces."""
+    return piece // START, piece % START
+
+
+def pack(lengths, size, rng, limit=None):
+    """Rows of at most `size` tokens and `limit` items: int64[n, k] indices into `lengths` (1..size), -1 = none.
+
+    Every item is in exactly one row. limit=None is size // 8, at least 8: then the table takes at most a byte for each
+    token of a row, and only corpora whose documents average less than 8 tokens fill their rows less well.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    if lengths.size and not 1 <= lengths.min() <= lengths.max() <= size:
+        raise ValueError(f'expected lengths in 1..{size}, got {lengths.min()}..{lengths.max()}')
+    groups = _groups(np.bincount(lengths, minlength=size + 1), size, limit or max(8, size // 8))
+    # Items of one length are interchangeable: shuffle all, sort by length, hand them out in turn.
+    order = rng.permutation(len(lengths))
+    order = order[np.argsort(lengths[order], kind='stable')]
+    taken = np.searchsorted(lengths[order], np.arange(size + 1))
+    table = np.full((sum(count for _, count in groups), max([sum(n for _, n in runs) for runs, _ in groups] or [1])), -1)
+    row = 0
+    for runs, count in groups:
+        column = 0
+        for length, repeat in runs:
+            items = order[taken[length]:taken[length] + count * repeat]
+            table[row:row + count, column:column + repeat] = items.reshape(count, repeat)
+            taken[length] += count * repeat
+            column += repeat
+        row += count
+    return table
+
+
+def concatenate(lengths, size, rng):
+    """Documents in a shuffled order, one after the other, cut into rows of `size` tokens: int64[n, k] pieces.
+
+    A row reads its pieces to the end of their documents until it is full; the last row may stay short.
+    """
+    order = rng.permutation(np.flatnonzero(lengths))
+    ends = np.cumsum(np.asarray(lengths, np.int64)[order])
+    cuts = np.arange(0, ends[-1] if len(ends) else 0, size)
+    begins = ends - np.asarray(lengths, np.int64)[order]
+    first = np.searchsorted(ends, cuts, side='right')              # the document that holds the row's first token
+    last = np.searchsorted(begins, cuts + size, side='left') - 1   # and its last
+    column = np.arange(max(last - first, default=0) + 1)
+    index = first[:, None] + column
+    inside = index <= last[:, None]
+    index = np.minimum(index, len(order) - 1)
+    starts = np.maximum(cuts[:, None] - begins[index], 0)
+    return np.where(inside, order[index] * START + starts, -1)
+
+
+def read(source, row, size):
+    """int32[<= size]: the tokens of a row of `concatenate`."""
+    out, filled = np.empty(size, np.int32), 0
+    for document, start in zip(*(part.tolist() for part in split(row[row >= 0]))):
+        begin, end = int(source.offsets[document]) + start, int(source.offsets[document + 1])
+        end = min(end, begin + size - filled)
+        out[filled:filled + end - begin] = source.flat[begin:end]
+        filled += end - begin
+    return out[:filled]
+
+
+def _groups(histogram, size, limit):
+    """[(((length, repeat), ...), rows)]: rows that hold the same lengths. Best-fit decreasing, all equal items at once."""
+    done, open_, gaps = [], {}, []  # open_: gap -> [(runs, items, rows)], gaps: its keys, ascending
+
+    def put(runs, items, gap, rows):
+        if gap == 0 or items == limit:
+            done.append((runs, rows))
+        else:
+            if gap not in open_:
+                open_[gap] = []
+                bisect.insort(gaps, gap)
+            open_[gap].append((runs, items, rows))
+
+    for length in range(size, 0, -1):
+        count = int(histogram[length])
+        while count:
+            place = bisect.bisect_left(gaps, length)
+            if place < len(gaps):
+                gap = gaps[place]
+                runs, items, rows = open_[gap].pop()
+                if not open_[gap]:
+                    del open_[gap], gaps[place]
+            else:
+                gap, runs, items, rows = size, (), 0, count
+            repeat = min(gap // length, limit - items)
+            used = min(rows, count // repeat)
+            if used:                       # rows that take as many as they can
+                put(runs + ((length, repeat),), items + repeat, gap - repeat * length, used)
+                count -= used * repeat
+                rows -= used
+            if rows and count:             # fewer are left than one row takes
+                put(runs + ((length, count),), items + count, gap - count * length, 1)
+                rows, count = rows - 1, 0
+            if rows and gap < size:        # untouched
+                put(runs, items, gap, rows)
+    return done + [(runs, rows) for group in open_.values() for runs, _, rows in group]

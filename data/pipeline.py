@@ -1,0 +1,120 @@
+"""From (objective, source, seed) to batches: the order of the data as a pure function of the examples seen.
+
+Example i of a run is row `index` of the plan of epoch i // n, where n is the number of examples of epoch 0 and `index` a
+permutation of i % n computed without memory (Grain's index shuffle); it is made with the generator of (seed, epoch,
+index). So the position of the data is one integer, and hosts, rows, threads and prefetch only decide who makes what
+when. Grain's MapDataset runs over batches, not examples: its bookkeeping is paid once a batch.
+
+A plan of another length than epoch 0's: rows past n are not seen in that epoch, missing ones are its first rows again.
+"""
+import functools
+import threading
+
+import numpy as np
+
+from data import example
+
+_ENDLESS = 2**62
+_planning = threading.Lock()
+
+
+class ExampleError(RuntimeError):
+    """An example could not be made; the message says which one, the cause says why."""
+
+
+def size(objective, source, seed):
+    """Examples in an epoch."""
+    return len(plan(objective, source, seed, 0))
+
+
+def plan(objective, source, seed, epoch):
+    """The objective's plan, remembered for the last few epochs."""
+    with _planning:
+        return _plan(objective, source, seed, epoch)
+
+
+def place(objective, source, seed, position, shuffle=True):
+    """(epoch, index) of the example at `position` of a run; without shuffle every pass is epoch 0 in the plan's order."""
+    from grain import experimental            # here, not above: grain imports jax
+    epoch, index = divmod(int(position), size(objective, source, seed))
+    if not shuffle:
+        return 0, index
+    last = size(objective, source, seed) - 1
+    return epoch, experimental.index_shuffle(index, max_index=last, seed=_shuffle_seed(seed, epoch), rounds=4)
+
+
+def make(objective, source, seed, epoch, index):
+    """The example `index` of an epoch: {field: array}. ExampleError with its epoch, index and plan row when it fails."""
+    row = None
+    try:
+        rows = plan(objective, source, seed, epoch)
+        row = rows[index % len(rows)]
+        fields = objective.transform(source, row, example.rng(seed, epoch, index))
+        return {**fields, 'index': index}
+    except Exception as error:
+        raise ExampleError(f'example {index} of epoch {epoch} (plan row {None if row is None else row.tolist()}): '
+                           f'{type(error).__name__}: {error}') from error
+
+
+def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=None, shuffle=True, epochs=None, threads=2,
+            prefetch=4, pad_last=False):
+    """Iterator of batches, dicts of numpy arrays [len(rows), ...]; close it (or drop it) to stop its threads.
+
+    start, stop: examples seen at the first batch and at the end. rows: which rows of each global batch of `batch_size`
+    to make, None = all. epochs: passes over the data at most, may be fractional; None = endless unless `stop` says.
+    A last batch that is not full is dropped, or with pad_last filled with rows of weight 0 and index -1.
+    threads = 0 makes batches in the calling thread when asked.
+    """
+    from grain import MapDataset, ReadOptions  # here, not above: grain imports jax
+    n = size(objective, source, seed)
+    if not n:
+        raise ValueError('the data holds no example; expected at least one token of text')
+    ends = [end for end in (stop, None if epochs is None else int(round(epochs * n))) if end is not None]
+    end = min(ends) if ends else _ENDLESS
+    rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
+    if rows.size and not 0 <= rows.min() <= rows.max() < batch_size:
+        raise ValueError(f'rows must lie in 0..{batch_size - 1}, got {rows.min()}..{rows.max()}')
+    count = -(-max(0, end - start) // batch_size) if pad_last else max(0, end - start) // batch_size
+    stopping, workers = threading.Event(), set()
+
+    def batch(number):
+        workers.add(threading.current_thread())
+        out = {}
+        for at, row in enumerate(rows.tolist()):
+            if stopping.is_set():
+                return out
+            position = start + number * batch_size + row
+            if position < end:
+                fields = make(objective, source, seed, *place(objective, source, seed, position, shuffle))
+            else:
+                fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
+            if not out:
+                out = {name: np.empty((len(rows), *np.shape(value)), example.FIELDS[name]) for name, value in fields.items()}
+            for name, value in fields.items():
+                out[name][at] = value
+        return out
+
+    options = ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads) if threads else 0)
+    return _stream(MapDataset.range(count).map(batch).to_iter_dataset(options), stopping, workers)
+
+
+def _stream(dataset, stopping, workers):
+    """The dataset's elements; when closed, its threads are asked to stop and waited for."""
+    iterator = iter(dataset)
+    try:
+        yield from iterator
+    finally:
+        stopping.set()
+        iterator.close()
+        for worker in workers - {threading.current_thread()}:
+            worker.join(timeout=5)
+
+
+@functools.lru_cache(maxsize=4)
+def _plan(objective, source, seed, epoch):
+    return objective.plan(source, seed, epoch)
+
+
+@functools.lru_cache(maxsize=16)
+def _shuffle_seed(seed, epoch):
+    return int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1)[0])
