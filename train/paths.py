@@ -1,0 +1,84 @@
+"""Everything about a parameter is a function of its path: tables of (regex, value), the first that matches wins.
+
+A path joins the names on the way to a leaf with '/', 'blocks/mlp/up/kernel'. Leaves below a component `blocks` are
+stacked by the scan over layers: their leading axis is the layer, and rules are about one layer. The idea is
+big_vision's (optax.py); a path that no row matches is an error there too, because a forgotten parameter is a bug.
+"""
+import re
+
+import jax
+
+from train import problems
+
+SHOWN = 20  # paths an error lists
+
+
+def name(keys):
+    """The path of a leaf from JAX's tuple of keys."""
+    return jax.tree_util.keystr(keys, simple=True, separator='/')
+
+
+def flatten(tree):
+    """{path: leaf} of any pytree, in JAX's order; None is no leaf."""
+    return {name(keys): leaf for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def unflatten(flat):
+    """Nested dicts from {path: leaf}: the inverse of `flatten` for trees of dicts."""
+    tree = {}
+    for path, leaf in flat.items():
+        *parents, last = path.split('/')
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f'{path} lies below {parent}, which is a leaf')
+        if last in node:
+            raise ValueError(f'{path} is both a leaf and a branch, or given twice')
+        node[last] = leaf
+    return tree
+
+
+def apply(function, tree, *rest):
+    """The tree of function(path, leaf, *leaves of the other trees)."""
+    return jax.tree_util.tree_map_with_path(lambda keys, *leaves: function(name(keys), *leaves), tree, *rest)
+
+
+def match(table, path, what='rule', key='the table'):
+    """The value of the first row whose regex is found in `path` (re.search). problems.Error if there is none."""
+    return map(table, {path: 0}, what, key)[path]
+
+
+def map(table, tree, what='rule', key='the table'):
+    """The tree of values that `table` gives to the leaves of `tree`.
+
+    problems.Error lists every path without a match, says what was looked for ('sharding rule') and names the config
+    key that adds one ('mesh.rules').
+    """
+    rows = [(re.compile(regex), value) for regex, value in table]
+    flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
+    values, missing = [], []
+    for path in [name(keys) for keys, _ in flat]:
+        row = next((row for row in rows if row[0].search(path)), None)
+        missing += [path] if row is None else []
+        values.append(row and row[1])
+    if missing:
+        raise problems.Error([problems.Problem(
+            key, f'no {what} matches {listed(missing)}; add (regex, value) to {key}.')])
+    return jax.tree_util.tree_unflatten(treedef, values)
+
+
+def listed(paths):
+    """The paths as a message shows them."""
+    text = ', '.join(repr(path) for path in paths[:SHOWN])
+    return text + (f' and {len(paths) - SHOWN} more' if len(paths) > SHOWN else '')
+
+
+def stacked(path):
+    """Whether the leading axis of the leaf is the layer: a component of the path is `blocks`."""
+    return 'blocks' in path.split('/')
+
+
+def layer(path, shape):
+    """The shape of one layer's part of a leaf: without the leading axis where layers are stacked."""
+    return tuple(shape[1:] if stacked(path) else shape)

@@ -1,0 +1,69 @@
+"""Learning rates as functions of the step: linear warm-up times constant, linear, cosine, rsqrt, WSD or cyclic.
+
+`step` counts the updates already made, as in optax: the first update of a run with warm-up has learning rate 0, update
+`warmup` the peak; at `steps`, where the run ends, linear, cosine and WSD stand at `final` times the peak. Decay begins
+where warm-up ends, as in optax and XLNet. BERT's and ELECTRA's own code draws the line from step 0 instead, which
+starts it at peak * (1 - warmup / steps): 1 % lower for BERT, and the same at both ends.
+"""
+import jax.numpy as jnp
+import optax
+
+
+def build(settings, steps):
+    """schedule(step int) -> float32[] learning rate, from the config's `optimizer` group and the number of steps."""
+    if settings.schedule not in SHAPES:
+        raise ValueError(f'optimizer.schedule = {settings.schedule!r}: expected one of {", ".join(SHAPES)}')
+    shape = SHAPES[settings.schedule](settings, steps)
+
+    def schedule(step):
+        step = jnp.asarray(step, jnp.float32)
+        ramp = jnp.minimum(1.0, step / settings.warmup) if settings.warmup else 1.0
+        return jnp.asarray(settings.learning_rate * ramp * shape(step), jnp.float32)
+
+    return schedule
+
+
+def constant(settings, steps):
+    return lambda step: jnp.ones(())
+
+
+def linear(settings, steps):
+    """From 1 at `warmup` to `final` at `steps`."""
+    return optax.linear_schedule(1.0, settings.final, max(1, steps - settings.warmup), settings.warmup)
+
+
+def cosine(settings, steps):
+    """Half a cosine from 1 at `warmup` to `final` at `steps` (Loshchilov and Hutter 2017, one period)."""
+    decay = optax.cosine_decay_schedule(1.0, max(1, steps - settings.warmup), settings.final)
+    return lambda step: decay(jnp.maximum(0, step - settings.warmup))
+
+
+def rsqrt(settings, steps):
+    """sqrt(start / max(step, start)), not below `final`; start = `decay`, or `warmup` where that is None.
+
+    With warmup=4000 it is the Transformer's (Vaswani et al. 2017); with warmup=0, decay=10000, learning_rate=0.01 it is
+    T5's 1 / sqrt(max(step, 10000)), constant at first.
+    """
+    start = settings.decay or settings.warmup or 1
+    return lambda step: jnp.maximum(settings.final, jnp.sqrt(start / jnp.maximum(step, start)))
+
+
+def wsd(settings, steps):
+    """Warm-up, stable, decay (Hu et al. 2024): 1, then a line to `final` over the last `decay` steps (Hägele et al. 2024)."""
+    decay = settings.decay if settings.decay is not None else steps // 10
+    decay = max(1, min(decay, steps - settings.warmup))
+    return optax.linear_schedule(1.0, settings.final, decay, max(0, steps - decay))
+
+
+def cyclic(settings, steps):
+    """Smith 2017's `triangular` policy: from `final` up to 1 in half a `cycle` and down again, cycles counted from step 0."""
+    cycle = settings.cycle or max(2, steps / 4)
+
+    def shape(step):
+        height = 1 - jnp.abs(2 * jnp.mod(step / cycle, 1.0) - 1)
+        return settings.final + (1 - settings.final) * height
+
+    return shape
+
+
+SHAPES = {'constant': constant, 'linear': linear, 'cosine': cosine, 'rsqrt': rsqrt, 'wsd': wsd, 'cyclic': cyclic}
