@@ -1,0 +1,260 @@
+"""Checkpoints that can be trusted: `checkpoints/STEP/` holds Orbax's arrays (`state/`), `meta.json` and, last, `manifest.json`.
+
+The arrays are written behind the loop's back (Orbax); a background thread then hashes the files, writes the manifest, reads
+everything back and drops old steps. Restoring takes the newest step whose every byte checks. Arrays are stored by path,
+whole, whatever their sharding: any mesh and any number of processes restores them, bit by bit. Several processes share
+one folder: all save their shards, process 0 checks, decides and seals, and the others hear of it through `peers`.
+"""
+import importlib.metadata
+import itertools
+import json
+import re
+import threading
+
+from etils import epath
+import jax
+
+from train import manifest
+from train import paths
+from train import peers
+from train import steps as folders
+from train import tree
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+NothingRestorable, Mismatch = folders.NothingRestorable, tree.Mismatch
+fingerprint = tree.fingerprint
+_calls = itertools.count()                    # names an exchange between processes; equal in all, as they make the same calls
+
+
+class SaveError(Exception):
+    """A checkpoint could not be written; those before it are intact."""
+
+
+class NotFinite(SaveError):
+    """Parameters hold NaN or infinity; not saved, so that the newest checkpoint stays a usable one."""
+
+
+class Checkpoints:
+    """The checkpoints of one run. All processes make the same calls in the same order.
+
+    folder: WORKDIR/checkpoints. keep: how many of the newest steps stay (None = all). best: a metric; the step whose
+    meta['metrics'][best] is best stays too (lowest, unless steps.higher_is_better). Use `with`, or `close()` in the
+    end: a save that still runs dies with the interpreter.
+    """
+
+    def __init__(self, folder, keep=3, best=None, asynchronous=True):
+        self.folder, self.keep, self.best, self.asynchronous = epath.Path(folder), keep, best, asynchronous
+        self._known = set()                   # steps of this run: those it saved, and the one it resumed from
+        self._orbax, self._thread, self._error = None, None, None
+
+    def save(self, step, state, meta):
+        """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, early_stopping, ...).
+
+        Returns as soon as the arrays may be donated; waits first for a save that still runs, and raises its SaveError.
+        A step that this run has saved already, or resumed from, is not written again. NotFinite if parameters are not.
+        """
+        self.wait()
+        if step in self._known:
+            return
+        arrays = paths.flatten(state)
+        if bad := tree.not_finite(arrays):
+            raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
+        specs = {path: tree.spec(leaf) for path, leaf in arrays.items()}
+        meta = json.dumps({**meta, 'step': step, 'best': self.best, 'versions': _versions(),
+                           'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
+                          indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+        call = f'save/{next(_calls)}/{step}'
+        try:
+            peers.lead(f'{call}/prepare', lambda: self._prepare(step))
+            self._checkpointer().save(self._at(step) / 'state', args=_ocp().args.PyTreeSave(
+                paths.unflatten({path: tree.plain(leaf) for path, leaf in arrays.items()})))
+        except Exception as error:
+            raise self._failed(step, error) from error
+        self._thread = threading.Thread(target=self._finish, args=(step, meta, specs, call), name='checkpoint')
+        self._thread.start()
+        if not self.asynchronous:
+            self.wait()
+
+    def wait(self):
+        """Waits for the save that is running, if any; raises its SaveError."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def close(self):
+        """Waits for the last save (raising its SaveError) and ends Orbax's threads."""
+        try:
+            self.wait()
+        finally:
+            if self._orbax is not None:
+                self._orbax.close()
+                self._orbax = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def steps(self):
+        """The complete steps, ascending."""
+        return folders.complete(self.folder)
+
+    def restore(self, abstract_state, notice=print):
+        """(state, meta) of the newest step that checks, or None if nothing was ever saved.
+
+        abstract_state: the state as ShapeDtypeStructs with shardings (none = the first device). Damaged steps are moved
+        to bad/ with a line to `notice`. NothingRestorable if no step is good; Mismatch if the good one does not fit.
+        """
+        self.wait()
+        step = _lead(f'restore/{next(_calls)}', lambda: folders.choose(self.folder, notice, move=True))
+        if step is None:
+            return None
+        wanted = paths.flatten(abstract_state)
+        tree.compare(_specs(self._at(step)), {path: tree.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
+        self._known = {step}
+        return tree.rebuild(abstract_state, _read(self._at(step), wanted)), folders.read_meta(self._at(step))
+
+    def verify(self, step, state):
+        """Restores a saved step beside `state`, compares them bit by bit and returns their fingerprint: for the last save."""
+        self.wait()
+        arrays = paths.flatten(state)
+        found, expected = fingerprint(_read(self._at(step), arrays)), fingerprint(arrays)
+        if found != expected:
+            raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: sha256 {found[:12]} instead of '
+                            f'{expected[:12]}')
+        return expected
+
+    def _at(self, step):
+        return self.folder / str(step)
+
+    def _checkpointer(self):
+        if self._orbax is None:
+            self._orbax = _ocp().AsyncCheckpointer(_ocp().PyTreeCheckpointHandler(), timeout_secs=600)
+        return self._orbax
+
+    def _prepare(self, step):
+        """Makes an empty folder (process 0): what a killed save left there goes, a complete step is moved aside."""
+        target = self._at(step)
+        if (target / manifest.NAME).exists():
+            folders.move_aside(target)
+        folders.remove(target)
+        target.mkdir(parents=True)
+
+    def _finish(self, step, meta, specs, call):
+        def seal():
+            self._checkpointer().wait_until_finished()
+            manifest.put(self._at(step) / 'meta.json', f'{meta}\n'.encode())
+            manifest.write(self._at(step), {'step': step, 'arrays': specs})
+            if problems := manifest.check(self._at(step)):
+                raise OSError(f'it reads back differently, {folders.summary(problems)}')
+            folders.prune(self.folder, self.keep, self.best)
+
+        try:
+            if peers.rank() > 0:
+                self._checkpointer().wait_until_finished()
+            peers.lead(f'{call}/seal', seal)
+            self._known.add(step)
+        except Exception as error:            # the loop cannot see this thread: its next call raises it
+            self._error = self._failed(step, error)
+
+    def _failed(self, step, error):
+        """The SaveError for a failed save. Unsealed remains go: a full disk needs the room."""
+        try:
+            if peers.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
+                folders.remove(self._at(step))
+            before = [other for other in self.steps() if other != step]
+        except OSError:
+            before = []
+        return SaveError(f'cannot save step {step} in {self.folder}: {_cause(error)}; '
+                         + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
+
+
+def locate(folder, step=None, notice=print):
+    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a number, or
+    'best'. Changes nothing there. NothingRestorable if there is none."""
+    folder = epath.Path(folder)
+    if (folder / manifest.NAME).exists():
+        folder, step = folder.parent, int(folder.name)
+    if (folder / 'checkpoints').exists():
+        folder = folder / 'checkpoints'
+    if step == 'best':
+        newest = folders.complete(folder)[-1:]
+        metric = newest and folders.read_meta(folder / str(newest[0]))['best']
+        step = folders.best(folder, metric) if metric else None
+    chosen = _lead(f'locate/{next(_calls)}', lambda: folders.choose(folder, notice, step))
+    if chosen is None:
+        raise NothingRestorable(f'there is no checkpoint in {folder}')
+    return folder / str(chosen)
+
+
+def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print):
+    """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds (re.search).
+
+    folder, step: as in `locate`. like: (abstract) parameters that will take them; those taken must be there with the
+    same shapes, and get their shardings. None: whole, on the first device. what: 'params', or 'ema' for the average.
+    """
+    source = locate(folder, step, notice)
+    stored = {path[len(what) + 1:]: spec for path, spec in _specs(source).items() if path.startswith(f'{what}/')}
+    taken = {path: spec for path, spec in stored.items() if any(re.search(pattern, path) for pattern in patterns)}
+    if not taken:
+        raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; it holds {paths.listed(sorted(stored)) or "none"}')
+    targets = {path: jax.ShapeDtypeStruct(*reversed(tree.parse(spec))) for path, spec in taken.items()}
+    if like is not None:
+        targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in taken}
+        tree.compare({f'params/{path}': spec for path, spec in taken.items()},
+                     {f'params/{path}': tree.spec(leaf) for path, leaf in targets.items()}, source)
+    arrays = _read(source, {f'{what}/{path}': leaf for path, leaf in targets.items()})
+    return paths.unflatten(arrays)[what], folders.read_meta(source)
+
+
+def _ocp():
+    import orbax.checkpoint as ocp            # 0.2 s on top of JAX and Flax: only those pay who save or restore
+    return ocp
+
+
+def _versions():
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _lead(call, function):
+    """peers.lead for functions that raise NothingRestorable, which then is raised everywhere."""
+    def outcome():
+        try:
+            return [function(), None]
+        except NothingRestorable as error:
+            return [None, str(error)]
+
+    value, message = peers.lead(call, outcome)
+    if message:
+        raise NothingRestorable(message)
+    return value
+
+
+def _specs(source):
+    return manifest.read(source)['extra']['arrays']
+
+
+def _read(source, wanted):
+    """{path: array} of a step for {path: (abstract) array}, with their shardings."""
+    specs, ocp = _specs(source), _ocp()
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    plain = {path: tree.plain(leaf) for path, leaf in wanted.items()}
+    item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None) or first)
+                            for path, leaf in plain.items()})
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        arrays = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
+            item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))
+    return {path: jax.random.wrap_key_data(arrays[path], impl=tree.implementation(specs[path])) if tree.is_key(leaf)
+            else arrays[path] for path, leaf in wanted.items()}
+
+
+def _cause(error):
+    """One line that names what went wrong, out of messages that run to pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['']
+    line = next((line for line in lines if re.search(r'Errno|OS error', line)), lines[0])
+    line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)[:300]
+    return line if isinstance(error, peers.PeerError) else f'{type(error).__name__}: {line}'

@@ -1,0 +1,120 @@
+"""The folders of a run's checkpoints, `STEP/`: which are complete, which is best, which is good; `bad/` holds the damaged ones.
+
+A step is complete once its manifest exists, so whatever a kill leaves half done is no checkpoint. A damaged step is never
+deleted: it is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
+"""
+import itertools
+import json
+import math
+import re
+
+from etils import epath
+
+from train import manifest
+
+HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
+DAMAGED = 'DAMAGED'
+
+
+class NothingRestorable(Exception):
+    """There are checkpoints, and none is good."""
+
+
+def complete(folder):
+    """The complete steps, ascending. Complete is not yet undamaged: `choose` reads them."""
+    return sorted(int(entry.name) for entry in _entries(folder) if entry.name.isdigit()
+                  and (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
+
+
+def higher_is_better(metric):
+    """Whether a metric is to be maximised: a part of its name is in HIGHER ('eval/token_accuracy'). All others are losses."""
+    return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
+
+
+def best(folder, metric):
+    """The complete step with the best finite meta['metrics'][metric] (the earliest of equals), or None."""
+    sign = -1 if higher_is_better(metric) else 1
+    values = {step: read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric) for step in complete(folder)}
+    values = {step: sign * value for step, value in values.items() if value is not None and math.isfinite(value)}
+    return min(values, key=lambda step: (values[step], step), default=None)
+
+
+def read_meta(target):
+    """The meta of a step's folder."""
+    return json.loads((target / 'meta.json').read_text())
+
+
+def choose(folder, notice, only=None, move=False):
+    """The newest step that checks (or `only`, if it does); None if there are no checkpoints; else NothingRestorable.
+
+    notice(line) says what was passed over. With `move`, damaged steps are put into bad/.
+    """
+    folder = epath.Path(folder)
+    found = complete(folder) if only is None else [only]
+    for entry in _entries(folder) if only is None else ():
+        if entry.name.isdigit() and int(entry.name) > max(found, default=-1) and not (entry / manifest.NAME).exists():
+            notice(f'checkpoint {entry.name} was never finished (it has no {manifest.NAME}): ignored')
+    bad = [f'bad/{entry.name}: damaged, moved there earlier' for entry in _entries(folder / 'bad')]
+    bad += [f'{entry.name}: damaged, marked earlier' for entry in _entries(folder) if (entry / DAMAGED).exists()]
+    for step in reversed(found):
+        problems = manifest.check(folder / str(step))
+        if not problems:
+            return step
+        where = f', {move_aside(folder / str(step), problems)}' if move else ''
+        notice(f'checkpoint {step} is damaged{where}: {summary(problems)}')
+        bad.insert(0, f'{step}: {summary(problems)}')
+    if not bad:
+        return None
+    raise NothingRestorable('\n'.join([
+        f'none of the checkpoints in {folder} can be restored', *(f'  {line}' for line in bad),
+        f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
+
+
+def move_aside(target, problems=None):
+    """Moves a step to bad/ under a free name; returns what was done, in words.
+
+    Without rename a damaged step (`problems`) is only marked, and copied to bad/ when its step is saved again.
+    """
+    if problems and not manifest.local(target):
+        manifest.put(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
+        return f'marked {DAMAGED}'
+    bad = target.parent / 'bad'
+    bad.mkdir(parents=True, exist_ok=True)
+    place = next(bad / name for n in itertools.count(1) if not (bad / (name := target.name if n == 1 else f'{target.name}.{n}')).exists())
+    if manifest.local(target):
+        target.rename(place)
+    else:
+        for name in [*manifest.listing(target), manifest.NAME]:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).copy(place / name)
+        remove(target)
+    return f'moved to bad/{place.name}'
+
+
+def remove(target):
+    """Deletes a step, its manifest first, so that what an interrupted deletion leaves is no checkpoint. Failure costs only room."""
+    try:
+        (target / manifest.NAME).unlink(missing_ok=True)
+        target.rmtree(missing_ok=True)
+    except OSError:
+        pass
+
+
+def prune(folder, keep, metric=None):
+    """Deletes complete steps beyond the newest `keep` (None = all stay) and the best by `metric`, and older remains of killed saves."""
+    found = complete(folder)
+    staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
+    for entry in _entries(folder):
+        if entry.name.isdigit() and int(entry.name) < found[-1] and int(entry.name) not in staying:
+            if not (entry / DAMAGED).exists():
+                remove(entry)
+
+
+def summary(problems):
+    """The first problem, and how many more there are."""
+    return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
+
+
+def _entries(folder):
+    folder = epath.Path(folder)
+    return sorted(folder.iterdir(), key=lambda entry: entry.name) if folder.exists() else []
