@@ -2,9 +2,11 @@
 import importlib
 import pkgutil
 
+from train import schema
+
 
 def build(config):
     """The Flax module, batch -> Loss, of a resolved config: `train/objectives/NAME.py` if it exists, else the token loss."""
     own = {module.name for module in pkgutil.iter_modules(__path__)}
-    name = config.objective.name if config.objective.name in own else 'token'
-    return importlib.import_module(f'train.objectives.{name}').build(config)
+    name = schema.objective_name(config.objective)
+    return importlib.import_module(f"train.objectives.{name if name in own else 'token'}").build(config)

@@ -18,6 +18,10 @@ class TokenLoss(nn.Module):
 
     scales = {'tokens': 1.0}
 
+    def initial_carry(self, batch_size):
+        """What the first batch is given as `carry`: nothing."""
+        return None
+
     def weights(self, batch):
         """{term: scalar}, from the batch alone."""
         return {'tokens': jnp.sum(batch['weights'])}

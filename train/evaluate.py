@@ -1,0 +1,63 @@
+"""Evaluation of parameters on a split: the same rows, in the same order, with the same corruption, every time.
+
+Keys and data depend on the split alone, never on the training state, so that evaluating changes nothing of the training.
+"""
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data import pipeline
+from train import sharding
+from train import step as steps
+
+SEED = 0  # of the fixed corruption
+
+
+class Evaluator:
+    """Compiled once; called with parameters as often as you like.
+
+    source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all; carry: what the first batch
+    starts from, or None.
+    """
+
+    def __init__(self, module, objective, source, mesh, batch_size, batches=None, carry=None):
+        self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
+        self.batch_size, self.batches, self.carry = batch_size, batches, carry
+        evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
+
+        def step(params, batch, carry, key):
+            terms, metrics, carry = evaluation(params, batch, carry, key)
+            text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
+            return terms, metrics, jnp.sum(text), carry
+
+        self.step = jax.jit(step)
+
+    def __call__(self, params):
+        """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
+        stop = None if self.batches is None else self.batches * self.batch_size
+        host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
+                                rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
+        carry, results, key = self.carry, [], jax.random.key(SEED)
+        for i, batch in enumerate(host):
+            terms, metrics, size, carry = self.step(params, sharding.put(self.mesh, batch, self.batch_size), carry,
+                                                    jax.random.fold_in(key, i))
+            results.append((terms, metrics, size))
+        return self.summary(jax.device_get(results))
+
+    def summary(self, results):
+        """From [(terms, metrics, bytes)] of the batches to means over the split."""
+        terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
+        size = sum(int(result[2]) for result in results)
+        means = {name: value / (weight or 1.0) for name, (value, weight) in {**terms, **metrics}.items()}
+        shown = [name for name in means if name not in terms or len(terms) > 1]
+        out = {'eval/loss': sum(self.module.scales.get(name, 1.0) * means[name] for name in terms)}
+        out.update({f'eval/{name}': means[name] for name in shown})
+        if self.objective.likelihood and size:
+            out['eval/bits_per_byte'] = metrics['nll'][0] / math.log(2) / size
+        return out
+
+
+def _add(results):
+    return {name: tuple(math.fsum(float(r[name][i]) for r in results) for i in (0, 1)) for name in (results[0] if results else {})}

@@ -1,0 +1,213 @@
+"""The training loop: corpus, mesh, state, then steps until the end, a signal, or the evaluation metric says stop.
+
+Read it from top to bottom; every line is a call to a file that holds one idea. Nothing here waits for the device but
+logging, evaluation, samples and checkpoints, each when it is due.
+"""
+import dataclasses
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from data import corpus as corpora
+from data import example, pipeline
+from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths, record, samples
+from train import schedules, sharding, signals, workdir
+from train import state as states
+from train import step as steps
+
+
+class Diverged(Exception):
+    """The loss is not a number any more."""
+
+
+class OtherData(Exception):
+    """The checkpoint was trained on another text or with another tokenizer."""
+
+
+def run(config, folder, screen, origins=None):
+    """Trains `config` in the workdir `folder` from where it stands. Returns (why it ended, the train State).
+
+    The reason is None when all steps are done, 'early stopping', or what asked for a stop ('SIGTERM', ...).
+    """
+    corpus = corpora.open(config.data, config.tokenizer, screen.notice)
+    config = configs.with_vocabulary(config, corpus.tokenizer, origins)
+    config = configs.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
+    config = configs.with_devices(config, jax.device_count(), origins)
+    for notice in workdir.claim(folder, config, origins):
+        screen.notice(notice)
+
+    module, mesh = objectives.build(config), sharding.mesh(config.mesh)
+    with jax.set_mesh(mesh), signals.Signals(folder, notice=screen.notice) as asked, checkpoints(config, folder) as saved:
+        abstract, create, update = compiled(config, module, mesh, corpus.train)
+        state, meta = saved.restore(abstract, screen.notice) or (None, None)
+        begun = int(state.step) if state else 0
+        if state:
+            same_data(meta, corpus)
+        if begun >= config.steps:
+            screen.notice(f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}')
+            return None, state
+        if jax.process_index() == 0:
+            workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
+        introduce(screen, config, corpus, abstract.params, begun)
+        state = state or start(create(), config, screen)
+
+        written = record.Record(folder, begun, screen, config.tensorboard)
+        learning_rate = schedules.build(config.optimizer, config.steps)
+        evaluator = held_out(config, module, corpus, mesh)
+        sampler = samples.build(config, corpus)
+        patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
+        laps = pace.Pace(config, begun)
+        screen.start(begun, config.steps)
+        reason = None
+
+        for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
+            state, measured = update(state, batch)
+            line, last = {}, step == config.steps
+            if due(step, config.log_every) or step == 1 or last:
+                line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
+                if step == 1:
+                    screen.notice(first_loss(line, config))
+                if not math.isfinite(line['train/loss']):
+                    raise Diverged(f'the loss of step {step} is {line["train/loss"]}')
+            with laps.pause():
+                if evaluator and (due(step, config.eval_every) or last):
+                    line |= evaluator(weights(state))
+                    patience.update(line)
+                if line:
+                    written.metrics(step, line)
+                    screen.update(step, line)
+                if due(step, config.sample_every) or last:
+                    written.samples(step, sampler(weights(state)['backbone']))
+            told = asked.poll(step)
+            reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
+            if due(step, config.checkpoint.every) or last or told or reason:
+                written.flush()
+                saved.save(step, state, about(config, corpus, step, line, patience))
+            if reason:
+                break
+
+        screen.notice(f'state sha256 {saved.verify(step, state)}')
+        written.close()
+    return reason, state
+
+
+def checkpoints(config, folder):
+    settings = config.checkpoint
+    return checkpoint.Checkpoints(f'{folder}/checkpoints', settings.keep, settings.best, settings.asynchronous)
+
+
+def compiled(config, module, mesh, source):
+    """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
+    like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
+    like = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in like.items() if name in DEVICE_FIELDS}
+    carry = module.initial_carry(config.batch_size)
+    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry, None)['params'], like)
+    chain = optimizer.build(config.optimizer, config.steps, params)
+
+    def create():
+        batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        return states.create(module, chain, batch, carry, config.seed, config.ema)
+
+    abstract = jax.eval_shape(create)
+    shardings = sharding.state(mesh, abstract, config.mesh.rules)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
+    update = steps.build(module, chain, config.accumulation, config.ema)
+    return (abstract, jax.jit(create, out_shardings=shardings),
+            jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
+
+
+DEVICE_FIELDS = tuple(name for name in example.FIELDS if name != 'index')  # which example a row was is the host's business
+
+
+def batches(config, source, mesh, begun):
+    """Batches on the devices, from step `begun` + 1 to the last."""
+    host = pipeline.batches(
+        config.objective, source, seed=config.seed, batch_size=config.batch_size, start=begun * config.batch_size,
+        stop=config.steps * config.batch_size, rows=sharding.rows(mesh, config.batch_size), threads=config.data.threads,
+        prefetch=config.data.prefetch)
+    if config.overfit_one_batch:
+        host = itertools.repeat(next(pipeline.batches(config.objective, source, seed=config.seed, batch_size=config.batch_size,
+                                                      stop=config.batch_size, rows=sharding.rows(mesh, config.batch_size))),
+                                config.steps - begun)
+    for batch in host:
+        yield sharding.put(mesh, {name: value for name, value in batch.items() if name in DEVICE_FIELDS}, config.batch_size)
+
+
+def held_out(config, module, corpus, mesh):
+    """The Evaluator of the held-out text, or None if there is none."""
+    if corpus.eval is None:
+        return None
+    return evaluate.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches,
+                              module.initial_carry(config.batch_size))
+
+
+def start(state, config, screen):
+    """A fresh state, with the parameters that `init` takes from another run."""
+    if not config.init.from_:
+        return state
+    found, _ = checkpoint.load_params(config.init.from_, state.params, config.init.paths, notice=screen.notice)
+    found = paths.flatten(found)
+    screen.notice(f'{len(found)} of {len(paths.flatten(state.params))} parameters start from {config.init.from_}')
+    params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
+    return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
+
+
+def introduce(screen, config, corpus, params, begun):
+    """What is about to happen: parameters, data, devices."""
+    if begun:
+        screen.notice(f'continuing at step {begun} of {config.steps}')
+        return
+    screen.show(display.parameter_table({path: leaf.shape for path, leaf in paths.flatten(params).items()}))
+    examples = pipeline.size(config.objective, corpus.train, config.seed)
+    fill = getattr(config.objective, 'fill', None)
+    screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
+                  + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
+                  + f' · vocabulary {config.model.vocab_size:,} · {jax.device_count()} x {jax.devices()[0].device_kind}'
+                  + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
+
+
+def due(step, every):
+    """Whether something that happens every so many steps (0 = never) happens now."""
+    return every > 0 and step % every == 0
+
+
+def weights(state):
+    """The parameters to evaluate: their moving average, if the run keeps one."""
+    return state.params if state.ema is None else state.ema
+
+
+def train_line(measured, learning_rate):
+    """The metrics line of a step: waits for the device."""
+    measured = {name: float(value) for name, value in jax.device_get(measured).items()}
+    norm = measured.pop('grad_norm')
+    return {**{f'train/{name}': value for name, value in measured.items()}, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
+
+
+def first_loss(line, config):
+    """Compares the first loss with that of guessing, where the objective says tokens."""
+    uniform = math.log(config.model.vocab_size)
+    found = line.get('train/nll', uniform)
+    text = f'first loss {found:.3f}; ln(vocabulary) = {uniform:.3f}'
+    return text if abs(found - uniform) < 0.1 * uniform else (
+        f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale' if not config.init.from_ else text)
+
+
+def about(config, corpus, step, line, patience):
+    """A checkpoint's meta.json."""
+    return {'examples': step * config.batch_size, 'config': configs.to_dict(config), 'vocab_size': config.model.vocab_size,
+            'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint, 'metrics': line, 'early_stopping': patience.meta()}
+
+
+def same_data(meta, corpus):
+    """OtherData unless a checkpoint was trained on this text with this tokenizer."""
+    for name, found in (('tokenizer', corpus.tokenizer.hash), ('data', corpus.train.fingerprint)):
+        if meta[name] != found:
+            raise OtherData(f'the {name} has changed since this run was started: sha256 {found[:12]}, the checkpoint has '
+                            f'{meta[name][:12]}. Put the text of data.train back, or start anew with another --workdir.')
+
+
+def count(params):
+    """Number of parameters, padding rows of the vocabulary included."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

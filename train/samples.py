@@ -1,0 +1,89 @@
+"""What the model says while it trains: continuations of prompts, or held-out examples with their holes filled.
+
+Same prompts, same keys at every call, so that samples of two steps differ by the parameters alone.
+"""
+import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+
+from data import example, pipeline
+from model import generate, transformer
+
+EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
+
+
+def build(config, corpus):
+    """sampler(params) -> [{'prompt', 'text'}] for a resolved config; `params` are the backbone's."""
+    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
+    return {'decoder': continuations, 'encoder': filled, 'encoder_decoder': answers}[config.model.architecture](
+        config, corpus, backbone)
+
+
+def continuations(config, corpus, backbone):
+    """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin."""
+    special, settings = corpus.tokenizer.special, config.sample
+    prompts = [np.concatenate([[special.bos], corpus.tokenizer.encode(text)]) for text in settings.prompts]
+    room = config.sequence_length if config.model.positions == 'learned' else max(map(len, prompts)) + settings.max_new_tokens
+    new = max(1, min(settings.max_new_tokens, room - max(map(len, prompts))))
+    prompts = [prompt[:room - new] for prompt in prompts]
+    tokens = np.stack([example.padded(prompt, max(map(len, prompts)), special.pad) for prompt in prompts])
+
+    def sampler(params):
+        out = generate.generate(
+            backbone.apply, params, tokens, np.array([len(p) for p in prompts]), jax.random.key(config.seed), max_new_tokens=new,
+            temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
+        return [{'prompt': text, 'text': corpus.tokenizer.decode(_until(row, special.eos))}
+                for text, row in zip(settings.prompts, _whole(out))]
+
+    return sampler
+
+
+def filled(config, corpus, backbone):
+    """Fills the slots of held-out examples with the likeliest tokens."""
+    batch, source = _examples(config, corpus), corpus.eval or corpus.train
+    likeliest = jax.jit(lambda params: jnp.argmax(backbone.apply({'params': params}, batch), axis=-1))
+
+    def sampler(params):
+        out = []
+        for i, said in enumerate(_whole(likeliest(params))):
+            real = batch['segments'][i] > 0
+            text, used = batch['tokens'][i].copy(), batch['weights'][i] > 0
+            text[batch['slots'][i][used]] = said[used]
+            out.append({'prompt': source.tokenizer.decode(batch['tokens'][i][real]) + '\n→ ', 'text': source.tokenizer.decode(text[real])})
+        return out
+
+    return sampler
+
+
+def answers(config, corpus, backbone):
+    """Greedy answers to held-out inputs."""
+    batch, special = _examples(config, corpus), corpus.tokenizer.special
+    source = {name: value for name, value in batch.items() if name.startswith('encoder_')}
+    starts = np.full((EXAMPLES, 1), special.bos, np.int32)
+
+    def sampler(params):
+        out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
+                                max_new_tokens=config.objective.lengths()['targets'], pad=special.pad, source=source)
+        inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
+        return [{'prompt': corpus.tokenizer.decode(_until(row, special.eos)) + '\n→ ', 'text': corpus.tokenizer.decode(_until(said, special.eos))}
+                for row, said in zip(inputs, _whole(out))]
+
+    return sampler
+
+
+def _examples(config, corpus):
+    source = corpus.eval or corpus.train
+    made = [pipeline.make(config.objective, source, 0, 0, i) for i in range(EXAMPLES)]
+    batch = example.stack(made)
+    return {name: value for name, value in batch.items() if name != 'index'}
+
+
+def _whole(array):
+    return multihost_utils.process_allgather(array, tiled=True) if jax.process_count() > 1 else np.asarray(array)
+
+
+def _until(row, eos):
+    """The ids before the first `eos`."""
+    ends = np.flatnonzero(row == eos)
+    return row[:ends[0]] if len(ends) else row
