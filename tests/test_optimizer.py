@@ -15,17 +15,20 @@ from train import schema
 STEPS = 100
 LAYERS = 3
 VECTOR = r'(bias|scale)$'
-SHAPES = {'embed/embedding': (384, 128), 'blocks/mlp/up/kernel': (LAYERS, 128, 160), 'blocks/mlp/up/bias': (LAYERS, 160),
-          'blocks/attention/out/kernel': (LAYERS, 64, 48), 'blocks/norm/scale': (LAYERS, 128), 'head/kernel': (128, 384)}
+SHAPES = {'embed/embedding': (384, 128), 'head/kernel': (128, 384), 'blocks/mlp/up/kernel': (LAYERS, 128, 160),
+          'blocks/mlp/up/bias': (LAYERS, 160), 'blocks/attention/out/kernel': (LAYERS, 64, 48),
+          'blocks/norm/scale': (LAYERS, 128)}
 
 
 def settings(**changed):
-    return schema.Optimizer(**{'learning_rate': 0.01, 'schedule': 'constant', 'clip': None, 'no_decay': (VECTOR,), **changed})
+    base = {'learning_rate': 0.01, 'schedule': 'constant', 'clip': None, 'no_decay': (VECTOR,)}
+    return schema.Optimizer(**base | changed)
 
 
 def random(shapes, seed, scale=1.0):
     rng = np.random.default_rng(seed)
-    return paths.unflatten({path: jnp.asarray(scale * rng.normal(size=shape), jnp.float32) for path, shape in shapes.items()})
+    return paths.unflatten({path: jnp.asarray(scale * rng.normal(size=shape), jnp.float32)
+                            for path, shape in shapes.items()})
 
 
 def unroll(tree):
@@ -62,7 +65,8 @@ def same(got, want, rtol=1e-5, atol=1e-6):
 
 def graded(tree):
     """Layer i times 4^-i: a norm over the stack is then far from a norm over a layer."""
-    return tree | {'blocks': jax.tree.map(lambda x: x * (0.25 ** jnp.arange(LAYERS)).reshape(-1, *[1] * (x.ndim - 1)), tree['blocks'])}
+    factors = 0.25 ** jnp.arange(LAYERS)
+    return tree | {'blocks': jax.tree.map(lambda x: jnp.einsum('l,l...->l...', factors, x), tree['blocks'])}
 
 
 PARAMS = graded(random(SHAPES, 0, 0.5))
@@ -71,19 +75,21 @@ GRADS = [graded(random(SHAPES, seed)) for seed in (1, 2, 3)]
 
 @pytest.mark.parametrize('name', schema.OPTIMIZERS)
 def test_stacked_equals_unrolled(name):
-    options = settings(name=name, weight_decay=0.0 if name == 'adam' else 0.1, l2=0.01, clip=1.0, momentum=0.9, warmup=2,
-                       multipliers=((r'embed', 0.5),), adam_learning_rate=0.003)
+    options = settings(name=name, weight_decay=0.0 if name == 'adam' else 0.1, l2=0.01, clip=1.0, momentum=0.9,
+                       warmup=2, multipliers=((r'embed', 0.5),), adam_learning_rate=0.003)
     stacked = train(options, PARAMS, GRADS)
-    same(unroll(stacked), train(options, unroll(PARAMS), [unroll(grad) for grad in GRADS]), rtol=2e-4, atol=1e-6)
+    unrolled = train(options, unroll(PARAMS), [unroll(grad) for grad in GRADS])
+    same(unroll(stacked), unrolled, rtol=2e-4, atol=1e-6)
     assert all(np.any(a != b) for a, b in zip(jax.tree.leaves(stacked), jax.tree.leaves(PARAMS)))
 
 
-@pytest.mark.parametrize('name, original', [('adafactor', optax.adafactor(0.01, min_dim_size_to_factor=128)), ('lamb', optax.lamb(0.01))])
+@pytest.mark.parametrize('name, original', [('adafactor', optax.adafactor(0.01)), ('lamb', optax.lamb(0.01))])
 def test_norms_over_a_stack_would_be_another_optimizer(name, original):
     """The test above can fail: optax alone, on stacked leaves, gives something else."""
     flat = paths.flatten(train(settings(name=name, epsilon=1e-6, no_decay=()), PARAMS, GRADS))
     naive = paths.flatten(run(original, PARAMS, GRADS)[0])
-    assert np.abs(flat['blocks/attention/out/kernel'] - naive['blocks/attention/out/kernel']).max() > 1e-3
+    kernel = 'blocks/attention/out/kernel'
+    assert np.abs(flat[kernel] - naive[kernel]).max() > 1e-3
     np.testing.assert_allclose(flat['embed/embedding'], naive['embed/embedding'], rtol=1e-5, atol=1e-6)
 
 
@@ -131,12 +137,13 @@ def test_adam_is_optaxs():
 
 
 def test_adam_without_bias_correction_is_berts():
-    """AdamWeightDecayOptimizer of google-research/bert: no correction, epsilon 1e-6 outside the square root, clip at norm 1."""
+    """AdamWeightDecayOptimizer of google-research/bert: no correction, epsilon 1e-6 outside the root, clip at 1."""
     def step(path, w, g, memory, t):
         m, v = moments(memory, g, 0.9, 0.999)
         return w - rate(t) * (m / (np.sqrt(v) + 1e-6) + decay(path) * w)
 
-    norms = [np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(grad))) for grad in GRADS]
+    norms = [np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(grad)))
+             for grad in GRADS]
     assert min(norms) > 1
     clipped = [jax.tree.map(lambda g: g / norm, grad) for grad, norm in zip(GRADS, norms)]
     options = settings(name='adamw', epsilon=1e-6, weight_decay=0.1, warmup=2, clip=1.0, bias_correction=False)
@@ -145,7 +152,7 @@ def test_adam_without_bias_correction_is_berts():
 
 @pytest.mark.parametrize('correct', [True, False])
 def test_lamb_is_the_papers(correct):
-    """Algorithm 2 of You et al. on every layer alone; ALBERT's code has no bias correction; neither rescales vectors."""
+    """Algorithm 2 of You et al., every layer alone; ALBERT's code has no bias correction; neither rescales vectors."""
     def step(path, w, g, memory, t):
         m, v = moments(memory, g, 0.9, 0.999)
         if correct:
@@ -179,24 +186,29 @@ def test_lion_is_the_papers():
 def test_adafactor_is_optaxs_on_unrolled_layers(scaled):
     params, grads = unroll(PARAMS), [unroll(grad) for grad in GRADS]
     original = optax.adafactor(0.01, multiply_by_parameter_scale=scaled)
-    same(unroll(train(settings(name='adafactor', parameter_scale=scaled), PARAMS, GRADS)), run(original, params, grads)[0], rtol=1e-4)
+    got = unroll(train(settings(name='adafactor', parameter_scale=scaled), PARAMS, GRADS))
+    same(got, run(original, params, grads)[0], rtol=1e-4)
 
 
 def test_adafactor_factors_by_the_shape_of_a_layer():
-    shapes = {'blocks/mlp/up/kernel': (200, 4, 300), 'blocks/attention/out/kernel': (3, 128, 256), 'blocks/norm/scale': (200, 300),
-              'embed/embedding': (384, 128)}
-    state = paths.flatten(optimizer.build(settings(name='adafactor'), STEPS, random(shapes, 0)).init(random(shapes, 0)))
-    assert {path.split('/', 2)[2]: leaf.shape for path, leaf in state.items() if path.startswith('optimizer/0')} == {
+    shapes = {'blocks/mlp/up/kernel': (200, 4, 300), 'blocks/attention/out/kernel': (3, 128, 256),
+              'blocks/norm/scale': (200, 300), 'embed/embedding': (384, 128)}
+    params = random(shapes, 0)
+    state = paths.flatten(optimizer.build(settings(name='adafactor'), STEPS, params).init(params))
+    state = {path.split('/', 2)[2]: leaf.shape for path, leaf in state.items() if path.startswith('optimizer/0')}
+    assert state == {
         'count': (),
-        'v_row/blocks/mlp/up/kernel': (200, 1), 'v_col/blocks/mlp/up/kernel': (200, 1), 'v/blocks/mlp/up/kernel': (200, 4, 300),
+        'v_row/blocks/mlp/up/kernel': (200, 1), 'v_col/blocks/mlp/up/kernel': (200, 1),
+        'v/blocks/mlp/up/kernel': (200, 4, 300), 'v/blocks/attention/out/kernel': (3, 1),
         'v_row/blocks/norm/scale': (200, 1), 'v_col/blocks/norm/scale': (200, 1), 'v/blocks/norm/scale': (200, 300),
-        'v_row/blocks/attention/out/kernel': (3, 128), 'v_col/blocks/attention/out/kernel': (3, 256), 'v/blocks/attention/out/kernel': (3, 1),
+        'v_row/blocks/attention/out/kernel': (3, 128), 'v_col/blocks/attention/out/kernel': (3, 256),
         'v_row/embed/embedding': (128,), 'v_col/embed/embedding': (384,), 'v/embed/embedding': (1,)}
 
 
 def test_muon_is_optaxs_on_the_matrices_of_the_blocks_and_adam_elsewhere():
     params, grads = unroll(PARAMS), [unroll(grad) for grad in GRADS]
-    got = paths.flatten(unroll(train(settings(name='muon', adam_learning_rate=0.003, multipliers=((r'up/bias', 2.0),)), PARAMS, GRADS)))
+    options = settings(name='muon', adam_learning_rate=0.003, multipliers=((r'up/bias', 2.0),))
+    got = paths.flatten(unroll(train(options, PARAMS, GRADS)))
     matrices = {path: path.startswith('blocks') and path.endswith('kernel') for path in got}
     assert sum(matrices.values()) == 2 * LAYERS
     muon = paths.flatten(run(contrib.muon(0.01), {p: w for p, w in paths.flatten(params).items() if matrices[p]},
@@ -236,7 +248,7 @@ def test_decay_spares_vectors_of_stacked_layers():
 def test_penalties_are_in_the_gradient_and_clipped():
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
     got = train(settings(name='sgd', learning_rate=1.0, l1=0.01, l2=0.1), PARAMS, [zeros])
-    same(got, paths.apply(lambda path, w: w if path.endswith(('bias', 'scale')) else w - 0.01 * jnp.sign(w) - 0.1 * w, PARAMS))
+    same(got, paths.apply(lambda path, w: w - decay(path) * (0.1 * jnp.sign(w) + w), PARAMS))
     clipped = train(settings(name='sgd', learning_rate=1.0, l2=0.1, clip=0.5), PARAMS, [zeros])
     assert float(optax.global_norm(jax.tree.map(jnp.subtract, PARAMS, clipped))) == pytest.approx(0.5, rel=1e-3)
 
@@ -265,7 +277,7 @@ def test_the_schedule_counts_updates():
 
 @pytest.mark.parametrize('name', schema.OPTIMIZERS)
 def test_state_mirrors_paths_from_shapes_alone(name):
-    """Built and initialised from shapes; every array of the state but counts lies at the path of a parameter; parts of the tree work."""
+    """From shapes; every array of the state but counts lies at the path of a parameter; parts of the tree work."""
     shapes = jax.eval_shape(lambda: PARAMS)
     transform = optimizer.build(settings(name=name, momentum=0.9, clip=1.0), STEPS, shapes)
     state = paths.flatten(jax.eval_shape(transform.init, shapes))

@@ -35,7 +35,8 @@ def test_first_match_wins():
     assert paths.match(table, 'blocks/mlp/up/kernel') == 'first'
     assert paths.match(table, 'blocks/mlp/down/kernel') == 'second'
     assert paths.map(table, TREE) == {
-        'embed': {'embedding': 'fourth'}, 'blocks': {'mlp': {'up': {'kernel': 'first', 'bias': 'third'}}, 'norm': {'scale': 'third'}}}
+        'embed': {'embedding': 'fourth'},
+        'blocks': {'mlp': {'up': {'kernel': 'first', 'bias': 'third'}}, 'norm': {'scale': 'third'}}}
 
 
 def test_values_may_be_falsy_or_trees():
@@ -48,7 +49,8 @@ def test_no_match_lists_every_path_and_names_the_key():
         paths.map(((r'kernel$', 1), (r'bias$', 2)), TREE, what='sharding rule', key='mesh.rules')
     assert str(error.value) == (
         "config: 1 problem\n"
-        "  1. mesh.rules   no sharding rule matches 'blocks/norm/scale', 'embed/embedding'; add (regex, value) to mesh.rules.\n"
+        "  1. mesh.rules   no sharding rule matches 'blocks/norm/scale', 'embed/embedding'; "
+        "add (regex, value) to mesh.rules.\n"
         "nothing was run")
     with pytest.raises(problems.Error, match="no rule matches 'a/b'"):
         paths.match(((r'^b', 1),), 'a/b')

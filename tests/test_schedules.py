@@ -96,7 +96,7 @@ def test_wsd():
 def test_cyclic_is_smiths_triangular():
     half, final = 50, 0.25
     got = curve(schedule='cyclic', cycle=2 * half, final=final)
-    for step in range(STEPS + 1):  # Smith's code: cycle = floor(1 + iterations / (2 stepsize)); x = |iterations / stepsize - 2 cycle + 1|
+    for step in range(STEPS + 1):  # as in section 3.1 of the paper, with stepsize = half a cycle
         cycle = math.floor(1 + step / (2 * half))
         x = abs(step / half - 2 * cycle + 1)
         want = PEAK * final + (PEAK - PEAK * final) * max(0.0, 1 - x)

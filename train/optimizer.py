@@ -48,14 +48,16 @@ def check(settings, params):
     """problems.Error for settings that would silently do nothing or something else."""
     found, flat = [], paths.flatten(params)
     if settings.name not in OPTIMIZERS:
-        found.append(problems.Problem(f'optimizer.name = {settings.name}', f'expected one of {", ".join(OPTIMIZERS)}.'))
+        expected = f'expected one of {", ".join(OPTIMIZERS)}.'
+        found.append(problems.Problem(f'optimizer.name = {settings.name}', expected))
     if settings.name == 'adam' and settings.weight_decay:
-        found.append(problems.Problem(f'optimizer.weight_decay = {settings.weight_decay}', 'adam has no decoupled weight decay. '
-                                      'Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.'))
+        found.append(problems.Problem(
+            f'optimizer.weight_decay = {settings.weight_decay}', 'adam has no decoupled weight decay. '
+            'Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.'))
     for regex, _ in settings.multipliers:
         if not any(re.search(regex, path) for path in flat):
             found.append(problems.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. '
-                                          f'There are {paths.listed(list(flat))}.'))
+                                                                   f'There are {paths.listed(list(flat))}.'))
     if found:
         raise problems.Error(found)
 
@@ -65,7 +67,7 @@ def searched(regexes, path):
 
 
 def multiplier(settings, path):
-    """The factor on the learning rate of a parameter: the first matching row of `multipliers`, or 1; for Muon, what its Adam part needs."""
+    """The factor on a parameter's learning rate: the first match of `multipliers`, or 1; Muon's Adam has its own."""
     factor = next((factor for regex, factor in settings.multipliers if re.search(regex, path)), 1.0)
     if settings.name == 'muon' and settings.adam_learning_rate is not None and not re.search(MUON, path):
         factor *= settings.adam_learning_rate / settings.learning_rate
@@ -74,7 +76,9 @@ def multiplier(settings, path):
 
 def penalties(l1, l2):
     """Adds the gradient of l1 * |w| + l2 * w^2 / 2."""
-    return optax.stateless(lambda grads, params: jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params))
+    def update(grads, params):
+        return jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params)
+    return optax.stateless(update)
 
 
 def scale_by_path(factor):
@@ -104,7 +108,8 @@ def per_layer(inner):
 
     def update(updates, state, params=None):
         flat, treedef = jax.tree_util.tree_flatten_with_path(updates)
-        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field) for axis, field in zip(axes, state)]
+        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field)
+                  for axis, field in zip(axes, state)]
         results = []
         for i, ((keys, leaf), param) in enumerate(zip(flat, treedef.flatten_up_to(params))):
             step = inner.update
@@ -117,7 +122,7 @@ def per_layer(inner):
 
 
 def adam(settings, decays=None):
-    """Kingma and Ba 2015 (AdamW: Loshchilov and Hutter 2019); without bias correction it is BERT's. epsilon outside the square root."""
+    """Kingma and Ba 2015 (AdamW: Loshchilov and Hutter 2019), epsilon outside the root; uncorrected, BERT's."""
     adam = optax.scale_by_adam(settings.b1, settings.b2, settings.epsilon)
     if settings.bias_correction:
         return adam
@@ -132,7 +137,7 @@ def adam(settings, decays=None):
 
 
 def adafactor(settings, decays):
-    """Shazeer and Stern 2018 with T5's settings: decay 1 - t^-0.8, factored from 128 x 128, updates clipped to RMS 1, no momentum."""
+    """Shazeer and Stern 2018 as T5 sets it: decay 1 - t^-0.8, factored from 128 x 128, steps clipped to RMS 1."""
     stages = [optax.scale_by_factored_rms(decay_rate=0.8), optax.clip_by_block_rms(1.0)]
     if settings.parameter_scale:
         stages.append(optax.scale_by_param_block_rms())
@@ -140,7 +145,7 @@ def adafactor(settings, decays):
 
 
 def lamb(settings, decays):
-    """You et al. 2020, the decay inside the trust ratio. As in the authors' code (and ALBERT's) what is not decayed is not rescaled."""
+    """You et al. 2020, decay inside the trust ratio; as in the authors' code, what does not decay is not rescaled."""
     return optax.chain(adam(settings), optax.add_decayed_weights(settings.weight_decay, decays),
                        optax.masked(per_layer(optax.scale_by_trust_ratio()), decays))
 
@@ -151,7 +156,7 @@ def lion(settings, decays):
 
 
 def muon(settings, decays):
-    """Jordan et al. 2024 on the matrices of the blocks, each layer's [in, out] orthogonalised, times sqrt(max(1, out / in)); Adam elsewhere."""
+    """Jordan et al. 2024: matrices [in, out] of the blocks, orthogonal x sqrt(max(1, out / in)); else Adam."""
     def axes(tree):
         return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(-2, -1), tree)
 
@@ -179,7 +184,7 @@ def adagrad(settings, decays):
 
 
 def rmsprop(settings, decays):
-    """Tieleman and Hinton 2012, averaging with `b2`, epsilon outside the square root; momentum on the scaled gradient."""
+    """Tieleman and Hinton 2012, averages with `b2`, epsilon outside the root; momentum on the scaled gradient."""
     return optax.chain(optax.scale_by_rms(settings.b2, settings.epsilon, eps_in_sqrt=False), momentum(settings))
 
 

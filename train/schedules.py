@@ -49,14 +49,14 @@ def rsqrt(settings, steps):
 
 
 def wsd(settings, steps):
-    """Warm-up, stable, decay (Hu et al. 2024): 1, then a line to `final` over the last `decay` steps (Hägele et al. 2024)."""
+    """Warm-up, stable, decay (Hu et al. 2024): 1, then a line to `final` over the last `decay` steps."""
     decay = settings.decay if settings.decay is not None else steps // 10
     decay = max(1, min(decay, steps - settings.warmup))
     return optax.linear_schedule(1.0, settings.final, decay, max(0, steps - decay))
 
 
 def cyclic(settings, steps):
-    """Smith 2017's `triangular` policy: from `final` up to 1 in half a `cycle` and down again, cycles counted from step 0."""
+    """Smith 2017's `triangular`: from `final` up to 1 in half a `cycle` and down again, counted from step 0."""
     cycle = settings.cycle or max(2, steps / 4)
 
     def shape(step):

@@ -1,0 +1,253 @@
+"""Where every array lives: the mesh, a table of partition specs by path, the batch, and many processes.
+
+Heads, feed-forward and vocabulary go over `tensor`, the other dimension of a matrix over `fsdp` (Shoeybi et al. 2019;
+Rajbhandari et al. 2020), rows of the batch over `data` x `fsdp`, the length over `context`. Specs are right-aligned, so
+that the axis of stacked layers needs no mention and stays whole. XLA's partitioner (axes of type Auto) does the rest.
+"""
+import glob
+import importlib.util
+import math
+import os
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+import numpy as np
+
+from train import paths
+from train import problems
+from train import schema
+
+ROWS = P(('data', 'fsdp'))
+LENGTH = P(('data', 'fsdp'), 'context')
+SMALL = 2 ** 16  # entries of a layer's leaf, up to which keeping it whole costs nothing
+
+RULES = (
+    (r'(^|/)embed/embedding$', P('tensor', 'fsdp')),                                       # [V, D]
+    (r'(^|/)(positions|types)/embedding$', P(None, 'fsdp')),                               # [T, D]; T5's [32, N]
+    (r'(^|/)(attention|cross_attention)/(query|key|value)/kernel$', P('fsdp', 'tensor')),   # [D, N * H]
+    (r'(^|/)(attention|cross_attention)/(query|key|value)/bias$', P('tensor')),             # [N * H]
+    (r'(^|/)(attention|cross_attention)/out/kernel$', P('tensor', 'fsdp')),                 # [N * H, D]
+    (r'(^|/)mlp/(up|gate)/kernel$', P('fsdp', 'tensor')),                                   # [D, F]
+    (r'(^|/)mlp/(up|gate)/bias$', P('tensor')),                                             # [F]
+    (r'(^|/)mlp/down/kernel$', P('tensor', 'fsdp')),                                        # [F, D]
+    (r'(^|/)(out|down)/bias$', P()),                                                        # [D]
+    (r'norm[^/]*/(scale|bias)$', P()),                                                      # [D], [H]
+    (r'(^|/)head/transform/kernel$', P('fsdp', None)),                                      # [D, D]
+    (r'(^|/)head/transform/bias$', P()),                                                    # [D]
+    (r'(^|/)head/kernel$', P('fsdp', 'tensor')),                                            # [D, V]
+    (r'(^|/)head/bias$', P('tensor')),                                                      # [V]
+)
+
+
+def mesh(settings, devices=None):
+    """jax.sharding.Mesh with axes data, fsdp, tensor, context from config.mesh; data=None takes what is left.
+
+    `devices`: None = all of all processes. problems.Error unless the axes use every device exactly once.
+    """
+    count = len(jax.devices() if devices is None else devices)
+    others = settings.fsdp * settings.tensor * settings.context
+    data = settings.data or max(1, count // others)
+    if data * others != count:
+        sizes = f'data={settings.data}, fsdp={settings.fsdp}, tensor={settings.tensor}, context={settings.context}'
+        wanted = f'{data * others} devices' if settings.data else f'a multiple of {others} devices'
+        text = f'{wanted} wanted, {count} found. Fits: {fitting(settings, count)}.'
+        raise problems.Error([problems.Problem(f'mesh.{sizes}', text)])
+    return jax.make_mesh((data, settings.fsdp, settings.tensor, settings.context), schema.AXES,
+                         axis_types=(AxisType.Auto,) * len(schema.AXES), devices=devices)
+
+
+def fitting(settings, count):
+    """Meshes for `count` devices: data alone, and the axes that were asked for, each cut to what divides."""
+    rest, cut = count, []
+    for axis in schema.AXES[1:]:
+        size = max(d for d in range(1, min(getattr(settings, axis), rest) + 1) if rest % d == 0)
+        rest //= size
+        cut += [f'{axis}={size}'] if size > 1 else []
+    return ' · '.join([f'data={count}'] + ([','.join([f'data={rest}'] + cut)] if cut else []))
+
+
+def spec(value):
+    """A PartitionSpec from a value of mesh.rules: None, an axis, or a list of None, axes and lists of axes."""
+    if value is None or isinstance(value, P):
+        return value or P()
+    return P(*(tuple(v) if isinstance(v, list) else v for v in ([value] if isinstance(value, str) else value)))
+
+
+def fit(mesh, path, shape, rule):
+    """(PartitionSpec of full rank, what is wrong or None) for a parameter under the right-aligned spec `rule`.
+
+    NamedSharding refuses a dimension that the axis does not divide. In a leaf of at most SMALL entries a layer that
+    dimension stays whole; in a larger one it is an error, because the memory of the device was meant to be shared.
+    """
+    if len(rule) > len(shape):
+        return P(), f'{path} has shape {shape}, its rule {tuple(rule)} more dimensions'
+    result = [None] * (len(shape) - len(rule)) + list(rule)
+    for i, (size, axes) in enumerate(zip(shape, result)):
+        axes = (axes,) if isinstance(axes, str) else axes or ()
+        unknown = [axis for axis in axes if axis not in mesh.shape]
+        if unknown:
+            return P(), f'the rule of {path} names the axis {unknown[0]!r}; the mesh has {", ".join(mesh.axis_names)}'
+        parts = math.prod(mesh.shape[axis] for axis in axes)
+        if size % parts:
+            if math.prod(paths.layer(path, shape)) > SMALL:
+                product = ' x '.join(f'mesh.{axis}' for axis in axes)
+                return P(), f'{path} has shape {shape}; {product} = {parts} does not divide dimension {i}, {size}'
+            result[i] = None
+    return P(*result), None
+
+
+def params(mesh, tree, rules=()):
+    """The tree of NamedShardings of parameters (arrays or ShapeDtypeStructs); `rules`: config.mesh.rules, tried first.
+
+    problems.Error lists every path that no rule matches, or that does not divide.
+    """
+    table = tuple((regex, spec(value)) for regex, value in rules) + RULES
+    found = paths.map(table, tree, what='sharding rule', key='mesh.rules')
+    wrong = []
+
+    def place(path, leaf, rule):
+        result, problem = fit(mesh, path, tuple(leaf.shape), rule)
+        wrong.extend([problem] if problem else [])
+        return NamedSharding(mesh, result)
+
+    tree = paths.apply(place, tree, found)
+    if wrong:
+        raise problems.Error([problems.Problem('mesh', f'{text}. Change mesh or mesh.rules.') for text in wrong])
+    return tree
+
+
+def state(mesh, tree, rules=()):
+    """The tree of NamedShardings of a train state (state.State) of arrays or ShapeDtypeStructs.
+
+    Leaves that mirror a parameter, 'opt_state/optimizer/mu/PATH' or 'ema/PATH', lie as it does; Adafactor's factors as
+    its remaining dimensions, where those are unambiguous; carry by row (its leading axis); the rest everywhere.
+    """
+    shardings = paths.flatten(params(mesh, tree.params, rules))
+    known = {path: (tuple(leaf.shape), shardings[path].spec) for path, leaf in paths.flatten(tree.params).items()}
+
+    def place(path, leaf):
+        field, *names = path.split('/')
+        if field == 'carry':
+            return NamedSharding(mesh, rowwise(mesh, leaf.shape[0]))
+        suffixes = ('/'.join(names[i:]) for i in range(len(names)))
+        mirrored = next((known[suffix] for suffix in suffixes if suffix in known), None)
+        return NamedSharding(mesh, mirror(tuple(leaf.shape), *mirrored) if mirrored else P())
+
+    return paths.apply(place, tree)
+
+
+def mirror(shape, parameter, rule):
+    """The spec of a leaf that mirrors a parameter of a shape and spec, or that shape without one dimension."""
+    if shape == parameter:
+        return rule
+    rule = tuple(rule) + (None,) * (len(parameter) - len(rule))
+    without = {rule[:i] + rule[i + 1:] for i in range(len(parameter)) if parameter[:i] + parameter[i + 1:] == shape}
+    return P(*without.pop()) if len(without) == 1 else P()
+
+
+def rowwise(mesh, size):
+    """The spec ROWS, if data x fsdp divides `size` rows."""
+    parts = mesh.shape['data'] * mesh.shape['fsdp']
+    if size % parts:
+        text = f'mesh.data x mesh.fsdp = {parts} does not divide it.'
+        raise problems.Error([problems.Problem(f'batch_size = {size}', text)])
+    return ROWS
+
+
+def batch(mesh, tree):
+    """The dict of NamedShardings of a batch (design §5): rows over data x fsdp, the T of [B, T] over context.
+
+    With `slots`, targets and weights are [B, P] and stay whole in P, like `slots` itself and `labels`.
+    """
+    whole = {'slots', 'labels'} | ({'targets', 'weights'} if 'slots' in tree else set())
+
+    def place(path, leaf):
+        rows = rowwise(mesh, leaf.shape[0])
+        if len(leaf.shape) < 2 or path.split('/')[0] in whole:
+            return NamedSharding(mesh, rows)
+        if leaf.shape[1] % mesh.shape['context']:
+            text = f'it does not divide the length of {path}, {leaf.shape[1]}; see sequence_length.'
+            raise problems.Error([problems.Problem(f'mesh.context = {mesh.shape["context"]}', text)])
+        return NamedSharding(mesh, LENGTH)
+
+    return paths.apply(place, tree)
+
+
+def rows(mesh, batch_size):
+    """int64[n]: which rows of a global batch this process must make, ascending, from its addressable shards."""
+    sharding = NamedSharding(mesh, rowwise(mesh, batch_size))
+    indices = sharding.addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[index] for index in indices]))
+
+
+def put(mesh, tree, batch_size):
+    """Global jax.Arrays [batch_size, ...] from this process's rows, numpy [len(rows(mesh, batch_size)), ...]."""
+    mine = rows(mesh, batch_size)
+    wrong = {path: leaf.shape for path, leaf in paths.flatten(tree).items() if leaf.shape[0] != len(mine)}
+    if wrong:
+        raise ValueError(f'put: expected {len(mine)} rows of the global {batch_size}, got {wrong}')
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype), tree)
+    shardings = batch(mesh, shapes)
+    if len(mine) == batch_size and jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def make(leaf, shape, sharding):
+        def shard(index):
+            start, stop, _ = index[0].indices(batch_size)
+            first = np.searchsorted(mine, start)
+            return leaf[(slice(first, first + stop - start), *index[1:])]
+        return jax.make_array_from_callback(shape.shape, sharding, shard)
+
+    return jax.tree.map(make, tree, shapes, shardings)
+
+
+def initialize_distributed(coordinator_address=None, num_processes=None, process_id=None):
+    """Joins the other processes of the run, if there are any; call it before anything else asks JAX for devices.
+
+    Addresses given here or in JAX_COORDINATOR_ADDRESS ('host:port'), JAX_NUM_PROCESSES and JAX_PROCESS_ID come first,
+    then `cluster()`, which JAX knows how to ask. Otherwise this is a run of one process. A coordinator on a loopback
+    address listens there alone. Returns a short description; problems.Error if one of the three is missing.
+    """
+    given = {'coordinator_address': coordinator_address or os.environ.get('JAX_COORDINATOR_ADDRESS'),
+             'num_processes': number(num_processes, 'JAX_NUM_PROCESSES'),
+             'process_id': number(process_id, 'JAX_PROCESS_ID')}
+    found = cluster(os.environ)
+    if any(value is not None for value in given.values()) and not found:
+        missing = [name for name, value in given.items() if value is None]
+        if missing:
+            raise problems.Error([problems.Problem(
+                ', '.join(missing), f'missing; a run of many processes needs {", ".join(given)} '
+                'or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.')])
+        found = 'given addresses'
+    if not found:
+        return 'one process'
+    if None not in given.values():
+        host, _, port = given['coordinator_address'].rpartition(':')
+        loopback = {'localhost': '127.0.0.1', '127.0.0.1': '127.0.0.1', '[::1]': '[::1]'}.get(host)
+        given['coordinator_bind_address'] = f'{loopback}:{port}' if loopback else None
+        given['cluster_detection_method'] = 'deactivate'
+    jax.distributed.initialize(**given)
+    return f'process {jax.process_index()} of {jax.process_count()} ({found})'
+
+
+def number(value, variable):
+    return int(os.environ[variable]) if value is None and variable in os.environ else value
+
+
+def cluster(environ):
+    """The cluster that this process was started by, or None: 'SLURM' (srun), 'Open MPI' (mpirun), 'TPU pod'.
+
+    A SLURM allocation without srun, or one TPU host that says so, is one process. A TPU VM that has libtpu and does not
+    name its workers learns them from Google's metadata service, which JAX asks.
+    """
+    if int(environ.get('SLURM_STEP_NUM_TASKS', 1)) > 1 and 'SLURM_PROCID' in environ:
+        return 'SLURM'
+    if int(environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
+        return 'Open MPI'
+    if environ.get('JAX_PLATFORMS', 'tpu').split(',')[0] != 'tpu' or not importlib.util.find_spec('libtpu'):
+        return None
+    workers = environ.get('TPU_PROCESS_ADDRESSES') or environ.get('TPU_WORKER_HOSTNAMES')
+    chips = glob.glob('/dev/accel[0-9]*') or glob.glob('/dev/vfio/[0-9]*')
+    asks = chips and workers is None and 'TPU_SKIP_MDS_QUERY' not in environ
+    several = ',' in (workers or '') or int(environ.get('MEGASCALE_NUM_SLICES', 1)) > 1
+    return 'TPU pod' if several or asks else None
