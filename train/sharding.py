@@ -181,7 +181,10 @@ def rows(mesh, batch_size):
 
 
 def put(mesh, tree, batch_size):
-    """Global jax.Arrays [batch_size, ...] from this process's rows, numpy [len(rows(mesh, batch_size)), ...]."""
+    """Global jax.Arrays [batch_size, ...] from this process's rows, numpy [len(rows(mesh, batch_size)), ...].
+
+    On a CPU the arrays may share the memory of the rows: do not write to those afterwards.
+    """
     mine = rows(mesh, batch_size)
     wrong = {path: leaf.shape for path, leaf in paths.flatten(tree).items() if leaf.shape[0] != len(mine)}
     if wrong:
