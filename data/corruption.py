@@ -88,8 +88,8 @@ def merge(inputs, targets, special):
 def _runs(ids, special):
     """The stretches of `ids` between sentinels."""
     ids = np.asarray(ids)
-    mark = (ids >= special.sentinels[1]) & (ids <= special.sentinels[0])
-    runs = [run[part == 0] for run, part in zip(np.split(ids, np.flatnonzero(mark)), np.split(mark, np.flatnonzero(mark)))]
+    marks = np.flatnonzero((ids >= special.sentinels[1]) & (ids <= special.sentinels[0]))
+    runs = [ids[begin:end] for begin, end in zip([0, *(marks + 1)], [*marks, len(ids)])]
     return [run for run in runs if len(run)]
 
 

@@ -1,9 +1,9 @@
 """The batch contract: which fields an example has, and the integers of the attention rule.
 
-An example is a dict of unstacked numpy arrays (docs: the design's table "The batch"); a batch is the same with a leading
-B. A query attends to a key iff `seen[key] <= sees[query]` and both lie in the same segment, so causal, bidirectional and
-prefix attention differ only in two integers a token (the table of the design, section 2.1). Padding has segment 0, sees
--1 and seen NEVER_SEEN: it sees nothing and nothing sees it, whatever the segments say.
+An example is a dict of unstacked numpy arrays, a batch the same with a leading B. A query attends to a key iff
+`seen[key] <= sees[query]` and both lie in the same segment, so causal, bidirectional and prefix attention differ only
+in two integers a token. Padding has segment 0, sees -1 and seen NEVER_SEEN: it sees nothing and nothing sees it,
+whatever the segments say.
 
 Randomness is a function of (seed, epoch, index): `rng` keys a Philox generator (Salmon et al. 2011) with the three.
 """

@@ -43,7 +43,8 @@ def pack(lengths, size, rng, limit=None):
     order = rng.permutation(len(lengths))
     order = order[np.argsort(lengths[order], kind='stable')]
     taken = np.searchsorted(lengths[order], np.arange(size + 1))
-    table = np.full((sum(count for _, count in groups), max([sum(n for _, n in runs) for runs, _ in groups] or [1])), -1)
+    most = max([sum(repeat for _, repeat in runs) for runs, _ in groups], default=1)
+    table = np.full((sum(count for _, count in groups), most), -1)
     row = 0
     for runs, count in groups:
         column = 0
@@ -87,7 +88,7 @@ def read(source, row, size):
 
 
 def _groups(histogram, size, limit):
-    """[(((length, repeat), ...), rows)]: rows that hold the same lengths. Best-fit decreasing, all equal items at once."""
+    """[(((length, repeat), ...), rows)]: rows that hold the same lengths. Best-fit decreasing, equal items at once."""
     done, open_, gaps = [], {}, []  # open_: gap -> [(runs, items, rows)], gaps: its keys, ascending
 
     def put(runs, items, gap, rows):

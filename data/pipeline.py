@@ -1,7 +1,7 @@
 """From (objective, source, seed) to batches: the order of the data as a pure function of the examples seen.
 
-Example i of a run is row `index` of the plan of epoch i // n, where n is the number of examples of epoch 0 and `index` a
-permutation of i % n computed without memory (Grain's index shuffle); it is made with the generator of (seed, epoch,
+Example i of a run is row `index` of the plan of epoch i // n, where n is the number of examples of epoch 0 and `index`
+a permutation of i % n computed without memory (Grain's index shuffle); it is made with the generator of (seed, epoch,
 index). So the position of the data is one integer, and hosts, rows, threads and prefetch only decide who makes what
 when. Grain's MapDataset runs over batches, not examples: its bookkeeping is paid once a batch.
 
@@ -34,7 +34,7 @@ def plan(objective, source, seed, epoch):
 
 
 def place(objective, source, seed, position, shuffle=True):
-    """(epoch, index) of the example at `position` of a run; without shuffle every pass is epoch 0 in the plan's order."""
+    """(epoch, index) of the example at `position`; without shuffle every pass is epoch 0 in the plan's order."""
     from grain import experimental            # here, not above: grain imports jax
     epoch, index = divmod(int(position), size(objective, source, seed))
     if not shuffle:
@@ -44,7 +44,7 @@ def place(objective, source, seed, position, shuffle=True):
 
 
 def make(objective, source, seed, epoch, index):
-    """The example `index` of an epoch: {field: array}. ExampleError with its epoch, index and plan row when it fails."""
+    """Example `index` of an epoch: {field: array}. ExampleError with epoch, index and plan row when that fails."""
     row = None
     try:
         rows = plan(objective, source, seed, epoch)
@@ -89,7 +89,8 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
             else:
                 fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
             if not out:
-                out = {name: np.empty((len(rows), *np.shape(value)), example.FIELDS[name]) for name, value in fields.items()}
+                out = {name: np.empty((len(rows), *np.shape(value)), example.FIELDS[name])
+                       for name, value in fields.items()}
             for name, value in fields.items():
                 out[name][at] = value
         return out

@@ -1,8 +1,8 @@
 """Causal language modelling: say each token from those before it (GPT; Radford et al. 2019), on packed rows.
 
-Rows hold several documents that do not see one another, as in seqio and T5X: every document's targets are its tokens and
-EOS, the decoder reads them shifted right with BOS at the first token, positions restart. A document longer than a row is
-cut into pieces of the row's length; each piece starts with BOS, only the last ends with EOS. So every token and every EOS
+Rows hold several documents that do not see one another, as in seqio and T5X: a document's targets are its tokens and
+EOS, the decoder reads them shifted right with BOS at the first token, positions restart. A document longer than a row
+is cut into pieces of the row's length; each starts with BOS, only the last ends with EOS. So every token and every EOS
 is a target exactly once an epoch, and nothing is cropped.
 """
 import dataclasses

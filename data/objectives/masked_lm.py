@@ -36,10 +36,9 @@ class Objective:
             wrong.append(('sequence_length', 'expected at least 3: [CLS], a token and [SEP].'))
         if not 0 < self.rate < 1:
             wrong.append(('objective.rate', 'expected more than 0 and less than 1.'))
-        for name in ('mask', 'random'):
-            if not 0 <= getattr(self, name) <= 1:
-                wrong.append((f'objective.{name}', 'expected 0 to 1.'))
-        if self.mask + self.random > 1 + 1e-9:
+        shares = [name for name in ('mask', 'random') if not 0 <= getattr(self, name) <= 1]
+        wrong += [(f'objective.{name}', 'expected 0 to 1.') for name in shares]
+        if not shares and self.mask + self.random > 1 + 1e-9:
             wrong.append(('objective.random', f'objective.mask + objective.random = {self.mask + self.random:g}, '
                                               'expected at most 1; the rest of the chosen tokens stays as it is.'))
         if not 0 <= self.max_predictions <= max(self.sequence_length - 2, 0):

@@ -40,13 +40,14 @@ class Objective:
         tokens = self._span_lengths()[0]
         noise, spans = corruption.span_counts(tokens, self.noise_density, self.mean_span_length)
         if spans > tokens - noise:
-            wrong.append(('objective.noise_density', f'{spans} spans of noise need {spans} stretches of text between '
-                                                     f'them, only {tokens - noise} of {tokens} tokens are left; lower it '
-                                                     'or raise objective.mean_span_length.'))
+            wrong.append(('objective.noise_density',
+                          f'{spans} spans of noise need as many stretches of text between them, {tokens - noise} of '
+                          f'{tokens} tokens are left; lower it or raise objective.mean_span_length.'))
         if special and spans > special.num_sentinels:
-            wrong.append(('objective.mean_span_length', f'sequence_length = {self.sequence_length} makes {spans} spans, '
-                                                        f'the tokenizer has {special.num_sentinels} sentinels; raise it, '
-                                                        'or lower objective.noise_density or sequence_length.'))
+            wrong.append(('objective.mean_span_length',
+                          f'sequence_length = {self.sequence_length} makes {spans} spans, the tokenizer has '
+                          f'{special.num_sentinels} sentinels; raise it, or lower objective.noise_density or '
+                          'sequence_length.'))
         return wrong
 
     def plan(self, source, seed, epoch):
