@@ -183,10 +183,11 @@ class Transformer(nn.Module):
     """Embedding, stacks and head. Parameters are float32, `dtype` is that of the computation, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
+    borrowed: Any = None                      # another model's `embed`, to share its table (ELECTRA's generator)
 
     def setup(self):
         config = self.config
-        self.embed = layers.Embed(config, config.padded_vocab, config.dim)
+        self.embed = self.borrowed or layers.Embed(config, config.padded_vocab, config.dim)
         if config.architecture != 'decoder':
             self.encoder = Stack(config, 'encoder', self.dtype)
         if config.architecture != 'encoder':

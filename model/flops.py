@@ -1,0 +1,47 @@
+"""What a model costs, from its shape alone: parameters, and floating-point operations of a step.
+
+Counts products only, two operations a multiply-add, every attention score whether masked or not (the convention of
+PaLM's MFU, Chowdhery et al. 2022). XLA's own count sees the body of a scan once, so it cannot be asked.
+"""
+import jax
+
+from model import transformer
+
+
+def parameters(config):
+    """Number of parameters; the rows that pad the vocabulary are not counted. By shapes: allocates nothing."""
+    model = transformer.Transformer(config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    widths = (config.dim,) + (0 if config.tied else config.dim,) + (int(config.head == 'transform'),)
+    return count - (config.padded_vocab - config.vocab_size) * sum(widths)
+
+
+def forward_flops(config, batch_size, lengths):
+    """Operations of one forward pass. lengths: those of an objective, {'tokens': T, 'encoder_tokens': S, 'slots': P}."""
+    D, F, N, K, H = config.dim, config.hidden, config.heads, config.kv, config.size
+    T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)
+
+    def projections(queries, keys):
+        return 2 * queries * 2 * D * N * H + 2 * keys * 2 * D * K * H
+
+    def attention(queries, keys):
+        return projections(queries, keys) + 2 * 2 * queries * keys * N * H
+
+    def stack(role, length):
+        layer = attention(length, length) + 2 * length * D * F * (3 if config.gated else 2)
+        if config.crosses(role):
+            layer += attention(length, S)
+        return config.depth(role) * layer
+
+    row = stack('encoder' if config.architecture == 'encoder' else 'decoder', T)
+    if config.architecture == 'encoder_decoder':
+        row += stack('encoder', S)
+    read = lengths.get('slots', T)
+    row += 2 * read * D * config.padded_vocab + (2 * read * D * D if config.head == 'transform' else 0)
+    return batch_size * row
+
+
+def train_flops(config, batch_size, lengths):
+    """Operations of one training step: the backward pass costs twice the forward. Recomputation by remat is not counted."""
+    return 3 * forward_flops(config, batch_size, lengths)

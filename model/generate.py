@@ -1,0 +1,92 @@
+"""Continues prompts token by token: greedy, or sampling with temperature, top-k (Fan et al. 2018), top-p (Holtzman 2020).
+
+Knows nothing of tokenisers and nothing of the model but its `init_cache`, `step` and `logits`. Prompts of different
+lengths share a batch: each row's continuation is what it would be alone. Compiled once for each shape and setting.
+"""
+import functools
+
+import jax
+import jax.numpy as jnp
+
+NEVER_SAMPLED = -1e30
+
+
+def generate(apply, params, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, eos=None,
+             pad=0, source=None):
+    """New tokens int32[B, max_new_tokens] of each row: after `eos` (which is included) only `pad`.
+
+    apply: `transformer.apply`; params: its parameters; prompts: int32[B, T], padded on the right; lengths: int32[B] >= 1.
+    temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: the `encoder_` fields
+    of an encoder-decoder's batch, whose prompts are the decoder's start tokens. Pass the same `apply` object to reuse the
+    compiled program, and a fresh `rng` (needed unless greedy) for other samples.
+    """
+    if rng is None:
+        if temperature:
+            raise ValueError(f'temperature = {temperature} draws at random: give an rng, or temperature = 0 for greedy')
+        rng = jax.random.key(0)
+    return _generate(apply, params, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
+                     max_new_tokens, float(temperature), int(top_k), float(top_p), eos, pad)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 6, 7, 8, 9, 10, 11))
+def _generate(apply, params, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
+    rows, width = prompts.shape
+    cache = apply({'params': params}, rows, width + max_new_tokens, method='init_cache')
+    variables = {'params': cast_kernels(params, cache.k.dtype)}
+
+    places = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
+    real = places < lengths[:, None]
+    batch = {'tokens': prompts, 'positions': jnp.where(real, places, 0), 'segments': real.astype(jnp.int32), **source}
+    hidden, cache = apply(variables, batch, cache, method='step')
+    last = jnp.take_along_axis(hidden, lengths[:, None, None] - 1, axis=1)
+
+    def choose(hidden, step):
+        logits = apply(variables, hidden, method='logits')[:, 0]
+        return sample(logits, jax.random.fold_in(rng, step), temperature, top_k, top_p)
+
+    def unfinished(state):
+        step, _, done, _, _ = state
+        return (step < max_new_tokens) & ~jnp.all(done)
+
+    def decode(state):
+        step, tokens, done, hidden, cache = state
+        token = jnp.where(done, pad, choose(hidden, step))
+        tokens = jax.lax.dynamic_update_slice(tokens, token[:, None], (0, step))
+        if eos is not None:
+            done |= token == eos
+        batch = {'tokens': token[:, None], 'positions': (lengths + step)[:, None], 'segments': jnp.ones_like(token)[:, None]}
+        hidden, cache = apply(variables, batch, cache, method='step')
+        return step + 1, tokens, done, hidden, cache
+
+    tokens = jnp.full((rows, max_new_tokens), pad, jnp.int32)
+    state = jnp.int32(0), tokens, jnp.zeros(rows, bool), last, cache
+    return jax.lax.while_loop(unfinished, decode, state)[1]
+
+
+def cast_kernels(params, dtype):
+    """Kernels in the type that they are used in, once instead of at every token: the numbers stay the same."""
+    def cast(path, leaf):
+        return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
+
+    return jax.tree_util.tree_map_with_path(cast, params)
+
+
+def sample(logits, rng, temperature, top_k=0, top_p=1.0):
+    """One token a row from float32[B, V]: int32[B]; the highest at temperature 0."""
+    if not temperature:
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return jax.random.categorical(rng, keep(logits / temperature, top_k, top_p)).astype(jnp.int32)
+
+
+def keep(logits, top_k=0, top_p=1.0):
+    """Lowers to -1e30 what is not among the top k, nor in the smallest set of highest tokens with probability top_p."""
+    if top_k:
+        lowest = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
+        logits = jnp.where(logits < lowest, NEVER_SAMPLED, logits)
+    if top_p < 1:
+        descending = -jnp.sort(-logits, axis=-1)
+        probabilities = jax.nn.softmax(descending, axis=-1)
+        before = jnp.cumsum(probabilities, axis=-1) - probabilities
+        lowest = jnp.min(jnp.where(before < top_p, descending, jnp.inf), axis=-1, keepdims=True)
+        logits = jnp.where(logits < lowest, NEVER_SAMPLED, logits)
+    return logits
