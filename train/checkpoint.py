@@ -8,6 +8,7 @@ one folder: all save their shards, process 0 checks, decides and seals, and the 
 import importlib.metadata
 import itertools
 import json
+import logging
 import re
 import threading
 
@@ -23,7 +24,7 @@ from train import tree
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 NothingRestorable, Mismatch = folders.NothingRestorable, tree.Mismatch
 fingerprint = tree.fingerprint
-_calls = itertools.count()                    # names an exchange between processes; equal in all, as they make the same calls
+_saves = itertools.count()                    # equal in all processes, as they make the same calls
 
 
 class SaveError(Exception):
@@ -63,7 +64,7 @@ class Checkpoints:
         meta = json.dumps({**meta, 'step': step, 'best': self.best, 'versions': _versions(),
                            'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
                           indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
-        call = f'save/{next(_calls)}/{step}'
+        call = f'save/{next(_saves)}/{step}'
         try:
             peers.lead(f'{call}/prepare', lambda: self._prepare(step))
             self._checkpointer().save(self._at(step) / 'state', args=_ocp().args.PyTreeSave(
@@ -110,7 +111,7 @@ class Checkpoints:
         to bad/ with a line to `notice`. NothingRestorable if no step is good; Mismatch if the good one does not fit.
         """
         self.wait()
-        step = _lead(f'restore/{next(_calls)}', lambda: folders.choose(self.folder, notice, move=True))
+        step = folders.choose_together(self.folder, notice, move=True)
         if step is None:
             return None
         wanted = paths.flatten(abstract_state)
@@ -173,31 +174,13 @@ class Checkpoints:
                          + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
 
 
-def locate(folder, step=None, notice=print):
-    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a number, or
-    'best'. Changes nothing there. NothingRestorable if there is none."""
-    folder = epath.Path(folder)
-    if (folder / manifest.NAME).exists():
-        folder, step = folder.parent, int(folder.name)
-    if (folder / 'checkpoints').exists():
-        folder = folder / 'checkpoints'
-    if step == 'best':
-        newest = folders.complete(folder)[-1:]
-        metric = newest and folders.read_meta(folder / str(newest[0]))['best']
-        step = folders.best(folder, metric) if metric else None
-    chosen = _lead(f'locate/{next(_calls)}', lambda: folders.choose(folder, notice, step))
-    if chosen is None:
-        raise NothingRestorable(f'there is no checkpoint in {folder}')
-    return folder / str(chosen)
-
-
 def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print):
     """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds (re.search).
 
-    folder, step: as in `locate`. like: (abstract) parameters that will take them; those taken must be there with the
+    folder, step: as in steps.locate. like: (abstract) parameters that will take them; those taken must be there with the
     same shapes, and get their shardings. None: whole, on the first device. what: 'params', or 'ema' for the average.
     """
-    source = locate(folder, step, notice)
+    source = folders.locate(folder, step, notice)
     stored = {path[len(what) + 1:]: spec for path, spec in _specs(source).items() if path.startswith(f'{what}/')}
     taken = {path: spec for path, spec in stored.items() if any(re.search(pattern, path) for pattern in patterns)}
     if not taken:
@@ -213,25 +196,17 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
 
 def _ocp():
     import orbax.checkpoint as ocp            # 0.2 s on top of JAX and Flax: only those pay who save or restore
+    logging.getLogger('absl').addFilter(_no_orbax_traceback)
     return ocp
+
+
+def _no_orbax_traceback(record):
+    """Orbax logs a failed save three times over, with tracebacks, before it raises it. We say it once."""
+    return not (record.exc_info and 'orbax' in record.pathname)
 
 
 def _versions():
     return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _lead(call, function):
-    """peers.lead for functions that raise NothingRestorable, which then is raised everywhere."""
-    def outcome():
-        try:
-            return [function(), None]
-        except NothingRestorable as error:
-            return [None, str(error)]
-
-    value, message = peers.lead(call, outcome)
-    if message:
-        raise NothingRestorable(message)
-    return value
 
 
 def _specs(source):
@@ -253,8 +228,8 @@ def _read(source, wanted):
 
 
 def _cause(error):
-    """One line that names what went wrong, out of messages that run to pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['']
-    line = next((line for line in lines if re.search(r'Errno|OS error', line)), lines[0])
-    line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)[:300]
-    return line if isinstance(error, peers.PeerError) else f'{type(error).__name__}: {line}'
+    """One line that names what went wrong, out of messages that run to pages; the system's reason is at their end."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
+    line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)
+    line = line if isinstance(error, peers.PeerError) else f'{type(error).__name__}: {line}'
+    return line if len(line) <= 250 else f'{line[:100]} ... {line[-140:]}'

@@ -11,9 +11,11 @@ import re
 from etils import epath
 
 from train import manifest
+from train import peers
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'
+_choices = itertools.count()                  # equal in all processes, as they make the same calls
 
 
 class NothingRestorable(Exception):
@@ -68,6 +70,38 @@ def choose(folder, notice, only=None, move=False):
     raise NothingRestorable('\n'.join([
         f'none of the checkpoints in {folder} can be restored', *(f'  {line}' for line in bad),
         f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
+
+
+def choose_together(folder, notice, only=None, move=False):
+    """`choose`, by process 0 for all: the others neither read nor move anything, and end with the same step or error."""
+    def outcome():
+        try:
+            return [choose(folder, notice, only, move), None]
+        except NothingRestorable as error:
+            return [None, str(error)]
+
+    step, message = peers.lead(f'choose/{next(_choices)}', outcome)
+    if message:
+        raise NothingRestorable(message)
+    return step
+
+
+def locate(folder, step=None, notice=print):
+    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a number, or
+    'best'. Changes nothing there. NothingRestorable if there is none."""
+    folder = epath.Path(folder)
+    if (folder / manifest.NAME).exists():
+        folder, step = folder.parent, int(folder.name)
+    if (folder / 'checkpoints').exists():
+        folder = folder / 'checkpoints'
+    if step == 'best':
+        newest = complete(folder)[-1:]
+        metric = newest and read_meta(folder / str(newest[0])).get('best')
+        step = best(folder, metric) if metric else None
+    chosen = choose_together(folder, notice, step)
+    if chosen is None:
+        raise NothingRestorable(f'there is no checkpoint in {folder}')
+    return folder / str(chosen)
 
 
 def move_aside(target, problems=None):

@@ -30,8 +30,8 @@ CAUSES = (
     (r'^params/.*head/', None, 'model.head or model.tied'),
     (r'^params/', None, 'model.* or objective.name'),
     (r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
-    (r'^ema/', None, 'ema'),
-    (r'^carry/', None, 'batch_size or objective.* (its memory)'),
+    (r'^ema', None, 'ema'),
+    (r'^carry', None, 'batch_size or objective.* (its memory)'),
     (r'^rng', None, 'the random number implementation (JAX_DEFAULT_PRNG_IMPL)'),
 )
 
