@@ -32,7 +32,7 @@ FIELDS = ('positions', 'segments', 'sees', 'seen')
 class Shared:
     """What all layers of a stack read beside their input, computed once."""
     rule: rules.Rule                          # of self attention
-    masks: Any = None                         # bool[W, B, T, S], one for each distinct window, where layers differ
+    masks: Any = None                         # `added`, `sighted` of the rule [W, ...] for W distinct windows, where layers differ
     start: Any = None                         # int32[], the first cache slot of these tokens
     rotation: Any = None                      # cosine and sine, two float32[B, 1, T, H / 2]
     bias: Any = None                          # float32[B, N, T, S], T5's position bias
@@ -64,7 +64,7 @@ class Block(nn.Module):
         (x, stacked), (number, window, cross) = carry, layer
         rule, rotation, rows = shared.rule, shared.rotation, shared.rows
         if window is not None:
-            rule = dataclasses.replace(rule, allowed=shared.masks[window])
+            rule = dataclasses.replace(rule, added=shared.masks[0][window], sighted=shared.masks[1][window])
         made = None
 
         y = self.enter(x, self.attention_norm)
@@ -166,7 +166,7 @@ class Stack(nn.Module):
         else:
             start, cache = cache.length, caches.extend(cache, seen, segments, place)
             rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
-        cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments), None)
+        cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments))
         bias = self.positions(place, rule.key_positions) if config.positions == 'relative' else None
         rotation = positions.angles(place, config.size, config.rotary_base) if config.positions == 'rotary' else None
 
@@ -174,7 +174,8 @@ class Stack(nn.Module):
         if len(distinct) == 1:
             rule = rules.write(rule, distinct[0])
         else:
-            masks = jnp.stack([rules.write(rule, window).allowed for window in distinct])
+            written = [rules.write(rule, window) for window in distinct]
+            masks = jnp.stack([each.added for each in written]), jnp.stack([each.sighted for each in written])
             windows = jnp.array([distinct.index(window) for window in config.window(self.role)], jnp.int32)
         return Shared(rule, masks, start, rotation, bias, encoded, cross, rows), windows, cache
 
