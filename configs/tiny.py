@@ -22,16 +22,16 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=1e-3, schedule='cosine', warmup=2, weight_decay=0.01)
     config.sample = dict(max_new_tokens=32)
 
-    config.model = dict(layers=2, dim=64, heads=8)
     config.objective = dict(name='causal_lm')
+    config.model = dict(layers=2, dim=64, heads=8)
 
     if variant == 'masked_lm':
         config.objective = dict(name='masked_lm')
-        config.model = dict(architecture='encoder', layers=2, dim=64, heads=8, positions='learned', norm_position='post',
-                            norm_epsilon=1e-12, head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
-    if variant == 'span_corruption':
+        config.model.update(architecture='encoder', norm_position='post', norm_epsilon=1e-12, head='transform',
+                            dropout=0.1, attention_dropout=0.1, initializer='bert')
+    if variant == 'span_corruption':           # tied as in T5: the state is scaled by 1 / sqrt(D) before the projection
         config.objective = dict(name='span_corruption')
-        config.model = dict(architecture='encoder_decoder', layers=2, dim=64, heads=8, positions='relative', norm='rmsnorm',
-                            norm_epsilon=1e-6, bias=False, activation='relu', dropout=0.1, mlp_dropout=0.1, output_dropout=0.1,
-                            attention_dropout=0.1, attention_scale=1.0, logit_scale=64**-0.5, initializer='t5')  # tied: the state is scaled by 1 / sqrt(D)
+        config.model.update(architecture='encoder_decoder', positions='relative', norm='rmsnorm', norm_epsilon=1e-6,
+                            bias=False, activation='relu', attention_scale=1.0, logit_scale=64**-0.5, dropout=0.1,
+                            mlp_dropout=0.1, output_dropout=0.1, attention_dropout=0.1, initializer='t5')
     return config

@@ -8,20 +8,20 @@ import os
 import re
 
 from model import config as model_config
-from train import fits, problems, schema
+from train import problems, schema
 
 RULES = {
     'at least 1': lambda v: v >= 1,
     'at least 0': lambda v: v >= 0,
     'more than 0': lambda v: v > 0,
-    'from 0 to 1': lambda v: 0 <= v <= 1,
+    '0 to 1': lambda v: 0 <= v <= 1,
     'at least 0 and below 1': lambda v: 0 <= v < 1,
     'more than 0 and below 1': lambda v: 0 < v < 1,
     'more than 0 and at most 1': lambda v: 0 < v <= 1,
-    'from 0 to 4294967295': lambda v: 0 <= v < 2**32,
+    '0 to 4294967295': lambda v: 0 <= v < 2**32,
 }
 RANGES = (                                    # (regex of the key, rule): one row for every number of the schema
-    (r'seed', 'from 0 to 4294967295'),
+    (r'seed', '0 to 4294967295'),
     (r'steps|batch_size|sequence_length|accumulation|log_every|eval_batches', 'at least 1'),
     (r'eval_every|sample_every|checkpoint\.every', 'at least 0'),
     (r'epochs', 'more than 0'),
@@ -36,7 +36,7 @@ RANGES = (                                    # (regex of the key, rule): one ro
     (r'tokenizer\.sample_bytes', 'at least 0'),
     (r'optimizer\.(learning_rate|adam_learning_rate|epsilon|clip)', 'more than 0'),
     (r'optimizer\.(b1|b2|momentum)', 'at least 0 and below 1'),
-    (r'optimizer\.final', 'from 0 to 1'),
+    (r'optimizer\.final', '0 to 1'),
     (r'optimizer\.(decay|cycle)', 'at least 1'),
     (r'optimizer\.(warmup|weight_decay|l1|l2)', 'at least 0'),
     (r'loss\.label_smoothing', 'at least 0 and below 1'),
@@ -69,6 +69,8 @@ def rule(key):
 
 def alone(key, value):
     """What is wrong with one value by itself, as a sentence; None if nothing is."""
+    if value is None:
+        return None
     if key in CHOICES and value not in CHOICES[key]:
         near = problems.did_you_mean(value, CHOICES[key])
         return f'expected {one_of(CHOICES[key])}.{near}'
@@ -96,18 +98,19 @@ def divisors(number):
 def length(config):
     if bool(config.steps) == bool(config.epochs):
         key = 'epochs' if config.epochs else 'steps'
-        yield key, ('expected steps or epochs, not both; unset one, such as --config.steps=None.' if config.epochs else
-                    'expected steps or epochs: set one, such as --config.steps=1000.')
+        both = f'steps = {config.steps} is set too, expected one of them; unset the other, such as --config.steps=None.'
+        yield key, both if config.epochs else 'expected steps or epochs; set one, such as --config.steps=1000.'
 
 
 def heads(config):
     model = config.model
     if not model.head_dim and model.dim % model.heads:
-        yield 'model.heads', f'model.dim = {model.dim} is not divisible by {model.heads}. {near(model.heads, divisors(model.dim))}'
+        yield 'model.heads', (f'model.dim = {model.dim} is not divisible by {model.heads}. '
+                              f'{near(model.heads, divisors(model.dim))}')
     elif model.positions == 'rotary' and model.size % 2:
         key = 'model.head_dim' if model.head_dim else 'model.heads'
         width = 'is odd' if model.head_dim else f'model.dim = {model.dim} makes heads {model.size} wide, which is odd'
-        yield key, f"{width}; model.positions = 'rotary' turns pairs, so the width of a head must be even."
+        yield key, f"{width}; model.positions = 'rotary' turns pairs, expected an even width."
     if model.kv_heads and model.heads % model.kv_heads:
         yield 'model.kv_heads', (f'model.heads = {model.heads} is not divisible by {model.kv_heads}. '
                                  f'{near(model.kv_heads, divisors(model.heads))}')
@@ -119,7 +122,8 @@ def windows(config):
         return
     layers = max(model.depth('encoder'), model.depth('decoder'))
     if not 1 <= len(model.windows) <= layers:
-        yield 'model.windows', f'expected one entry a layer, or fewer that repeat: 1 to {layers}, got {len(model.windows)}.'
+        got = len(model.windows)
+        yield 'model.windows', f'expected one entry a layer, or fewer that repeat: 1 to {layers}, got {got}.'
     if any(w is not None and w < 1 for w in model.windows):
         yield 'model.windows', 'expected numbers of at least 1, or None for a layer without a window.'
 
@@ -134,18 +138,31 @@ def relative(config):
 
 
 def positions(config):
-    limit = config.model.max_length
-    if config.model.positions == 'learned' and limit and config.sequence_length > limit:
-        yield 'model.max_length', f'expected at least sequence_length = {config.sequence_length}; raise it, or shorten the rows.'
+    if config.model.positions == 'learned' and longest(config) > config.model.max_length:
+        yield 'model.max_length', f'expected at least {longest(config)} for sequence_length = {config.sequence_length}.'
+
+
+def longest(config):
+    """The most tokens that a stack of the model reads in a row."""
+    return max([config.sequence_length, *lengths(config).values()])
+
+
+def lengths(config):
+    """{'tokens': ..., 'encoder_tokens': ...} of the batch; {} for an objective whose settings are wrong."""
+    if config.objective is None or config.objective.problems():
+        return {}
+    return {name: size for name, size in config.objective.lengths().items() if name in ('tokens', 'encoder_tokens')}
 
 
 def vocabulary(config):
     size, settings = config.model.vocab_size, config.tokenizer
     if size and not settings.path and settings.kind != 'bytes' and size < settings.vocab_size:
-        yield 'model.vocab_size', f'expected at least tokenizer.vocab_size = {settings.vocab_size}; None takes the tokenizer\'s.'
+        yield 'model.vocab_size', f'expected at least tokenizer.vocab_size = {settings.vocab_size}; None takes that.'
 
 
 def objective(config):
+    if config.objective is not None:
+        yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
         name = schema.objective_name(config.objective)
         yield 'model.architecture', f'objective.name = {name} needs {one_of(config.objective.architectures)}.'
@@ -154,8 +171,8 @@ def objective(config):
 def schedule(config):
     optimizer, steps = config.optimizer, config.steps
     if optimizer.name == 'adam' and optimizer.weight_decay:
-        yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, or optimizer.l2 for a penalty '
-                                         'in the gradient.')
+        yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, '
+                                         'or optimizer.l2 for a penalty in the gradient.')
     if not steps:
         return
     if optimizer.warmup > steps:
@@ -168,13 +185,12 @@ def schedule(config):
 
 
 def evaluation(config):
-    for key, metric in (('checkpoint.best', config.checkpoint.best), ('early_stopping.metric', config.early_stopping.metric)):
-        if metric is None:
-            continue
+    metrics = {'checkpoint.best': config.checkpoint.best, 'early_stopping.metric': config.early_stopping.metric}
+    for key, metric in ((key, metric) for key, metric in metrics.items() if metric is not None):
         if not metric.startswith('eval/'):
             yield key, 'expected a metric of the evaluation, such as eval/loss.'
         if not config.eval_every:
-            yield key, 'needs evaluations on the way, got eval_every = 0; set it, such as --config.eval_every=100.'
+            yield key, 'expected evaluations on the way, got eval_every = 0; set it, such as --config.eval_every=100.'
     if config.eval_every and not config.data.eval and not config.data.eval_fraction:
         yield 'eval_every', 'nothing to evaluate on: set data.eval, or data.eval_fraction above 0.'
 
@@ -192,6 +208,17 @@ def patterns(config):
         yield 'optimizer.multipliers', 'expected factors of at least 0.'
 
 
+def rules(config):
+    """(key, text) for the axes that mesh.rules names and no mesh has."""
+    for pattern, spec in config.mesh.rules:
+        for name in (spec if isinstance(spec, tuple) else (spec,)):
+            for axis in (name if isinstance(name, tuple) else (name,)):
+                if axis is not None and axis not in schema.AXES:
+                    near = problems.did_you_mean(str(axis), schema.AXES)
+                    text = f'{pattern!r} names the axis {axis!r}; expected None, {one_of(schema.AXES)}.{near}'
+                    yield 'mesh.rules', text
+
+
 def start(config):
     folder = config.init.from_
     if folder and '://' not in folder and not os.path.exists(os.path.expanduser(folder)):
@@ -203,14 +230,14 @@ CHECKS = (                                    # (regex of the keys that a check 
     (r'model\.(dim|heads|kv_heads|head_dim|positions)', heads),
     (r'model\.(windows|layers|decoder_layers|architecture)', windows),
     (r'model\.(positions|relative_\w+)', relative),
-    (r'model\.(positions|max_length)|sequence_length', positions),
+    (r'model\.(positions|max_length)|sequence_length|objective\..*', positions),
     (r'model\.vocab_size|tokenizer\.\w+', vocabulary),
-    (r'objective\.name|model\.architecture', objective),
+    (r'objective\..*|model\.architecture|sequence_length', objective),
     (r'steps|optimizer\.(name|weight_decay|warmup|decay|cycle|schedule)', schedule),
     (r'checkpoint\.best|early_stopping\.metric|eval_every|data\.eval\w*', evaluation),
     (r'optimizer\.(no_decay|multipliers)|init\.paths|mesh\.rules', patterns),
     (r'init\.from', start),
-    (r'mesh\.rules', fits.rules),
+    (r'mesh\.rules', rules),
 )
 
 

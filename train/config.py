@@ -20,7 +20,7 @@ Error = problems.Error
 class Request:
     """What a command was asked to do."""
     config: schema.Config
-    origins: dict                             # {dotted key: 'set in configs/tiny.py' or 'set by --config.seed'}; defaults are absent
+    origins: dict                             # {dotted key: 'set in configs/tiny.py'}; a default's key is absent
     options: argparse.Namespace               # the command's own flags: workdir, ...
 
     @property
@@ -34,28 +34,30 @@ class Request:
         return found if any(value is not None for value in found.values()) else {}
 
 
-def parse(argv, parser=None, environ=None):
+def parse(argv, parser=None, devices=True):
     """argv (without the program's name) as a Request. `parser`: from flags.parser, with the command's own flags added.
 
+    `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
     Raises problems.Error (print it, exit with its code) with everything that is wrong; leaves with status 0 at --help.
     """
     parser = parser or flags.distributed(flags.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
     line = flags.read(argv, parser)
     pairs, wrong = config_file.read(line.path, line.variant)
-    complete = not wrong
+    complete = not wrong                       # otherwise a check of what the flags say alone would mislead
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
     config, origins, bad, more = assemble(given, complete)
-    wrong = [*line.problems, *flags.unknown(line, parser, [*schema.kinds(), *objective_kinds(config.objective)]),
-             *flags.missing(line, parser), *wrong, *more]
+    request = Request(config, origins, line.options)
+    known = [*schema.kinds(), *objective_kinds(config.objective)]
+    wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *flags.missing(line, parser), *more]
     if complete:
         wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad)]
         if not any(re.fullmatch(fits.READS, key) for key in bad):
-            count = fits.devices(os.environ if environ is None else environ, getattr(line.options, 'num_processes', None))
+            count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
             wrong += [problem(config, origins, key, text) for key, text in fits.check(config, count)]
     if wrong:
         raise Error(wrong)
-    return Request(config, origins, line.options)
+    return request
 
 
 def objective_kinds(kind):
@@ -69,56 +71,62 @@ def objective_path(kind):
 
 
 def assemble(given, complete=True):
-    """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)], later ones winning.
+    """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)]; later ones win.
 
     With `complete`, a config without objective.name is a problem.
     """
-    found, origins, bad, wrong = {}, {}, set(), []
-    kinds = schema.kinds()
-    kind = next((read(str, value, text) for key, value, _, text in reversed(given) if key == 'objective.name'), None)
-    try:
-        kind = kind and objectives.load(kind)
-    except ValueError as error:
-        origin = next(origin for key, _, origin, _ in reversed(given) if key == 'objective.name')
-        wrong.append(problems.Problem(f'objective.name = {kind}', sentence(error), origin))
-        kind = None
-    kinds.update(objective_kinds(kind))
-    if not kind and complete and not wrong:
-        wrong.append(problems.Problem('objective.name', f'missing. One of {", ".join(objectives.names())}, in the config file or as '
-                                                        '--config.objective.name=NAME.'))
+    found, origins, bad = {}, {}, set()
+    kind, wrong = objective(given, complete)
+    kinds = {**schema.kinds(), **objective_kinds(kind)}
     for key, value, origin, text in given:
         if key not in kinds:
             if kind or not key.startswith('objective.'):
                 wrong.append(unknown(key, value, origin, text, kinds, kind))
+            continue
+        if text and value is None and kinds[key] is not bool:
+            expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
+            wrong.append(problems.Problem(f'--config.{key}', expected))
+            bad.add(key)
             continue
         try:
             found[key] = read(kinds[key], value, text)
             origins[key] = origin
             bad.discard(key)
         except ValueError as error:
-            wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
+            if key != 'objective.name':        # objective() has told it
+                wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
-        text = None if found[key] is None else checks.alone(key, found[key])
+        text = checks.alone(key, found[key])
         if text:
             wrong.append(problems.Problem(f'{key} = {problems.shown(found.pop(key))}', text, origins[key]))
             bad.add(key)
-    found['model.max_length'] = found.get('model.max_length') or found.get('sequence_length', schema.Config.sequence_length)
     config = schema.build(schema.Config, found)
-    try:
-        fields = {**found, 'objective.sequence_length': config.sequence_length}
-        config = dataclasses.replace(config, objective=kind and schema.build(kind, fields, 'objective.'))
-    except ValueError as error:
-        wrong.append(problems.Problem('objective', sentence(error) + f' ({objective_path(kind)})'))
-        bad.add('objective.name')
+    found['objective.sequence_length'] = config.sequence_length
+    config = dataclasses.replace(config, objective=kind and schema.build(kind, found, 'objective.'))
+    if not config.model.max_length:
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
     return config, origins, bad, wrong
+
+
+def objective(given, complete):
+    """(the class Objective that objective.name names or None, problems)."""
+    named = [(value, origin, text) for key, value, origin, text in given if key == 'objective.name']
+    if not named:
+        text = f'missing; expected one of {", ".join(objectives.names())}.'
+        return None, [problems.Problem('objective.name', text)] * complete
+    value, origin, text = named[-1]
+    try:
+        return objectives.load(read(str, value, text)), []
+    except ValueError as error:
+        return None, [problems.Problem(f'objective.name = {problems.shown(value)}', f'{error}.', origin)]
 
 
 def read(kind, value, text):
     """A value of the file, or the text of a flag, as `kind`; a flag without a value is True."""
     if not text:
         return values.convert(kind, value)
-    return values.read(kind, 'true' if value is None and kind is bool else value or '')
+    return values.read(kind, 'true' if value is None else value)
 
 
 def unknown(key, value, origin, text, kinds, kind):
@@ -127,25 +135,26 @@ def unknown(key, value, origin, text, kinds, kind):
     origin = '' if text else origin
     members = [k for k in kinds if k.startswith(key + '.')]
     if members:
-        return problems.Problem(subject, f'is a group of settings; set one of them, such as {subject}.{members[0][len(key) + 1:]}.', origin)
+        example = subject + members[0][len(key):]
+        return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
     if key == 'objective.sequence_length':
         return problems.Problem(subject, 'follows sequence_length; set that.', origin)
-    near = problems.did_you_mean(key, kinds)
-    if key.startswith('objective.'):
-        names = ', '.join(k.split('.', 1)[1] for k in kinds if k.startswith('objective.') and k != 'objective.name')
-        return problems.Problem(subject, f'no such setting.{near} {objective_path(kind)} has: {names or "none"}.', origin)
-    return problems.Problem(subject, f'no such setting.{near or " See train/schema.py."}', origin)
-
-
-def sentence(error):
-    text = str(error).strip()
-    return text if text.endswith(('.', '?')) else text + '.'
+    if not key.startswith('objective.'):
+        near = problems.did_you_mean(key, kinds) or ' See train/schema.py.'
+        return problems.Problem(subject, f'no such setting.{near}', origin)
+    name, own = key.rpartition('.')[2], [k for k in objective_kinds(kind) if k != 'objective.name']
+    near = problems.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == name])
+    has = f' has: {", ".join(k.split(".", 1)[1] for k in own)}.' if own else ' has no settings.'
+    return problems.Problem(subject, f'no such setting.{near} {objective_path(kind)}{has}', origin)
 
 
 def problem(config, origins, key, text):
     """A check's (key, text) with the value and who set it."""
     value = schema.values(config).get(key)
-    origin = origins.get(key, '' if value is None else f'default in {"model/config.py" if key.startswith("model.") else "train/schema.py"}')
+    file = 'model/config.py' if key.startswith('model.') else 'train/schema.py'
+    if key.startswith('objective.'):
+        file = objective_path(config.objective)
+    origin = origins.get(key, '' if value is None else f'default in {file}')
     return problems.Problem(key if value is None else f'{key} = {problems.shown(value)}', text, origin)
 
 
@@ -163,7 +172,7 @@ def to_dict(config):
 
 
 def from_dict(tree, origin='config.json'):
-    """The Config that to_dict wrote; settings that it lacks take their defaults. Raises Error for what no longer exists."""
+    """The Config that to_dict wrote; settings that it lacks take their defaults. Error for what no longer exists."""
     config, _, _, wrong = assemble([(key, value, f'in {origin}', False) for key, value in config_file.leaves(tree)])
     if wrong:
         raise Error(wrong)
@@ -188,7 +197,8 @@ def resume(old, new, workdir, origins=None):
             notices.append(f'{key} = {problems.shown(after)} (was {problems.shown(before)})'
                            + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
-            text = f'the run in {workdir} has {problems.shown(before)}. Set it back, or start a new run with another --workdir.'
+            text = (f'the run in {workdir} has {problems.shown(before)}. '
+                    'Set it back, or start a new run with another --workdir.')
             wrong.append(problems.Problem(f'{key} = {problems.shown(after)}', text, (origins or {}).get(key, '')))
     if wrong:
         raise Error(wrong)
@@ -196,11 +206,17 @@ def resume(old, new, workdir, origins=None):
 
 
 def with_vocabulary(config, tokenizer, origins=None):
-    """The config with model.vocab_size from a tokenizer (anything with `.vocab_size`). Error if the model has fewer rows."""
+    """The config with model.vocab_size from a tokenizer (`vocab_size`, `special`).
+
+    Error if the model has fewer rows than the tokenizer ids, or if the tokenizer lacks what the objective needs.
+    """
     size = config.model.vocab_size or tokenizer.vocab_size
+    found = config.objective.problems(tokenizer.special)
     if size < tokenizer.vocab_size:
-        text = f'expected at least the tokenizer\'s {tokenizer.vocab_size}; None takes the tokenizer\'s.'
-        raise Error([problem(config, origins or {}, 'model.vocab_size', text)])
+        text = f'expected at least {tokenizer.vocab_size}, the size of the tokenizer; None takes that.'
+        found = [('model.vocab_size', text), *found]
+    if found:
+        raise Error([problem(config, origins or {}, key, text) for key, text in found])
     return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
 
 
@@ -216,8 +232,9 @@ def with_steps(config, examples, origins=None):
 
 
 def with_devices(config, count, origins=None):
-    """The config with mesh.data derived from the true number of devices (over all processes). Error if the mesh does not fit."""
+    """The config with mesh.data derived from the number of devices of all processes. Error if the mesh does not fit."""
     wrong = [problem(config, origins or {}, key, text) for key, text in fits.check(config, count)]
     if wrong:
         raise Error(wrong)
-    return dataclasses.replace(config, mesh=dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count)))
+    mesh = dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count))
+    return dataclasses.replace(config, mesh=mesh)

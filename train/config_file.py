@@ -18,10 +18,10 @@ def read(path, variant=''):
         return [], [problems.Problem('--config', f'missing. There are: {", ".join(flags.configs())}.')]
     file = flags.find(path)
     if not file:
-        names = {os.path.basename(p).removesuffix('.py'): p for p in flags.configs()}
-        near = problems.closest(os.path.basename(path).removesuffix('.py'), names)
-        near = f' Did you mean {" or ".join(names[name] for name in near)}?' if near else ''
-        return [], [problems.Problem(f'--config={path}', f'no such file.{near} There are: {", ".join(flags.configs())}.')]
+        names = [os.path.basename(p).removesuffix('.py') for p in flags.configs()]
+        near = problems.did_you_mean(os.path.basename(path).removesuffix('.py'), names, 'configs/{}.py')
+        text = f'no such file.{near} There are: {", ".join(flags.configs())}.'
+        return [], [problems.Problem(f'--config={path}', text)]
     try:
         module = runpy.run_path(str(file), run_name='config')
         variants = module.get('VARIANTS', ())
@@ -30,13 +30,15 @@ def read(path, variant=''):
                 f'{path} has: {", ".join(filter(None, variants))}.' if variants else f'{path} has no variants.')
             return [], [problems.Problem(f'--config={path}:{variant}', text)]
         if 'get_config' not in module:
-            return [], [problems.Problem(path, 'has no get_config(variant); expected a function that returns the values to set.')]
+            text = 'has no get_config(variant); expected a function that returns the values to set.'
+            return [], [problems.Problem(path, text)]
         found = module['get_config'](variant) if variants else module['get_config']()
     except Exception as error:
         return [], [raised(path, str(file), error)]
     found = found.to_dict() if hasattr(found, 'to_dict') else found
     if not isinstance(found, collections.abc.Mapping):
-        return [], [problems.Problem(path, f'get_config returned {type(found).__name__}; expected a ConfigDict or dict.')]
+        text = f'get_config returned {type(found).__name__}; expected a ConfigDict or dict.'
+        return [], [problems.Problem(path, text)]
     return list(leaves(found)), []
 
 
@@ -45,11 +47,12 @@ def raised(name, path, error):
     if isinstance(error, SyntaxError) and error.filename == path:
         number = error.lineno or 1
     else:
-        number = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == path), None)
+        frames = traceback.extract_tb(error.__traceback__)
+        number = next((frame.lineno for frame in reversed(frames) if frame.filename == path), None)
     code = linecache.getline(path, number).strip() if number else ''
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return problems.Problem(f'{name}:{number}' if number else name,
-                            f'{type(error).__name__}: {message}' + f', in `{code}`' * bool(code) + '. Correct the file.')
+    text = f'{type(error).__name__}: {message}' + f', in `{code}`' * bool(code) + '. Correct the file.'
+    return problems.Problem(f'{name}:{number}' if number else name, text)
 
 
 def leaves(tree, prefix='', known=None):

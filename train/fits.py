@@ -10,7 +10,7 @@ import importlib.util
 import math
 import re
 
-from train import problems, schema
+from train import checks, schema
 
 READS = r'mesh\.\w+|batch_size|accumulation|sequence_length|model\.(dim|heads|kv_heads|mlp_dim|vocab_size)'  # keys
 
@@ -42,7 +42,7 @@ def others(mesh):
 
 
 def check(config, count):
-    """(key, text) for every way in which config.mesh does not fit `count` devices (None: unknown), the model and the batch."""
+    """(key, text) where config.mesh does not fit `count` devices (None: unknown), the model or the batch."""
     wrong = list(on_devices(config, count))
     yield from wrong
     if not wrong:                              # otherwise its suggestion has looked at the model and the batch
@@ -60,9 +60,10 @@ def on_devices(config, count):
         axes = [axis for axis in schema.AXES if (getattr(mesh, axis) or 1) > 1] or ['data']
         key = next((axis for axis in axes if count % (getattr(mesh, axis) or 1)), axes[0])
         product = '×'.join(str(size) for size in sizes if size)
-        found = f'{count} found' + ' (XLA_FLAGS=--xla_force_host_platform_device_count=N makes N on a CPU)' * (count == 1)
-        text = f'{product} = {wanted} devices wanted, {found}.' if mesh.data else f'{product} = {wanted} does not divide the {count} devices found.'
-        yield f'mesh.{key}', text + suggestion(config, count)
+        text = (f'{product} = {wanted} devices wanted, {count} found' if mesh.data else
+                f'{product} = {wanted} does not divide the {count} devices found')
+        hint = f'; XLA_FLAGS=--xla_force_host_platform_device_count={wanted} makes them on a CPU' * (count == 1)
+        yield f'mesh.{key}', f'{text}{hint}.{suggestion(config, count)}'
 
 
 def on_model(config):
@@ -73,10 +74,12 @@ def on_model(config):
     broken = {key: size for key, size in sizes.items() if size % mesh.tensor}
     if broken:
         fits = [d for d in range(1, model.kv + 1) if not any(size % d for size in sizes.values())]
-        yield 'mesh.tensor', (f'{mesh.tensor} does not divide {" nor ".join(f"{key} = {size}" for key, size in broken.items())}. '
-                              f'Fits: {", ".join(map(str, fits))}.')
-    if config.sequence_length % mesh.context:
-        yield 'mesh.context', f'sequence_length = {config.sequence_length} is not divisible by {mesh.context}.'
+        undivided = ' nor '.join(f'{key} = {size}' for key, size in broken.items())
+        yield 'mesh.tensor', f'does not divide {undivided}. Fits: {", ".join(map(str, fits))}.'
+    sizes = {'sequence_length': config.sequence_length, **checks.lengths(config)}
+    broken = next((name for name, size in sizes.items() if size % mesh.context), None)
+    if broken:
+        yield 'mesh.context', f'{broken} = {sizes[broken]} is not divisible by {mesh.context}; change sequence_length.'
 
 
 def on_batch(config, count):
@@ -84,25 +87,29 @@ def on_batch(config, count):
     data = data_axis(mesh, count) or 1
     each = config.accumulation * data * mesh.fsdp
     if size % each:
-        names = ' × '.join(f'{name} = {value}' for name, value in
-                           (('accumulation', config.accumulation), ('mesh.data', data), ('mesh.fsdp', mesh.fsdp)) if value > 1)
-        closest = [n for n in (size // each * each, -(-size // each) * each) if n]
-        yield 'batch_size', f'expected a multiple of {names}' + f', {each}' * ('×' in names) + f'. Near: {", ".join(map(str, closest))}.'
+        factors = {'accumulation': config.accumulation, 'mesh.data': data, 'mesh.fsdp': mesh.fsdp}
+        factors = {name: value for name, value in factors.items() if value > 1}
+        numbers = f'{" × ".join(map(str, factors.values()))} = ' * (len(factors) > 1)
+        yield 'batch_size', (f'expected a multiple of {" × ".join(factors)} = {numbers}{each}. '
+                             f'{checks.near(size, range(each, size + each + 1, each))}')
 
 
 def suggestion(config, count):
     """' Fits: data=8 · data=4,tensor=2': data alone, then the closest mesh over the axes that were asked for."""
-    asked = [getattr(config.mesh, axis) or 1 for axis in schema.AXES]
-    meshes = []
-    for fsdp, tensor, context in (sizes for sizes in splits(count) if all(s == 1 or a > 1 for s, a in zip(sizes, asked[1:]))):
-        tried = schema.Mesh(count // (fsdp * tensor * context), fsdp, tensor, context)
-        other = dataclasses.replace(config, mesh=tried)
-        if not list(on_model(other)) and not list(on_batch(other, count)):
-            sizes = [tried.data, fsdp, tensor, context]
-            far = sum(abs(math.log(a / b)) for a, b in zip(sizes, asked))
-            meshes.append((others(tried) > 1, far, ','.join(f'{axis}={s}' for axis, s in zip(schema.AXES, sizes) if s > 1) or 'data=1'))
-    return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2]) if meshes else \
-        ' No mesh over these devices fits the model and the batch.'
+    asked, meshes = [getattr(config.mesh, axis) or 1 for axis in schema.AXES], []
+    for sizes in splits(count):
+        if any(size > 1 and wish == 1 for size, wish in zip(sizes, asked[1:])):
+            continue
+        mesh = schema.Mesh(count // math.prod(sizes), *sizes)
+        other = dataclasses.replace(config, mesh=mesh)
+        if not any(on_model(other)) and not any(on_batch(other, count)):
+            found = [getattr(mesh, axis) for axis in schema.AXES]
+            far = sum(abs(math.log(a / b)) for a, b in zip(found, asked))
+            text = ','.join(f'{axis}={size}' for axis, size in zip(schema.AXES, found) if size > 1)
+            meshes.append((others(mesh) > 1, far, text or 'data=1'))
+    if not meshes:
+        return f' No mesh over {count} devices fits the model and batch_size = {config.batch_size}.'
+    return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2])
 
 
 def splits(count):
@@ -113,13 +120,3 @@ def splits(count):
             for context in sizes:
                 if count % (fsdp * tensor * context) == 0:
                     yield fsdp, tensor, context
-
-
-def rules(config):
-    """(key, text) for the axes that mesh.rules names and no mesh has."""
-    for pattern, spec in config.mesh.rules:
-        for name in (spec if isinstance(spec, tuple) else (spec,)):
-            for axis in (name if isinstance(name, tuple) else (name,)):
-                if axis is not None and axis not in schema.AXES:
-                    yield 'mesh.rules', (f'{pattern!r} names the axis {axis!r}; expected {", ".join(schema.AXES)} or None.'
-                                         + problems.did_you_mean(str(axis), schema.AXES))

@@ -18,12 +18,14 @@ DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
 HELP = """\
 --config=PATH[:VARIANT]     a Python file with get_config(variant), which returns the values that it sets
 --config.KEY=VALUE          sets one value, over the file's; the last flag wins. Numbers as 1e-3, true/false, None,
-                            lists as a,b or "('a', 'b')". Every key, type, default and meaning: train/schema.py,
-                            model/config.py (model.*) and data/objectives/NAME.py (objective.*)
+                            lists as a,b or "('a', 'b')". Every key, type, default and meaning:
+                            train/schema.py, model/config.py (model.*), data/objectives/NAME.py (objective.*)
 
 examples:
   python -m {prog} --config=configs/tiny.py{workdir}
-  python -m {prog} --config=configs/tiny.py:masked_lm{workdir} --config.steps=50 --config.optimizer.learning_rate=3e-4
+  python -m {prog} --config=configs/tiny.py:masked_lm{workdir} --config.optimizer.learning_rate=3e-4
+
+configs:
 """
 
 
@@ -46,14 +48,14 @@ class Line:
 
 
 def parser(prog, description, workdir=True):
-    """An argparse parser whose help explains --config; the command adds its own flags. With `workdir`, --workdir is one."""
-    made = Parser(prog=f'python -m {prog}', description=description, add_help=True, allow_abbrev=False, exit_on_error=False,
-                  formatter_class=argparse.RawDescriptionHelpFormatter,
-                  usage=f'python -m {prog} --config=PATH[:VARIANT]{" --workdir=DIR" * workdir} [--config.KEY=VALUE ...] [flags]',
-                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\nconfigs:\n' + '\n'.join(listing()))
+    """An argparse parser whose help explains --config; the command adds its own flags. `workdir`: does it need one?"""
+    required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
+    made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]',
+                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\n'.join(listing()),
+                  formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
     made.needs_workdir = workdir
     if workdir:
-        made.add_argument('--workdir', metavar='DIR', help='where the run is written; the same command again continues it')
+        made.add_argument('--workdir', metavar='DIR', help='where the run is; the same command again continues it')
     return made
 
 
@@ -67,7 +69,7 @@ def distributed(made):
 
 
 def read(argv, made):
-    """argv (without the program's name) as a Line. Leaves with status 0 at --help; every other trouble is in `problems`."""
+    """argv (without the program's name) as a Line. Leaves with status 0 at --help; other trouble is in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
         flag, equals, value = tokens.pop(0).partition('=')
@@ -81,12 +83,30 @@ def read(argv, made):
             line.path, line.variant = match[1] or match[3], match[2] or ''
         else:
             line.overrides.append((flag[len('--config.'):], value if equals else None))
-    try:
-        line.options, line.unknown = made.parse_known_args(rest)
-    except argparse.ArgumentError as error:
-        line.problems.append(problems.Problem((error.argument_name or 'flags').split('/')[0], error.message + '.'))
-        line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
-    return line
+    while True:                                # argparse tells one error at a time: leave that flag out, and go on
+        try:
+            line.options, line.unknown = made.parse_known_args(rest)
+            return line
+        except argparse.ArgumentError as error:
+            name = (error.argument_name or '').split('/')[0]
+            text = error.message.replace('invalid int value: ', 'expected an integer, got ')
+            text = text.replace('invalid float value: ', 'expected a number, got ')
+            line.problems.append(problems.Problem(name or 'flags', text + '.'))
+            shorter = without(rest, name)
+            if len(shorter) == len(rest):
+                line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
+                return line
+            rest = shorter
+
+
+def without(tokens, name):
+    """The tokens without a flag and its value."""
+    kept, drop = [], False
+    for token in tokens:
+        drop = token == name or token.startswith(name + '=') or (drop and not token.startswith('-'))
+        kept += [] if drop else [token]
+        drop = drop and token == name
+    return kept
 
 
 def missing(line, made):
@@ -101,12 +121,12 @@ def missing(line, made):
         yield problems.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
     absent = [f'--{name}' for name, value in found.items() if value is None]
     if 0 < len(absent) < 3 and count != 1:
-        yield problems.Problem(absent[0], f'missing. {", ".join(f"--{name}" for name in DISTRIBUTED)} go together.')
+        yield problems.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')
 
 
 def unknown(line, made, keys):
     """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
-    known = ['--config'] + [option for action in made._actions for option in action.option_strings if option.startswith('--')]
+    known = ['--config'] + [name for action in made._actions for name in action.option_strings if name[:2] == '--']
     after_flag = False
     for token in line.unknown:
         flag, equals, value = token.partition('=')
@@ -117,7 +137,8 @@ def unknown(line, made, keys):
         name = flag.lstrip('-')
         near = [f for f in known if problems.edits(name, f.lstrip('-')) <= 2]
         near = near or [f'--config.{key}{equals}{value}' for key in problems.closest(name, keys)]
-        yield problems.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
+        text = f' Did you mean {" or ".join(near)}?' if near else ' See --help.'
+        yield problems.Problem(flag, 'no such flag.' + text)
 
 
 def configs():
@@ -135,11 +156,11 @@ def listing():
         first = (ast.get_docstring(tree) or '').split('\n')[0]
         yield f'  {path:28}{first}'
         if names:
-            yield textwrap.fill('variants: ' + ' '.join(names), 118, initial_indent=' ' * 30, subsequent_indent=' ' * 32)
+            yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
 
 
 def find(path):
-    """The config file that a path names: relative to the current folder or, failing that, to the repository. None if there is none."""
+    """The config file that a path names, relative to the current folder or else to the repository, or None."""
     for candidate in (pathlib.Path(path), ROOT / path):
         if os.path.isfile(candidate):
             return candidate

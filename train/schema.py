@@ -21,7 +21,7 @@ AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    train: str = 'bundled:novels'             # bundled:NAME | path or glob (.txt .jsonl .parquet, .gz, .xz) | tfds:name/config:split
+    train: str = 'bundled:novels'             # bundled:NAME | file or glob (.txt .jsonl .parquet) | tfds:NAME:SPLIT
     eval: Optional[str] = None                # the same; None = the last `eval_fraction` of the characters of `train`
     eval_fraction: float = 0.1
     field: str = 'text'                       # column of JSONL, parquet and TFDS rows
@@ -32,7 +32,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    path: Optional[str] = None                # a SentencePiece .model or a folder saved by data.tokenizer; None = trained on data.train
+    path: Optional[str] = None                # a .model or a folder of data.tokenizer; None = trained on data.train
     kind: str = 'unigram'                     # unigram | bpe (SentencePiece) | bytes (needs no training)
     vocab_size: int = 4096                    # reserved ids included
     sample_bytes: int = 10_000_000            # text that training reads; 0 = all
@@ -44,7 +44,7 @@ class Optimizer:
     learning_rate: float = 1e-3
     schedule: str = 'cosine'                  # constant linear cosine rsqrt wsd cyclic
     warmup: int = 0                           # steps of linear warm-up
-    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: step at which it starts, None = warmup
+    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: start, None = warmup
     cycle: Optional[int] = None               # cyclic: steps a cycle; None = steps / 4
     final: float = 0.0                        # last learning rate / peak
     weight_decay: float = 0.0
@@ -136,8 +136,8 @@ class Config:
     sample: Sample = Sample()
 
 
-MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_every', r'sample_every', r'checkpoint\..*',
-                        r'data\.(cache|threads|prefetch)', r'tensorboard', r'sample\..*', r'eval_batches')
+MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_every', r'eval_batches', r'sample_every',
+                        r'sample\..*', r'checkpoint\..*', r'data\.(cache|threads|prefetch)', r'tensorboard')
 
 
 def external(name):

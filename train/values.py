@@ -10,8 +10,8 @@ import math
 import typing
 
 NONE = type(None)
-NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'), str: ('a string', 'strings'),
-         typing.Any: ('a value', 'values'), NONE: ('None', 'None')}
+NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'),
+         str: ('a string', 'strings'), typing.Any: ('a value', 'values')}
 WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
 
 
@@ -34,11 +34,11 @@ def describe(kind, plural=False):
         text = f'({", ".join(describe(e).split(" ", 1)[-1] for e in elements)}) pairs'
     else:
         text = NAMES[kind][plural]
-    return text + ' or None' * optional
+    return text + (', or None' if ' or ' in text else ' or None') * optional
 
 
 def convert(kind, value):
-    """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. ValueError if it is not one."""
+    """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. Or ValueError."""
     whole, (kind, optional, elements, many) = kind, parts(kind)
     if getattr(value, 'ndim', None) == 0:
         value = value.item()
@@ -51,7 +51,7 @@ def convert(kind, value):
             try:
                 return tuple(convert(e, v) for e, v in zip(elements * len(value) if many else elements, value))
             except ValueError:
-                pass                           # the message below names the whole type, not the element's
+                pass                               # the message below names the whole type, not the element's
     elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     elif kind is int and isinstance(value, float) and value.is_integer():
@@ -73,8 +73,8 @@ def read(kind, text):
         return WORDS[text.lower()]
     if kind in (int, float):
         try:
-            return convert(whole, literal(text) if kind is int and not exponent(text) else float(text))
-        except (ValueError, TypeError):
+            return convert(whole, int(text) if kind is int and not exponent(text) else float(text))
+        except ValueError:
             pass
     if elements:
         if text[:1] in ('(', '[', '"', "'"):
@@ -84,7 +84,10 @@ def read(kind, text):
             if text[0] + text[-1] in ('()', '[]'):
                 text = text[1:-1]
         if many and not parts(elements[0])[2]:
-            return tuple(read(elements[0], item) for item in text.split(',') if item.strip())
+            try:
+                return tuple(read(elements[0], item) for item in text.split(',') if item.strip())
+            except ValueError:
+                pass                           # as above
     if kind is typing.Any:
         return freeze(literal(text))
     raise ValueError(f'expected {describe(whole)}')

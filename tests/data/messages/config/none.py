@@ -1,0 +1,2 @@
+def get_config():
+    config = dict(steps=100)

@@ -1,0 +1,3 @@
+def get_config():
+    config = dict(steps=100
+    return config

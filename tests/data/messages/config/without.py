@@ -1,0 +1,2 @@
+def get_config():
+    return dict(steps=100)

@@ -1,0 +1,66 @@
+"""The schema agrees with itself, with the checks and with the code that carries its choices out."""
+import dataclasses
+import re
+
+import pytest
+
+from data import objectives
+from train import checks
+from train import optimizer
+from train import schedules
+from train import schema
+from train import values
+
+LEAVES = schema.kinds()
+
+
+@pytest.mark.parametrize('key', LEAVES)
+def test_every_default_has_its_type_and_passes_its_own_check(key):
+    default = schema.values(schema.Config())[key]
+    assert values.convert(LEAVES[key], default) == default
+    assert values.describe(LEAVES[key])
+    assert default is None or checks.alone(key, default) is None
+
+
+@pytest.mark.parametrize('key', [key for key, kind in LEAVES.items() if values.parts(kind)[0] in (int, float)])
+def test_every_number_has_a_range(key):
+    assert checks.rule(key), f'add a row for {key} to train/checks.py:RANGES'
+
+
+def test_no_row_is_dead():
+    for pattern, _ in checks.RANGES:
+        assert any(re.fullmatch(pattern, key) for key in LEAVES), pattern
+    for pattern in schema.MAY_CHANGE_ON_RESUME:
+        assert any(re.fullmatch(pattern, key) for key in LEAVES), pattern
+    assert set(checks.CHOICES) <= set(LEAVES)
+
+
+def test_keys_that_scripts_outside_rely_on():
+    expected = '''steps epochs seed batch_size sequence_length accumulation dtype model.heads model.dropout
+                  model.attention_dropout optimizer.learning_rate mesh.data mesh.fsdp mesh.tensor mesh.context
+                  init.from init.paths log_every eval_every sample_every checkpoint.every checkpoint.keep'''.split()
+    assert not set(expected) - set(LEAVES)
+
+
+def test_choices_are_those_that_exist():
+    assert set(schema.OPTIMIZERS) == set(optimizer.OPTIMIZERS)
+    assert set(schema.SCHEDULES) == set(schedules.SHAPES)
+    assert set(schema.STRETCHED) < set(schema.SCHEDULES)
+
+
+def test_build_is_the_inverse_of_values():
+    config = schema.build(schema.Config, {'seed': 3, 'model.heads': 4, 'init.from': 'x'})
+    assert (config.seed, config.model.heads, config.init.from_) == (3, 4, 'x')
+    assert schema.build(schema.Config, schema.values(config)) == config
+
+
+@pytest.mark.parametrize('name', objectives.names())
+def test_objectives_are_settings_too(name):
+    kind = objectives.load(name)
+    assert schema.objective_name(kind) == schema.objective_name(kind()) == name
+    kinds = schema.kinds(kind, 'objective.')
+    assert list(kinds)[0] == 'objective.sequence_length'
+    for key, default in schema.values(schema.Config(objective=kind())).items():
+        if key.startswith('objective.'):
+            assert values.convert(kinds[key], default) == default
+    hash(dataclasses.replace(schema.Config(), objective=kind()))
