@@ -43,11 +43,9 @@ def segmentation(items, parts, rng):
                          'or raise objective.mean_span_length')
     cuts = rng.choice(items - 1, parts - 1, replace=False, shuffle=False) if parts > 1 else np.empty(0, np.int64)
     cuts.sort()
-    lengths = np.empty(parts, np.int64)
-    lengths[:-1] = cuts + 1
-    lengths[-1] = items
-    lengths[1:] -= lengths[:-1].copy()
-    return lengths
+    bounds = np.empty(parts + 1, np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, cuts + 1, items
+    return bounds[1:] - bounds[:-1]
 
 
 def random_spans(length, density, mean_span, rng):
@@ -66,14 +64,17 @@ def sentinels(tokens, hidden, special):
 
     With the noise mask this makes the inputs, with its complement the targets.
     """
-    first = hidden.copy()
-    first[1:] &= ~hidden[:-1]
-    runs = np.cumsum(first)
-    if len(runs) and runs[-1] > special.num_sentinels:
-        raise ValueError(f'{runs[-1]} spans need as many sentinels, the tokenizer has {special.num_sentinels}; lower '
+    starts = np.flatnonzero(hidden[1:] > hidden[:-1]) + 1
+    if len(hidden) and hidden[0]:
+        starts = np.concatenate([[0], starts])
+    if len(starts) > special.num_sentinels:
+        raise ValueError(f'{len(starts)} spans need as many sentinels, the tokenizer has {special.num_sentinels}; lower '
                          'objective.noise_density or sequence_length, or raise objective.mean_span_length')
-    keep = first | ~hidden
-    return np.where(first, special.sentinels[0] + 1 - runs, tokens)[keep].astype(np.int32)
+    ids = np.array(tokens, np.int32)
+    ids[starts] = special.sentinels[0] - np.arange(len(starts))
+    keep = ~hidden
+    keep[starts] = True
+    return ids[keep]
 
 
 def merge(inputs, targets, special):

@@ -67,10 +67,13 @@ def encoder(fields):
     return {'encoder_' + name: value for name, value in fields.items()}
 
 
-def padded(values, size, fill):
-    """int32[size]: `values`, then `fill`."""
-    row = np.full(size, fill, np.int32)
-    row[:len(values)] = values
+def padded(values, size, fill, end=None):
+    """int32[size]: `values`, then `end` (EOS) if given, then `fill`."""
+    row, count = np.empty(size, np.int32), len(values)
+    row[:count] = values
+    row[count:] = fill
+    if end is not None:
+        row[count] = end
     return row
 
 

@@ -35,12 +35,7 @@ def plan(objective, source, seed, epoch):
 
 def place(objective, source, seed, position, shuffle=True):
     """(epoch, index) of the example at `position`; without shuffle every pass is epoch 0 in the plan's order."""
-    from grain import experimental            # here, not above: grain imports jax
-    epoch, index = divmod(int(position), size(objective, source, seed))
-    if not shuffle:
-        return 0, index
-    last = size(objective, source, seed) - 1
-    return epoch, experimental.index_shuffle(index, max_index=last, seed=_shuffle_seed(seed, epoch), rounds=4)
+    return _place(size(objective, source, seed), seed, position, shuffle)
 
 
 def make(objective, source, seed, epoch, index):
@@ -85,7 +80,7 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
                 return out
             position = start + number * batch_size + row
             if position < end:
-                fields = make(objective, source, seed, *place(objective, source, seed, position, shuffle))
+                fields = make(objective, source, seed, *_place(n, seed, position, shuffle))
             else:
                 fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
             if not out:
@@ -109,6 +104,14 @@ def _stream(dataset, stopping, workers):
         iterator.close()
         for worker in workers - {threading.current_thread()}:
             worker.join(timeout=5)
+
+
+def _place(n, seed, position, shuffle):
+    from grain import experimental             # here, not above: grain imports jax
+    epoch, index = divmod(int(position), n)
+    if not shuffle:
+        return 0, index
+    return epoch, experimental.index_shuffle(index, max_index=n - 1, seed=_shuffle_seed(seed, epoch), rounds=4)
 
 
 @functools.lru_cache(maxsize=4)

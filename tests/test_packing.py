@@ -53,7 +53,8 @@ def test_pack_by_hand():
 @pytest.mark.parametrize('law', ['uniform', 'short', 'long', 'equal'])
 def test_pack_equals_best_fit_decreasing(size, limit, law):
     draw = rng(1)
-    low, high = {'uniform': (1, size), 'short': (1, size // 4 + 1), 'long': (size // 2, size), 'equal': (size // 4,) * 2}[law]
+    laws = {'uniform': (1, size), 'short': (1, size // 4 + 1), 'long': (size // 2, size), 'equal': (size // 4, size // 4)}
+    low, high = laws[law]
     lengths = draw.integers(low, high + 1, 300)
     table = packing.pack(lengths, size, rng(), limit)
     items = table[table >= 0]

@@ -57,16 +57,17 @@ class Objective:
     def transform(self, source, row, rng):
         special, text = source.special, self.original(source, row)
         noise = corruption.random_spans(len(text), self.noise_density, self.mean_span_length, rng)
-        inputs = np.append(corruption.sentinels(text, noise, special), np.int32(special.eos))
-        targets = np.append(corruption.sentinels(text, ~noise, special), np.int32(special.eos))
+        inputs = corruption.sentinels(text, noise, special)
+        targets = corruption.sentinels(text, ~noise, special)
+        read, said = len(inputs) + 1, len(targets) + 1  # with EOS
         sizes = self.lengths()
-        said = example.padded(targets, sizes['targets'], special.pad)
-        return {**example.encoder({'tokens': example.padded(inputs, sizes['encoder_tokens'], special.pad),
-                                   **example.bidirectional([len(inputs)], sizes['encoder_tokens'])}),
-                'tokens': example.shifted(said, [len(targets)], special.bos),
-                'targets': said,
-                'weights': example.weights(len(targets), sizes['targets']),
-                **example.causal([len(targets)], sizes['targets'])}
+        inputs = example.padded(inputs, sizes['encoder_tokens'], special.pad, end=special.eos)
+        targets = example.padded(targets, sizes['targets'], special.pad, end=special.eos)
+        return {**example.encoder({'tokens': inputs, **example.bidirectional([read], len(inputs))}),
+                'tokens': example.shifted(targets, [said], special.bos),
+                'targets': targets,
+                'weights': example.weights(said, len(targets)),
+                **example.causal([said], len(targets))}
 
     def original(self, source, row):
         """The tokens of the row before corruption, without EOS."""
