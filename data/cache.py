@@ -1,11 +1,17 @@
-"""Tokenised documents as flat arrays: what objectives and the pipeline read.
+"""Tokenised documents as flat arrays on disk, memory-mapped: what objectives and the pipeline read.
 
-`Tokens` gives random access to documents and sentences; the arrays may be memory-mapped files or plain arrays.
+As Megatron's indexed dataset: all ids in one file, offsets of documents and of sentences in two others. The folder is
+named by content (source, tokenizer, format), so that it can be moved and never serves another text. Writing lives in
+`data/cache_writer.py`.
 """
+import functools
 import hashlib
+import json
+import pathlib
 
 import numpy as np
 
+from data import cache_writer
 from data import errors
 
 
@@ -13,14 +19,16 @@ class Tokens:
     """A corpus of D documents as token ids, without EOS or any other special id.
 
     flat: unsigned or signed integers [num_tokens], all documents one after the other.
-    offsets: int64[D + 1]; document i is `flat[offsets[i]:offsets[i + 1]]`.
+    offsets: int64[D + 1]; document i is `flat[offsets[i]:offsets[i + 1]]`, never empty.
     sentence_offsets: int64[S], ascending: indices into `flat` where sentences start (every document starts one).
+    num_bytes: UTF-8 bytes of the text; the sum of `token_bytes[flat]` when the tokenizer is lossless.
     """
 
-    def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer=None, folder=None):
+    def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer=None, num_bytes=None,
+                 notices=(), folder=None):
         self.flat, self.offsets, self.sentence_offsets = flat, offsets, sentence_offsets
         self.special, self.token_bytes, self.fingerprint = special, token_bytes, fingerprint
-        self.tokenizer, self.folder = tokenizer, folder
+        self.tokenizer, self.num_bytes, self.notices, self.folder = tokenizer, num_bytes, list(notices), folder
 
     @classmethod
     def from_arrays(cls, documents, special, sentences=None, token_bytes=None, tokenizer=None):
@@ -33,17 +41,17 @@ class Tokens:
         lengths = np.array([len(d) for d in documents], np.int64)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         flat = np.concatenate([np.asarray(d, np.int32) for d in documents] or [np.zeros(0, np.int32)])
-        if flat.size and not 0 <= flat.min() <= flat.max() < special.vocab_size:
-            raise errors.DataError(f'expected token ids in [0, {special.vocab_size}), got {flat.min()} to {flat.max()}')
+        cache_writer.check(flat, special.vocab_size)
         if sentences is None:
             sentences = [[0]] * len(documents)
         starts = [offsets[i] + np.union1d([0], s).astype(np.int64) for i, s in enumerate(sentences) if lengths[i]]
         if token_bytes is None:
             token_bytes = np.ones(special.vocab_size, np.int32)
             token_bytes[special.reserved] = 0
+        token_bytes = np.asarray(token_bytes, np.int32)
         digest = hashlib.sha256(repr(special).encode() + flat.tobytes() + offsets.tobytes())
-        return cls(flat, offsets, np.concatenate(starts or [np.zeros(0, np.int64)]), special,
-                   np.asarray(token_bytes, np.int32), digest.hexdigest(), tokenizer)
+        return cls(flat, offsets, np.concatenate(starts or [np.zeros(0, np.int64)]), special, token_bytes,
+                   digest.hexdigest(), tokenizer, int(token_bytes[flat].sum()))
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -52,7 +60,7 @@ class Tokens:
     def num_tokens(self):
         return int(self.offsets[-1])
 
-    @property
+    @functools.cached_property
     def lengths(self):
         """int64[D], tokens in each document."""
         return np.diff(self.offsets)
@@ -66,3 +74,47 @@ class Tokens:
         start, stop = self.offsets[i], self.offsets[i + 1]
         first, last = np.searchsorted(self.sentence_offsets, (start, stop))
         return self.sentence_offsets[first:last] - start
+
+    def verify(self):
+        """Reads the whole cache and compares it with the checksums made when it was written; DataError if they differ."""
+        if self.folder is not None:
+            cache_writer.verify(self.folder, _index(self.folder))
+
+
+def build(source, tokenizer, folder, notice=print, shard_bytes=1 << 26):
+    """Tokens of `source` (see data.sources), tokenised at the first call and opened at the next.
+
+    folder: local; the cache lies in folder/tokens/KEY. A builder that is killed goes on where it was, after the last
+    complete shard (`shard_bytes` of text); a second one waits for the first. notice: called with lines for the user.
+    DataError for bad data, no tokens, ids outside the vocabulary.
+    """
+    if '://' in str(folder):
+        raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
+    key = hashlib.sha256(json.dumps([cache_writer.FORMAT, source.fingerprint, tokenizer.hash]).encode()).hexdigest()
+    folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
+    if not _index(folder) or cache_writer.damage(folder, _index(folder)):
+        cache_writer.write(source, tokenizer, folder, notice, shard_bytes, key)
+    tokens = open(folder, tokenizer)
+    for line in tokens.notices:
+        notice(line)
+    return tokens
+
+
+def open(folder, tokenizer):
+    """Tokens of a finished cache folder; DataError when it is unfinished, damaged or another tokenizer's."""
+    folder = pathlib.Path(folder)
+    index = _index(folder)
+    problem = cache_writer.damage(folder, index) if index else 'no index.json: unfinished or no token cache'
+    if not problem and index['tokenizer'] != tokenizer.hash:
+        problem = f'the ids of tokenizer {index["tokenizer"][:12]}, not {tokenizer.hash[:12]}'
+    if problem:
+        raise errors.DataError(f'{folder}: expected a token cache, got {problem}; delete the folder')
+    flat, offsets, sentences = (np.asarray(np.memmap(folder / name, dtype, 'r'))
+                                for name, dtype in cache_writer.layout(tokenizer.vocab_size).items())
+    return Tokens(flat, offsets, sentences, tokenizer.special, tokenizer.token_bytes, index['key'], tokenizer,
+                  index['bytes'], index['notices'], folder)
+
+
+def _index(folder):
+    index = cache_writer.load(folder / 'index.json')
+    return index if isinstance(index, dict) and 'files' in index else None

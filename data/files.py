@@ -1,0 +1,210 @@
+"""Documents out of files: plain text, JSON lines, JSON arrays and parquet, plain or compressed (.gz, .xz).
+
+Every reader yields (text, replaced): the number of bytes that were no UTF-8, now U+FFFD. Files are streamed; a line of
+JSON is the most that is held, and a text file longer than LONGEST characters comes as several documents.
+"""
+import codecs
+import contextlib
+import glob
+import gzip
+import hashlib
+import json
+import lzma
+import pathlib
+import re
+import zlib
+
+from data import errors
+
+LONGEST = 1 << 24   # characters of a document; longer ones are cut after a line
+TEXT, LINES, PARQUET = ('.txt', '.text', '.md'), ('.jsonl', '.json', '.ndjson'), ('.parquet',)
+COMPRESSED = {'.gz': gzip.open, '.xz': lzma.open}
+SURROGATE = re.compile('[\ud800-\udfff]')
+
+
+def path(location):
+    """pathlib.Path, or etils.epath.Path for gs:// and the like (importing epath costs 0.1 s: only where it is needed)."""
+    if '://' in str(location):
+        from etils import epath
+        return epath.Path(location)
+    return pathlib.Path(location).expanduser()
+
+
+def find(pattern):
+    """Sorted list of the files that a location or glob names. DataError when there are none."""
+    if not any(sign in pattern for sign in '*?['):
+        if not path(pattern).exists():
+            raise errors.DataError(f'{pattern}: expected a file, got none; check data.train, data.eval')
+        if path(pattern).is_dir():
+            raise errors.DataError(f'{pattern}: expected a file, got a folder; name its files, {pattern.rstrip("/")}/*.txt')
+        return [path(pattern)]
+    if path(pattern).exists():
+        return [path(pattern)]
+    if '://' in pattern:
+        head = re.split(r'[*?\[]', pattern)[0].rpartition('/')[0]
+        found = path(head).glob(pattern[len(head) + 1:])
+    else:
+        found = map(pathlib.Path, glob.glob(str(path(pattern)), recursive=True))
+    found = sorted(file for file in found if not file.is_dir())
+    if not found:
+        raise errors.DataError(f'{pattern}: expected files that match, got none; quote the pattern, ** crosses folders')
+    return found
+
+
+def kind(file):
+    """(.txt or .jsonl or .parquet ..., compression or ''); DataError for any other ending."""
+    suffixes = [suffix.lower() for suffix in pathlib.PurePosixPath(file.name).suffixes] or ['']
+    compression = suffixes.pop() if suffixes[-1] in COMPRESSED else ''
+    suffix = suffixes[-1] if suffixes else ''
+    if suffix not in TEXT + LINES + PARQUET or compression and suffix in PARQUET:
+        raise errors.DataError(f'{file}: expected {" ".join(TEXT + LINES + PARQUET)}, the first two kinds also with '
+                               f'{" ".join(COMPRESSED)}, got {"".join(file.suffixes) or "no ending"}; rename or convert it')
+    return suffix, compression
+
+
+def digest(file):
+    """sha256 of the bytes."""
+    with _errors(file), file.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def read(file, field):
+    """Yields (text, replaced) for every document of one file; see the top."""
+    suffix, compression = kind(file)
+    with _errors(file), file.open('rb') as raw:
+        if suffix in PARQUET:
+            yield from _parquet(file, raw, field)
+            return
+        stream = COMPRESSED[compression](raw) if compression else raw
+        if suffix in TEXT:
+            yield from _text(stream)
+        elif suffix == '.json' and _is_array(stream):
+            yield from _array(file, stream, field)
+        else:
+            yield from _lines(file, stream, field)
+
+
+def clean(text):
+    """(text, number of surrogates replaced): after decoding with `surrogateescape`, bytes that were no UTF-8."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return SURROGATE.subn('\ufffd', text)
+    return text, 0
+
+
+def cut(text):
+    """Yields `text` in parts of at most LONGEST characters, cut after a line where there is one."""
+    start = 0
+    while len(text) - start > LONGEST:
+        end = text.rfind('\n', start, start + LONGEST) + 1 or start + LONGEST
+        yield text[start:end]
+        start = end
+    yield text[start:] if start else text
+
+
+def value(row, field, where):
+    """(text, replaced) of a column of a row. DataError names the columns there are."""
+    if not isinstance(row, dict):
+        raise errors.DataError(f'{where}: expected an object with a field {field!r}, got {_a(row)}')
+    if field not in row:
+        raise errors.DataError(f'{where}: expected a field {field!r}, got {", ".join(map(repr, sorted(row))) or "none"}; set data.field')
+    text = row[field]
+    if isinstance(text, bytes):
+        text = text.decode('utf-8', 'surrogateescape')
+    if not isinstance(text, (str, type(None))):
+        raise errors.DataError(f'{where}: expected text in field {field!r}, got {_a(text)}; set data.field')
+    return clean(text or '')
+
+
+def _a(thing):
+    return {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number', str: 'a string',
+            type(None): 'null'}.get(type(thing), type(thing).__name__)
+
+
+def _text(stream):
+    """A document a file. A byte order mark at its start is no text."""
+    decoder = codecs.getincrementaldecoder('utf-8-sig')('surrogateescape')
+    parts, size, block = [], 0, b'-'
+    while block:
+        block = stream.read(1 << 20)
+        parts.append(decoder.decode(block, final=not block))
+        size += len(parts[-1])
+        if size > 2 * LONGEST:
+            *ready, rest = cut(''.join(parts))
+            yield from map(clean, ready)
+            parts, size = [rest], len(rest)
+    yield from map(clean, cut(''.join(parts)))
+
+
+def _lines(file, stream, field):
+    number = 0
+    while line := stream.readline():
+        number += 1
+        text = line.decode('utf-8-sig' if number == 1 else 'utf-8', 'surrogateescape')
+        del line  # a line may be 100 MB: never hold it twice
+        if text.isspace() or not text:
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise errors.DataError(f'{file}:{number}: expected a JSON object, got {_json(error, text)}; '
+                                   'mend the line or delete it') from error
+        del text
+        yield value(row, field, f'{file}:{number}')
+        del row
+
+
+def _json(error, text):
+    if not isinstance(error, json.JSONDecodeError):
+        return f'{type(error).__name__}: {error}'
+    return f'{error.msg} at column {error.colno}, near {text[max(0, error.pos - 20):error.pos + 20]!r}'
+
+
+def _is_array(stream):
+    first = stream.read(1024).lstrip(b'\xef\xbb\xbf \t\r\n')[:1]
+    stream.seek(0)
+    return first == b'['
+
+
+def _array(file, stream, field):
+    text = stream.read().decode('utf-8-sig', 'surrogateescape')
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.DataError(f'{file}:{getattr(error, "lineno", 1)}: expected a JSON array, got {_json(error, text)}') from error
+    for number, row in enumerate(rows, 1):
+        yield value(row, field, f'{file}, row {number}')
+
+
+def _parquet(file, raw, field):
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; pip install 'pretext[parquet]'") from error
+    try:
+        table = parquet.ParquetFile(raw)
+        columns = table.schema_arrow.names
+        value(dict.fromkeys(columns), field, str(file))
+        number = 0
+        for batch in table.iter_batches(batch_size=256, columns=[field]):
+            for row in batch.to_pylist():
+                number += 1
+                yield value(row, field, f'{file}, row {number}')
+    except pyarrow.ArrowException as error:
+        raise errors.DataError(f'{file}: expected a parquet file, got {error}; write it again') from error
+
+
+@contextlib.contextmanager
+def _errors(file):
+    """What reading a damaged or forbidden file raises, as DataError."""
+    try:
+        yield
+    except EOFError as error:
+        raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; copy it again') from error
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise errors.DataError(f'{file}: expected a sound compressed file, got {error}; copy it again') from error
+    except OSError as error:
+        raise errors.DataError(f'{file}: expected a readable file, got {error.strerror or error}') from error

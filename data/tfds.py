@@ -1,0 +1,77 @@
+"""Text of TensorFlow Datasets without TensorFlow: datasets prepared as ArrayRecord, read by random access.
+
+`NAME[/CONFIG][:VERSION]:SPLIT[@FOLDER]`, where FOLDER (or TFDS_DATA_DIR, or ~/tensorflow_datasets) holds the prepared
+dataset, NAME[/CONFIG]/VERSION. Prepare one with `tfds build NAME --file_format=array_record`. Only the prepared files
+are read: no builder's code runs and nothing is downloaded.
+"""
+import importlib
+import os
+import re
+
+from data import errors
+from data import files
+
+SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
+VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')
+
+
+def open(spec, field, source):
+    """source(name, read, identity) of a TFDS split; DataError when it is not there, not prepared or has no such column."""
+    where = f'tfds:{spec}'
+    match = SPEC.fullmatch(spec)
+    if not match:
+        raise errors.DataError(f'{where}: expected tfds:NAME[/CONFIG]:SPLIT[@FOLDER], got no split; for example '
+                               f'tfds:{spec.strip(":") or "wikipedia/20230601.en"}:train')
+    builder = _builder(folder(where, match), where)
+    split, info = match['split'], builder.info
+    base = re.split(r'[\[+]', split)[0]
+    if base not in (*info.splits, 'all'):
+        raise errors.DataError(f'{where}: expected one of the splits {", ".join(sorted(info.splits))}, got {base!r}')
+    files.value(dict.fromkeys(info.features), field, where)
+    try:
+        rows = builder.as_data_source(split=split)
+    except Exception as error:  # its type depends on how the dataset was prepared
+        raise errors.DataError(f'{where}: expected a split of a dataset prepared as ArrayRecord, got {_first_line(error)}; '
+                               f'tfds build {match["name"]} --file_format=array_record --overwrite') from error
+
+    def read():
+        for i in range(len(rows)):
+            yield files.value(rows[i], field, f'{where}, row {i}')
+
+    def identity():
+        parts = [files.path(name) for part in sorted(info.splits) for name in info.splits[part].filepaths]
+        return [field, info.full_name, split, [[file.name, files.digest(file)] for file in parts]]
+
+    return source(where, read, identity)
+
+
+def folder(where, match):
+    """The folder of the version asked for, else of the newest. DataError says what there is instead."""
+    home = match['folder'] or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+    place = files.path(home) / match['name']
+    inside = sorted(child.name for child in place.iterdir() if child.name[:1] != '.') if place.is_dir() else []
+    versions = [name for name in inside if VERSION.fullmatch(name) and match['version'] in (None, name)]
+    if versions:
+        return place / max(versions, key=lambda name: tuple(map(int, VERSION.fullmatch(name).groups())))
+    if inside:
+        example = f'tfds:{match["name"]}/{inside[0]}:{match["split"]}' if not VERSION.fullmatch(inside[0]) else 'another version'
+        got = f'{", ".join(inside)}; perhaps {example}'
+    else:
+        got = f'none; TFDS_DATA_DIR=... tfds build {match["name"]} --file_format=array_record'
+    raise errors.DataError(f'{where}: expected the prepared dataset in {place}, got {got}')
+
+
+def _builder(place, where):
+    try:
+        tfds = importlib.import_module('tensorflow_datasets')
+    except ImportError as error:
+        raise errors.DataError(f'{where}: expected tensorflow-datasets, got {error}; '
+                               'pip install tensorflow-datasets importlib_resources') from error
+    try:
+        return tfds.builder_from_directory(place)
+    except Exception as error:  # a damaged folder raises many things
+        raise errors.DataError(f'{where}: expected a prepared dataset in {place}, got {_first_line(error)}') from error
+
+
+def _first_line(error):
+    return f'{type(error).__name__}: {(str(error).strip().splitlines() or [""])[0]}'
