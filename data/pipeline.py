@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from data import errors
 from data import example
 
 _ENDLESS = 2**62
@@ -23,8 +24,12 @@ class ExampleError(RuntimeError):
 
 
 def size(objective, source, seed):
-    """Examples in an epoch."""
-    return len(plan(objective, source, seed, 0))
+    """Examples in an epoch; DataError when there is none."""
+    n = len(plan(objective, source, seed, 0))
+    if not n:
+        raise errors.DataError('expected at least one token of text, got none; look at data.train, data.eval and '
+                               'data.eval_fraction')
+    return n
 
 
 def plan(objective, source, seed, epoch):
@@ -39,7 +44,7 @@ def place(objective, source, seed, position, shuffle=True):
 
 
 def make(objective, source, seed, epoch, index):
-    """Example `index` of an epoch: {field: array}. ExampleError with epoch, index and plan row when that fails."""
+    """Example `index` of an epoch: {field: array}. ExampleError with epoch, index and plan row if that fails."""
     row = None
     try:
         rows = plan(objective, source, seed, epoch)
@@ -47,8 +52,9 @@ def make(objective, source, seed, epoch, index):
         fields = objective.transform(source, row, example.rng(seed, epoch, index))
         return {**fields, 'index': index}
     except Exception as error:
-        raise ExampleError(f'example {index} of epoch {epoch} (plan row {None if row is None else row.tolist()}): '
-                           f'{type(error).__name__}: {error}') from error
+        kind = errors.DataError if isinstance(error, errors.DataError) else ExampleError
+        raise kind(f'example {index} of epoch {epoch} (plan row {None if row is None else row.tolist()}): '
+                   f'{type(error).__name__}: {error}') from error
 
 
 def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=None, shuffle=True, epochs=None, threads=2,
@@ -62,8 +68,6 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
     """
     from grain import MapDataset, ReadOptions  # here, not above: grain imports jax
     n = size(objective, source, seed)
-    if not n:
-        raise ValueError('the data holds no example; expected at least one token of text')
     ends = [end for end in (stop, None if epochs is None else int(round(epochs * n))) if end is not None]
     end = min(ends) if ends else _ENDLESS
     rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)

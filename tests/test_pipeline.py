@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from data import cache, example, objectives, pipeline, vocabulary
+from data import cache, errors, example, objectives, pipeline, vocabulary
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
@@ -225,13 +225,21 @@ def test_errors_say_which_example(threads):
     assert not grain_threads()
 
 
+def test_bad_data_stays_bad_data():
+    class Damaged(Counting):
+        def transform(self, source, row, rng):
+            raise errors.DataError('shard 3: expected 10 bytes, got 9')
+    with pytest.raises(errors.DataError, match=r'^example \d of epoch 0 .*: DataError: shard 3: expected 10 bytes, got 9'):
+        next(pipeline.batches(Damaged(), corpus(), seed=0, batch_size=2))
+
+
 def test_errors_of_the_plan_and_of_arguments():
     class Broken(Counting):
         def plan(self, source, seed, epoch):
             raise OSError('disk')
     with pytest.raises(OSError, match='disk'):
         next(pipeline.batches(Broken(), corpus(), seed=0, batch_size=2))
-    with pytest.raises(ValueError, match='the data holds no example'):
+    with pytest.raises(errors.DataError, match='expected at least one token of text, got none; look at data.train'):
         pipeline.batches(Counting((0,)), corpus(), seed=0, batch_size=2)
     with pytest.raises(ValueError, match=r'rows must lie in 0..3, got 0..4'):
         pipeline.batches(Counting(), corpus(), seed=0, batch_size=4, rows=[0, 4])
