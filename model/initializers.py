@@ -24,6 +24,7 @@ def gpt2(config):
     return (
         *((rf'(^|/){role}/.*{RESIDUAL}', initializers.normal(0.02 / n ** 0.5)) for role, n in writers.items()),
         (PROJECTION, initializers.normal(0.02)),
+        (RESIDUAL, initializers.normal(0.02)),  # outside a stack
         (TOKENS, initializers.normal(0.02)),
         (TABLES, initializers.normal(0.02)),
         *VECTORS,
@@ -61,5 +62,6 @@ def find(config, path):
 
 def param(module, name, shape):
     """The float32 parameter `name` of a Flax module with a `config`; each of a stack of layers draws its own."""
-    initializer = find(module.config, '/'.join((*module.path, name)))
+    path = module.path or (module.name or '',)  # a module used by itself goes by its own name
+    initializer = find(module.config, '/'.join((*path, name)))
     return module.param(name, initializer, shape, jnp.float32)

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from model import ops
 from model.attention import rule as rules
 
-HIDDEN = -1e30                                # the score of a key that is not attended to
-
 
 def attend(query, key, value, rule, *, scale, bias=None, soft_cap=None, dropout=None):
     """Weighted mean of the values that each query may see.
@@ -19,17 +17,18 @@ def attend(query, key, value, rule, *, scale, bias=None, soft_cap=None, dropout=
     """
     B, N, T, H = query.shape
     K, S = key.shape[1:3]
-    allowed = rules.mask(rule)
+    if rule.added is None:
+        rule = rules.write(rule, rule.window)
     query = (query * scale).reshape(B, K, N // K, T, H)
     scores = jnp.einsum('bkgth,bksh->bkgts', query, key, preferred_element_type=jnp.float32).reshape(B, N, T, S)
     scores = ops.soft_cap(scores, soft_cap)
     if bias is not None:
         scores += bias
-    weights = jax.nn.softmax(jnp.where(allowed[:, None], scores, HIDDEN), axis=-1)
+    weights = jax.nn.softmax(scores + rule.added[:, None], axis=-1)
     if dropout is not None:
         weights = dropout(weights)
     weights = weights.astype(value.dtype).reshape(B, K, N // K, T, S)
     out = jnp.einsum('bkgts,bksh->bkgth', weights, value).reshape(B, N, T, H)
     # Without a visible key the softmax is uniform over keys that must not leak. Zeroing the output also stops the
     # gradient: what comes back is 0, and 0 times the finite weights stays 0.
-    return jnp.where(jnp.any(allowed, axis=-1)[:, None, :, None], out, 0)
+    return jnp.where(rule.sighted[:, None, :, None], out, 0)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 NEVER = 2 ** 30                               # `seen` of a key that no query sees
+HIDDEN = -1e30                                # added to a score: float32 forgets the score, its softmax is exactly 0
 
 
 @jax.tree_util.register_dataclass
@@ -25,7 +26,8 @@ class Rule:
     query_positions: Any                      # int32[B, T]
     key_positions: Any                        # int32[B, S]
     window: Optional[int] = dataclasses.field(default=None, metadata={'static': True})
-    allowed: Any = None                       # bool[B, T, S]: the mask, where it was computed once for all layers
+    added: Any = None                         # float32[B, T, S]: what `write` made of the above, once for all layers
+    sighted: Any = None                       # bool[B, T]: whether the query sees any key
 
 
 def cross(query_segments, key_segments):
@@ -35,9 +37,7 @@ def cross(query_segments, key_segments):
 
 
 def mask(rule):
-    """The rule written out: bool[B, T, S], true where the query attends to the key."""
-    if rule.allowed is not None:
-        return rule.allowed
+    """The rule as a matrix: bool[B, T, S], true where the query attends to the key."""
     query, key = (lambda x: x[:, :, None]), (lambda x: x[:, None, :])
     segments, keys = query(rule.query_segments), key(rule.key_segments)
     allowed = (key(rule.seen) <= query(rule.sees)) & ((segments == keys) | (keys == -1)) & (segments != 0) & (keys != 0)
@@ -46,7 +46,12 @@ def mask(rule):
     return allowed
 
 
-def write(rule, window):
-    """The rule for layers with this window, its mask written out so that they share it."""
-    rule = dataclasses.replace(rule, window=window, allowed=None)
-    return dataclasses.replace(rule, allowed=mask(rule))
+def write(rule, window=None):
+    """The rule for layers with this window, written out for the plain implementation.
+
+    Added to the scores, not selected with `where`: the gradient of a sum needs no copy of the mask for every head.
+    """
+    rule = dataclasses.replace(rule, window=window)
+    allowed = mask(rule)
+    added = jnp.where(allowed, 0.0, HIDDEN).astype(jnp.float32)
+    return dataclasses.replace(rule, added=added, sighted=jnp.any(allowed, axis=-1))

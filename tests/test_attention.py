@@ -1,0 +1,118 @@
+"""Multi-head attention: grouped queries, soft cap, scale, QK-norm, and dropout of the weights."""
+import functools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model import attention
+from model import config as model_config
+from model.attention import plain
+from model.attention import rule as rules
+
+B, T, N, K, H = 2, 6, 4, 2, 8
+
+
+def causal(batch=B, length=T):
+    places = jnp.broadcast_to(jnp.arange(length), (batch, length))
+    return rules.Rule(places, places, places * 0 + 1, places * 0 + 1, places, places)
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def build(**settings):
+    config = model_config.Config(vocab_size=10, dim=N * H, heads=N, **settings)
+    module = attention.Attention(config, name='attention')
+    x = normal(0, B, T, config.dim)
+
+    def forward(module, x, rule, rows=None):
+        return module(x, module.keys_values(x), rule, rows=rows)
+
+    params = module.init(jax.random.key(0), x, causal(), method=forward)
+    params = jax.tree.map(lambda p: p + 0.3 * normal(p.size, *p.shape), params)
+    return config, x, params, functools.partial(module.apply, method=forward)
+
+
+def test_grouped_queries_equal_repeated_heads():
+    query, key, value = normal(0, B, N, T, H), normal(1, B, K, T, H), normal(2, B, K, T, H)
+    grouped = plain.attend(query, key, value, causal(), scale=0.3)
+    repeated = plain.attend(query, jnp.repeat(key, N // K, 1), jnp.repeat(value, N // K, 1), causal(), scale=0.3)
+    np.testing.assert_allclose(grouped, repeated, atol=1e-6)
+
+
+def test_module_shares_key_heads_in_order():
+    config, x, params, apply = build(kv_heads=K, qk_norm=True)
+    assert params['params']['key']['kernel'].shape == (N * H, K * H)
+    wide = dict(params['params'])
+    for name in ('key', 'value'):
+        wide[name] = {leaf: jnp.repeat(a.reshape(*a.shape[:-1], K, H), N // K, axis=-2).reshape(*a.shape[:-1], N * H)
+                      for leaf, a in wide[name].items()}
+    full = build(qk_norm=True)[-1]
+    np.testing.assert_allclose(apply(params, x, causal()), full({'params': wide}, x, causal()), atol=1e-5)
+
+
+def test_scale_and_soft_cap():
+    query, key, value = normal(0, 1, 1, T, H), normal(1, 1, 1, T, H), normal(2, 1, 1, T, H)
+    everything = rules.cross(jnp.ones((1, T), jnp.int32), jnp.ones((1, T), jnp.int32))
+    scores = 2.0 * np.asarray(query[0, 0] @ key[0, 0].T, np.float64)
+    weights = np.exp(5 * np.tanh(scores / 5))
+    expected = weights / weights.sum(-1, keepdims=True) @ np.asarray(value[0, 0], np.float64)
+    out = plain.attend(query, key, value, everything, scale=2.0, soft_cap=5.0)
+    np.testing.assert_allclose(out[0, 0], expected, atol=1e-5)
+
+
+def test_qk_norm_makes_scores_blind_to_scale():
+    _, x, params, apply = build(qk_norm=True, bias=False, norm_epsilon=1e-12)
+    out = apply(params, x, causal())
+    louder = jax.tree.map(lambda p: p, params)
+    louder['params']['query']['kernel'] = 7.0 * params['params']['query']['kernel']
+    np.testing.assert_allclose(out, apply(louder, x, causal()), atol=1e-5)
+
+
+def test_dropout_of_weights_follows_the_row():
+    _, x, params, apply = build(attention_dropout=0.5)
+    rngs = {'dropout': jax.random.key(3)}
+    plain_out = apply(params, x, causal())
+    out = apply(params, x, causal(), jnp.arange(B), rngs=rngs)
+    assert np.abs(np.asarray(out - plain_out)).max() > 1e-3
+    np.testing.assert_array_equal(plain_out, apply(params, x, causal(), None, rngs=rngs))  # evaluation draws nothing
+    second = apply(params, x[1:], causal(1), jnp.array([1]), rngs=rngs)
+    np.testing.assert_allclose(out[1:], second, atol=1e-6)
+    other = apply(params, x[1:], causal(1), jnp.array([5]), rngs=rngs)
+    assert np.abs(np.asarray(other - second)).max() > 1e-3
+
+
+def test_every_attention_passes_through_attend():
+    _, x, params, apply = build()
+    seen = []
+
+    def watch(next_method, args, kwargs, context):
+        seen.append((type(context.module).__name__, context.method_name))
+        return next_method(*args, **kwargs)
+
+    with nn.intercept_methods(watch):
+        apply(params, x, causal())
+    assert seen.count(('Attention', 'attend')) == 1
+    assert seen.count(('Dense', '__call__')) == 4
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_scores_are_float32(dtype):
+    """2,048 equal scores: a bfloat16 softmax would lose the mean."""
+    S = 2048
+    key = jnp.ones((1, 1, S, H), dtype)
+    value = jnp.where(jnp.arange(S)[None, None, :, None] % 2 == 0, 1.0, 0.5).astype(dtype) * jnp.ones(H, dtype)
+    out = plain.attend(jnp.ones((1, 1, 1, H), dtype), key, value, rules.cross(jnp.ones((1, 1), int), jnp.ones((1, S), int)),
+                       scale=1.0)
+    assert out.dtype == dtype
+    np.testing.assert_allclose(out.astype(jnp.float32), 0.75, atol=2e-3)
+
+
+def test_parameters():
+    _, _, params, _ = build()
+    assert {name: sorted(leaves) for name, leaves in params['params'].items()} == {
+        name: ['bias', 'kernel'] for name in ('query', 'key', 'value', 'out')}
