@@ -65,8 +65,8 @@ def test_every_changed_byte_of_the_manifest_itself_is_noticed(folder):
     for i in range(len(good)):
         file.write_bytes(good[:i] + bytes([good[i] ^ 0xff]) + good[i + 1:])
         assert manifest.check(folder) == ['manifest.json: content changed'], i
-    for other in (good + b'\n', good[:-1], good.replace(b'  ', b'   '), good.replace(b'"step": 3', b'"step": 4'), b'', b'{}', b'[1]', b'null',
-                  good[:len(good) // 2]):
+    for other in (good + b'\n', good[:-1], good.replace(b'  ', b'   '), good.replace(b'"step": 3', b'"step": 4'),
+                  b'', b'{}', b'[1]', b'null', good[:len(good) // 2]):
         file.write_bytes(other)
         assert manifest.check(folder) == ['manifest.json: content changed']
     file.write_bytes(good)

@@ -90,27 +90,25 @@ print('ready', flush=True)
 {work}
 while running.poll(1) is None:
     time.sleep(0.01)
-print(running.reason, flush=True)
-time.sleep({save})
-running.close()
-sys.exit(75)
 """
 
 
-def busy(folder, work='', save=0):
-    child = subprocess.Popen([sys.executable, '-c', BUSY.format(root=str(ROOT), folder=str(folder), work=work, save=save)],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def busy(folder, work):
+    code = BUSY.format(root=str(ROOT), folder=str(folder), work=work)
+    child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert child.stdout.readline() == 'ready\n'
     return child
 
 
 def test_a_second_signal_leaves_at_once_even_while_python_is_stuck_in_native_code(tmp_path):
     # a query without end stands for XLA's compiler: native code without the GIL, so Python's own handlers must wait
-    work = "import sqlite3; sqlite3.connect(':memory:').execute('with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c')"
+    query = 'with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c'
+    work = f"import sqlite3; sqlite3.connect(':memory:').execute('{query}')"
     child = busy(tmp_path, work)
     try:
         child.send_signal(signal.SIGINT)
-        assert child.stdout.readline() == 'SIGINT: saving after this step, then stopping (a second signal leaves at once)\n'
+        assert child.stdout.readline() == (
+            'SIGINT: saving after this step, then stopping (a second signal leaves at once)\n')
         time.sleep(signals.AGAIN + 0.1)
         child.send_signal(signal.SIGTERM)
         assert child.communicate(timeout=20)[0] == 'SIGTERM: leaving at once, the last steps are not saved\n'
@@ -141,9 +139,12 @@ import test_checkpoint as t
 from train import checkpoint, signals
 signals.LOOK = 0.1
 state = t.put(t.make(0), ((2, 1), 2))
-step = jax.jit(lambda s: t.states.State(s.step + 1, jax.tree.map(lambda x: x * 0.9 + x.mean(), s.params), s.opt_state, None, s.rng, None), donate_argnums=0)
-saves = []
-with checkpoint.Checkpoints({folder!r} + '/checkpoints') as saved, signals.Signals({folder!r}, notice=lambda line: print(line, flush=True)) as running:
+@jax.jit
+def step(s):
+    params = jax.tree.map(lambda x: x * 0.9 + x.mean(), s.params)   # a collective
+    return t.states.State(s.step + 1, params, s.opt_state, None, s.rng, None)
+running = signals.Signals({folder!r}, notice=lambda line: print(line, flush=True))
+with checkpoint.Checkpoints({folder!r} + '/checkpoints') as saved, running:
     for number in range(1, 20000):
         state = step(state)
         if rank == 0:
@@ -173,7 +174,8 @@ def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(t
         until(lambda: steps.complete(tmp_path / 'checkpoints'))
         children[1].send_signal(signal.SIGTERM)
 
-    outputs = test_checkpoint.run_all([[sys.executable, '-c', code, str(rank)] for rank in range(2)], devices=1, meanwhile=tell)
+    commands = [[sys.executable, '-c', code, str(rank)] for rank in range(2)]
+    outputs = test_checkpoint.run_all(commands, devices=1, meanwhile=tell)
     ends = []
     for rank, (status, out) in enumerate(outputs):
         assert status == 0, out

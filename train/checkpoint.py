@@ -1,9 +1,9 @@
-"""Checkpoints that can be trusted: `checkpoints/STEP/` holds Orbax's arrays (`state/`), `meta.json` and, last, `manifest.json`.
+"""Checkpoints that can be trusted: `STEP/` holds Orbax's arrays (`state/`), `meta.json` and, last, `manifest.json`.
 
-The arrays are written behind the loop's back (Orbax); a background thread then hashes the files, writes the manifest, reads
-everything back and drops old steps. Restoring takes the newest step whose every byte checks. Arrays are stored by path,
-whole, whatever their sharding: any mesh and any number of processes restores them, bit by bit. Several processes share
-one folder: all save their shards, process 0 checks, decides and seals, and the others hear of it through `peers`.
+The arrays are written behind the loop's back (Orbax); a background thread then hashes the files, writes the manifest,
+reads everything back and drops old steps. Restoring takes the newest step whose every byte checks. Arrays are stored by
+path, whole, whatever their sharding: any mesh and any number of processes restores them, bit by bit. Several processes
+share one folder: all save their shards, process 0 checks, decides and seals, and the others hear of it through `peers`.
 """
 import importlib.metadata
 import itertools
@@ -49,7 +49,7 @@ class Checkpoints:
         self._orbax, self._thread, self._error = None, None, None
 
     def save(self, step, state, meta):
-        """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, early_stopping, ...).
+        """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, ...).
 
         Returns as soon as the arrays may be donated; waits first for a save that still runs, and raises its SaveError.
         A step that this run has saved already, or resumed from, is not written again. NotFinite if parameters are not.
@@ -120,13 +120,13 @@ class Checkpoints:
         return tree.rebuild(abstract_state, _read(self._at(step), wanted)), folders.read_meta(self._at(step))
 
     def verify(self, step, state):
-        """Restores a saved step beside `state`, compares them bit by bit and returns their fingerprint: for the last save."""
+        """Restores a step beside `state`, compares them bit by bit and returns their fingerprint: for the last save."""
         self.wait()
         arrays = paths.flatten(state)
         found, expected = fingerprint(_read(self._at(step), arrays)), fingerprint(arrays)
         if found != expected:
-            raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: sha256 {found[:12]} instead of '
-                            f'{expected[:12]}')
+            raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: '
+                            f'sha256 {found[:12]} instead of {expected[:12]}')
         return expected
 
     def _at(self, step):
@@ -175,16 +175,17 @@ class Checkpoints:
 
 
 def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print):
-    """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds (re.search).
+    """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds.
 
-    folder, step: as in steps.locate. like: (abstract) parameters that will take them; those taken must be there with the
-    same shapes, and get their shardings. None: whole, on the first device. what: 'params', or 'ema' for the average.
+    folder, step: as in steps.locate. patterns: re.search. like: (abstract) parameters that will take them; those taken
+    must be there with the same shapes, and get their shardings; None: on the first device. what: 'params' or 'ema'.
     """
     source = folders.locate(folder, step, notice)
     stored = {path[len(what) + 1:]: spec for path, spec in _specs(source).items() if path.startswith(f'{what}/')}
     taken = {path: spec for path, spec in stored.items() if any(re.search(pattern, path) for pattern in patterns)}
     if not taken:
-        raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; it holds {paths.listed(sorted(stored)) or "none"}')
+        raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; '
+                       f'it holds {paths.listed(sorted(stored)) or "none"}')
     targets = {path: jax.ShapeDtypeStruct(*reversed(tree.parse(spec))) for path, spec in taken.items()}
     if like is not None:
         targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in taken}
@@ -218,8 +219,8 @@ def _read(source, wanted):
     specs, ocp = _specs(source), _ocp()
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     plain = {path: tree.plain(leaf) for path, leaf in wanted.items()}
-    item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None) or first)
-                            for path, leaf in plain.items()})
+    item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None)
+                                                       or first) for path, leaf in plain.items()})
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
         arrays = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
             item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))

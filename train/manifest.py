@@ -1,4 +1,4 @@
-"""A manifest: size and SHA-256 of every file below a folder, written last, so that a folder counts only once it is whole.
+"""A manifest: size and SHA-256 of every file below a folder, written last, so that a folder counts once it is whole.
 
 Array stores load damaged data silently (Orbax: 20 of 20 inverted bytes gave wrong numbers and no error), so nothing is
 read before `check` found no problem. The manifest also holds its own SHA-256 and is compared with its one canonical
@@ -18,15 +18,13 @@ THREADS = 4
 
 
 def write(folder, extra):
-    """Reads every file below `folder` and writes its manifest, durably and atomically; `extra` is any JSON. Returns the text."""
+    """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
     root = epath.Path(folder)
     body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
             'extra': json.loads(json.dumps(extra))}
-    for directory in {(root / name).parent for name in names}:
+    for directory in {root.parent, *((root / name).parent for name in names)}:
         sync(directory)
-    text = render(body)
-    put(root / NAME, text.encode())
-    return text
+    put(root / NAME, render(body).encode())
 
 
 def check(folder):
@@ -43,7 +41,7 @@ def check(folder):
 
 
 def read(folder):
-    """{'files': {name: '<bytes> <sha256>'}, 'extra': ...} of a folder. ValueError if the manifest itself was changed."""
+    """{'files': {name: '<bytes> <sha256>'}, 'extra': ...} of a folder. ValueError if the manifest was changed."""
     raw = (epath.Path(folder) / NAME).read_bytes()
     try:
         body = json.loads(raw)
@@ -115,7 +113,7 @@ def _compare(file, expected):
 
 
 def _digest(file, sync=False):
-    """'<bytes> <sha256>' of a file; with `sync` its data is made durable and leaves the page cache: the next read is the disk's."""
+    """'<bytes> <sha256>' of a file; `sync`: made durable, and out of the page cache: the next read is the disk's."""
     digest, size = hashlib.sha256(), 0
     with file.open('rb') as stream:
         if sync and local(file):

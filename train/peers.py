@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other: text over JAX's coordination service (host to host, no device involved).
+"""What the processes of one run tell each other: text over JAX's coordination service (no device involved).
 
 Collectives on devices must be launched in the same order everywhere, so a background thread must not use them; these
 may be called from any thread. With one process there is no service: `lead` just calls its function.
@@ -14,7 +14,7 @@ class PeerError(RuntimeError):
 
 
 def client():
-    """The coordination service's client: an object with key_value_set, key_value_try_get, ...; None with one process."""
+    """The coordination service's client, with key_value_set, key_value_try_get, ...; None with one process."""
     if 'jax' not in sys.modules:              # nobody has joined a cluster yet, and the import would cost a second
         return None
     from jax._src import distributed          # there is no public name for it (Orbax reads it from here too)

@@ -1,13 +1,13 @@
 """When to save and when to leave: SIGTERM, SIGINT, SIGUSR1, the files STOP and SAVE in the workdir, a time limit.
 
-All of them save first. The signals, STOP and the limit also end the run (exit 75, so the same command continues it); SIGUSR1 is the
-warning that Slurm sends ahead of its time limit (--signal=USR1@120), so it ends the run too; SAVE saves and goes on. A second
-signal leaves at once with 128 + its number. The loop asks `poll(step)` between steps: one lock, no device, no file, no network.
+All save first. The signals, STOP and the limit also end the run (exit 75: the same command continues it), SIGUSR1
+because Slurm sends it ahead of its time limit (--signal=USR1@120); SAVE goes on. A second signal leaves at once with
+128 + its number. The loop asks `poll(step)` between steps: one lock, no device, no file, no network.
 
-Several processes must stop at the *same* step although perhaps only one was told, and hosts run ahead of each other. So (the idea
-of JAX's own preemption sync point, which only knows SIGTERM) a process that was told writes it to the coordination service; in every
-process a thread reads that, holds `poll` back, and publishes the step that its process has reached. Process 0 answers with the
-largest plus one, which no process can have passed, and all go on to it. It costs steps nothing until it happens.
+Several processes must stop at the *same* step although only one was told, and hosts run ahead of each other. So (the
+idea of JAX's preemption sync point, which only knows SIGTERM) who was told writes it to the coordination service; in
+every process a thread reads that, holds `poll` back, and publishes the step its process has reached. Process 0 answers
+with the largest plus one, which none can have passed, and all go on to it. It costs the steps nothing until it happens.
 """
 import os
 import select
@@ -25,11 +25,11 @@ FILES = {'STOP': 'stop', 'SAVE': 'save'}      # removed when seen, so that the n
 LOOK = 2.0                                    # seconds between looks at the files
 ASK = 0.5                                     # seconds between questions to the other processes
 AGAIN = 0.3                                   # a second signal this soon is the same one: `timeout` and `srun` send two
-PATIENCE = 300                                # seconds for all processes to say where they are; a first step may compile
+PATIENCE = 300                                # seconds for all to say where they are; a first step may compile
 
 
 class Signals:
-    """Listens from construction to `close()` (or use `with`). Make it in the main thread, after jax.distributed is set up.
+    """Listens from construction to `close()` (or use `with`). Make it in the main thread, after jax.distributed is up.
 
     workdir: where STOP and SAVE are looked for (by process 0). time_limit: seconds since `start` (default: now), which
     should leave room for a step and a save. notice(line) tells the user at once, also while the main thread compiles.
@@ -38,7 +38,7 @@ class Signals:
     def __init__(self, workdir, time_limit=None, start=None, notice=print):
         self.workdir, self.notice = epath.Path(workdir), notice
         self.deadline = None if time_limit is None else (start or time.monotonic()) + time_limit
-        self.reason = ''                      # what asked, for the last line of the run: 'SIGTERM', 'SIGTERM at process 3', 'the file STOP', ...
+        self.reason = ''                      # what asked: 'SIGTERM', 'SIGTERM at process 3', 'the file STOP', ...
         self._wanted, self._first = None, None  # what this process was asked for; when the first signal came
         self._agreed, self._target = None, 0  # what all processes do, and from which step on
         self._step, self._event = 0, 0
@@ -51,16 +51,19 @@ class Signals:
         threading.Thread(target=self._listen, name='signals', daemon=True).start()
 
     def install(self):
-        """Takes the signals. jax.distributed.initialize takes SIGTERM for itself, so this must come after it (`poll` repeats it once)."""
+        """Takes the signals. jax.distributed.initialize takes SIGTERM for itself: after it (`poll` repeats this once).
+
+        The handlers do nothing. The bytes that Python writes into the pipe reach the listening thread even while the
+        main thread is in a compilation, where a handler in Python would have to wait.
+        """
         if threading.current_thread() is not threading.main_thread():
             return                            # Python allows handlers only there: files and the limit still work
         for number in SIGNALS:
-            old = signal.signal(number, lambda *_: None)  # the work is done by the thread below, which sees the byte even while the
-            self._old.setdefault(number, old)             # main thread is in a compilation, where Python handlers have to wait
+            self._old.setdefault(number, signal.signal(number, lambda *_: None))
         self._old.setdefault('wakeup', signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False))
 
     def poll(self, step):
-        """None, 'save' (save and go on) or 'stop' (save and leave), to be obeyed now, at the boundary after `step` steps.
+        """None, 'save' (save and go on) or 'stop' (save and leave), to be obeyed now, after `step` steps.
 
         With several processes every one must ask at the same steps, and all get the same answer at the same step.
         """
@@ -182,14 +185,15 @@ class Signals:
                     continue
                 self._settle(client, event, wanted, reason)
             except Exception as error:        # a process that does not answer: stop alone rather than never
-                self.notice(f'the other processes do not answer ({str(error).splitlines()[0][:200]}): stopping without them')
+                self.notice(f'the other processes do not answer ({str(error)[:200]}): stopping without them')
                 self._agreed, self._target, self.reason = 'stop', 0, self.reason or 'a lost process'
 
     def _settle(self, client, event, wanted, reason):
         with self._lock:                      # nobody takes another step until the step to stop at is known
             client.key_value_set(f'{event}/{peers.rank()}', str(self._step))
             if peers.rank() == 0:
-                reached = [int(client.blocking_key_value_get(f'{event}/{i}', PATIENCE * 1000)) for i in range(peers.count())]
+                reached = [int(client.blocking_key_value_get(f'{event}/{i}', PATIENCE * 1000))
+                           for i in range(peers.count())]
                 client.key_value_set(f'{event}/target', str(max(reached) + 1))
             self._target = int(client.blocking_key_value_get(f'{event}/target', PATIENCE * 1000))
             self._agreed, self.reason, self._event = wanted, reason, self._event + 1

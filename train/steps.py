@@ -1,7 +1,7 @@
-"""The folders of a run's checkpoints, `STEP/`: which are complete, which is best, which is good; `bad/` holds the damaged ones.
+"""The folders of a run's checkpoints, `STEP/`: which are complete, best, good; `bad/` holds the damaged ones.
 
-A step is complete once its manifest exists, so whatever a kill leaves half done is no checkpoint. A damaged step is never
-deleted: it is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
+A step is complete once its manifest exists, so whatever a kill leaves half done is no checkpoint. A damaged step is
+never deleted: it is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
 import itertools
 import json
@@ -29,15 +29,21 @@ def complete(folder):
 
 
 def higher_is_better(metric):
-    """Whether a metric is to be maximised: a part of its name is in HIGHER ('eval/token_accuracy'). All others are losses."""
+    """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). Others are losses."""
     return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
 
 
 def best(folder, metric):
     """The complete step with the best finite meta['metrics'][metric] (the earliest of equals), or None."""
     sign = -1 if higher_is_better(metric) else 1
-    values = {step: read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric) for step in complete(folder)}
-    values = {step: sign * value for step, value in values.items() if value is not None and math.isfinite(value)}
+    values = {}
+    for step in complete(folder):
+        try:
+            value = read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric)
+        except (OSError, ValueError):         # damaged, and not the moment to say so: a save is going on
+            continue
+        if value is not None and math.isfinite(value):
+            values[step] = sign * value
     return min(values, key=lambda step: (values[step], step), default=None)
 
 
@@ -73,7 +79,7 @@ def choose(folder, notice, only=None, move=False):
 
 
 def choose_together(folder, notice, only=None, move=False):
-    """`choose`, by process 0 for all: the others neither read nor move anything, and end with the same step or error."""
+    """`choose`, by process 0 for all: the others neither read nor move anything, and get the same step or error."""
     def outcome():
         try:
             return [choose(folder, notice, only, move), None]
@@ -87,8 +93,8 @@ def choose_together(folder, notice, only=None, move=False):
 
 
 def locate(folder, step=None, notice=print):
-    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a number, or
-    'best'. Changes nothing there. NothingRestorable if there is none."""
+    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a
+    number, or 'best'. Changes nothing there. NothingRestorable if there is none."""
     folder = epath.Path(folder)
     if (folder / manifest.NAME).exists():
         folder, step = folder.parent, int(folder.name)
@@ -114,7 +120,8 @@ def move_aside(target, problems=None):
         return f'marked {DAMAGED}'
     bad = target.parent / 'bad'
     bad.mkdir(parents=True, exist_ok=True)
-    place = next(bad / name for n in itertools.count(1) if not (bad / (name := target.name if n == 1 else f'{target.name}.{n}')).exists())
+    names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
+    place = next(bad / name for name in names if not (bad / name).exists())
     if manifest.local(target):
         target.rename(place)
     else:
@@ -126,7 +133,7 @@ def move_aside(target, problems=None):
 
 
 def remove(target):
-    """Deletes a step, its manifest first, so that what an interrupted deletion leaves is no checkpoint. Failure costs only room."""
+    """Deletes a step, its manifest first: what a killed deletion leaves is no checkpoint. Failing costs only room."""
     try:
         (target / manifest.NAME).unlink(missing_ok=True)
         target.rmtree(missing_ok=True)
@@ -135,7 +142,7 @@ def remove(target):
 
 
 def prune(folder, keep, metric=None):
-    """Deletes complete steps beyond the newest `keep` (None = all stay) and the best by `metric`, and older remains of killed saves."""
+    """Deletes complete steps but the newest `keep` (None = all) and the best by `metric`; older remains too."""
     found = complete(folder)
     staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
     for entry in _entries(folder):

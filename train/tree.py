@@ -1,4 +1,4 @@
-"""The border between a state (any pytree) and what a checkpoint holds: arrays with names, `params/backbone/embed/embedding`.
+"""The border between a state (any pytree) and what a checkpoint holds: arrays by path, `params/backbone/embed/...`.
 
 None and empty containers hold no array and vanish; typed random keys become their key data and the name of their
 implementation. What is stored is a nested dict of arrays, so it opens without the classes that made it.
@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 
 from train import paths
 
-# (pattern of a path, what differs: shape axis | 'missing' | 'dtype' | None for anything, settings that decide it), first match first
+# (pattern of a path, what differs: an axis | 'missing' | None = anything, settings that decide it); first match
 CAUSES = (
     (r'^params/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
     (r'^params/.*embed/embedding$', 1, 'model.dim'),
@@ -92,9 +92,10 @@ def compare(saved, wanted, source):
         agree += saved.get(path) == wanted.get(path)
         lines += [f'  {sign} {path}  {side[path]}' for sign, side in (('-', saved), ('+', wanted))
                   if path in side and saved.get(path) != wanted.get(path)]
-    raise Mismatch('\n'.join([f'{source} does not fit this config (- in the checkpoint, + wanted; {agree} other arrays agree)',
-                              *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
-                              f'likely cause: {cause(saved, wanted)}']))
+    raise Mismatch('\n'.join([
+        f'{source} does not fit this config (- in the checkpoint, + wanted; {agree} other arrays agree)',
+        *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
+        f'likely cause: {cause(saved, wanted)}']))
 
 
 def cause(saved, wanted):
@@ -136,7 +137,8 @@ def fingerprint(state):
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
         array = np.asarray(_whole(plain(leaf)))
-        digest = hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b'').hexdigest()
+        data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
+        digest = hashlib.sha256(data).hexdigest()
         total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
     return total.hexdigest()
 
