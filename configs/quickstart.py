@@ -1,8 +1,9 @@
-"""A small causal language model on public-domain novels, from nothing to samples in minutes on two CPU cores.
+"""A small causal language model on public-domain novels, from nothing to samples on two CPU cores.
 
     python -m train.main --config=configs/quickstart.py --workdir=runs/quickstart
 
-The last tenth of the characters is the evaluation split: Moby-Dick, an author that the rest hardly contains.
+The last tenth of the characters is the evaluation split: Moby-Dick, an author that the rest hardly contains. Muon
+(Jordan et al. 2024) and a learning rate that falls over the second half make the most of few steps.
 """
 import ml_collections
 
@@ -11,27 +12,29 @@ VARIANTS = ('', 'tiny')
 
 def get_config(variant=''):
     config = ml_collections.ConfigDict()
-    config.steps = 1000
-    config.batch_size = 16
+    config.steps = 480
+    config.batch_size = 8
     config.sequence_length = 128
     config.log_every = 10
-    config.eval_every = 250
-    config.sample_every = 250
-    config.checkpoint = dict(every=250, keep=2)
+    config.eval_every = 120
+    config.eval_batches = 50
+    config.sample_every = 120
+    config.checkpoint = dict(every=120, keep=2)
 
     config.objective = dict(name='causal_lm')
     config.data = dict(train='bundled:novels')
-    config.tokenizer = dict(kind='unigram', vocab_size=4096)
+    config.tokenizer = dict(kind='bpe', vocab_size=3328)
 
-    config.model = dict(layers=4, dim=128, heads=4, positions='rotary', norm='rmsnorm', bias=False)
-    config.optimizer = dict(name='adamw', learning_rate=3e-3, schedule='cosine', warmup=50, final=0.1,
-                            b2=0.99, weight_decay=0.1)
+    config.model = dict(layers=4, dim=128, heads=4, positions='rotary', qk_norm=True, norm='rmsnorm', bias=False,
+                        activation='gelu_tanh', tied=False, unroll=4)
+    config.optimizer = dict(name='muon', learning_rate=0.01, adam_learning_rate=0.01, schedule='wsd', warmup=20,
+                            decay=240, b2=0.95, clip=1.0)
     config.sample = dict(prompts=('It was', 'Call me', 'The '), max_new_tokens=64, temperature=0.8)
 
     if variant == 'tiny':
-        config.update(steps=20, batch_size=8, sequence_length=64, log_every=5, eval_every=0, sample_every=0)
+        config.update(steps=20, batch_size=8, sequence_length=64, log_every=5, eval_every=0, eval_batches=8, sample_every=0)
         config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64, heads=8)
-        config.optimizer.warmup = 2
+        config.model.update(layers=2, dim=64, heads=8, unroll=1)
+        config.optimizer.update(warmup=2, decay=10)
         config.sample.max_new_tokens = 32
     return config
