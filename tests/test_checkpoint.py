@@ -19,7 +19,7 @@ import pytest
 from train import checkpoint
 from train import manifest
 from train import state as states
-from train import steps
+from train import step_folders as steps
 from train import tree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -215,7 +215,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_checkpoint as t
-from train import checkpoint, manifest, steps
+from train import checkpoint, manifest, step_folders as steps
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 saved = checkpoint.Checkpoints({folder!r}, keep=1)
 saved.save(10, t.make(10), {{}})

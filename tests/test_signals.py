@@ -10,7 +10,7 @@ import pytest
 import test_checkpoint
 
 from train import signals
-from train import steps
+from train import step_folders as steps
 
 ROOT = test_checkpoint.ROOT
 

@@ -18,7 +18,7 @@ import jax
 from train import manifest
 from train import paths
 from train import peers
-from train import steps as folders
+from train import step_folders as folders
 from train import tree
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')

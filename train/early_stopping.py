@@ -2,7 +2,7 @@
 import dataclasses
 from typing import Optional
 
-from train import steps as folders
+from train import step_folders as folders
 
 
 @dataclasses.dataclass

@@ -47,6 +47,7 @@ def run(config, folder, screen, origins=None):
             same_data(meta, corpus)
         if begun >= config.steps:
             screen.notice(f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}')
+            screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
             return None, state
         if jax.process_index() == 0:
             workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
