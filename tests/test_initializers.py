@@ -1,0 +1,93 @@
+"""Published starting points: deviations by path, a row for every parameter, and a first loss of ln V."""
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model import config as model_config
+from model import initializers
+from model import transformer
+
+RECIPES = {
+    'gpt2': dict(initializer='gpt2', architecture='decoder'),
+    'bert': dict(initializer='bert', architecture='encoder', norm_position='post', head='transform', types=2),
+    't5': dict(initializer='t5', architecture='encoder_decoder', positions='relative', norm='rmsnorm', bias=False,
+               attention_scale=1.0, logit_scale=128 ** -0.5, activation='relu'),
+}
+V = 1000
+
+
+def start(name, **settings):
+    config = model_config.Config(vocab_size=V, max_length=64, layers=3, dim=128, heads=4, **{**RECIPES[name], **settings})
+    model = transformer.Transformer(config)
+    return model, jax.jit(model.init)(jax.random.key(0), transformer.blank(config))['params']
+
+
+def deviations(params):
+    return {'/'.join(key.key for key in path): float(np.std(leaf)) for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_deviations_and_first_loss(name):
+    model, params = start(name)
+    found = deviations(params)
+    assert all(value == 0 for path, value in found.items() if path.endswith(('bias', 'scale')))
+    truncated = 0.02 * math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))  # of N(0, 0.02), cut at 2
+    expected = {
+        'gpt2': {'embed/embedding': 0.02, 'decoder/positions/embedding': 0.02, 'decoder/blocks/attention/query/kernel': 0.02,
+                 'decoder/blocks/mlp/up/kernel': 0.02, 'decoder/blocks/attention/out/kernel': 0.02 / 6 ** 0.5,
+                 'decoder/blocks/mlp/down/kernel': 0.02 / 6 ** 0.5},
+        'bert': {'embed/embedding': truncated, 'encoder/blocks/attention/out/kernel': truncated,
+                 'encoder/blocks/mlp/down/kernel': truncated, 'head/transform/kernel': truncated, 'encoder/positions/embedding': truncated},
+        't5': {'embed/embedding': 1.0, 'encoder/blocks/attention/query/kernel': (128 * 32) ** -0.5,
+               'decoder/blocks/cross_attention/query/kernel': (128 * 32) ** -0.5,
+               'decoder/blocks/attention/key/kernel': 128 ** -0.5, 'decoder/blocks/attention/out/kernel': 128 ** -0.5,
+               'encoder/blocks/mlp/up/kernel': 128 ** -0.5, 'encoder/blocks/mlp/down/kernel': 512 ** -0.5,
+               'decoder/positions/embedding': (2 / (32 + 4)) ** 0.5},
+    }[name]
+    for path, deviation in expected.items():
+        assert found[path] == pytest.approx(deviation, rel=0.15 if 'positions' in path else 0.04), path
+
+    tokens = np.random.default_rng(0).integers(0, V, (4, 32)).astype(np.int32)
+    batch = {field: np.broadcast_to(np.arange(32, dtype=np.int32), (4, 32)) for field in ('positions', 'sees', 'seen')}
+    batch = {**batch, 'tokens': tokens, 'segments': np.ones_like(tokens), 'types': np.zeros_like(tokens)}
+    batch.update({f'encoder_{field}': value for field, value in batch.items()})
+    logits = jax.jit(model.apply)({'params': params}, batch)
+    targets = np.random.default_rng(1).integers(0, V, (4, 32))
+    loss = -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1))
+    assert float(loss) == pytest.approx(math.log(V), abs={'gpt2': 0.1, 'bert': 0.1, 't5': 0.8}[name])
+
+
+def test_truncated_normal_stays_within_two_deviations():
+    kernel = np.asarray(initializers.find(model_config.Config(initializer='bert'), 'mlp/up/kernel')(jax.random.key(0), (100, 100)))
+    assert 0.039 < np.abs(kernel).max() <= 0.04
+
+
+def test_each_layer_draws_its_own():
+    _, params = start('gpt2')
+    kernel = params['decoder']['blocks']['attention']['query']['kernel']
+    assert kernel.shape[0] == 3
+    assert abs(np.corrcoef(kernel[0].ravel(), kernel[1].ravel())[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize('initializer', model_config.INITIALIZERS)
+@pytest.mark.parametrize('architecture', model_config.ARCHITECTURES)
+@pytest.mark.parametrize('positions', model_config.POSITIONS)
+def test_every_parameter_has_a_row(initializer, architecture, positions):
+    config = model_config.Config(vocab_size=10, max_length=8, layers=1, dim=16, heads=2, architecture=architecture, positions=positions,
+                                 initializer=initializer, gated=True, tied=False, qk_norm=True, head='transform', types=2)
+    jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))
+
+
+def test_no_row_is_an_error_that_lists_the_rows():
+    with pytest.raises(ValueError, match=r"(?s)no initializer for 'decoder/experts/router'; add a row .*:gpt2:.*embed/embedding"):
+        initializers.find(model_config.Config(), 'decoder/experts/router')
+
+
+def test_residual_writers_of_an_encoder_decoder():
+    config = model_config.Config(architecture='encoder_decoder', layers=4, decoder_layers=2)
+    for role, writers in (('encoder', 8), ('decoder', 6)):
+        kernel = initializers.find(config, f'backbone/{role}/blocks/mlp/down/kernel')(jax.random.key(0), (300, 300), jnp.float32)
+        assert float(jnp.std(kernel)) == pytest.approx(0.02 / writers ** 0.5, rel=0.02)

@@ -1,0 +1,296 @@
+"""The whole model: no leaks, packing changes nothing, decoding equals the full forward, scan, remat and dropout."""
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model import config as model_config
+from model import transformer
+
+SCHEMES = {
+    'learned': dict(positions='learned', max_length=16),
+    'rotary': dict(positions='rotary', kv_heads=2, norm='rmsnorm', gated=True, bias=False, activation='silu'),
+    'sinusoidal': dict(positions='sinusoidal', embed_scale=4.0, norm_position='post'),
+    'relative': dict(positions='relative', relative_buckets=8, relative_distance=10, attention_scale=1.0, initializer='t5'),
+    'windows': dict(positions='rotary', windows=(3, None), qk_norm=True, attention_soft_cap=5.0, logit_soft_cap=3.0),
+}
+EVERYTHING = pytest.mark.parametrize('scheme', SCHEMES)
+
+
+@functools.cache
+def build(scheme='learned', architecture='decoder', **settings):
+    """A tiny model and parameters drawn in numpy: no bias or scale neutral, no initialiser compiled."""
+    settings = {**dict(vocab_size=40, layers=2, dim=16, heads=4), **SCHEMES[scheme], **settings}
+    model = transformer.Transformer(model_config.Config(architecture=architecture, **settings))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(model.config))['params']
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        return np.float32(rng.normal(size=leaf.shape) * 0.2 + (path[-1].key == 'scale'))
+
+    return model, jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def documents(*lengths, length=None, causal=True, seed=0, prefix=''):
+    """One row of packed documents, padded to `length`: the integers of data/example.py."""
+    rng = np.random.default_rng(seed)
+    total = sum(lengths)
+    row = {'tokens': rng.integers(1, 40, total), 'positions': np.concatenate([np.arange(n) for n in lengths]),
+           'segments': np.repeat(np.arange(len(lengths)) + 1, lengths)}
+    row['sees'] = row['seen'] = row['positions'] if causal else np.zeros(total, int)
+    fill = {'sees': -1, 'seen': 2 ** 30}
+    return {prefix + name: np.pad(x, (0, (length or total) - total), constant_values=fill.get(name, 0))[None].astype(np.int32)
+            for name, x in row.items()}
+
+
+def pair(decoder, encoder, length=None, encoder_length=None):
+    """Packed examples of an encoder-decoder."""
+    return {**documents(*decoder, length=length), **documents(*encoder, length=encoder_length, causal=False, seed=1, prefix='encoder_')}
+
+
+def take(batch, part, prefix=''):
+    """The tokens of one document of a packed row, as a row of its own."""
+    chosen = batch[prefix + 'segments'][0] == part
+    names = [name for name in batch if name.startswith('encoder_') == bool(prefix)]
+    row = {name: batch[name][:, chosen] for name in names}
+    row[prefix + 'segments'] = np.ones_like(row[prefix + 'segments'])
+    return row
+
+
+@functools.cache
+def apply(model):
+    return jax.jit(lambda params, batch: model.apply({'params': params}, batch))
+
+
+@EVERYTHING
+def test_packed_rows_equal_single_rows(scheme):
+    model, params = build(scheme)
+    batch = documents(5, 4, length=11)
+    packed = apply(model)(params, batch)
+    assert packed.shape == (1, 11, 128) and np.all(np.isfinite(packed))
+    for part in (1, 2):
+        single = apply(model)(params, take(batch, part))
+        np.testing.assert_allclose(packed[:, batch['segments'][0] == part], single, atol=1e-5)
+
+
+@pytest.mark.parametrize('scheme', ['rotary', 'relative'])
+def test_packed_pairs_equal_single_pairs(scheme):
+    model, params = build(scheme, 'encoder_decoder')
+    batch = pair((3, 4), (5, 2), 8, 9)
+    packed = apply(model)(params, batch)
+    for part in (1, 2):
+        single = apply(model)(params, {**take(batch, part), **take(batch, part, 'encoder_')})
+        np.testing.assert_allclose(packed[:, batch['segments'][0] == part], single, atol=1e-5)
+
+
+@EVERYTHING
+def test_no_logit_depends_on_the_future_or_on_another_document(scheme):
+    model, params = build(scheme, tied=False, logit_soft_cap=None)
+    batch = documents(4, 3, length=8)
+    batch['tokens'][0] = np.arange(1, 9)      # every place has its own row of the embedding table
+
+    def gradients(params, batch):
+        """[T, T]: the largest gradient of any logit of place i with respect to the embedding of place j."""
+        def logits(table):
+            return model.apply({'params': {**params, 'embed': {'embedding': table}}}, batch)[0, :, :40]
+
+        _, pull = jax.vjp(logits, params['embed']['embedding'])
+        probe = jax.random.normal(jax.random.key(0), (40,))
+        rows = jax.vmap(lambda place: pull(place[:, None] * probe)[0])(jnp.eye(8))
+        return jnp.abs(rows[:, 1:9]).max(-1)
+
+    found = np.asarray(jax.jit(gradients)(params, batch)) > 0
+    place, segment = np.arange(8), batch['segments'][0]
+    expected = (place[None] <= place[:, None]) & (segment[None] == segment[:, None]) & (segment[:, None] > 0)
+    expected |= np.eye(8, dtype=bool)         # the residual stream, also of padding
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_bidirectional_sees_everything_but_padding():
+    model, params = build('learned', 'encoder', tied=False, types=2, norm_position='post', head='transform')
+    batch = documents(5, length=7, causal=False)
+    batch['types'] = np.zeros((1, 7), np.int32)
+    reference = apply(model)(params, batch)
+    changed = {**batch, 'tokens': batch['tokens'] + np.array([[0, 0, 0, 0, 1, 0, 0]])}
+    assert np.all(np.abs(apply(model)(params, changed) - reference)[0, :5].max(-1) > 0)
+    padding = {**batch, 'tokens': batch['tokens'] + np.array([[0, 0, 0, 0, 0, 9, 9]])}
+    np.testing.assert_array_equal(apply(model)(params, padding)[0, :5], reference[0, :5])
+    types = {**batch, 'types': np.array([[0, 0, 1, 1, 1, 0, 0]])}
+    assert np.abs(apply(model)(params, types) - reference)[0, :5].max() > 1e-3
+
+
+def decode(model, params, batch, cuts):
+    """Logits of a batch read in pieces through the cache."""
+    @functools.partial(jax.jit, static_argnames='slots')
+    def start(params, batch, slots):
+        cache = model.apply({'params': params}, len(batch['tokens']), slots, method='init_cache')
+        return step(params, batch, cache)
+
+    @jax.jit
+    def step(params, batch, cache):
+        hidden, cache = model.apply({'params': params}, batch, cache, method='step')
+        return model.apply({'params': params}, hidden, method='logits'), cache
+
+    length = batch['tokens'].shape[1]
+    names = ('tokens', 'positions', 'segments', 'sees', 'seen')
+    pieces = [{name: batch[name][:, a:b] for name in names} for a, b in zip((0, *cuts), (*cuts, length))]
+    source = {name: value for name, value in batch.items() if name.startswith('encoder_')}
+    logits, cache = start(params, {**pieces[0], **source}, slots=length + 3)
+    out = [logits]
+    for piece in pieces[1:]:
+        logits, cache = step(params, piece, cache)
+        out.append(logits)
+    assert int(cache.length) == length
+    return np.concatenate(out, axis=1)
+
+
+@EVERYTHING
+def test_prefill_and_steps_equal_the_full_forward(scheme):
+    model, params = build(scheme)
+    batch = {name: np.concatenate([a, b]) for (name, a), b in zip(documents(9).items(), documents(5, 4, seed=2).values())}
+    np.testing.assert_allclose(decode(model, params, batch, (5, 6, 7, 8)), apply(model)(params, batch), atol=1e-5)
+
+
+@pytest.mark.parametrize('scheme', ['relative', 'windows'])
+def test_prefill_and_steps_of_an_encoder_decoder(scheme):
+    model, params = build(scheme, 'encoder_decoder', decoder_layers=4)
+    batch = pair((7,), (6,), encoder_length=8)
+    np.testing.assert_allclose(decode(model, params, batch, (1, 2, 3, 4)), apply(model)(params, batch), atol=1e-5)
+
+
+def test_step_is_causal_by_default():
+    model, params = build()
+    batch = documents(4)
+    cache = model.apply({'params': params}, 1, 4, method='init_cache')
+    given, _ = model.apply({'params': params}, batch, cache, method='step')
+    short = {name: batch[name] for name in ('tokens', 'positions', 'segments')}
+    np.testing.assert_array_equal(given, model.apply({'params': params}, short, cache, method='step')[0])
+
+
+def test_cache_refusals():
+    model, params = build()
+    with pytest.raises(ValueError, match='17 tokens wanted, model.max_length = 16'):
+        model.apply({'params': params}, 1, 17, method='init_cache')
+    model, params = build(architecture='encoder')
+    with pytest.raises(ValueError, match="model.architecture: expected 'decoder' or 'encoder_decoder'"):
+        model.apply({'params': params}, 1, 4, method='init_cache')
+
+
+def test_appended_queries_are_not_keys():
+    """With fewer `seen` than tokens, the rest only ask: content is unchanged, and a query equals its two-stream form."""
+    model, params = build('rotary')
+    content = documents(5)
+    queries = {name: np.concatenate([content[name], content[name][:, 2:4]], axis=1) for name in ('tokens', 'positions', 'segments')}
+    queries['sees'] = np.concatenate([content['sees'], content['sees'][:, 2:4] - 1], axis=1)
+    out = apply(model)(params, {**queries, 'seen': content['seen']})
+    np.testing.assert_allclose(out[:, :5], apply(model)(params, content), atol=1e-5)
+    hidden_from_all = np.concatenate([content['seen'], np.full((1, 2), 2 ** 30)], axis=1).astype(np.int32)
+    np.testing.assert_allclose(out, apply(model)(params, {**queries, 'seen': hidden_from_all}), atol=1e-5)
+
+
+def loss_and_gradients(model):
+    def loss(params, batch):
+        return jnp.sum(jax.nn.log_softmax(model.apply({'params': params}, batch)[..., :40])[..., 3])
+
+    return jax.jit(jax.value_and_grad(loss))
+
+
+@pytest.mark.parametrize('settings', [dict(unroll=3), dict(remat='dots'), dict(remat='full')], ids=str)
+def test_unrolling_and_recomputing_change_nothing(settings):
+    model, params = build('windows', layers=3)
+    other = dataclasses.replace(model, config=dataclasses.replace(model.config, **settings))
+    batch = documents(5, 3)
+    (value, gradients), (expected, reference) = (loss_and_gradients(m)(params, batch) for m in (other, model))
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradients, reference)
+
+
+def test_scan_equals_a_loop_over_layers():
+    model, params = build('relative', layers=3)
+    batch = documents(5, 3)
+
+    def loop(stack, x, fields):
+        shared, _, _ = stack.share(fields, None, None, None, None)
+        x = stack.embed(x, fields, None)
+        block = transformer.Block(model.config, 'decoder', jnp.float32, parent=None)
+        for layer in range(3):
+            own = jax.tree.map(lambda p: p[layer], params['decoder']['blocks'])
+            (x, _), _ = block.apply({'params': own}, (x, None), (layer, None, None), shared)
+        return stack.norm(x)
+
+    looped = model.apply({'params': params}, batch, method=lambda m, batch: m.logits(loop(m.decoder, m.look_up(batch['tokens']), batch)))
+    np.testing.assert_allclose(apply(model)(params, batch), looped, atol=1e-5)
+
+
+def test_slots_are_read_before_the_projection():
+    model, params = build('learned', 'encoder', head='transform')
+    batch, slots = documents(6, causal=False), np.array([[4, 0, 4]])
+    np.testing.assert_allclose(apply(model)(params, {**batch, 'slots': slots}), apply(model)(params, batch)[:, slots[0]], atol=1e-6)
+
+
+RNGS = {'dropout': jax.random.key(5)}
+
+
+@pytest.mark.parametrize('rates', [dict(dropout=0.3), dict(attention_dropout=0.3), dict(mlp_dropout=0.3), dict(output_dropout=0.3)], ids=str)
+def test_each_dropout_draws_by_the_row(rates):
+    model, params = build('rotary', **rates)
+    batch = {name: np.repeat(value, 4, axis=0) for name, value in documents(6).items()}
+    forward = jax.jit(lambda batch, rows: model.apply({'params': params}, batch, rows, rngs=RNGS))
+    whole = forward(batch, jnp.arange(4))
+    halves = [forward({name: value[part] for name, value in batch.items()}, jnp.arange(4)[part])
+              for part in (slice(0, None, 2), slice(1, None, 2))]
+    np.testing.assert_allclose(whole[0::2], halves[0], atol=1e-5)
+    np.testing.assert_allclose(whole[1::2], halves[1], atol=1e-5)
+    still = model.apply({'params': params}, batch)
+    assert np.abs(whole - still).max() > 1e-3                # it does something,
+    assert np.abs(whole[0] - whole[1])[:, :40].max() > 1e-3  # something else for each row
+
+
+def test_layers_draw_their_own_masks():
+    """Only the bias of `down` speaks, a 1 in each of two layers: dropout makes it 0 or 2, and their sum 0, 2 or 4."""
+    model, params = build('learned', dropout=0.5, norm_position='pre')
+    params = jax.tree.map(np.zeros_like, params)
+    params['decoder']['blocks']['mlp']['down']['bias'] += 1
+    params['decoder']['norm']['bias'] += 1    # and the last norm shows the order of the sums
+    params['decoder']['norm']['scale'] += 1
+    out = model.apply({'params': params}, documents(8), jnp.array([0]), rngs=RNGS, method='hidden')
+    assert {len(np.unique(place.round(4))) for place in np.asarray(out[0])} == {3}
+
+
+def test_bfloat16_is_close_to_float32():
+    model, params = build('rotary')
+    batch = documents(6, 4)
+    half = dataclasses.replace(model, dtype=jnp.bfloat16)
+    exact, rough = apply(model)(params, batch), apply(half)(params, batch)
+    assert rough.dtype == exact.dtype == jnp.float32
+    assert half.apply({'params': params}, batch, method='hidden').dtype == jnp.bfloat16
+    assert np.abs(exact - rough)[..., :40].max() < 0.05 * np.abs(exact[..., :40]).max()
+    assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(jax.eval_shape(half.init, jax.random.key(0), batch)))
+
+
+def test_parameter_tree():
+    """The paths that sharding, decay, freezing and conversion tables match."""
+    def paths(**settings):
+        config = model_config.Config(vocab_size=40, max_length=8, layers=2, dim=16, heads=4, **settings)
+        shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
+        return {'/'.join(key.key for key in path): leaf.shape for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]}
+
+    decoder = paths(bias=False, norm='rmsnorm', tied=False, gated=True, qk_norm=True, kv_heads=2)
+    assert decoder == {
+        'embed/embedding': (128, 16), 'decoder/positions/embedding': (8, 16), 'decoder/norm/scale': (16,), 'head/kernel': (16, 128),
+        'decoder/blocks/attention_norm/scale': (2, 16), 'decoder/blocks/mlp_norm/scale': (2, 16),
+        'decoder/blocks/attention/query/kernel': (2, 16, 16), 'decoder/blocks/attention/key/kernel': (2, 16, 8),
+        'decoder/blocks/attention/value/kernel': (2, 16, 8), 'decoder/blocks/attention/out/kernel': (2, 16, 16),
+        'decoder/blocks/attention/query_norm/scale': (2, 4), 'decoder/blocks/attention/key_norm/scale': (2, 4),
+        'decoder/blocks/mlp/up/kernel': (2, 16, 64), 'decoder/blocks/mlp/gate/kernel': (2, 16, 64),
+        'decoder/blocks/mlp/down/kernel': (2, 64, 16)}
+    both = paths(architecture='encoder_decoder', decoder_layers=3, positions='relative')
+    assert both['decoder/blocks/cross_attention/key/kernel'] == (3, 16, 16)
+    assert both['encoder/positions/embedding'] == both['decoder/positions/embedding'] == (32, 4)
+    encoder = paths(architecture='encoder', head='transform', norm_position='post', types=2)
+    assert {path for path in encoder if not path.startswith('encoder/blocks')} == {
+        'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/norm/scale', 'encoder/norm/bias',
+        'head/transform/kernel', 'head/transform/bias', 'head/norm/scale', 'head/norm/bias', 'head/bias'}
