@@ -38,7 +38,7 @@ class SentencePiece(vocabulary.Vocabulary):
 
     def __init__(self, model, special=None, sentinels=vocabulary.SENTINELS):
         try:
-            self.model = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self.model = sentencepiece.SentencePieceProcessor(model_proto=model or b'-')
         except (RuntimeError, ValueError) as error:
             raise errors.DataError(f'expected a SentencePiece model, got {len(model)} bytes that are none') from error
         self.definition = model

@@ -100,8 +100,8 @@ def train(texts, kind, size, sentinels):
             pad_id=0, eos_id=1, unk_id=2, bos_id=-1, byte_fallback=True, split_digits=True,
             normalization_rule_name='identity', add_dummy_prefix=False, remove_extra_whitespaces=False,
             allow_whitespace_only_pieces=True, character_coverage=1.0,
-            max_sentence_length=8 * LONGEST, seed_sentencepiece_size=max(SEEDS, 4 * number), num_threads=2,
-            minloglevel=2)  # a fixed number of threads: the sums they make depend on it
+            max_sentence_length=8 * LONGEST, seed_sentencepiece_size=max(SEEDS, 4 * number), num_threads=1,
+            minloglevel=2)  # one thread: sums depend on their number, and two wait for each other on a busy machine
     except (RuntimeError, ValueError) as error:
         raise errors.DataError(f'expected text that a vocabulary of {size} can be trained on; SentencePiece: {error}') from error
     return output.getvalue()
