@@ -77,6 +77,12 @@ def padded(values, size, fill, end=None):
     return row
 
 
+def before(values, end):
+    """The ids before the first `end`."""
+    found = np.flatnonzero(values == end)
+    return values[:found[0]] if len(found) else values
+
+
 def shifted(targets, lengths, bos):
     """Decoder input: `targets` moved one to the right, `bos` at the first token of each segment of these lengths."""
     tokens = np.empty_like(targets)

@@ -33,7 +33,7 @@ def continuations(config, corpus, backbone):
         out = generate.generate(
             backbone.apply, params, tokens, np.array([len(p) for p in prompts]), jax.random.key(config.seed), max_new_tokens=new,
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
-        return [{'prompt': text, 'text': corpus.tokenizer.decode(_until(row, special.eos))}
+        return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
                 for text, row in zip(settings.prompts, _whole(out))]
 
     return sampler
@@ -66,7 +66,7 @@ def answers(config, corpus, backbone):
         out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
                                 max_new_tokens=config.objective.lengths()['targets'], pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
-        return [{'prompt': corpus.tokenizer.decode(_until(row, special.eos)) + '\n→ ', 'text': corpus.tokenizer.decode(_until(said, special.eos))}
+        return [{'prompt': corpus.tokenizer.decode(example.before(row, special.eos)) + '\n→ ', 'text': corpus.tokenizer.decode(example.before(said, special.eos))}
                 for row, said in zip(inputs, _whole(out))]
 
     return sampler
@@ -82,8 +82,3 @@ def _examples(config, corpus):
 def _whole(array):
     return multihost_utils.process_allgather(array, tiled=True) if jax.process_count() > 1 else np.asarray(array)
 
-
-def _until(row, eos):
-    """The ids before the first `eos`."""
-    ends = np.flatnonzero(row == eos)
-    return row[:ends[0]] if len(ends) else row

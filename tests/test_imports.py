@@ -1,0 +1,93 @@
+"""Imports point one way: configs and data know nothing of JAX, the model nothing of training, the parts of training nothing of either."""
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGES = ('configs', 'data', 'model', 'train')
+# What a file may import of this project. The first row that matches the module's name counts; no row is an error.
+ALLOWED = (
+    ('configs', ('model.families',)),
+    ('data', ('data',)),
+    ('model.config', ()),
+    ('model.families', ()),
+    ('model.ops', ()),
+    ('model.initializers', ('model.ops', 'model.config')),
+    ('model.layers', ('model.ops', 'model.config', 'model.initializers')),
+    ('model.positions', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
+    ('model.attention.rule', ()),
+    ('model.attention', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention')),
+    ('model.cache', ('model.attention.rule',)),
+    ('model.heads', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
+    ('model.generate', ()),
+    ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention', 'model.cache', 'model.heads')),
+    ('model.flops', ('model.transformer', 'model.config')),
+    ('model', ()),
+    ('train.problems', ()),
+    ('train.values', ()),
+    ('train.paths', ('train.problems',)),
+    ('train.schema', ('model.config', 'train.problems')),
+    ('train.state', ()),
+    ('train.optimizer', ('train',)),
+    ('train.schedules', ()),
+    ('train.sharding', ('train',)),
+    ('train.manifest', ()),
+    ('train.peers', ()),
+    ('train.signals', ('train.peers',)),
+    ('train.checkpoint', ('train',)),
+    ('train.metrics', ()),
+    ('train.curves', ()),
+    ('train.display', ()),
+    ('train.objectives', ('data', 'model', 'train.schema', 'train.objectives')),
+    ('train', ('data', 'model', 'train')),
+)
+
+
+def modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob('*.py')):
+            name = '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+            if name:
+                yield name, path
+
+
+def imported(path):
+    """Full names of what a file imports, at any depth."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import'
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def within(name, prefixes):
+    return any(name == prefix or name.startswith(prefix + '.') for prefix in prefixes)
+
+
+@pytest.mark.parametrize('name,path', modules(), ids=[name for name, _ in modules()])
+def test_imports_follow_the_arrows(name, path):
+    own = [target for target in imported(path) if target.split('.')[0] in PACKAGES]
+    allowed = next(allowed for prefix, allowed in ALLOWED if within(name, (prefix,)))
+    assert [target for target in own if not within(target, allowed)] == []
+
+
+@pytest.mark.parametrize('name,path', modules(), ids=[name for name, _ in modules()])
+def test_heavy_packages_stay_in_their_rooms(name, path):
+    top = {target.split('.')[0] for target in imported(path)}
+    assert not top & {'tensorflow', 'torch', 'transformers', 'clu', 'pickle'}
+    if not name.startswith(('model', 'train')):
+        assert not top & {'jax', 'flax', 'optax', 'orbax'}
+    if name.startswith('data') and name != 'data.pipeline':
+        assert 'grain' not in top
+
+
+def test_data_and_configs_load_without_jax_and_the_pipeline_without_grain():
+    names = [name for name, _ in modules() if name.startswith(('data', 'configs'))] + ['train.config', 'train.main']
+    code = f'import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint(sorted({{"jax", "grain", "tensorflow"}} & set(sys.modules)))'
+    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == '[]'

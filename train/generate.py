@@ -1,0 +1,116 @@
+"""`python -m train.generate --workdir=DIR --prompt="..."`: what the model of a run says.
+
+Decoders continue the prompt; encoder-decoders read it and answer. The newest good checkpoint is used, its moving average
+of the weights if it has one, on whatever devices there are.
+"""
+import argparse
+import json
+import os
+import sys
+
+from train import problems
+
+
+def parser():
+    made = argparse.ArgumentParser(prog='python -m train.generate', description=__doc__.split('\n')[0], allow_abbrev=False)
+    made.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run')
+    made.add_argument('--prompt', action='append', default=None, metavar='TEXT', help='may be given several times; default: the empty text')
+    made.add_argument('--method', choices=('sample', 'greedy'), default='sample')
+    made.add_argument('--temperature', type=float, default=0.8)
+    made.add_argument('--top_k', type=int, default=0, metavar='K', help='draw from the K likeliest tokens; 0 = off')
+    made.add_argument('--top_p', type=float, default=1.0, metavar='P', help='draw from the likeliest tokens with probability P together')
+    made.add_argument('--num_return_sequences', type=int, default=1, metavar='N')
+    made.add_argument('--max_new_tokens', type=int, default=128, metavar='N')
+    made.add_argument('--step', type=int, default=None, help='checkpoint to use; default: the newest')
+    made.add_argument('--seed', type=int, default=0)
+    made.add_argument('--json', action='store_true', help='one JSON object a continuation: prompt, text, tokens')
+    return made
+
+
+def check(options):
+    """problems.Error with everything that is wrong with the options."""
+    wrong = [problems.Problem(f'--{name} = {getattr(options, name)}', f'expected {expected}.') for name, expected, fine in (
+        ('temperature', 'more than 0; --method=greedy takes the likeliest token', options.temperature > 0),
+        ('top_k', '0 (off) or more', options.top_k >= 0),
+        ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1),
+        ('num_return_sequences', 'at least 1', options.num_return_sequences >= 1),
+        ('max_new_tokens', 'at least 1', options.max_new_tokens >= 1)) if not fine]
+    if options.method == 'greedy' and options.num_return_sequences > 1:
+        wrong.append(problems.Problem(f'--num_return_sequences = {options.num_return_sequences}',
+                                      'greedy has one answer; use --method=sample for several.'))
+    if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
+        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+                                      'python -m train.main --workdir=DIR writes.'))
+    if wrong:
+        raise problems.Error(wrong, kind='generate', end='nothing was generated')
+
+
+def answers(options):
+    """[{'prompt', 'text', 'tokens'}] for the options; imports JAX."""
+    from train import platform
+    platform.prepare(os.environ)
+    from etils import epath
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from data import example
+    from data import tokenizer as tokenizers
+    from model import generate, transformer
+    from train import checkpoint, config as configs
+
+    folder = epath.Path(options.workdir)
+    config = configs.from_dict(json.loads((folder / 'config.json').read_text()))
+    if config.model.architecture == 'encoder':
+        raise problems.Error([problems.Problem(f'--workdir = {options.workdir}', 'holds an encoder, which cannot continue a text; '
+                                               'expected a decoder or an encoder-decoder.')], kind='generate', end='nothing was generated')
+    tokenizer = tokenizers.load(folder / 'tokenizer')
+    special, room = tokenizer.special, config.model.max_length if config.model.positions == 'learned' else None
+    params, _ = checkpoint.load_params(folder, step=options.step, patterns=('^backbone/',), what='params' if config.ema is None else 'ema',
+                                       notice=lambda text: print(text, file=sys.stderr))
+    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
+
+    prompts = [text for text in options.prompt or [''] for _ in range(options.num_return_sequences)]
+    tokens, lengths, source = inputs([tokenizer.encode(text) for text in prompts], special, config.model.architecture)
+    longest = tokens.shape[1]
+    if room is not None and longest + options.max_new_tokens > room:
+        raise problems.Error([problems.Problem(
+            f'--max_new_tokens = {options.max_new_tokens}', f'the prompt has {longest} tokens with BOS and the model has {room} positions: '
+            f'at most {max(room - longest, 0)} fit.')], kind='generate', end='nothing was generated')
+    tokens = generate.generate(
+        backbone.apply, params['backbone'], tokens, lengths, jax.random.key(options.seed), max_new_tokens=options.max_new_tokens,
+        temperature=0.0 if options.method == 'greedy' else options.temperature, top_k=options.top_k, top_p=options.top_p,
+        eos=special.eos, pad=special.pad, source=source)
+    said = [example.before(row, special.eos) for row in np.asarray(tokens)]
+    return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, said)]
+
+
+def inputs(prompts, special, architecture):
+    """(what the decoder reads first int32[B, T], its lengths int32[B], the encoder's fields) for prompts of ids, as in training."""
+    import numpy as np
+    from data import example
+    source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
+    if architecture == 'encoder_decoder':
+        size = max(map(len, starts))
+        source = example.stack([example.encoder({
+            'tokens': example.padded(np.append(ids, special.eos), size, special.pad),
+            **example.bidirectional([len(ids) + 1], size)}) for ids in prompts])
+        starts = [start[:1] for start in starts]
+    size = max(map(len, starts))
+    return np.stack([example.padded(start, size, special.pad) for start in starts]), np.array([len(s) for s in starts], np.int32), source
+
+
+def main(argv=None):
+    options = parser().parse_args(argv)
+    try:
+        check(options)
+        found = answers(options)
+    except problems.Error as error:
+        print(error, file=sys.stderr)
+        return error.code
+    for i, one in enumerate(found):
+        print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + one['text'])
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
