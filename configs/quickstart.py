@@ -35,6 +35,6 @@ def get_config(variant=''):
         config.update(steps=20, batch_size=8, sequence_length=64, log_every=5, eval_every=0, eval_batches=8, sample_every=0)
         config.tokenizer = dict(kind='bytes')
         config.model.update(layers=2, dim=64, heads=8, unroll=1)
-        config.optimizer.update(warmup=2, decay=10)
+        config.optimizer.update(warmup=1, decay=1)
         config.sample.max_new_tokens = 32
     return config

@@ -26,19 +26,21 @@ class OtherData(Exception):
     """The checkpoint was trained on another text or with another tokenizer."""
 
 
-def run(config, folder, screen, origins=None):
+def run(config, folder, screen, origins=None, devices=None):
     """Trains `config` in the workdir `folder` from where it stands. Returns (why it ended, the train State).
 
-    The reason is None when all steps are done, 'early stopping', or what asked for a stop ('SIGTERM', ...).
+    The reason is None when all steps are done, 'early stopping', or what asked for a stop ('SIGTERM', ...). `origins` says
+    who set which value, for messages; `devices` = None takes all of all processes.
     """
     corpus = corpora.open(config.data, config.tokenizer, screen.notice)
     config = configs.with_vocabulary(config, corpus.tokenizer, origins)
     config = configs.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
-    config = configs.with_devices(config, jax.device_count(), origins)
+    devices = devices or jax.devices()
+    config = configs.with_devices(config, len(devices), origins)
     for notice in workdir.claim(folder, config, origins):
         screen.notice(notice)
 
-    module, mesh = objectives.build(config), sharding.mesh(config.mesh)
+    module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh), signals.Signals(folder, notice=screen.notice) as asked, checkpoints(config, folder) as saved:
         abstract, create, update = compiled(config, module, mesh, corpus.train)
         state, meta = saved.restore(abstract, screen.notice) or (None, None)
@@ -51,7 +53,7 @@ def run(config, folder, screen, origins=None):
             return None, state
         if jax.process_index() == 0:
             workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
-        introduce(screen, config, corpus, abstract.params, begun)
+        introduce(screen, config, corpus, mesh, abstract.params, begun)
         state = state or start(create(), config, screen)
 
         written = record.Record(folder, begun, screen, config.tensorboard)
@@ -59,7 +61,7 @@ def run(config, folder, screen, origins=None):
         evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
-        laps = pace.Pace(config, begun)
+        laps = pace.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
         reason = None
 
@@ -155,7 +157,7 @@ def start(state, config, screen):
     return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 
 
-def introduce(screen, config, corpus, params, begun):
+def introduce(screen, config, corpus, mesh, params, begun):
     """What is about to happen: parameters, data, devices."""
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
@@ -165,7 +167,7 @@ def introduce(screen, config, corpus, params, begun):
     fill = getattr(config.objective, 'fill', None)
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
                   + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
-                  + f' · vocabulary {config.model.vocab_size:,} · {jax.device_count()} x {jax.devices()[0].device_kind}'
+                  + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
 
 

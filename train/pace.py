@@ -2,8 +2,6 @@
 import contextlib
 import time
 
-import jax
-
 from model import flops
 from train import metrics
 
@@ -14,12 +12,12 @@ PEAK = {'v6': 918e12, 'v5p': 459e12, 'v5 lite': 197e12, 'v5e': 197e12, 'v4': 275
 class Pace:
     """Counts from one lap to the next; `pause` leaves out what was not training (evaluation, samples)."""
 
-    def __init__(self, config, step):
+    def __init__(self, config, mesh, step):
         lengths = config.objective.lengths()
         self.tokens = config.batch_size * (lengths['tokens'] + lengths.get('encoder_tokens', 0))
         self.flops = flops.train_flops(config.model, config.batch_size, lengths)
-        kind = jax.devices()[0].device_kind
-        self.peak = next((peak * jax.device_count() for name, peak in PEAK.items() if name in kind), None)
+        kind = mesh.devices.flat[0].device_kind
+        self.peak = next((peak * mesh.size for name, peak in PEAK.items() if name in kind), None)
         self.step, self.since, self.paused = step, time.monotonic(), 0.0
 
     def lap(self, step):
