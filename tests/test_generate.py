@@ -19,8 +19,11 @@ def build(**settings):
     model = transformer.Transformer(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: np.float32(0.5 * rng.normal(size=leaf.shape)), shapes)
-    return model.apply, params
+
+    def draw(path, leaf):                     # loud kernels, quiet biases: what comes next depends on what came before
+        return np.float32({'scale': 1.0, 'bias': 0.0}.get(path[-1].key, rng.normal(size=leaf.shape)) * np.ones(leaf.shape))
+
+    return model.apply, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 PROMPTS = np.array([[5, 9, 3, 7, 2, 0], [4, 4, 0, 0, 0, 0], [8, 1, 6, 2, 9, 11]], np.int32)
@@ -48,7 +51,7 @@ def naive(apply, params, prompt, count, source=None, width=12):
 def test_greedy_equals_repeated_full_forwards_for_prompts_of_any_length(settings):
     apply, params = build(**settings)
     out = generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
-    assert out.shape == (3, 6) and out.dtype == jnp.int32 and len(np.unique(out)) > 6
+    assert out.shape == (3, 6) and out.dtype == jnp.int32 and len(np.unique(out)) > 4
     for tokens, prompt, length in zip(out, PROMPTS, LENGTHS):
         assert tokens.tolist() == naive(apply, params, prompt[:length], 6)
 
