@@ -49,10 +49,8 @@ def verify(folder, index):
         files = [stack.enter_context((folder / name).open('rb')) for name in index['files']]
         files[1].read(8)  # the leading zero of the document offsets belongs to no shard
         for number, shard in enumerate(index['shards']):
-            digest = hashlib.sha256()
-            for file, size in zip(files, shard['sizes']):
-                digest.update(file.read(size))
-            if digest.hexdigest() != shard['sha256']:
+            found = [hashlib.sha256(file.read(size)).hexdigest() for file, size in zip(files, shard['sizes'])]
+            if found != shard['sha256']:
                 raise errors.DataError(f'{folder}: expected sound tokens, got a wrong checksum in shard {number}; delete the folder')
 
 
@@ -98,34 +96,33 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
     last = progress['shards'][-1] if progress['shards'] else {'read': 0, 'tokens': 0, 'bytes': 0}
     read, tokens, total, told = last['read'], last['tokens'], last['bytes'], time.monotonic()
     dtypes = list(layout(tokenizer.vocab_size).values())
-    shard, begin = [], total
+    begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
 
     def commit():
-        digest, blobs = hashlib.sha256(), [b''.join(part) for part in zip(*shard)] or [b''] * 3
-        for file, blob in zip(files, blobs):
-            digest.update(blob)
-            file.write(blob)
+        for file in files:
             file.flush()
             os.fsync(file.fileno())
-        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'sizes': list(map(len, blobs)),
-                                   'sha256': digest.hexdigest()})
+        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'sizes': sizes,
+                                   'sha256': [digest.hexdigest() for digest in digests]})
         save(folder / 'progress.json', progress)
 
     for batch in _batches(source, read, min(BATCH, shard_bytes)):
-        raw = [vocabulary.utf8(text) for text in batch]
-        rows = tokenizer.encode_batch(batch)
-        for text, ids in zip(raw, rows):
+        for text, ids in zip(batch, tokenizer.encode_batch(batch)):
             read += 1
-            total += len(text)
             check(ids, tokenizer.vocab_size, f'{source.name}, document {read}')
+            text = vocabulary.utf8(text)
+            total += len(text)
             if len(ids):  # white space alone gives none with some foreign models
                 starts = tokens + sentences.token_starts(text, ids, tokenizer.token_bytes)
                 tokens += len(ids)
-                shard.append([array.astype(dtype).tobytes()
-                              for array, dtype in zip((ids, np.array([tokens]), starts), dtypes)])
+                for i, array in enumerate((ids, np.array([tokens]), starts)):
+                    array = np.ascontiguousarray(array, dtypes[i])
+                    files[i].write(array.data)
+                    digests[i].update(array.data)
+                    sizes[i] += array.nbytes
             if total - begin >= shard_bytes:
                 commit()
-                shard, begin = [], total
+                begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
         if time.monotonic() - told > 10:
             told = time.monotonic()
             notice(f'{source.name}: {total / 1e6:,.0f} MB, {tokens:,} tokens')

@@ -1,13 +1,14 @@
 """Documents out of files: plain text, JSON lines, JSON arrays and parquet, plain or compressed (.gz, .xz).
 
 Every reader yields (text, replaced): the number of bytes that were no UTF-8, now U+FFFD. Files are streamed; a line of
-JSON is the most that is held, and a text file longer than LONGEST characters comes as several documents.
+JSON is the most that is held, and a text longer than LONGEST characters comes as several documents.
 """
 import codecs
 import contextlib
 import glob
 import gzip
 import hashlib
+import io
 import json
 import lzma
 import pathlib
@@ -16,7 +17,7 @@ import zlib
 
 from data import errors
 
-LONGEST = 1 << 24   # characters of a document; longer ones are cut after a line
+LONGEST = 1 << 22   # characters of a document; longer ones are cut after a line
 TEXT, LINES, PARQUET = ('.txt', '.text', '.md'), ('.jsonl', '.json', '.ndjson'), ('.parquet',)
 COMPRESSED = {'.gz': gzip.open, '.xz': lzma.open}
 SURROGATE = re.compile('[\ud800-\udfff]')
@@ -57,8 +58,8 @@ def kind(file):
     compression = suffixes.pop() if suffixes[-1] in COMPRESSED else ''
     suffix = suffixes[-1] if suffixes else ''
     if suffix not in TEXT + LINES + PARQUET or compression and suffix in PARQUET:
-        raise errors.DataError(f'{file}: expected {" ".join(TEXT + LINES + PARQUET)}, the first two kinds also with '
-                               f'{" ".join(COMPRESSED)}, got {"".join(file.suffixes) or "no ending"}; rename or convert it')
+        raise errors.DataError(f'{file}: expected one of {" ".join(TEXT + LINES + PARQUET)} (text and JSON also with '
+                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; rename or convert it')
     return suffix, compression
 
 
@@ -142,23 +143,31 @@ def _lines(file, stream, field):
     number = 0
     while line := stream.readline():
         number += 1
-        text = line.decode('utf-8-sig' if number == 1 else 'utf-8', 'surrogateescape')
+        # Python needs up to four bytes a character: a huge line is parsed as Latin-1, which escapes would make ambiguous.
+        narrow = len(line) > LONGEST and field.isascii() and b'\\u' not in line
+        text = line.decode('latin-1' if narrow else 'utf-8-sig' if number == 1 else 'utf-8', 'surrogateescape')
         del line  # a line may be 100 MB: never hold it twice
         if text.isspace() or not text:
             continue
         try:
             row = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise errors.DataError(f'{file}:{number}: expected a JSON object, got {_json(error, text)}; '
-                                   'mend the line or delete it') from error
+            raise errors.DataError(f'{file}:{number}: expected a JSON object on one line, got {_json(error, text)}; '
+                                   'mend or delete it') from error
         del text
-        yield value(row, field, f'{file}:{number}')
+        document = value(row, field, f'{file}:{number}')
         del row
+        if narrow:
+            document = io.BytesIO(document[0].encode('latin-1'))
+            yield from _text(document)
+        else:
+            yield document
+        del document
 
 
 def _json(error, text):
     if not isinstance(error, json.JSONDecodeError):
-        return f'{type(error).__name__}: {error}'
+        return 'nesting too deep' if isinstance(error, RecursionError) else str(error)
     return f'{error.msg} at column {error.colno}, near {text[max(0, error.pos - 20):error.pos + 20]!r}'
 
 

@@ -75,7 +75,7 @@ class Source:
                 yield part
         self.replaced, self.empty, self.documents = replaced, empty, documents
         if not documents:
-            raise DataError(f'{self.name}: expected text, got no document' + (f' but {empty} empty ones' if empty else ''))
+            raise DataError(f'{self.name}: expected text, got no document' + (f' but {empty:,} empty' if empty else ''))
 
     @property
     def fingerprint(self):
@@ -106,7 +106,7 @@ class Part(Source):
     """One side of `split`."""
 
     def __init__(self, source, fraction, part):
-        share = f'the last {fraction:.0%}' if part == 'eval' else f'all but the last {fraction:.0%}'
+        share = f'{"all but " * (part == "train")}the last {100 * fraction:g}%'
         super().__init__(f'{source.name} ({share})', self._read, lambda: [source.fingerprint, 'split', fraction, part])
         self.source, self.fraction, self.part = source, fraction, part
 

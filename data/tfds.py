@@ -30,8 +30,10 @@ def open(spec, field, source):
     files.value(dict.fromkeys(info.features), field, where)
     try:
         rows = builder.as_data_source(split=split)
+    except ValueError as error:
+        raise errors.DataError(f'{where}: expected a split or a slice of one, got {_brief(error)}') from error
     except Exception as error:  # its type depends on how the dataset was prepared
-        raise errors.DataError(f'{where}: expected a split of a dataset prepared as ArrayRecord, got {_first_line(error)}; '
+        raise errors.DataError(f'{where}: expected a dataset prepared as ArrayRecord, got {_brief(error)}; '
                                f'tfds build {match["name"]} --file_format=array_record --overwrite') from error
 
     def read():
@@ -54,10 +56,9 @@ def folder(where, match):
     if versions:
         return place / max(versions, key=lambda name: tuple(map(int, VERSION.fullmatch(name).groups())))
     if inside:
-        example = f'tfds:{match["name"]}/{inside[0]}:{match["split"]}' if not VERSION.fullmatch(inside[0]) else 'another version'
-        got = f'{", ".join(inside)}; perhaps {example}'
+        got = f'{", ".join(inside)}; for example tfds:{match["name"]}{":" if VERSION.fullmatch(inside[0]) else "/"}{inside[0]}:{match["split"]}'
     else:
-        got = f'none; TFDS_DATA_DIR=... tfds build {match["name"]} --file_format=array_record'
+        got = f'none; set TFDS_DATA_DIR, or tfds build {match["name"]} --file_format=array_record'
     raise errors.DataError(f'{where}: expected the prepared dataset in {place}, got {got}')
 
 
@@ -70,8 +71,8 @@ def _builder(place, where):
     try:
         return tfds.builder_from_directory(place)
     except Exception as error:  # a damaged folder raises many things
-        raise errors.DataError(f'{where}: expected a prepared dataset in {place}, got {_first_line(error)}') from error
+        raise errors.DataError(f'{where}: expected a prepared dataset in {place}, got {_brief(error)}') from error
 
 
-def _first_line(error):
-    return f'{type(error).__name__}: {(str(error).strip().splitlines() or [""])[0]}'
+def _brief(error):
+    return f'{type(error).__name__}: {(str(error).strip().splitlines() or [""])[0].partition(". ")[0]}'

@@ -1,0 +1,1 @@
+"""A dataset builder of TensorFlow Datasets, as small as they come; it must live in a package."""
