@@ -24,8 +24,8 @@ class Tokens:
     num_bytes: UTF-8 bytes of the text; the sum of `token_bytes[flat]` when the tokenizer is lossless.
     """
 
-    def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer=None, num_bytes=None,
-                 notices=(), folder=None):
+    def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer=None,
+                 num_bytes=None, notices=(), folder=None):
         self.flat, self.offsets, self.sentence_offsets = flat, offsets, sentence_offsets
         self.special, self.token_bytes, self.fingerprint = special, token_bytes, fingerprint
         self.tokenizer, self.num_bytes, self.notices, self.folder = tokenizer, num_bytes, list(notices), folder
@@ -76,7 +76,7 @@ class Tokens:
         return self.sentence_offsets[first:last] - start
 
     def verify(self):
-        """Reads the whole cache and compares it with the checksums made when it was written; DataError if they differ."""
+        """Reads the whole cache and compares it with the checksums of its writer; DataError if they differ."""
         if self.folder is not None:
             cache_writer.verify(self.folder, _index(self.folder))
 
@@ -89,7 +89,8 @@ def build(source, tokenizer, folder, notice=print, shard_bytes=1 << 26):
     DataError for bad data, no tokens, ids outside the vocabulary.
     """
     if '://' in str(folder):
-        raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
+        raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; '
+                               'set data.cache')
     key = hashlib.sha256(json.dumps([cache_writer.FORMAT, source.fingerprint, tokenizer.hash]).encode()).hexdigest()
     folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
     if not _index(folder) or cache_writer.damage(folder, _index(folder)):

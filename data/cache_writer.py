@@ -30,8 +30,8 @@ def layout(vocab_size):
 def check(ids, vocab_size, where='tokens'):
     """DataError unless all ids lie in [0, vocab_size)."""
     if len(ids) and not 0 <= ids.min() <= ids.max() < vocab_size:
-        raise errors.DataError(f'{where}: expected token ids from 0 to {vocab_size - 1}, got {ids.min()} to {ids.max()}; '
-                               'the tokenizer does not fit its vocabulary size')
+        raise errors.DataError(f'{where}: expected token ids from 0 to {vocab_size - 1}, got {ids.min()} to '
+                               f'{ids.max()}; the tokenizer does not fit its vocabulary size')
 
 
 def damage(folder, index):
@@ -51,7 +51,8 @@ def verify(folder, index):
         for number, shard in enumerate(index['shards']):
             found = [hashlib.sha256(file.read(size)).hexdigest() for file, size in zip(files, shard['sizes'])]
             if found != shard['sha256']:
-                raise errors.DataError(f'{folder}: expected sound tokens, got a wrong checksum in shard {number}; delete the folder')
+                raise errors.DataError(f'{folder}: expected sound tokens, got a wrong checksum in shard {number}; '
+                                       'delete the folder')
 
 
 def write(source, tokenizer, folder, notice, shard_bytes, key):
@@ -85,9 +86,10 @@ def write(source, tokenizer, folder, notice, shard_bytes, key):
             sizes = {name: file.tell() for name, file in zip(names, files)}
         if not progress['shards'] or not progress['shards'][-1]['tokens']:
             raise errors.DataError(f'{source.name}: expected text that gives tokens, got none')
-        save(folder / 'index.json', {'format': FORMAT, 'key': key, 'source': source.fingerprint, 'tokenizer': tokenizer.hash,
-                                      'vocab_size': tokenizer.vocab_size, 'bytes': progress['shards'][-1]['bytes'],
-                                      'notices': source.notices, 'files': sizes, **progress})
+        save(folder / 'index.json', {
+            'format': FORMAT, 'key': key, 'source': source.fingerprint, 'tokenizer': tokenizer.hash,
+            'vocab_size': tokenizer.vocab_size, 'bytes': progress['shards'][-1]['bytes'], 'notices': source.notices,
+            'files': sizes, **progress})
         (folder / 'progress.json').unlink()
 
 
@@ -168,8 +170,8 @@ def _errors(folder):
     try:
         yield
     except OSError as error:
-        raise errors.DataError(f'{folder}: expected to write the token cache, got {error.strerror}; free space or set data.cache; '
-                               'what is written counts') from error
+        raise errors.DataError(f'{folder}: expected to write the token cache, got {error.strerror}; '
+                               'free space or set data.cache; what is written counts') from error
 
 
 @contextlib.contextmanager
@@ -181,5 +183,6 @@ def _lock(folder, notice):
             notice(f'{folder}: another process is tokenising this text; waiting for it')
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
-            raise errors.DataError(f'{folder}: expected a folder that can be locked, got {error.strerror}; set data.cache') from error
+            raise errors.DataError(f'{folder}: expected a folder that can be locked, got {error.strerror}; '
+                                   'set data.cache') from error
         yield

@@ -24,7 +24,7 @@ SURROGATE = re.compile('[\ud800-\udfff]')
 
 
 def path(location):
-    """pathlib.Path, or etils.epath.Path for gs:// and the like (importing epath costs 0.1 s: only where it is needed)."""
+    """pathlib.Path, or etils.epath.Path for gs:// and the like (importing it costs 0.1 s: only when needed)."""
     if '://' in str(location):
         from etils import epath
         return epath.Path(location)
@@ -37,7 +37,8 @@ def find(pattern):
         if not path(pattern).exists():
             raise errors.DataError(f'{pattern}: expected a file, got none; check data.train, data.eval')
         if path(pattern).is_dir():
-            raise errors.DataError(f'{pattern}: expected a file, got a folder; name its files, {pattern.rstrip("/")}/*.txt')
+            raise errors.DataError(f'{pattern}: expected a file, got a folder; name its files, '
+                                   f'{pattern.rstrip("/")}/*.txt')
         return [path(pattern)]
     if path(pattern).exists():
         return [path(pattern)]
@@ -59,7 +60,8 @@ def kind(file):
     suffix = suffixes[-1] if suffixes else ''
     if suffix not in TEXT + LINES + PARQUET or compression and suffix in PARQUET:
         raise errors.DataError(f'{file}: expected one of {" ".join(TEXT + LINES + PARQUET)} (text and JSON also with '
-                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; rename or convert it')
+                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; '
+                               'rename or convert it')
     return suffix, compression
 
 
@@ -110,7 +112,8 @@ def value(row, field, where):
     if not isinstance(row, dict):
         raise errors.DataError(f'{where}: expected an object with a field {field!r}, got {_a(row)}')
     if field not in row:
-        raise errors.DataError(f'{where}: expected a field {field!r}, got {", ".join(map(repr, sorted(row))) or "none"}; set data.field')
+        names = ', '.join(map(repr, sorted(row))) or 'none'
+        raise errors.DataError(f'{where}: expected a field {field!r}, got {names}; set data.field')
     text = row[field]
     if isinstance(text, bytes):
         text = text.decode('utf-8', 'surrogateescape')
@@ -120,8 +123,8 @@ def value(row, field, where):
 
 
 def _a(thing):
-    return {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number', str: 'a string',
-            type(None): 'null'}.get(type(thing), type(thing).__name__)
+    return {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number',
+            str: 'a string', type(None): 'null'}.get(type(thing), type(thing).__name__)
 
 
 def _text(stream):
@@ -143,7 +146,7 @@ def _lines(file, stream, field):
     number = 0
     while line := stream.readline():
         number += 1
-        # Python needs up to four bytes a character: a huge line is parsed as Latin-1, which escapes would make ambiguous.
+        # Python needs up to four bytes a character: a huge line is parsed as Latin-1, ambiguous only with escapes.
         narrow = len(line) > LONGEST and field.isascii() and b'\\u' not in line
         text = line.decode('latin-1' if narrow else 'utf-8-sig' if number == 1 else 'utf-8', 'surrogateescape')
         del line  # a line may be 100 MB: never hold it twice
@@ -182,7 +185,8 @@ def _array(file, stream, field):
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise errors.DataError(f'{file}:{getattr(error, "lineno", 1)}: expected a JSON array, got {_json(error, text)}') from error
+        raise errors.DataError(f'{file}:{getattr(error, "lineno", 1)}: expected a JSON array, got '
+                               f'{_json(error, text)}') from error
     for number, row in enumerate(rows, 1):
         yield value(row, field, f'{file}, row {number}')
 
@@ -192,7 +196,8 @@ def _parquet(file, raw, field):
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; pip install 'pretext[parquet]'") from error
+        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; "
+                               "pip install 'pretext[parquet]'") from error
     try:
         table = parquet.ParquetFile(raw)
         columns = table.schema_arrow.names
@@ -212,7 +217,8 @@ def _errors(file):
     try:
         yield
     except EOFError as error:
-        raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; copy it again') from error
+        raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; '
+                               'copy it again') from error
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise errors.DataError(f'{file}: expected a sound compressed file, got {error}; copy it again') from error
     except OSError as error:

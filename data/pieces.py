@@ -23,7 +23,7 @@ SYMBOLS = {         # what other people's models call our symbols
     'cls': ('[CLS]', '<cls>'),
     'sep': ('[SEP]', '<sep>'),
 }
-PROBE = ' a  b\r\n\n\t\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # differs after any of SentencePiece's normalisations
+PROBE = ' a  b\r\n\n\t\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
 
 sentencepiece.set_min_log_level(2)  # errors only
 

@@ -2,13 +2,13 @@
 
 A rule, not a model: a sentence ends with a line, or with . ! ? … and any closing quotes before a space or the end of
 the text, or with 。 ！ ？ anywhere; no sentence ends after Mr. Mrs. Ms. Dr. St. or the initial of a name. The line
-breaks after a sentence belong to it, the space before the next one does not (SentencePiece keeps it with the next word).
+breaks after a sentence belong to it, the space before the next one does not (SentencePiece keeps it with a word).
 """
 import re
 
 import numpy as np
 
-_CLOSE = rb'(?:["\')\]*_]|\xe2\x80[\x99\x9d]|\xc2\xbb|\xe3\x80[\x8d\x8f]|\xef\xbc\x89)*'  # " ' ) ] * _ and others of UTF-8
+_CLOSE = rb'(?:["\')\]*_]|\xe2\x80[\x99\x9d]|\xc2\xbb|\xe3\x80[\x8d\x8f]|\xef\xbc\x89)*'  # " ' ) ] * _ ’ ” » 」 』 ）
 _STOP = rb'(?:[.!?]|\xe2\x80\xa6)'
 _WIDE = rb'(?:\xe3\x80\x82|\xef\xbc[\x81\x9f])'
 _NAME = b''.join(rb'(?<!\b%s\.)' % name for name in (rb'Mr', rb'Mrs', rb'Ms', rb'Dr', rb'St', rb'[A-Z]'))

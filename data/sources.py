@@ -20,15 +20,16 @@ CORPORA = pathlib.Path(__file__).parent / 'corpora'
 def open(spec, field='text'):
     """Source of the documents that `spec` names; `field` is the column of JSON, parquet and TFDS rows.
 
-    `bundled:NAME[,NAME]` | a file or glob, also gs:// (.txt .jsonl .json .parquet, .gz .xz) | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]`.
-    DataError when there is no such thing.
+    `bundled:NAME[,NAME]` | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]` | a file or glob, also gs:// and the like
+    (.txt .jsonl .json .parquet, .gz .xz). DataError when there is no such thing.
     """
     scheme, colon, rest = spec.partition(':')
+    address = rest.startswith('//')
     if scheme == 'bundled' and colon:
         found = [bundled(name) for name in rest.split(',')]
     elif scheme == 'tfds' and colon:
         return tfds.open(rest, field, Source)
-    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not rest.startswith('//') and not files.path(spec).exists():
+    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not address and not files.path(spec).exists():
         raise DataError(f"{spec}: expected bundled:NAME, tfds:NAME:SPLIT or a file, got '{scheme}:'"
                         f'{_suggest(scheme, ("bundled", "tfds"), ":")}')
     else:
@@ -55,7 +56,8 @@ def _suggest(word, words, end=''):
 class Source:
     """Documents (str, never empty) that can be read any number of times.
 
-    read: () -> iterator of (text, number of bad bytes replaced). identity: () -> JSON values that determine the content.
+    read: () -> iterator of (text, number of bad bytes replaced).
+    identity: () -> JSON values that determine the content.
     `replaced`, `empty` and `documents` count the last complete pass.
     """
 

@@ -16,7 +16,7 @@ VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')
 
 
 def open(spec, field, source):
-    """source(name, read, identity) of a TFDS split; DataError when it is not there, not prepared or has no such column."""
+    """source(name, read, identity) of a TFDS split; DataError when it is not there or has no such column."""
     where = f'tfds:{spec}'
     match = SPEC.fullmatch(spec)
     if not match:
@@ -56,7 +56,8 @@ def folder(where, match):
     if versions:
         return place / max(versions, key=lambda name: tuple(map(int, VERSION.fullmatch(name).groups())))
     if inside:
-        got = f'{", ".join(inside)}; for example tfds:{match["name"]}{":" if VERSION.fullmatch(inside[0]) else "/"}{inside[0]}:{match["split"]}'
+        sign = ':' if VERSION.fullmatch(inside[0]) else '/'
+        got = f'{", ".join(inside)}; for example tfds:{match["name"]}{sign}{inside[0]}:{match["split"]}'
     else:
         got = f'none; set TFDS_DATA_DIR, or tfds build {match["name"]} --file_format=array_record'
     raise errors.DataError(f'{where}: expected the prepared dataset in {place}, got {got}')

@@ -46,15 +46,16 @@ def load(path):
         raise errors.DataError(f'{model}: expected the SentencePiece model of tokenizer.json, got none')
     result = _pieces().SentencePiece(model.read_bytes(), Special(**definition['special']))
     if result.hash != definition['hash']:
-        raise errors.DataError(f'{model}: expected the model whose hash tokenizer.json holds, got another; copy both files again')
+        raise errors.DataError(f'{model}: expected the model whose hash tokenizer.json holds, got another; '
+                               'copy both files again')
     return result
 
 
 def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sentinels=vocabulary.SENTINELS):
     """A tokenizer for `texts` (iterable of str), saved to the folder `path` if given.
 
-    vocab_size counts every id, reserved ones too; small texts give fewer. sample_bytes: text to read, evenly spread over
-    all; 0 = everything. Deterministic. DataError when there is no text, or too small a vocabulary.
+    vocab_size counts every id, reserved ones too; small texts give fewer. sample_bytes: text to read, evenly spread
+    over all; 0 = everything. Deterministic. DataError when there is no text, or too small a vocabulary.
     """
     if kind not in KINDS:
         raise errors.DataError(f'tokenizer.kind: expected one of {", ".join(KINDS)}, got {kind!r}')
@@ -63,7 +64,8 @@ def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sen
     else:
         from data import vocabulary_training
         blocks = vocabulary_training.sample(texts, sample_bytes)
-        result = _pieces().SentencePiece(vocabulary_training.train(blocks, kind, vocab_size, sentinels), sentinels=sentinels)
+        model = vocabulary_training.train(blocks, kind, vocab_size, sentinels)
+        result = _pieces().SentencePiece(model, sentinels=sentinels)
     if path is not None:
         result.save(path)
     return result
@@ -145,7 +147,8 @@ def main(arguments=None):
     """The command line; returns the exit code (3: bad data)."""
     parser = argparse.ArgumentParser(prog='python -m data.tokenizer', description='Trains a tokenizer.')
     command = parser.add_subparsers(dest='command', required=True).add_parser('train', help='train one and save it')
-    command.add_argument('--input', required=True, help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT')
+    command.add_argument('--input', required=True,
+                         help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT')
     command.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
     command.add_argument('--kind', choices=KINDS, default='unigram', help='(unigram)')
     command.add_argument('--vocab_size', type=int, default=4096, help='reserved ids included (4096)')

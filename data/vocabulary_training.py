@@ -25,7 +25,7 @@ SEEDS = 30000       # candidates unigram starts from; SentencePiece's million co
 def sample(texts, size):
     """list of str: about `size` UTF-8 bytes in blocks spread evenly over all texts; everything if size is 0 or larger.
 
-    One pass, memory of at most twice the sample: when it is full, every second block is dropped, and the stride doubles.
+    One pass, memory of twice the sample at most: when that is full, every second block goes, and the stride doubles.
     """
     kept, kept_bytes, stride, count = [], 0, 1, 0
     for text in texts:
@@ -84,8 +84,9 @@ def train(texts, kind, size, sentinels):
     number = size - APPENDED - sentinels
     least = META + BYTES + 64
     if number < least:
-        raise errors.DataError(f'expected a vocabulary of at least {least + APPENDED + sentinels} (bytes, symbols, {sentinels} '
-                               f"sentinels, some pieces), got {size}; raise tokenizer.vocab_size or use tokenizer.kind='bytes'")
+        raise errors.DataError(f'expected a vocabulary of at least {least + APPENDED + sentinels} (bytes, symbols, '
+                               f'{sentinels} sentinels, some pieces), got {size}; raise tokenizer.vocab_size or use '
+                               "tokenizer.kind='bytes'")
     counts = words(texts)
     characters = common(texts, (number - META - BYTES) // 2)  # Chinese: byte fallback spells the rarest characters
     if characters is not None:
@@ -103,5 +104,6 @@ def train(texts, kind, size, sentinels):
             max_sentence_length=8 * LONGEST, seed_sentencepiece_size=max(SEEDS, 4 * number), num_threads=1,
             minloglevel=2)  # one thread: sums depend on their number, and two wait for each other on a busy machine
     except (RuntimeError, ValueError) as error:
-        raise errors.DataError(f'expected text that a vocabulary of {size} can be trained on; SentencePiece: {error}') from error
+        raise errors.DataError(f'expected text that a vocabulary of {size} can be trained on; '
+                               f'SentencePiece: {error}') from error
     return output.getvalue()

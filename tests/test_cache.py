@@ -13,7 +13,8 @@ import pytest
 from data import cache, cache_writer, errors, sources, tokenizer, vocabulary
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DOCUMENTS = [f'Document {i}. It has words,{" many" * (i * 7 % 11)} and 三 sentences!\n\nThe last one {i}' for i in range(60)]
+DOCUMENTS = [f'Document {i}. It has words,{" many" * (i * 7 % 11)} and 三 sentences!\n\nThe last one {i}'
+             for i in range(60)]
 FILES = ('tokens.bin', 'documents.bin', 'sentences.bin', 'index.json')
 
 # Builds the cache of the documents in argv[1] in folder argv[2]; dies by SIGKILL at the argv[3]-th batch (0 = never).
@@ -56,14 +57,15 @@ def contents(folder):
 
 
 def start(corpus, folder, die_at=0, pause=0.0):
-    return subprocess.Popen([sys.executable, '-c', BUILDER, str(corpus), str(folder), str(die_at), str(pause)], cwd=ROOT,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, '-c', BUILDER, str(corpus), str(folder), str(die_at), str(pause)],
+                            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_documents_and_sentences(tmp_path, tok):
     tokens = cache.build(memory(DOCUMENTS), tok, tmp_path)
     assert len(tokens) == len(DOCUMENTS) and tokens.special == tok.special and tokens.tokenizer is tok
-    assert tokens.flat.dtype == np.uint16 and tokens.offsets.dtype == tokens.sentence_offsets.dtype == tokens.lengths.dtype == np.int64
+    assert tokens.flat.dtype == np.uint16
+    assert tokens.offsets.dtype == tokens.sentence_offsets.dtype == tokens.lengths.dtype == np.int64
     for i, text in enumerate(DOCUMENTS):
         ids = tokens.document(i)
         assert ids.dtype == np.int32
@@ -79,15 +81,18 @@ def test_documents_and_sentences(tmp_path, tok):
 
 def test_from_arrays_is_the_same_corpus(tmp_path, tok):
     built = cache.build(memory(DOCUMENTS), tok, tmp_path)
-    made = cache.Tokens.from_arrays([tok.encode(text) for text in DOCUMENTS], tok.special, [built.sentences(i)[1:] for i in range(len(built))],
+    made = cache.Tokens.from_arrays([tok.encode(text) for text in DOCUMENTS], tok.special,
+                                    [built.sentences(i)[1:] for i in range(len(built))],
                                     tok.token_bytes, tok)
     np.testing.assert_array_equal(made.flat, built.flat)
     np.testing.assert_array_equal(made.offsets, built.offsets)
     np.testing.assert_array_equal(made.sentence_offsets, built.sentence_offsets)
     assert made.num_bytes == built.num_bytes and len(made) == len(built)
-    assert made.fingerprint == cache.Tokens.from_arrays([tok.encode(text) for text in DOCUMENTS], tok.special).fingerprint
+    assert made.fingerprint == cache.Tokens.from_arrays([tok.encode(text) for text in DOCUMENTS],
+                                                        tok.special).fingerprint
     empty = cache.Tokens.from_arrays([[], [5, 6], []], tok.special)
-    assert empty.lengths.tolist() == [0, 2, 0] and empty.sentences(0).tolist() == [] and empty.sentences(1).tolist() == [0]
+    assert empty.lengths.tolist() == [0, 2, 0]
+    assert empty.sentences(0).tolist() == [] and empty.sentences(1).tolist() == [0]
     with pytest.raises(errors.DataError, match='expected token ids from 0 to .*, got 5 to 700'):
         cache.Tokens.from_arrays([[5, 700]], tok.special)
 
@@ -209,7 +214,8 @@ def test_a_damaged_cache_is_made_again(tmp_path, tok, name, harm):
     assert contents(tmp_path) == before
     if name != 'index.json':
         found = {'cut': len(before[name]) - 3, 'longer': len(before[name]) + 1, 'gone': 'none'}[harm]
-        assert told == [f'{place}: damaged token cache ({found} bytes of {name} instead of {len(before[name])}), made again']
+        assert told == [f'{place}: damaged token cache ({found} bytes of {name} instead of {len(before[name])}), '
+                        'made again']
 
 
 @pytest.mark.parametrize('name', FILES[:3])
@@ -258,13 +264,15 @@ def test_notices_are_given_every_time(tmp_path):
     for _ in range(2):
         told = []
         cache.build(sources.open(str(tmp_path / 'a.jsonl')), tokenizer.Bytes(), tmp_path / 'cache', told.append)
-        assert told == [f'{tmp_path}/a.jsonl: 1 bytes were no UTF-8 and became U+FFFD', f'{tmp_path}/a.jsonl: skipped 1 empty documents']
+        assert told == [f'{tmp_path}/a.jsonl: 1 bytes were no UTF-8 and became U+FFFD',
+                        f'{tmp_path}/a.jsonl: skipped 1 empty documents']
 
 
 def test_open(tmp_path, tok):
     tokens = cache.build(memory(DOCUMENTS), tok, tmp_path)
     np.testing.assert_array_equal(cache.open(tokens.folder, tok).flat, tokens.flat)
-    with pytest.raises(errors.DataError, match=f'the ids of tokenizer {tok.hash[:12]}, not {tokenizer.Bytes().hash[:12]}'):
+    with pytest.raises(errors.DataError,
+                       match=f'the ids of tokenizer {tok.hash[:12]}, not {tokenizer.Bytes().hash[:12]}'):
         cache.open(tokens.folder, tokenizer.Bytes())
     with pytest.raises(errors.DataError, match='unfinished or no token cache'):
         cache.open(tmp_path, tok)
@@ -274,13 +282,15 @@ def test_open(tmp_path, tok):
 
 def test_a_folder_that_cannot_be_written(tmp_path, tok):
     (tmp_path / 'file').write_text('x')
-    with pytest.raises(errors.DataError, match='expected to write the token cache, got Not a directory; free space or set data.cache'):
+    with pytest.raises(errors.DataError,
+                       match='expected to write the token cache, got Not a directory; free space or set data.cache'):
         cache.build(memory(DOCUMENTS), tok, tmp_path / 'file')
 
 
 def test_a_full_disk(tmp_path):
     program = ("import resource, signal\nfrom data import cache, errors, sources, tokenizer\n"
-               "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+               "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
                "try:\n    cache.build(sources.open('bundled:sanguo'), tokenizer.Bytes(), 'FOLDER')\n"
                "except errors.DataError as error:\n    print(error)").replace('FOLDER', str(tmp_path))
     run = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -33,7 +33,10 @@ def naive(text):
     """The docstring of data/sentences.py, one character at a time."""
     close, narrow, wide, bounds, i = '"\')*_]’”»」』）', '.!?…', '。！？', [0], 0
     while i < len(text):
-        name = text[i] == '.' and any(text[:i].endswith(word) and not (text[:i][:-len(word)][-1:].isascii() and (text[:i][:-len(word)][-1:].isalnum() or text[:i][:-len(word)][-1:] == '_'))
+        name = text[i] == '.' and any(text[:i].endswith(word)
+                                      and not (text[:i][:-len(word)][-1:].isascii()
+                                               and (text[:i][:-len(word)][-1:].isalnum()
+                                                    or text[:i][:-len(word)][-1:] == '_'))
                                       for word in ['Mr', 'Mrs', 'Ms', 'Dr', 'St', *'ABCDEFGHIJKLMNOPQRSTUVWXYZ'])
         end = None
         if text[i] == '\n':
@@ -71,7 +74,8 @@ def naive(text):
 
 def test_against_a_walk_over_characters():
     draw = random.Random(1)
-    pool = ['a', 'Word', ' ', ' ', '\n', '.', '.', '!', '?', '…', '。', '！', '？', '"', '’', '”', ')', '」', '）', 'Mr', ' Dr', 'St', 'J', '\t', '\r', '三', '…”', '*']
+    pool = ['a', 'Word', ' ', ' ', '\n', '.', '.', '!', '?', '…', '。', '！', '？', '"', '’', '”', ')', '」', '）', 'Mr',
+            ' Dr', 'St', 'J', '\t', '\r', '三', '…”', '*']
     for _ in range(3000):
         text = ''.join(draw.choice(pool) for _ in range(draw.randrange(25)))
         assert sentences.starts(text.encode()).tolist() == naive(text), repr(text)
