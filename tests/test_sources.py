@@ -148,6 +148,8 @@ def test_split_keeps_notices(tmp_path):
     source = sources.open(str(tmp_path / 'a.jsonl'))
     part = sources.split(source, .1, 'train')
     assert list(part) == [('0123456789' * 10)[:90]] and len(part.notices) == 2
+    rest = sources.split(source, .1, 'eval')
+    assert list(rest) == ['0123456789', '\ufffd'] and rest.notices == []
 
 
 def _files(folder):

@@ -188,7 +188,8 @@ def test_training_on_words_equals_training_on_text():
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(paragraphs), model_writer=output, model_type='bpe', vocab_size=1200 - 259, pad_id=0,
         eos_id=1, unk_id=2, bos_id=-1, byte_fallback=True, split_digits=True,
-        normalization_rule_name='identity', add_dummy_prefix=False, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True, character_coverage=1.0,
+        normalization_rule_name='identity', add_dummy_prefix=False, remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True, character_coverage=1.0,
         max_sentence_length=1 << 20, minloglevel=2)
     reference = sentencepiece.SentencePieceProcessor(model_proto=output.getvalue())
     mine = tokenizer.train([novel(200_000)], 'bpe', 1200)
