@@ -4,6 +4,7 @@ Text is tokenised to bytes beforehand. Counted are the places of a row that the 
 span corruption), padding left out.
 """
 import argparse
+import json
 import os
 import time
 
@@ -47,10 +48,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--source', default='bundled:novels', help='text, as in data.train')
     parser.add_argument('--seconds', type=float, default=3.0, help='for each objective')
+    parser.add_argument('--json', action='store_true', help='one JSON object an objective')
     args = parser.parse_args()
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     source = tokens(args.source)
+    if args.json:
+        for name, length, speed, _, _ in measure(source, args.seconds):
+            print(json.dumps({'objective': name, 'length': length, 'tokens_per_second': speed}))
+        return
     print(f'{args.source}: {len(source)} documents, {source.num_tokens:,} tokens; one core')
     for name, length, speed, cpu, filled in measure(source, args.seconds):
         print(f'{name:16} {length:5}   {speed / 1e6:5.2f} M tokens/s   {cpu / 1e6:5.2f} M tokens/cpu-s   {filled:6.1%} filled')

@@ -25,7 +25,7 @@ def main(argv=None):
 def train(request):
     """Imports JAX and runs the loop; the exit code."""
     from train import platform
-    platform.prepare(os.environ)
+    platform.prepare(os.environ, request.config.dtype)
     from train import checkpoint, display, loop, sharding
     import jax
 

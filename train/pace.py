@@ -3,7 +3,6 @@ import contextlib
 import time
 
 from model import flops
-from train import metrics
 
 # Dense bfloat16 operations a second of one device (vendors' data sheets), by what its name contains; CPUs have no figure.
 PEAK = {'v6': 918e12, 'v5p': 459e12, 'v5 lite': 197e12, 'v5e': 197e12, 'v4': 275e12, 'H200': 989e12, 'H100': 989e12, 'A100': 312e12}
@@ -25,7 +24,7 @@ class Pace:
         now = time.monotonic()
         a_step = max(now - self.since - self.paused, 1e-9) / max(step - self.step, 1)
         self.step, self.since, self.paused = step, now, 0.0
-        timed = {'tokens_per_second': self.tokens / a_step, 'seconds': metrics.process_seconds()}
+        timed = {'tokens_per_second': self.tokens / a_step}
         if self.peak:
             timed['mfu'] = self.flops / a_step / self.peak
         return timed

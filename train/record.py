@@ -15,8 +15,9 @@ class Record:
             self.said = metrics.Lines(f'{folder}/samples.jsonl', step)
 
     def metrics(self, step, line):
+        """Adds the line of a step, with the seconds since the process started."""
         if self.writes:
-            self.lines.write({'step': step, **line})
+            self.lines.write({'step': step, **line, 'seconds': metrics.process_seconds()})
 
     def samples(self, step, said):
         """said: [{'prompt', 'text'}]; the first is shown."""
