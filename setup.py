@@ -13,6 +13,7 @@ setuptools.setup(
     package_data={'data.corpora': ['*.xz', '*.md'], 'train': ['*.html']},
     install_requires=[
         'absl-py',
+        'etils[epath]',
         'flax>=0.12',
         'grain>=0.2.15',
         'importlib_resources',  # tensorflow-datasets 4.9.10 imports it without declaring it
@@ -24,7 +25,7 @@ setuptools.setup(
         'orbax-checkpoint>=0.11',
         'rich',
         'safetensors',
-        'sentencepiece>=0.2',
+        'sentencepiece>=0.2.3',
         'tensorflow-datasets>=4.9.10',
         'tokenizers',
     ],

@@ -24,7 +24,7 @@ def cache(tmp_path_factory):
 def train(tmp_path, cache):
     """train(config, *flags, workdir=...) -> (reason, State, what was shown), on one device."""
     def run(name, *overrides, workdir='run'):
-        request = configs.parse([f'--config={name}', f'--workdir={tmp_path / workdir}', f'--config.data.cache={cache}',
+        request = configs.parse([f'--config={name}', f'--workdir={workdir if "/" in workdir else tmp_path / workdir}', f'--config.data.cache={cache}',
                                  '--config.sample.max_new_tokens=4', '--config.eval_batches=2', *overrides], devices=False)
         text = io.StringIO()
         with display.Display(console=rich.console.Console(file=text, width=200)) as screen:
@@ -71,6 +71,12 @@ def test_more_steps_continue_a_finished_run_and_the_same_steps_say_it_is_done(tr
     assert 'is done: step 5 of 5. To train on: --config.steps=10' in shown
     _, whole, _ = train('configs/tiny.py', '--config.steps=5', '--config.log_every=1', '--config.optimizer.schedule=constant', workdir='whole')
     assert equal(whole.params, state.params) and losses(tmp_path / 'whole') == losses(tmp_path / 'run')
+
+
+def test_a_relative_workdir_and_paths_with_spaces_work(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train('configs/tiny.py', '--config.steps=2', workdir='./a run')
+    assert (tmp_path / 'a run' / 'checkpoints' / '2' / 'manifest.json').exists()
 
 
 def test_one_batch_is_overfitted(train, tmp_path):

@@ -44,7 +44,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder, keep=3, best=None, asynchronous=True):
-        self.folder, self.keep, self.best, self.asynchronous = epath.Path(folder), keep, best, asynchronous
+        self.folder, self.keep, self.best, self.asynchronous = folders.absolute(folder), keep, best, asynchronous
         self._known = set()                   # steps of this run: those it saved, and the one it resumed from
         self._orbax, self._thread, self._error = None, None, None
 

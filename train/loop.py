@@ -56,43 +56,40 @@ def run(config, folder, screen, origins=None, devices=None):
         introduce(screen, config, corpus, mesh, abstract.params, begun)
         state = state or start(create(), config, screen)
 
-        written = record.Record(folder, begun, screen, config.tensorboard)
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         laps = pace.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
-        reason = None
 
-        for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
-            state, measured = update(state, batch)
-            line, last = {}, step == config.steps
-            if due(step, config.log_every) or step == 1 or last:
-                line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
-                if step == 1:
-                    screen.notice(first_loss(line, config))
-                if not math.isfinite(line['train/loss']):
-                    raise Diverged(f'the loss of step {step} is {line["train/loss"]}')
-            with laps.pause():
-                if evaluator and (due(step, config.eval_every) or last):
-                    line |= evaluator(weights(state))
-                    patience.update(line)
-                if line:
-                    written.metrics(step, line)
-                    screen.update(step, line)
-                if due(step, config.sample_every) or last:
-                    written.samples(step, sampler(weights(state)['backbone']))
-            told = asked.poll(step)
-            reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
-            if due(step, config.checkpoint.every) or last or told or reason:
-                written.flush()
-                saved.save(step, state, about(config, corpus, step, line, patience))
-            if reason:
-                break
-
-        screen.notice(f'state sha256 {saved.verify(step, state)}')
-        written.close()
+        with record.Record(folder, begun, screen, config.tensorboard) as written:
+            for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
+                state, measured = update(state, batch)
+                line, last = {}, step == config.steps
+                if due(step, config.log_every) or step == 1 or last:
+                    line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
+                    if step == 1:
+                        screen.notice(first_loss(line, config))
+                    if not math.isfinite(line['train/loss']):
+                        raise Diverged(f'the loss of step {step} is {line["train/loss"]}')
+                with laps.pause():
+                    if evaluator and (due(step, config.eval_every) or last):
+                        line |= evaluator(weights(state))
+                        patience.update(line)
+                    if line:
+                        written.metrics(step, line)
+                        screen.update(step, line)
+                    if due(step, config.sample_every) or last:
+                        written.samples(step, sampler(weights(state)['backbone']))
+                told = asked.poll(step)
+                reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
+                if due(step, config.checkpoint.every) or last or told or reason:
+                    written.flush()
+                    saved.save(step, state, about(config, corpus, step, line, patience))
+                if reason:
+                    break
+            screen.notice(f'state sha256 {saved.verify(step, state)}')
     return reason, state
 
 

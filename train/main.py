@@ -36,7 +36,7 @@ def train(request):
             reason, _ = loop.run(request.config, request.workdir, screen, request.origins)
     except checkpoint.NothingRestorable as error:
         return leave(4, f'restore: {error}')
-    except loop.Diverged as error:
+    except (loop.Diverged, checkpoint.NotFinite) as error:
         return leave(5, f'diverged: {error}; lower optimizer.learning_rate or raise optimizer.warmup. The last checkpoint is intact')
     except checkpoint.SaveError as error:
         return leave(6, f'save: {error}')

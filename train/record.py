@@ -32,8 +32,11 @@ class Record:
             self.lines.flush()
             self.said.flush()
 
-    def close(self):
-        """Ends the files and writes the report."""
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Ends the files and writes the report, however the run ended."""
         if self.writes:
             self.lines.close()
             self.said.close()

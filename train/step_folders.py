@@ -6,6 +6,7 @@ never deleted: it is renamed (or marked with an object DAMAGED, where there is n
 import itertools
 import json
 import math
+import os
 import re
 
 from etils import epath
@@ -92,10 +93,15 @@ def choose_together(folder, notice, only=None, move=False):
     return step
 
 
+def absolute(folder):
+    """The path from the root, which Orbax insists on; a location such as gs://bucket/run is one already."""
+    return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(folder))
+
+
 def locate(folder, step=None, notice=print):
     """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a
     number, or 'best'. Changes nothing there. NothingRestorable if there is none."""
-    folder = epath.Path(folder)
+    folder = absolute(folder)
     if (folder / manifest.NAME).exists():
         folder, step = folder.parent, int(folder.name)
     if (folder / 'checkpoints').exists():
