@@ -1,7 +1,7 @@
 """What decoding remembers, as a value: keys and values of every layer, and the integers of the attention rule.
 
-Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; a shorter prompt
-leaves padding slots (segment 0) behind, which nothing sees.
+Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; a shorter
+prompt leaves padding slots (segment 0) behind, which nothing sees.
 """
 import dataclasses
 from typing import Any
@@ -22,7 +22,7 @@ class Cache:
     key_segments: Any                         # int32[B, S]
     key_positions: Any                        # int32[B, S]
     length: Any                               # int32[], slots in use
-    cross: Any = None                         # keys and values of the encoder's S' positions, float[L, B, K, S', H] each
+    cross: Any = None                         # k, v of the encoder's S' positions, float[L, B, K, S', H] each
     cross_segments: Any = None                # int32[B, S']
 
 

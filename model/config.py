@@ -41,8 +41,8 @@ class Config:
     types: int = 0                            # sentence types (BERT: 2); 0 = none
     tied: bool = True                         # output projection = embedding table
     head: str = 'linear'                      # linear | transform (BERT: dense, activation, norm before the projection)
-    embed_scale: Optional[float] = None       # multiplies token embeddings; None = 1 (Vaswani et al.: sqrt(D))
-    logit_scale: Optional[float] = None       # multiplies the hidden state before the projection; None = 1 (T5, tied: 1 / sqrt(D))
+    embed_scale: Optional[float] = None       # multiplies token embeddings; None = 1 (Vaswani et al.: D ** 0.5)
+    logit_scale: Optional[float] = None       # multiplies hidden states before the head; None = 1 (tied T5: D ** -0.5)
     qk_norm: bool = False                     # RMSNorm of query and key, per head
     attention_scale: Optional[float] = None   # None = 1 / sqrt(H); T5 uses 1
     attention_soft_cap: Optional[float] = None  # cap * tanh(score / cap)

@@ -18,7 +18,7 @@ def parameters(config):
 
 
 def forward_flops(config, batch_size, lengths):
-    """Operations of one forward pass. lengths: those of an objective, {'tokens': T, 'encoder_tokens': S, 'slots': P}."""
+    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}."""
     D, F, N, K, H = config.dim, config.hidden, config.heads, config.kv, config.size
     T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)
 
@@ -43,5 +43,5 @@ def forward_flops(config, batch_size, lengths):
 
 
 def train_flops(config, batch_size, lengths):
-    """Operations of one training step: the backward pass costs twice the forward. Recomputation by remat is not counted."""
+    """Operations of a training step: the backward pass costs twice the forward; what remat repeats is not counted."""
     return 3 * forward_flops(config, batch_size, lengths)

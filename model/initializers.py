@@ -5,7 +5,7 @@ gpt2   normal 0.02; what writes to the residual stream is divided by the square 
 bert   normal 0.02 truncated at two deviations, without correction, as TensorFlow's (Devlin et al. 2019).
 t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its scores, embeddings of unit variance
        (Raffel et al. 2020; factors of T5X and Flaxformer).
-The first row that matches the path inside the model wins. There is no catch-all row: a parameter without one is an error.
+The first row that matches a path wins. There is no catch-all row: a parameter without a row is an error.
 """
 import re
 

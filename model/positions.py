@@ -1,7 +1,7 @@
 """Where a token is: rotary angles, sinusoids, and T5's buckets. (A learned table is `layers.Embed`.)
 
-Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows need
-nothing special. Su et al. 2021 (rotary, halves convention of GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020.
+Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
+need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020.
 """
 from typing import Any
 
@@ -70,6 +70,6 @@ class Relative(nn.Module):
         table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
         relative = key_positions[:, None, :] - query_positions[:, :, None]
         bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
-        # A product with one-hot rows: its gradient is a product too, where a look-up's is a slow scatter into few places.
+        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
         hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
         return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)

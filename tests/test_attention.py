@@ -106,8 +106,8 @@ def test_scores_are_float32(dtype):
     S = 2048
     key = jnp.ones((1, 1, S, H), dtype)
     value = jnp.where(jnp.arange(S)[None, None, :, None] % 2 == 0, 1.0, 0.5).astype(dtype) * jnp.ones(H, dtype)
-    out = plain.attend(jnp.ones((1, 1, 1, H), dtype), key, value, rules.cross(jnp.ones((1, 1), int), jnp.ones((1, S), int)),
-                       scale=1.0)
+    everything = rules.cross(jnp.ones((1, 1), int), jnp.ones((1, S), int))
+    out = plain.attend(jnp.ones((1, 1, 1, H), dtype), key, value, everything, scale=1.0)
     assert out.dtype == dtype
     np.testing.assert_allclose(out.astype(jnp.float32), 0.75, atol=2e-3)
 

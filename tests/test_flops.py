@@ -8,7 +8,9 @@ from model import transformer
 
 GPT2 = dict(vocab_size=50257, max_length=1024)
 BERT = dict(architecture='encoder', vocab_size=30522, max_length=512, norm_position='post', types=2)
-T5 = dict(architecture='encoder_decoder', vocab_size=32128, positions='relative', norm='rmsnorm', bias=False, activation='relu')
+T5 = dict(architecture='encoder_decoder', vocab_size=32128, positions='relative', norm='rmsnorm', bias=False,
+          activation='relu')
+LLAMA = dict(norm='rmsnorm', positions='rotary', gated=True, tied=False, bias=False, activation='silu')
 
 
 @pytest.mark.parametrize('settings,count', [
@@ -22,8 +24,7 @@ T5 = dict(architecture='encoder_decoder', vocab_size=32128, positions='relative'
     # T5 1.1 base: gated, its own head.
     (dict(T5, layers=12, dim=768, heads=12, mlp_dim=2048, gated=True, tied=False), 247_577_856),
     # Llama 3 8B.
-    (dict(vocab_size=128256, layers=32, dim=4096, heads=32, kv_heads=8, mlp_dim=14336, gated=True, tied=False, bias=False,
-          norm='rmsnorm', positions='rotary'), 8_030_261_248),
+    (dict(LLAMA, vocab_size=128256, layers=32, dim=4096, heads=32, kv_heads=8, mlp_dim=14336), 8_030_261_248),
 ])
 def test_published_parameter_counts(settings, count):
     assert flops.parameters(model_config.Config(**settings)) == count
@@ -36,8 +37,8 @@ def test_padding_is_not_counted():
 
 
 @pytest.mark.parametrize('settings,lengths', [
-    (dict(layers=2, heads=8, kv_heads=2, gated=True, activation='silu', norm='rmsnorm', positions='rotary'), {'tokens': 128}),
-    (dict(architecture='encoder', layers=2, heads=8, head='transform', max_length=128, activation='relu'), {'tokens': 128, 'slots': 16}),
+    (dict(LLAMA, layers=2, heads=8, kv_heads=2), {'tokens': 128}),
+    (dict(BERT, layers=2, heads=8, head='transform', activation='relu'), {'tokens': 128, 'slots': 16}),
     (dict(T5, layers=1, heads=8, decoder_layers=2, positions='none'), {'tokens': 32, 'encoder_tokens': 128}),
 ], ids=['decoder', 'encoder', 'encoder_decoder'])
 def test_operations_equal_those_that_xla_counts(settings, lengths):

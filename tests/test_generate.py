@@ -1,6 +1,7 @@
 """Generation against repeated full forwards, and the sampling distribution against numpy."""
 import functools
 
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,13 +16,14 @@ V = 30
 
 @functools.cache
 def build(**settings):
-    config = model_config.Config(**{**dict(vocab_size=V, layers=2, dim=16, heads=4, positions='rotary', tied=False), **settings})
-    model = transformer.Transformer(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
+    settings = {**dict(vocab_size=V, layers=2, dim=16, heads=4, positions='rotary', tied=False), **settings}
+    model = transformer.Transformer(model_config.Config(**settings))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(model.config))['params']
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):                     # loud kernels, quiet biases: what comes next depends on what came before
-        return np.float32({'scale': 1.0, 'bias': 0.0}.get(path[-1].key, rng.normal(size=leaf.shape)) * np.ones(leaf.shape))
+        value = {'scale': 1.0, 'bias': 0.0}.get(path[-1].key, rng.normal(size=leaf.shape))
+        return np.broadcast_to(np.float32(value), leaf.shape)
 
     return model.apply, jax.tree_util.tree_map_with_path(draw, shapes)
 
@@ -66,41 +68,35 @@ def test_a_prompt_alone_equals_the_prompt_in_a_batch():
 def test_encoder_decoder():
     apply, params = build(architecture='encoder_decoder', positions='relative')
     source = row([3, 8, 2, 9, 5], causal=False, prefix='encoder_')
-    out = generate.generate(apply, params, [[0]], [1], max_new_tokens=5, temperature=0, source=source)
-    assert out[0].tolist() == naive(apply, params, [0], 5, source)
+    answer = functools.partial(generate.generate, apply, params, [[0]], [1], max_new_tokens=5, temperature=0)
+    assert answer(source=source)[0].tolist() == naive(apply, params, [0], 5, source)
     other = {**source, 'encoder_tokens': source['encoder_tokens'] + 7}
-    assert out[0].tolist() != generate.generate(apply, params, [[0]], [1], max_new_tokens=5, temperature=0, source=other)[0].tolist()
+    assert np.any(answer(source=source) != answer(source=other))
 
 
 def test_eos_ends_a_row_and_pads_it():
-    apply, params = build()
-    free = np.asarray(generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0))
+    greedy = functools.partial(generate.generate, *build(), PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
+    free = np.asarray(greedy())
     eos = int(free[0, 2])
-    out = np.asarray(generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0, eos=eos, pad=29))
+    out = np.asarray(greedy(eos=eos, pad=29))
     for tokens, unstopped in zip(out, free):
         stop = list(unstopped).index(eos) + 1 if eos in unstopped else 6
         assert tokens.tolist() == unstopped[:stop].tolist() + [29] * (6 - stop)
 
 
 def test_top_k_of_one_is_greedy():
-    apply, params = build()
-    greedy = generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
-    sampled = generate.generate(apply, params, PROMPTS, LENGTHS, jax.random.key(0), max_new_tokens=6, temperature=1.3, top_k=1)
-    np.testing.assert_array_equal(greedy, sampled)
+    draw = functools.partial(generate.generate, *build(), PROMPTS, LENGTHS, jax.random.key(0), max_new_tokens=6)
+    np.testing.assert_array_equal(draw(temperature=0), draw(temperature=1.3, top_k=1))
 
 
 def test_sampling_follows_its_key():
-    apply, params = build()
-
-    def draw(seed):
-        return generate.generate(apply, params, PROMPTS, LENGTHS, jax.random.key(seed), max_new_tokens=8, temperature=2.0)
-
-    first, again, other = draw(0), draw(0), draw(1)
+    draw = functools.partial(generate.generate, *build(), PROMPTS, LENGTHS, max_new_tokens=8)
+    first, again, other = (draw(jax.random.key(seed), temperature=2.0) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.any(np.asarray(first) != np.asarray(other))
     assert np.asarray(first).max() < V        # padded rows of the vocabulary are never drawn
     with pytest.raises(ValueError, match='temperature = 1.0 draws at random: give an rng'):
-        generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=8)
+        draw()
 
 
 def distribution(logits, temperature, top_k, top_p):
@@ -122,7 +118,8 @@ def distribution(logits, temperature, top_k, top_p):
     return out / out.sum()
 
 
-@pytest.mark.parametrize('temperature,top_k,top_p', [(1.0, 0, 1.0), (0.7, 5, 1.0), (1.0, 0, 0.6), (1.5, 8, 0.8), (1.0, 99, 1e-6)])
+@pytest.mark.parametrize('temperature,top_k,top_p', [
+    (1.0, 0, 1.0), (0.7, 5, 1.0), (1.0, 0, 0.6), (1.5, 8, 0.8), (1.0, 99, 1e-6)])
 def test_sampling_distribution(temperature, top_k, top_p):
     logits = np.random.default_rng(0).normal(size=12).astype(np.float32) * 1.5
     n = 20_000
@@ -134,6 +131,5 @@ def test_sampling_distribution(temperature, top_k, top_p):
 
 def test_kernels_are_cast_once_and_nothing_else():
     _, params = build()
-    cast = generate.cast_kernels(params, jnp.bfloat16)
-    types = {'/'.join(key.key for key in path): leaf.dtype for path, leaf in jax.tree_util.tree_flatten_with_path(cast)[0]}
-    assert all((kind == jnp.bfloat16) == path.endswith('kernel') for path, kind in types.items())
+    cast = traverse_util.flatten_dict(generate.cast_kernels(params, jnp.bfloat16), sep='/')
+    assert all((leaf.dtype == jnp.bfloat16) == path.endswith('kernel') for path, leaf in cast.items())

@@ -65,6 +65,24 @@ def test_product_gradients():
     np.testing.assert_allclose(dtable, jnp.einsum('btd,btf->fd', x, g), atol=1e-5)
 
 
+def test_float32_products_of_bfloat16_have_bfloat16_gradients():
+    rng = np.random.default_rng(0)
+    x, y, g = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((6, 4), (8, 4), (6, 8)))
+
+    def gradients(x, y):
+        value, pull = jax.vjp(lambda x, y: ops.einsum_float32('td,vd->tv', x, y), x, y)
+        return value, *pull(g)
+
+    halves = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
+    products = [eqn for eqn in jax.make_jaxpr(gradients)(*halves).eqns if eqn.primitive.name == 'dot_general']
+    assert len(products) >= 2
+    assert all(operand.aval.dtype == jnp.bfloat16 for eqn in products for operand in eqn.invars)
+    value, dx, dy = gradients(*halves)
+    assert (value.dtype, dx.dtype, dy.dtype) == (jnp.float32, jnp.bfloat16, jnp.bfloat16)
+    for found, exact in zip((value, dx, dy), (x @ y.T, g @ y, g.T @ x)):
+        np.testing.assert_allclose(found.astype(jnp.float32), exact, atol=0.1)
+
+
 def test_dropout_zeroes_its_share_and_keeps_the_mean():
     keys = ops.row_keys(jax.random.key(0), jnp.arange(4))
     out = np.asarray(ops.dropout(jnp.ones((4, 100, 100)), 0.2, keys))

@@ -53,7 +53,8 @@ def naive_bucket(relative, count, distance, bidirectional):
     exact = count // 2
     if n < exact:
         return bucket + n
-    return bucket + min(exact + math.floor(math.log(n / exact) / math.log(distance / exact) * (count - exact) + 1e-9), count - 1)
+    far = math.log(n / exact) / math.log(distance / exact)
+    return bucket + min(exact + math.floor(far * (count - exact) + 1e-9), count - 1)
 
 
 @pytest.mark.parametrize('bidirectional', [True, False])
@@ -69,7 +70,8 @@ def test_buckets(bidirectional, count, distance):
 def test_published_buckets():
     """Figures of T5 (32 buckets, 128): the boundaries where one bucket gives way to the next."""
     bidirectional = np.asarray(positions.buckets(-jnp.arange(200), 32, 128, True))
-    assert [int(np.argmax(bidirectional == b)) for b in range(16)] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
+    assert [int(np.argmax(bidirectional == b)) for b in range(16)] == [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
     causal = np.asarray(positions.buckets(-jnp.arange(200), 32, 128, False))
     assert [int(np.argmax(causal == b)) for b in range(16, 32)] == [
         16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]

@@ -1,4 +1,4 @@
-"""The attention rule against a triple loop, and the plain implementation against one that sees only the visible keys."""
+"""The attention rule against a triple loop, and the plain implementation against one that reads only visible keys."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -125,7 +125,7 @@ def test_a_query_that_sees_nothing_gives_nothing_and_takes_no_gradient():
     blind = ~naive_mask(rule).any(-1)
     assert blind.sum() == 1
     query, key, value, bias = random_inputs(rule)
-    g = jnp.asarray(np.broadcast_to(blind[:, None, :, None], query.shape), jnp.float32)  # only blind queries have a gradient
+    g = jnp.asarray(np.broadcast_to(blind[:, None, :, None], query.shape), jnp.float32)  # only for the blind query
     out, gradients = plain_with_gradients(rule, query, key, value, bias, g)
     assert np.all(np.asarray(out).transpose(0, 2, 1, 3)[blind] == 0)
     for gradient in gradients:

@@ -2,21 +2,24 @@
 import dataclasses
 import functools
 
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from model import config as model_config
+from model import stack
 from model import transformer
 
 SCHEMES = {
     'learned': dict(positions='learned', max_length=16),
     'rotary': dict(positions='rotary', kv_heads=2, norm='rmsnorm', gated=True, bias=False, activation='silu'),
     'sinusoidal': dict(positions='sinusoidal', embed_scale=4.0, norm_position='post'),
-    'relative': dict(positions='relative', relative_buckets=8, relative_distance=10, attention_scale=1.0, initializer='t5'),
+    'relative': dict(positions='relative', relative_buckets=8, relative_distance=10, attention_scale=1.0),
     'windows': dict(positions='rotary', windows=(3, None), qk_norm=True, attention_soft_cap=5.0, logit_soft_cap=3.0),
 }
+RNGS = {'dropout': jax.random.key(5)}
 EVERYTHING = pytest.mark.parametrize('scheme', SCHEMES)
 
 
@@ -41,14 +44,15 @@ def documents(*lengths, length=None, causal=True, seed=0, prefix=''):
     row = {'tokens': rng.integers(1, 40, total), 'positions': np.concatenate([np.arange(n) for n in lengths]),
            'segments': np.repeat(np.arange(len(lengths)) + 1, lengths)}
     row['sees'] = row['seen'] = row['positions'] if causal else np.zeros(total, int)
-    fill = {'sees': -1, 'seen': 2 ** 30}
-    return {prefix + name: np.pad(x, (0, (length or total) - total), constant_values=fill.get(name, 0))[None].astype(np.int32)
-            for name, x in row.items()}
+    padding, fill = (length or total) - total, {'sees': -1, 'seen': 2 ** 30}
+    row = {name: np.pad(x, (0, padding), constant_values=fill.get(name, 0)) for name, x in row.items()}
+    return {prefix + name: x[None].astype(np.int32) for name, x in row.items()}
 
 
 def pair(decoder, encoder, length=None, encoder_length=None):
     """Packed examples of an encoder-decoder."""
-    return {**documents(*decoder, length=length), **documents(*encoder, length=encoder_length, causal=False, seed=1, prefix='encoder_')}
+    source = documents(*encoder, length=encoder_length, causal=False, seed=1, prefix='encoder_')
+    return {**documents(*decoder, length=length), **source}
 
 
 def take(batch, part, prefix=''):
@@ -150,7 +154,8 @@ def decode(model, params, batch, cuts):
 @EVERYTHING
 def test_prefill_and_steps_equal_the_full_forward(scheme):
     model, params = build(scheme)
-    batch = {name: np.concatenate([a, b]) for (name, a), b in zip(documents(9).items(), documents(5, 4, seed=2).values())}
+    one, two = documents(9), documents(5, 4, seed=2)
+    batch = {name: np.concatenate([one[name], two[name]]) for name in one}
     np.testing.assert_allclose(decode(model, params, batch, (5, 6, 7, 8)), apply(model)(params, batch), atol=1e-5)
 
 
@@ -180,11 +185,11 @@ def test_cache_refusals():
 
 
 def test_appended_queries_are_not_keys():
-    """With fewer `seen` than tokens, the rest only ask: content is unchanged, and a query equals its two-stream form."""
+    """With fewer `seen` than tokens, the rest only ask, as if they were keys that nothing sees."""
     model, params = build('rotary')
     content = documents(5)
-    queries = {name: np.concatenate([content[name], content[name][:, 2:4]], axis=1) for name in ('tokens', 'positions', 'segments')}
-    queries['sees'] = np.concatenate([content['sees'], content['sees'][:, 2:4] - 1], axis=1)
+    queries = {name: np.concatenate([value, value[:, 2:4]], axis=1) for name, value in content.items()}
+    queries['sees'][:, 5:] -= 1
     out = apply(model)(params, {**queries, 'seen': content['seen']})
     np.testing.assert_allclose(out[:, :5], apply(model)(params, content), atol=1e-5)
     hidden_from_all = np.concatenate([content['seen'], np.full((1, 2), 2 ** 30)], axis=1).astype(np.int32)
@@ -212,31 +217,45 @@ def test_scan_equals_a_loop_over_layers():
     model, params = build('relative', layers=3)
     batch = documents(5, 3)
 
-    def loop(stack, x, fields):
-        shared, _, _ = stack.share(fields, None, None, None, None)
-        x = stack.embed(x, fields, None)
-        block = transformer.Block(model.config, 'decoder', jnp.float32, parent=None)
+    def loop(whole, x, fields):
+        shared, _, _ = whole.share(fields, None, None, None, None)
+        x = whole.embed(x, fields, None)
+        block = stack.Block(model.config, 'decoder', jnp.float32, parent=None)
         for layer in range(3):
             own = jax.tree.map(lambda p: p[layer], params['decoder']['blocks'])
             (x, _), _ = block.apply({'params': own}, (x, None), (layer, None, None), shared)
-        return stack.norm(x)
+        return whole.norm(x)
 
-    looped = model.apply({'params': params}, batch, method=lambda m, batch: m.logits(loop(m.decoder, m.look_up(batch['tokens']), batch)))
+    def logits(model, batch):
+        return model.logits(loop(model.decoder, model.look_up(batch['tokens']), batch))
+
+    looped = model.apply({'params': params}, batch, method=logits)
     np.testing.assert_allclose(apply(model)(params, batch), looped, atol=1e-5)
+
+
+def test_a_mesh_changes_nothing():
+    """Batch, sequence and heads over eight devices, by the constraints of the model alone."""
+    model, params = build('rotary', dropout=0.2, attention_dropout=0.2)
+    batch = {name: np.concatenate([value] * 4) for name, value in documents(5, 3).items()}
+    forward = jax.jit(lambda params, batch: model.apply({'params': params}, batch, jnp.arange(4), rngs=RNGS))
+    single = forward(params, batch)
+    kinds = (jax.sharding.AxisType.Auto,) * 4
+    with jax.set_mesh(jax.make_mesh((2, 1, 2, 2), ('data', 'fsdp', 'tensor', 'context'), axis_types=kinds)):
+        spread = forward(params, batch)
+    assert len(spread.sharding.device_set) == 8
+    np.testing.assert_allclose(single, spread, atol=1e-5)
 
 
 def test_slots_are_read_before_the_projection():
     model, params = build('learned', 'encoder', head='transform')
     batch, slots = documents(6, causal=False), np.array([[4, 0, 4]])
-    np.testing.assert_allclose(apply(model)(params, {**batch, 'slots': slots}), apply(model)(params, batch)[:, slots[0]], atol=1e-6)
+    everywhere = apply(model)(params, batch)
+    np.testing.assert_allclose(apply(model)(params, {**batch, 'slots': slots}), everywhere[:, slots[0]], atol=1e-6)
 
 
-RNGS = {'dropout': jax.random.key(5)}
-
-
-@pytest.mark.parametrize('rates', [dict(dropout=0.3), dict(attention_dropout=0.3), dict(mlp_dropout=0.3), dict(output_dropout=0.3)], ids=str)
-def test_each_dropout_draws_by_the_row(rates):
-    model, params = build('rotary', **rates)
+@pytest.mark.parametrize('kind', ['dropout', 'attention_dropout', 'mlp_dropout', 'output_dropout'])
+def test_each_dropout_draws_by_the_row(kind):
+    model, params = build('rotary', **{kind: 0.3})
     batch = {name: np.repeat(value, 4, axis=0) for name, value in documents(6).items()}
     forward = jax.jit(lambda batch, rows: model.apply({'params': params}, batch, rows, rngs=RNGS))
     whole = forward(batch, jnp.arange(4))
@@ -275,12 +294,14 @@ def test_parameter_tree():
     """The paths that sharding, decay, freezing and conversion tables match."""
     def paths(**settings):
         config = model_config.Config(vocab_size=40, max_length=8, layers=2, dim=16, heads=4, **settings)
-        shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
-        return {'/'.join(key.key for key in path): leaf.shape for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]}
+        model = transformer.Transformer(config)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
+        return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(shapes, sep='/').items()}
 
     decoder = paths(bias=False, norm='rmsnorm', tied=False, gated=True, qk_norm=True, kv_heads=2)
     assert decoder == {
-        'embed/embedding': (128, 16), 'decoder/positions/embedding': (8, 16), 'decoder/norm/scale': (16,), 'head/kernel': (16, 128),
+        'embed/embedding': (128, 16), 'decoder/positions/embedding': (8, 16), 'decoder/norm/scale': (16,),
+        'head/kernel': (16, 128),
         'decoder/blocks/attention_norm/scale': (2, 16), 'decoder/blocks/mlp_norm/scale': (2, 16),
         'decoder/blocks/attention/query/kernel': (2, 16, 16), 'decoder/blocks/attention/key/kernel': (2, 16, 8),
         'decoder/blocks/attention/value/kernel': (2, 16, 8), 'decoder/blocks/attention/out/kernel': (2, 16, 16),
@@ -292,5 +313,6 @@ def test_parameter_tree():
     assert both['encoder/positions/embedding'] == both['decoder/positions/embedding'] == (32, 4)
     encoder = paths(architecture='encoder', head='transform', norm_position='post', types=2)
     assert {path for path in encoder if not path.startswith('encoder/blocks')} == {
-        'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/norm/scale', 'encoder/norm/bias',
-        'head/transform/kernel', 'head/transform/bias', 'head/norm/scale', 'head/norm/bias', 'head/bias'}
+        'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/norm/scale',
+        'encoder/norm/bias', 'head/transform/kernel', 'head/transform/bias', 'head/norm/scale', 'head/norm/bias',
+        'head/bias'}

@@ -53,7 +53,7 @@ class Attention(nn.Module):
         return key, value
 
     def attend(self, query, key, value, rule, *, bias=None, rows=None):
-        """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H], in the implementation that the config allows."""
+        """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H], by the implementation that fits the config."""
         config = self.config
         scale = config.size ** -0.5 if config.attention_scale is None else config.attention_scale
         return plain.attend(query, key, value, rule, scale=scale, bias=bias, soft_cap=config.attention_soft_cap,

@@ -1,4 +1,4 @@
-"""Attention written out with two products and a softmax: the definition that every faster implementation is tested against.
+"""Attention as two products and a softmax: the definition against which every faster implementation is tested.
 
 Scores and softmax are float32. A query that sees no key outputs 0 and passes no gradient.
 """
@@ -20,7 +20,7 @@ def attend(query, key, value, rule, *, scale, bias=None, soft_cap=None, dropout=
     if rule.added is None:
         rule = rules.write(rule, rule.window)
     query = (query * scale).reshape(B, K, N // K, T, H)
-    scores = jnp.einsum('bkgth,bksh->bkgts', query, key, preferred_element_type=jnp.float32).reshape(B, N, T, S)
+    scores = ops.einsum_float32('bkgth,bksh->bkgts', query, key).reshape(B, N, T, S)
     scores = ops.soft_cap(scores, soft_cap)
     if bias is not None:
         scores += bias

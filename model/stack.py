@@ -1,0 +1,179 @@
+"""A stack of blocks: an encoder or a decoder between the embedding and the head.
+
+Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
+axis. What does not differ between layers (masks, biases, rotary angles) is computed once, in `Stack.share`. The only
+lifted transforms of the model are in `Stack`.
+"""
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from model import attention
+from model import cache as caches
+from model import config as model_config
+from model import layers
+from model import ops
+from model import positions
+from model.attention import rule as rules
+
+REMAT = {
+    'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention
+    'full': jax.checkpoint_policies.nothing_saveable,
+}
+FIELDS = ('positions', 'segments', 'sees', 'seen')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What all layers of a stack read beside their input, computed once."""
+    rule: rules.Rule                          # of self attention
+    masks: Any = None                         # where layers differ: `added`, `sighted` of W windows, [W, ...]
+    start: Any = None                         # int32[], the first cache slot of these tokens
+    rotation: Any = None                      # cosine and sine, two float32[B, 1, T, H / 2]
+    bias: Any = None                          # float32[B, N, T, S], T5's position bias
+    encoded: Any = None                       # float[B, S', D], what the encoder says
+    cross: Any = None                         # rule of cross attention
+    rows: Any = None                          # int32[B], global row numbers; None = no dropout
+
+
+class Block(nn.Module):
+    """One layer: attention, attention to an encoder (if there is one), feed-forward, each with norm and residual."""
+    config: model_config.Config
+    role: str
+    dtype: Any
+
+    def setup(self):
+        config = self.config
+        self.attention, self.attention_norm = attention.Attention(config, self.dtype), layers.Norm(config, self.dtype)
+        if config.crosses(self.role):
+            self.cross_attention = attention.Attention(config, self.dtype)
+            self.cross_attention_norm = layers.Norm(config, self.dtype)
+        self.mlp, self.mlp_norm = layers.MLP(config, self.dtype), layers.Norm(config, self.dtype)
+        self.dropout = layers.Dropout(config.dropout)
+
+    def __call__(self, carry, layer, shared):
+        """carry: x float[B, T, D] and the cache's stacked k, v (or None); layer: its number, its mask, its cross k, v.
+
+        Returns the carry, and cross k, v where they were computed for a cache.
+        """
+        (x, stacked), (number, window, cross) = carry, layer
+        rule, rotation, rows = shared.rule, shared.rotation, shared.rows
+        if window is not None:
+            rule = dataclasses.replace(rule, added=shared.masks[0][window], sighted=shared.masks[1][window])
+        made = None
+
+        y = self.enter(x, self.attention_norm)
+        keys = rule.seen.shape[1] if stacked is None else y.shape[1]  # appended queries are not keys (permuted LM)
+        kv = self.attention.keys_values(y[:, :keys], jax.tree.map(lambda a: a[:, :, :keys], rotation))
+        if stacked is not None:
+            stacked, kv = caches.write(stacked, kv, number, shared.start)
+        y = self.attention(y, kv, rule, rotation=rotation, bias=shared.bias, rows=rows)
+        x = self.leave(x, y, self.attention_norm, rows)
+
+        if self.config.crosses(self.role):
+            y = self.enter(x, self.cross_attention_norm)
+            if cross is None:
+                cross = self.cross_attention.keys_values(shared.encoded)
+                made = None if stacked is None else cross
+            y = self.cross_attention(y, cross, shared.cross, rows=rows)
+            x = self.leave(x, y, self.cross_attention_norm, rows)
+
+        y = self.enter(x, self.mlp_norm)
+        x = self.leave(x, self.mlp(y, rows), self.mlp_norm, rows)
+        return (x, stacked), made
+
+    def enter(self, x, norm):
+        """What a branch reads: the normed residual stream, or the stream itself in a post-norm model."""
+        return norm(x) if self.config.norm_position == 'pre' else x
+
+    def leave(self, x, y, norm, rows):
+        """The residual stream after a branch said y."""
+        x = x + self.dropout(y, rows)
+        return ops.constrain(x if self.config.norm_position == 'pre' else norm(x), 'batch', 'length', 'model')
+
+
+class Stack(nn.Module):
+    """Positions, L blocks and a norm: an encoder or a decoder between the embedding and the head."""
+    config: model_config.Config
+    role: str                                 # encoder | decoder
+    dtype: Any
+
+    def setup(self):
+        config = self.config
+        if config.positions == 'learned':
+            self.positions = layers.Embed(config, config.max_length, config.dim)
+        if config.positions == 'relative':
+            self.positions = positions.Relative(config, bidirectional=self.role == 'encoder', dtype=self.dtype)
+        if config.types:
+            self.types = layers.Embed(config, config.types, config.dim)
+        self.norm = layers.Norm(config, self.dtype)  # pre: of the output; post: of the embeddings
+        self.dropout = layers.Dropout(config.dropout)
+        self.output_dropout = layers.Dropout(config.output_dropout)
+        block = Block
+        if config.remat != 'none':
+            block = nn.remat(block, policy=REMAT[config.remat], prevent_cse=False)
+        depth = config.depth(self.role)
+        self.blocks = nn.scan(
+            block, variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True},
+            in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))(config, self.role, self.dtype)
+
+    def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None):
+        """Embedded tokens float32[B, T, D] -> float[B, T, D] and the extended cache.
+
+        fields: `positions segments sees seen`, and `types` if the model has them. With a cache the T tokens take its
+        next slots and attend to all of it.
+        """
+        config = self.config
+        shared, windows, cache = self.share(fields, rows, cache, encoded, encoder_segments)
+        stacked, cross = (None, None) if cache is None else ((cache.k, cache.v), cache.cross)
+        x = self.embed(x, fields, rows)
+        numbers = jnp.arange(config.depth(self.role), dtype=jnp.int32)
+        (x, stacked), made = self.blocks((x, stacked), (numbers, windows, cross), shared)
+        if config.norm_position == 'pre':
+            x = self.norm(x)
+        x = self.output_dropout(x, rows)
+        if cache is not None:
+            cache = dataclasses.replace(cache, k=stacked[0], v=stacked[1], cross=cross or made)
+        return x, cache
+
+    def embed(self, x, fields, rows):
+        """Adds to token embeddings what the model knows of their places and types."""
+        config = self.config
+        if config.positions == 'learned':
+            x += self.positions(fields['positions'])
+        if config.positions == 'sinusoidal':
+            x += positions.sinusoids(fields['positions'], config.dim)
+        if config.types:
+            x += self.types(fields['types'])
+        if config.norm_position == 'post':
+            x = self.norm(x)
+        x = self.dropout(x.astype(self.dtype), rows)
+        return ops.constrain(x, 'batch', 'length', 'model')
+
+    def share(self, fields, rows, cache, encoded, encoder_segments):
+        """(Shared, the number of each layer's mask or None, the cache with the new tokens' integers)."""
+        config = self.config
+        place, segments, sees, seen = (fields[name] for name in FIELDS)
+        start = None
+        if cache is None:
+            keys = seen.shape[1]
+            rule = rules.Rule(sees, seen, segments, segments[:, :keys], place, place[:, :keys])
+        else:
+            start, cache = cache.length, caches.extend(cache, seen, segments, place)
+            rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
+        cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments))
+        bias = self.positions(place, rule.key_positions) if config.positions == 'relative' else None
+        rotation = positions.angles(place, config.size, config.rotary_base) if config.positions == 'rotary' else None
+
+        masks, windows, distinct = None, None, sorted(set(config.window(self.role)), key=str)
+        if len(distinct) == 1:
+            rule = rules.write(rule, distinct[0])
+        else:
+            written = [rules.write(rule, window) for window in distinct]
+            masks = jnp.stack([each.added for each in written]), jnp.stack([each.sighted for each in written])
+            windows = jnp.array([distinct.index(window) for window in config.window(self.role)], jnp.int32)
+        return Shared(rule, masks, start, rotation, bias, encoded, cross, rows), windows, cache
