@@ -1,0 +1,46 @@
+"""The commands of the README run, in its order, on the tiny form of each config; its table names files that exist."""
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+def commands():
+    """`make quickstart`'s own command, then every `python -m` line."""
+    first = re.search(r'\$\(RUN\) (-m train\.main .*)', (ROOT / 'Makefile').read_text())[1]
+    return ['python ' + first] + [line.split('   #')[0].strip() for line in README.splitlines() if line.startswith('python -m ')]
+
+
+def small(command, folder):
+    """The command with runs/ in `folder` and a run of seconds: two steps of the tiny form, two more where the README asks for more."""
+    words = shlex.split(command.replace('runs/', f'{folder}/'))
+    if 'train.main' in words:
+        steps = 4 if any(word.startswith('--config.steps') for word in words) else 2
+        words = [word.replace('quickstart.py', 'quickstart.py:tiny') for word in words if not word.startswith('--config.steps')]
+        words += [f'--config.steps={steps}', '--config.eval_batches=1', '--config.sample.max_new_tokens=4']
+    if 'train.generate' in words:
+        words += ['--max_new_tokens=8']
+    return [sys.executable, *words[1:]]
+
+
+def test_every_command_runs(tmp_path):
+    assert len(commands()) >= 5
+    environment = {**os.environ, 'XLA_FLAGS': ''}
+    for command in commands():
+        result = subprocess.run(small(command, tmp_path), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, f'{command}\n{result.stdout}{result.stderr}'
+    assert {path.name for path in (tmp_path / 'quickstart').iterdir()} >= {'metrics.jsonl', 'samples.jsonl', 'report.html', 'checkpoints'}
+    assert (tmp_path / 'both.html').exists() and '"step": 4' in (tmp_path / 'quickstart' / 'metrics.jsonl').read_text()
+
+
+def test_make_targets_and_files_that_it_names_exist():
+    makefile = (ROOT / 'Makefile').read_text()
+    for target in re.findall(r'`?make ([a-z-]+)', README):
+        assert f'\n{target}:' in makefile, target
+    for path in re.findall(r'`((?:data|model|train|tests|docs|configs|bench)/[\w./-]*)', README):
+        assert (ROOT / path).exists() or 'NAME' in path, path
