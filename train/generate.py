@@ -4,6 +4,7 @@ Decoders continue the prompt; encoder-decoders read it and answer. The newest go
 of the weights if it has one, on whatever devices there are.
 """
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -67,7 +68,8 @@ def answers(options):
     special, room = tokenizer.special, config.model.max_length if config.model.positions == 'learned' else None
     params, _ = checkpoint.load_params(folder, step=options.step, patterns=('^backbone/',), what='params' if config.ema is None else 'ema',
                                        notice=lambda text: print(text, file=sys.stderr))
-    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
+    shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU
+    backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 
     prompts = [text for text in options.prompt or [''] for _ in range(options.num_return_sequences)]
     tokens, lengths, source = inputs([tokenizer.encode(text) for text in prompts], special, config.model.architecture)

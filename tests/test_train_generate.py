@@ -1,0 +1,78 @@
+"""The command on a real run: greedy equals the model's own argmax, several answers, JSON, and messages."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from train import generate, main
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    """Two steps of each architecture."""
+    folder = tmp_path_factory.mktemp('runs')
+    before = os.environ.copy()
+    for variant in ('causal_lm', 'masked_lm', 'span_corruption'):
+        assert main.main([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2', '--config.mesh.data=8',
+                          '--config.eval_batches=1', f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
+    os.environ.clear()
+    os.environ.update(before)
+    return folder
+
+
+def answers(*flags):
+    options = generate.parser().parse_args(flags)
+    generate.check(options)
+    return generate.answers(options)
+
+
+def test_greedy_is_the_same_for_every_seed_and_alone_or_in_a_batch(runs):
+    flags = (f'--workdir={runs}/causal_lm', '--method=greedy', '--max_new_tokens=6')
+    one, two = answers(*flags, '--prompt=It was', '--prompt=A')
+    assert one == answers(*flags, '--prompt=It was', '--seed=5')[0] and two == answers(*flags, '--prompt=A')[0]
+    assert one['prompt'] == 'It was' and 1 <= len(one['tokens']) <= 6
+
+
+def test_several_samples_differ_and_a_seed_repeats_them(runs):
+    flags = (f'--workdir={runs}/causal_lm', '--prompt=It', '--num_return_sequences=4', '--max_new_tokens=8', '--top_k=50', '--top_p=0.95')
+    first = answers(*flags)
+    assert len({tuple(one['tokens']) for one in first}) == 4 and first == answers(*flags) and first != answers(*flags, '--seed=1')
+
+
+def test_an_encoder_decoder_answers(runs):
+    found = answers(f'--workdir={runs}/span_corruption', '--prompt=It was', '--max_new_tokens=5')
+    assert len(found) == 1 and len(found[0]['tokens']) <= 5
+
+
+def test_the_command_prints_json(runs):
+    result = subprocess.run([sys.executable, '-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3', '--json'],
+                            cwd=ROOT, env={**os.environ, 'XLA_FLAGS': ''}, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout).keys() == {'prompt', 'text', 'tokens'}
+
+
+@pytest.mark.parametrize('variant, flags, message', [
+    ('nowhere', ['--temperature=0', '--top_p=2'], '''generate: 3 problems
+  1. --temperature = 0.0            expected more than 0; --method=greedy takes the likeliest token.
+  2. --top_p = 2.0                  expected more than 0 and at most 1.
+  3. --workdir = FOLDER/nowhere   no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.
+nothing was generated
+'''),
+    ('masked_lm', [], '''generate: 1 problem
+  1. --workdir = FOLDER/masked_lm   holds an encoder, which cannot continue a text; expected a decoder or an encoder-decoder.
+nothing was generated
+'''),
+    ('causal_lm', ['--max_new_tokens=64'], '''generate: 1 problem
+  1. --max_new_tokens = 64   the prompt has 1 tokens with BOS and the model has 64 positions: at most 63 fit.
+nothing was generated
+'''),
+])
+def test_messages(runs, capsys, variant, flags, message):
+    assert generate.main([f'--workdir={runs}/{variant}', *flags]) == 2
+    squeeze = lambda text: ' '.join(text.split())
+    assert squeeze(capsys.readouterr().err.replace(str(runs), 'FOLDER')) == squeeze(message)
