@@ -7,3 +7,5 @@ The message says where (file and line when there is one), what was expected, wha
 
 class DataError(Exception):
     """Something is wrong with the user's data; `str(error)` is the whole message."""
+
+    exit_code, kind = 3, 'data'

@@ -6,12 +6,12 @@ first pad, eos, mask, cls, sep, then the sentinels at the very top.
 """
 import json
 import os
-import pathlib
 
 import numpy as np
 import sentencepiece
 
 from data import errors
+from data import files
 from data import vocabulary
 
 CHUNK = 16384       # characters SentencePiece sees at once: bounds its memory, which is about 20 bytes a character
@@ -93,7 +93,7 @@ class SentencePiece(vocabulary.Vocabulary):
 
     def save(self, folder):
         """Writes tokenizer.model (a plain SentencePiece model) and tokenizer.json (the layout around it)."""
-        folder = pathlib.Path(folder)
+        folder = files.path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'tokenizer.model').write_bytes(self.definition)
         definition = {'kind': 'sentencepiece', 'special': self.special.as_dict(), 'hash': self.hash}

@@ -17,6 +17,7 @@ import tempfile
 import numpy as np
 
 from data import errors
+from data import files
 from data import vocabulary
 
 Special = vocabulary.Special
@@ -29,8 +30,8 @@ def load(path):
 
     DataError when there is none, or when its files do not belong together.
     """
-    path = pathlib.Path(path).expanduser()
-    if path.is_file():
+    path = files.path(path)
+    if path.exists() and not path.is_dir():
         return _pieces().SentencePiece(path.read_bytes())
     models = sorted(path.glob('*.model')) if path.is_dir() else []
     definition = _definition(path / 'tokenizer.json')
@@ -89,8 +90,11 @@ def build(settings, source, cache):
     except errors.DataError:
         pass  # not there, or damaged
     result = train(source, settings.kind, settings.vocab_size, sample_bytes=settings.sample_bytes)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.mkdtemp(dir=folder.parent)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.mkdtemp(dir=folder.parent)
+    except OSError as error:
+        raise errors.DataError(f'{folder.parent}: expected a folder to write to, got {error.strerror}; set data.cache') from None
     result.save(beside)
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -137,7 +141,7 @@ class Bytes(vocabulary.Vocabulary):
         return [self.encode(text) for text in texts]
 
     def save(self, folder):
-        folder = pathlib.Path(folder)
+        folder = files.path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         definition = {'kind': 'bytes', 'special': self.special.as_dict(), 'hash': self.hash}
         (folder / 'tokenizer.json').write_text(json.dumps(definition, indent=1) + '\n', encoding='utf-8')

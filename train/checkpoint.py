@@ -30,9 +30,13 @@ _saves = itertools.count()                    # equal in all processes, as they 
 class SaveError(Exception):
     """A checkpoint could not be written; those before it are intact."""
 
+    exit_code, kind = 6, 'save'
+
 
 class NotFinite(SaveError):
     """Parameters hold NaN or infinity; not saved, so that the newest checkpoint stays a usable one."""
+
+    exit_code, kind = 5, 'diverged'
 
 
 class Checkpoints:

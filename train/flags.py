@@ -119,6 +119,8 @@ def missing(line, made):
         yield problems.Problem(f'--num_processes = {count}', 'expected at least 1.')
     elif index is not None and not 0 <= index < (count or index + 1):
         yield problems.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
+    if found['coordinator_address'] and not re.fullmatch(r'.+:\d+', found['coordinator_address']):
+        yield problems.Problem(f"--coordinator_address = {found['coordinator_address']}", 'expected HOST:PORT.')
     absent = [f'--{name}' for name, value in found.items() if value is None]
     if 0 < len(absent) < 3 and count != 1:
         yield problems.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')

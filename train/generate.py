@@ -9,6 +9,7 @@ import json
 import os
 import sys
 
+from train import command
 from train import problems
 
 
@@ -57,10 +58,10 @@ def answers(options):
     from data import example
     from data import tokenizer as tokenizers
     from model import generate, transformer
-    from train import checkpoint, config as configs
+    from train import checkpoint, workdir
 
     folder = epath.Path(options.workdir)
-    config = configs.from_dict(json.loads((folder / 'config.json').read_text()))
+    config = workdir.read(folder)
     if config.model.architecture == 'encoder':
         raise problems.Error([problems.Problem(f'--workdir = {options.workdir}', 'holds an encoder, which cannot continue a text; '
                                                'expected a decoder or an encoder-decoder.')], kind='generate', end='nothing was generated')
@@ -102,17 +103,16 @@ def inputs(prompts, special, architecture):
 
 
 def main(argv=None):
+    """Runs the command line; returns the exit code."""
     options = parser().parse_args(argv)
-    try:
+
+    def run():
         check(options)
-        found = answers(options)
-    except problems.Error as error:
-        print(error, file=sys.stderr)
-        return error.code
-    for i, one in enumerate(found):
-        print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + one['text'])
-    return 0
+        for i, one in enumerate(answers(options)):
+            print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + one['text'])
+
+    return command.run(run)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    command.main(main)

@@ -6,6 +6,9 @@ import argparse
 import json
 import sys
 
+from train import command
+from train import problems
+
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
 COLUMNS = ('train/loss', 'eval/loss', 'eval/bits_per_byte', 'tokens_per_second', 'seconds')
@@ -59,7 +62,10 @@ def _run(folder):
 
 
 def _json(path):
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
 
 
 def _flat(tree, prefix=''):
@@ -80,9 +86,8 @@ def main(argv=None):
     if empty:
         print(f"report: no run in {', '.join(empty)}: expected a folder with config.json, as python -m train.main --workdir=DIR writes", file=sys.stderr)
         return 3
-    print(write(args.workdirs, args.out))
-    return 0
+    return command.run(lambda: print(write(args.workdirs, args.out)))
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    command.main(main)

@@ -234,7 +234,11 @@ def initialize_distributed(coordinator_address=None, num_processes=None, process
 
 
 def number(value, variable):
-    return int(os.environ[variable]) if value is None and variable in os.environ else value
+    if value is not None or variable not in os.environ:
+        return value
+    if not os.environ[variable].isdigit():
+        raise problems.Error([problems.Problem(f'{variable} = {os.environ[variable]!r}', 'expected an integer.')])
+    return int(os.environ[variable])
 
 
 def cluster(environ):

@@ -22,6 +22,8 @@ _choices = itertools.count()                  # equal in all processes, as they 
 class NothingRestorable(Exception):
     """There are checkpoints, and none is good."""
 
+    exit_code, kind = 4, 'restore'
+
 
 def complete(folder):
     """The complete steps, ascending. Complete is not yet undamaged: `choose` reads them."""
@@ -95,7 +97,7 @@ def choose_together(folder, notice, only=None, move=False):
 
 def absolute(folder):
     """The path from the root, which Orbax insists on; a location such as gs://bucket/run is one already."""
-    return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(folder))
+    return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
 
 
 def locate(folder, step=None, notice=print):

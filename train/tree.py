@@ -39,6 +39,8 @@ CAUSES = (
 class Mismatch(Exception):
     """A good checkpoint that does not fit this config. The message shows both trees where they differ."""
 
+    exit_code, kind = 2, 'checkpoint'
+
 
 def rebuild(like, names):
     """The tree of `like` with the leaves of {path: leaf}."""

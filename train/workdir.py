@@ -2,6 +2,7 @@
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -10,29 +11,49 @@ from etils import epath
 import jax
 
 from train import config as configs
+from train import manifest
 from train import problems
+from train import step_folders
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
 
 
+def usable(workdir):
+    """problems.Error unless a folder is there, or can be made there; asked before the data is read."""
+    folder = step_folders.absolute(workdir)
+    if manifest.local(folder):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            why = 'cannot be written to' if there.is_dir() else 'is a file'
+            raise problems.Error([problems.Problem(f'--workdir = {workdir}', f'expected a folder to write to, {there} {why}.')])
+
+
 def claim(workdir, config, origins=None):
     """Checks that `workdir` is new or holds a run that `config` continues: notices to show. problems.Error otherwise."""
-    folder = epath.Path(workdir)
+    folder = step_folders.absolute(workdir)
     if (folder / 'config.json').exists():
-        old = configs.from_dict(json.loads((folder / 'config.json').read_text()), f'{workdir}/config.json')
-        return configs.resume(old, config, workdir, origins)
+        return configs.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
         raise problems.Error([problems.Problem(f'--workdir={workdir}', 'holds checkpoints but no config.json, so that nobody knows '
                                                'what they belong to. Put it back, or start with another --workdir.')])
     return []
 
 
+def read(folder):
+    """The Config of the run in `folder`. problems.Error if its config.json is damaged."""
+    path = epath.Path(folder) / 'config.json'
+    try:
+        return configs.from_dict(json.loads(path.read_text()), str(path))
+    except json.JSONDecodeError as error:
+        raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
+
+
 def write(workdir, config, tokenizer, parameters):
-    """config.json, and at the first start environment.json and tokenizer/; each written whole and then put in place."""
-    folder = epath.Path(workdir)
+    """config.json, and at the first start environment.json and tokenizer/; each is there as a whole or not at all."""
+    folder = step_folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', configs.to_dict(config))
-    if not (folder / 'tokenizer').exists():
+    if not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
     if not (folder / 'environment.json').exists():
         _put(folder / 'environment.json', environment(parameters))
@@ -58,8 +79,5 @@ def revision():
 
 def _put(path, tree):
     text = json.dumps(tree, indent=1, ensure_ascii=False) + '\n'
-    if path.exists() and path.read_text() == text:
-        return
-    fresh = path.parent / (path.name + '.new')
-    fresh.write_text(text)
-    fresh.replace(path)
+    if not path.exists() or path.read_text() != text:
+        manifest.put(path, text.encode())

@@ -1,0 +1,34 @@
+"""How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of trouble.
+
+0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 75 stopped by a signal, saved.
+An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
+"""
+import signal
+import sys
+
+from train import problems
+
+
+def run(function):
+    """Calls `function()`: its exit code, or that of the trouble that it raised."""
+    try:
+        return function() or 0
+    except problems.Error as error:
+        return leave(error.code, str(error))
+    except OSError as error:
+        return leave(6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else ''))
+    except Exception as error:
+        if not hasattr(error, 'exit_code'):
+            raise
+        return leave(error.exit_code, f'{error.kind}: {error}')
+
+
+def leave(code, message):
+    print(message, file=sys.stderr)
+    return code
+
+
+def main(function):
+    """For `if __name__ == '__main__'`: Ctrl-C before anything is worth saving just ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(function())
