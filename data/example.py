@@ -20,6 +20,7 @@ FIELDS = {
     **{'encoder_' + name: np.int32 for name in SIDE},
     'index': np.int64, 'task': np.int32,
 }
+HOST = ('index',)                             # which example a row was; the model is not given it
 # What a field holds where there is nothing; tokens and targets hold the tokenizer's pad id.
 PADDING = {'sees': -1, 'seen': NEVER_SEEN, 'encoder_sees': -1, 'encoder_seen': NEVER_SEEN, 'index': -1}
 
@@ -75,6 +76,11 @@ def padded(values, size, fill, end=None):
     if end is not None:
         row[count] = end
     return row
+
+
+def given(batch):
+    """The fields of a batch that the model is given."""
+    return {name: value for name, value in batch.items() if name not in HOST}
 
 
 def before(values, end):

@@ -39,7 +39,7 @@ def plan(objective, source, seed, epoch):
 
 
 def place(objective, source, seed, position, shuffle=True):
-    """(epoch, index) of the example at `position`; without shuffle every pass is epoch 0 in the plan's order."""
+    """(epoch, index) of the example at `position`; without shuffle every pass keeps the plan's order."""
     return _place(size(objective, source, seed), seed, position, shuffle)
 
 
@@ -114,7 +114,7 @@ def _place(n, seed, position, shuffle):
     from grain import experimental             # here, not above: grain imports jax
     epoch, index = divmod(int(position), n)
     if not shuffle:
-        return 0, index
+        return epoch, index
     return epoch, experimental.index_shuffle(index, max_index=n - 1, seed=_shuffle_seed(seed, epoch), rounds=4)
 
 

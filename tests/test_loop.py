@@ -9,7 +9,7 @@ import pytest
 import rich.console
 
 from train import config as configs
-from train import display, flags, loop, metrics
+from train import display, flags, loop, metrics, problems
 
 TINY = [(path, variant) for path in flags.configs() for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']
         if variant == 'tiny' or path.endswith('/tiny.py') and variant not in ('', 'tiny')]
@@ -86,10 +86,24 @@ def test_one_batch_is_overfitted(train, tmp_path):
 
 
 def test_early_stopping_ends_the_run_saves_and_does_not_count_as_interruption(train, tmp_path):
-    reason, state, _ = train('configs/tiny.py', '--config.steps=50', '--config.eval_every=2', '--config.early_stopping.metric=eval/loss',
-                             '--config.early_stopping.patience=2', '--config.early_stopping.min_delta=100.0')
-    assert reason == 'early stopping' and int(state.step) == 6
+    flags = ('configs/tiny.py', '--config.steps=50', '--config.eval_every=2', '--config.early_stopping.metric=eval/loss',
+             '--config.early_stopping.patience=2', '--config.early_stopping.min_delta=100.0')
+    reason, state, shown = train(*flags)
+    assert reason == 'early stopping' and int(state.step) == 6 and 'early stopping: saved at step 6 of 50' in shown
     assert (tmp_path / 'run' / 'checkpoints' / '6' / 'manifest.json').exists()
+    reason, again, shown = train(*flags)
+    assert reason == 'early stopping' and 'is done: eval/loss stopped improving by step 6' in shown and int(again.step) == 6
+
+
+def test_the_best_evaluation_is_kept_and_a_metric_that_is_not_measured_is_named(train, tmp_path):
+    train('configs/tiny.py', '--config.steps=6', '--config.eval_every=2', '--config.checkpoint.every=5', '--config.checkpoint.keep=1',
+          '--config.checkpoint.best=eval/loss', '--config.optimizer.learning_rate=0.01')
+    kept = sorted(int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir())
+    evaluated = {line['step']: line['eval/loss'] for line in metrics.read(tmp_path / 'run') if 'eval/loss' in line}
+    assert list(evaluated) == [2, 4, 6] and kept == sorted({min(evaluated, key=evaluated.get), 6})
+    with pytest.raises(problems.Error) as error:
+        train('configs/tiny.py', '--config.steps=4', '--config.eval_every=2', '--config.checkpoint.best=eval/lss', workdir='other')
+    assert "checkpoint.best = 'eval/lss'   no such metric. Did you mean eval/loss?" in str(error.value)
 
 
 def test_the_moving_average_is_what_is_evaluated(train, tmp_path):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data import example
 from data import pipeline
 from train import sharding
 from train import step as steps
@@ -41,7 +42,7 @@ class Evaluator:
                                 rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
         carry, results, key = self.carry, [], jax.random.key(SEED)
         for i, batch in enumerate(host):
-            terms, metrics, size, carry = self.step(params, sharding.put(self.mesh, batch, self.batch_size), carry,
+            terms, metrics, size, carry = self.step(params, sharding.put(self.mesh, example.given(batch), self.batch_size), carry,
                                                     jax.random.fold_in(key, i))
             results.append((terms, metrics, size))
         return self.summary(jax.device_get(results))
@@ -54,7 +55,7 @@ class Evaluator:
         shown = [name for name in means if name not in terms or len(terms) > 1]
         out = {'eval/loss': sum(self.module.scales.get(name, 1.0) * means[name] for name in terms)}
         out.update({f'eval/{name}': means[name] for name in shown})
-        if self.objective.likelihood and size:
+        if self.objective.likelihood and size and getattr(self.source.tokenizer, 'lossless', True):
             out['eval/bits_per_byte'] = metrics['nll'][0] / math.log(2) / size
         return out
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from data import corpus as corpora
 from data import example, pipeline
-from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths, record, samples
+from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths, problems, record, samples
 from train import schedules, sharding, signals, workdir
 from train import state as states
 from train import step as steps
@@ -21,17 +21,22 @@ from train import step as steps
 class Diverged(Exception):
     """The loss is not a number any more."""
 
+    exit_code, kind = 5, 'diverged'
+
 
 class OtherData(Exception):
     """The checkpoint was trained on another text or with another tokenizer."""
 
+    exit_code, kind = 3, 'data'
 
-def run(config, folder, screen, origins=None, devices=None):
+
+def run(config, folder, screen, origins=None, devices=None, time_limit=None):
     """Trains `config` in the workdir `folder` from where it stands. Returns (why it ended, the train State).
 
     The reason is None when all steps are done, 'early stopping', or what asked for a stop ('SIGTERM', ...). `origins` says
     who set which value, for messages; `devices` = None takes all of all processes.
     """
+    workdir.usable(folder)
     corpus = corpora.open(config.data, config.tokenizer, screen.notice)
     config = configs.with_vocabulary(config, corpus.tokenizer, origins)
     config = configs.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
@@ -41,25 +46,25 @@ def run(config, folder, screen, origins=None, devices=None):
         screen.notice(notice)
 
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
-    with jax.set_mesh(mesh), signals.Signals(folder, notice=screen.notice) as asked, checkpoints(config, folder) as saved:
+    with jax.set_mesh(mesh), signals.Signals(folder, time_limit, notice=screen.notice) as asked, checkpoints(config, folder) as saved:
         abstract, create, update = compiled(config, module, mesh, corpus.train)
         state, meta = saved.restore(abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
         if state:
             same_data(meta, corpus)
-        if begun >= config.steps:
-            screen.notice(f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}')
+        patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
+        if begun >= config.steps or patience.over:
+            screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
-            return None, state
-        if jax.process_index() == 0:
-            workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
+            return 'early stopping' if patience.over else None, state
         introduce(screen, config, corpus, mesh, abstract.params, begun)
         state = state or start(create(), config, screen)
+        if jax.process_index() == 0:
+            workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus)
-        patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         laps = pace.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
@@ -72,10 +77,13 @@ def run(config, folder, screen, origins=None, devices=None):
                     if step == 1:
                         screen.notice(first_loss(line, config))
                     if not math.isfinite(line['train/loss']):
-                        raise Diverged(f'the loss of step {step} is {line["train/loss"]}')
+                        raise Diverged(f'the loss of step {step} is {line["train/loss"]}; lower optimizer.learning_rate or raise '
+                                       'optimizer.warmup. The last checkpoint is intact')
                 with laps.pause():
-                    if evaluator and (due(step, config.eval_every) or last):
+                    evaluated = evaluator and (due(step, config.eval_every) or last)
+                    if evaluated:
                         line |= evaluator(weights(state))
+                        known(config, line)
                         patience.update(line)
                     if line:
                         written.metrics(step, line)
@@ -84,11 +92,12 @@ def run(config, folder, screen, origins=None, devices=None):
                         written.samples(step, sampler(weights(state)['backbone']))
                 told = asked.poll(step)
                 reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
-                if due(step, config.checkpoint.every) or last or told or reason:
+                if due(step, config.checkpoint.every) or last or told or reason or (config.checkpoint.best and evaluated):
                     written.flush()
                     saved.save(step, state, about(config, corpus, step, line, patience))
                 if reason:
                     break
+            screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
             screen.notice(f'state sha256 {saved.verify(step, state)}')
     return reason, state
 
@@ -101,7 +110,7 @@ def checkpoints(config, folder):
 def compiled(config, module, mesh, source):
     """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
     like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
-    like = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in like.items() if name in DEVICE_FIELDS}
+    like = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in example.given(like).items()}
     carry = module.initial_carry(config.batch_size)
     params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry, None)['params'], like)
     chain = optimizer.build(config.optimizer, config.steps, params)
@@ -118,21 +127,18 @@ def compiled(config, module, mesh, source):
             jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
-DEVICE_FIELDS = tuple(name for name in example.FIELDS if name != 'index')  # which example a row was is the host's business
-
-
 def batches(config, source, mesh, begun):
     """Batches on the devices, from step `begun` + 1 to the last."""
     host = pipeline.batches(
         config.objective, source, seed=config.seed, batch_size=config.batch_size, start=begun * config.batch_size,
-        stop=config.steps * config.batch_size, rows=sharding.rows(mesh, config.batch_size), threads=config.data.threads,
-        prefetch=config.data.prefetch)
+        stop=config.steps * config.batch_size, rows=sharding.rows(mesh, config.batch_size), shuffle=config.objective.shuffled,
+        threads=config.data.threads, prefetch=config.data.prefetch)
     if config.overfit_one_batch:
         host = itertools.repeat(next(pipeline.batches(config.objective, source, seed=config.seed, batch_size=config.batch_size,
-                                                      stop=config.batch_size, rows=sharding.rows(mesh, config.batch_size))),
+                                                      stop=config.batch_size, rows=sharding.rows(mesh, config.batch_size), shuffle=config.objective.shuffled)),
                                 config.steps - begun)
     for batch in host:
-        yield sharding.put(mesh, {name: value for name, value in batch.items() if name in DEVICE_FIELDS}, config.batch_size)
+        yield sharding.put(mesh, example.given(batch), config.batch_size)
 
 
 def held_out(config, module, corpus, mesh):
@@ -168,6 +174,24 @@ def introduce(screen, config, corpus, mesh, params, begun):
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
 
 
+def finished(folder, begun, config, patience):
+    """Why there is nothing left to do, and how to go on."""
+    if patience.over:
+        return (f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. '
+                'To train on, start another workdir from it: --config.init.from')
+    return f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}'
+
+
+def known(config, line):
+    """problems.Error if a metric that decides something is not among those measured."""
+    measured = [name for name in line if name.startswith('eval/')]
+    wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} There are: {", ".join(measured)}.')
+             for key, name in (('early_stopping.metric', config.early_stopping.metric), ('checkpoint.best', config.checkpoint.best))
+             if name and name not in line]
+    if wrong:
+        raise problems.Error(wrong, end='nothing was saved at this step')
+
+
 def due(step, every):
     """Whether something that happens every so many steps (0 = never) happens now."""
     return every > 0 and step % every == 0
@@ -190,8 +214,9 @@ def first_loss(line, config):
     uniform = math.log(config.model.vocab_size)
     found = line.get('train/nll', uniform)
     text = f'first loss {found:.3f}; ln(vocabulary) = {uniform:.3f}'
-    return text if abs(found - uniform) < 0.1 * uniform else (
-        f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale' if not config.init.from_ else text)
+    if config.init.from_ or abs(found - uniform) < 0.1 * uniform:
+        return text
+    return f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale'
 
 
 def about(config, corpus, step, line, patience):

@@ -24,7 +24,8 @@ class Record:
         if self.writes:
             for sample in said:
                 self.said.write({'step': step, **sample})
-            self.screen.notice(f"— step {step} — {said[0]['prompt']}{said[0]['text']}")
+            if said:
+                self.screen.notice(f"— step {step} — {said[0]['prompt']}{said[0]['text']}")
 
     def flush(self):
         """Before a checkpoint counts, what led to it is on disk."""

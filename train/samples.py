@@ -23,6 +23,8 @@ def build(config, corpus):
 def continuations(config, corpus, backbone):
     """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin."""
     special, settings = corpus.tokenizer.special, config.sample
+    if not settings.prompts:
+        return lambda params: []
     prompts = [np.concatenate([[special.bos], corpus.tokenizer.encode(text)]) for text in settings.prompts]
     room = config.sequence_length if config.model.positions == 'learned' else max(map(len, prompts)) + settings.max_new_tokens
     new = max(1, min(settings.max_new_tokens, room - max(map(len, prompts))))
@@ -75,8 +77,7 @@ def answers(config, corpus, backbone):
 def _examples(config, corpus):
     source = corpus.eval or corpus.train
     made = [pipeline.make(config.objective, source, 0, 0, i) for i in range(EXAMPLES)]
-    batch = example.stack(made)
-    return {name: value for name, value in batch.items() if name != 'index'}
+    return example.given(example.stack(made))
 
 
 def _whole(array):

@@ -4,6 +4,7 @@ Each file holds one frozen dataclass `Objective` whose fields are the hyper-para
 first, `sequence_length`, follows the config's). Beside them it states
     architectures  the model architectures it fits           needs  special ids beyond pad, eos and bos
     hint           what attention looks like: causal (decoders, self-attention), full, or ordered (any other integers)
+    shuffled       whether epochs shuffle the rows; False where batches must follow one another (memory), with a plan in that order
     likelihood     whether the loss is the likelihood of the text, so that bits per byte mean something
 and has
     plan(source, seed, epoch) -> int64[n, k], one row an example, n the same in every epoch where possible

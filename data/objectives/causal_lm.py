@@ -19,6 +19,7 @@ class Objective:
     architectures = ('decoder',)
     hint = 'causal'
     likelihood = True
+    shuffled = True
     needs = ()
 
     def lengths(self):

@@ -24,6 +24,7 @@ class Objective:
     architectures = ('encoder',)
     hint = 'full'
     likelihood = False
+    shuffled = True
     needs = ('mask', 'cls', 'sep')
 
     def lengths(self):

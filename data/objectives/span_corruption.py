@@ -21,6 +21,7 @@ class Objective:
     architectures = ('encoder_decoder',)
     hint = 'causal'                           # of the decoder; the encoder is always bidirectional
     likelihood = False
+    shuffled = True
     needs = ('sentinels',)
 
     def lengths(self):

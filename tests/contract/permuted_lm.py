@@ -20,7 +20,7 @@ class Objective:
     predictions: int = 8
     rows: int = 4                             # streams, the batch size
 
-    architectures, hint, likelihood, needs = ('encoder',), 'ordered', False, ()
+    architectures, hint, likelihood, shuffled, needs = ('encoder',), 'ordered', False, False, ()
 
     def lengths(self):
         return {'tokens': self.sequence_length, 'targets': self.predictions, 'slots': self.predictions}
