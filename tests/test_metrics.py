@@ -26,6 +26,16 @@ def test_a_line_cut_by_a_kill_is_left_out_and_replaced(tmp_path):
     assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}, {'step': 2, 'train/loss': 1.5}]
 
 
+def test_a_damaged_line_in_the_middle_is_an_error_that_loses_nothing(tmp_path):
+    text = '{"step": 1, "train/loss": 2.0}\n{"step": 2, x\n{"step": 3, "train/loss": 1.0}\n'
+    (tmp_path / 'metrics.jsonl').write_text(text)
+    with pytest.raises(metrics.Damaged) as error:
+        metrics.Writer(tmp_path, step=3)
+    assert str(error.value) == (f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
+                                'line 1 column 13 (char 12); mend or delete the line')
+    assert (tmp_path / 'metrics.jsonl').read_text() == text
+
+
 def test_not_a_number_is_written_as_plain_json(tmp_path):
     writer = metrics.Writer(tmp_path)
     writer.write({'step': 1, 'train/loss': float('nan')})

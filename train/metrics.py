@@ -16,6 +16,12 @@ TIMED = ('seconds', 'tokens_per_second', 'mfu', 'memory*')  # fields that depend
 PART_LINES = 100
 
 
+class Damaged(Exception):
+    """Somebody changed the file; nothing of it is dropped silently."""
+
+    exit_code, kind = 3, 'metrics'
+
+
 def timed(name):
     """Whether a field may differ between two runs of the same command."""
     return any(fnmatch.fnmatch(name, pattern) for pattern in TIMED)
@@ -46,10 +52,12 @@ class Lines:
             fresh.replace(self.path)
             self.file = open(self.path, 'a', encoding='utf-8')
         else:
-            if self.parts.exists():
-                self.parts.rmtree()
-            self.buffer, self.count = kept, 0
-            self.flush()
+            old = _parts(self.parts)
+            self.start, self.buffer, self.count = int(old[-1].name[:4]) + 1 if old else 0, kept, 0
+            if kept:
+                self.flush()                  # one object: what is kept is there before what it replaces goes
+            for part in old:
+                part.unlink()
 
     def write(self, record):
         """Adds a record; on disk it survives the death of the process at once."""
@@ -65,7 +73,7 @@ class Lines:
         """Writes a part object where appending is impossible; called before a checkpoint counts."""
         if self.parts is not None and self.buffer:
             self.parts.mkdir(parents=True, exist_ok=True)
-            (self.parts / f'{self.count:08d}.jsonl').write_text(''.join(map(_dump, self.buffer)))
+            (self.parts / f'{self.start:04d}.{self.count:08d}.jsonl').write_text(''.join(map(_dump, self.buffer)))
             self.buffer, self.count = [], self.count + 1
 
     def close(self):
@@ -112,15 +120,22 @@ def _appendable(path):
     return '://' not in os.fspath(path)
 
 
+def _parts(folder):
+    """Part objects START.NUMBER.jsonl in order."""
+    return sorted(folder.iterdir(), key=lambda part: part.name) if folder.exists() else []
+
+
 def _lines(path):
-    parts = path.parent / (path.name + '.parts')
-    files = sorted(parts.iterdir()) if parts.exists() else [path] if path.exists() else []
-    for file in files:
-        for line in filter(None, file.read_text().split('\n')):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return
+    """Records in the order of their steps. A last line that a kill has cut is no line; a damaged one elsewhere is an error."""
+    files = _parts(path.parent / (path.name + '.parts')) or ([path] if path.exists() else [])
+    files = [file for file in files if file == path or file.name[:4] == files[-1].name[:4]]  # of the newest start
+    texts = [(file, number, text) for file in files for number, text in enumerate(file.read_text().split('\n'), 1) if text]
+    for i, (file, number, text) in enumerate(texts):
+        try:
+            yield json.loads(text)
+        except json.JSONDecodeError as error:
+            if i + 1 < len(texts):
+                raise Damaged(f'{file}:{number}: expected a JSON object, got {error}; mend or delete the line') from None
 
 
 def _dump(record):
