@@ -96,6 +96,7 @@ def build(source, tokenizer, folder, notice=print, shard_bytes=1 << 26):
     if not _index(folder) or cache_writer.damage(folder, _index(folder)):
         cache_writer.write(source, tokenizer, folder, notice, shard_bytes, key)
     tokens = open(folder, tokenizer)
+    tokens.verify()
     for line in tokens.notices:
         notice(line)
     return tokens

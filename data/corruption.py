@@ -53,6 +53,7 @@ def random_spans(length, density, mean_span, rng):
     if density == 0:
         return np.zeros(length, bool)
     noise, spans = span_counts(length, density, mean_span)
+    spans = min(spans, noise, max(length, 2) - noise)  # a short last row may have less text than its spans need
     lengths = np.empty(2 * spans, np.int64)
     lengths[1::2] = segmentation(noise, spans, rng)
     lengths[0::2] = segmentation(max(length, 2) - noise, spans, rng)

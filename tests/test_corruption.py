@@ -174,3 +174,10 @@ def test_chosen_tokens_become_mask_random_or_stay():
     counts = np.bincount(others, minlength=100)
     assert counts.min(initial=n, where=np.isin(np.arange(100), [2, 50], invert=True)) > 0  # specials and sentinels too
     assert uniform([c for i, c in enumerate(counts) if i not in (2, 50)], 98)
+
+
+@pytest.mark.parametrize('length', range(1, 65))
+def test_every_row_length_of_an_accepted_setting_can_be_corrupted(length):
+    """At density 0.5 with spans of one token, short rows such as 3 and 7 have one token of text less than spans."""
+    noise = corruption.random_spans(length, 0.5, 1.0, np.random.default_rng(0))
+    assert len(noise) == length and not noise[0] and noise.sum() == (0 if length == 1 else corruption.span_counts(length, 0.5, 1.0)[0])
