@@ -1,8 +1,11 @@
-# Two commands matter: `make quickstart` and `make test`. PYTHON=... and VENV=... choose another interpreter and folder.
+# Two commands matter: `make quickstart` and `make test`.
+# PYTHON=... and VENV=... choose another interpreter and folder.
 usable = $(shell for p in python3.13 python3.12 python3.11 python3; do \
     "$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
 PYTHON ?= $(usable)
-PYTHON_PEERS ?= python3.11
+# The peers' PyTorch comes as a small CPU build for Python 3.11.
+PYTHON_PEERS ?= $(shell for p in python3.11 /usr/bin/python3.11 $$HOME/.pyenv/versions/3.11.*/bin/python $(PYTHON); do \
+    "$$p" -c 'import venv, ensurepip' 2>/dev/null && echo "$$p" && break; done)
 VENV ?= .venv
 PEERS ?= .venv-peers
 RUN = $(VENV)/bin/python

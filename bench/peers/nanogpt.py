@@ -1,4 +1,4 @@
-"""nanoGPT's documented CPU setting, written for the race in `bench/quality.py`: 4 layers, 128 wide, 64 characters, batch 12, 2,000 steps.
+"""nanoGPT's documented CPU setting, written for the race in `python -m bench quality`: 4 layers, 128 wide, 64 characters, batch 12, 2,000 steps.
 
 Model and hyper-parameters as in nanoGPT's README ("i only have a macbook" section of the Shakespeare example); characters of the
 given text, the first 90 % to train on. Prints one JSON object: seconds since process start and bits a byte of the whole validation part.

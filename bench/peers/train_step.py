@@ -1,4 +1,6 @@
-"""A GPT-2-shaped PyTorch model that `bench/train_step.py` is measured against: scaled_dot_product_attention, AdamW, autocast for bfloat16.
+"""What `bench/train_step.py` is measured against: a GPT-2-shaped PyTorch model, written here or that of `transformers`.
+
+scaled_dot_product_attention, AdamW, autocast for bfloat16; the same shape, clipping and decay on both sides.
 
 Prints one JSON object: milliseconds of each timed step. Run with an interpreter that has torch; see `make bench`.
 """
@@ -45,14 +47,34 @@ class Model(nn.Module):
         return functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
 
 
+def published(args):
+    """`transformers`' GPT-2 of the same shape, without dropout: module(tokens, targets) -> loss."""
+    import transformers
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=args.vocab, n_positions=args.length, n_embd=args.dim, n_layer=args.layers, n_head=args.heads, resid_pdrop=0.0,
+        embd_pdrop=0.0, attn_pdrop=0.0))
+
+    class Loss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, tokens, targets):
+            logits = self.model(tokens, use_cache=False).logits
+            return functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
+
+    return Loss()
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument('--implementation', choices=('torch', 'transformers'), default='torch')
     for name, default in (('vocab', 8192), ('layers', 6), ('dim', 384), ('heads', 6), ('length', 256), ('batch', 16), ('warmup', 3), ('steps', 8)):
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--dtype', default='float32')
     args = parser.parse_args()
     torch.manual_seed(0)
-    model = Model(args.vocab, args.layers, args.dim, args.heads, args.length)
+    model = published(args) if args.implementation == 'transformers' else Model(args.vocab, args.layers, args.dim, args.heads, args.length)
     matrices, vectors = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW([{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}], lr=1e-3, betas=(0.9, 0.95))
     stream = torch.randint(0, args.vocab, (args.batch, args.length + 1))
