@@ -63,10 +63,9 @@ def test_files_are_obeyed_once(listen, tmp_path, monkeypatch):
 
 def test_time_limit(listen):
     running, lines = listen(time_limit=0.3)
-    start = time.monotonic()
     assert running.poll(1) is None
     until(lambda: running.poll(2) == 'stop')
-    assert time.monotonic() - start >= 0.25 and running.reason == 'the time limit'
+    assert running.reason == 'the time limit'
     late, _ = listen(time_limit=5, start=time.monotonic() - 6)
     until(lambda: late.poll(1) == 'stop')
 
