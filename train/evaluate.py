@@ -42,8 +42,8 @@ class Evaluator:
                                 rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
         carry, results, key = self.carry, [], jax.random.key(SEED)
         for i, batch in enumerate(host):
-            terms, metrics, size, carry = self.step(params, sharding.put(self.mesh, example.given(batch), self.batch_size), carry,
-                                                    jax.random.fold_in(key, i))
+            batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
+            terms, metrics, size, carry = self.step(params, batch, carry, jax.random.fold_in(key, i))
             results.append((terms, metrics, size))
         return self.summary(jax.device_get(results))
 
@@ -61,4 +61,5 @@ class Evaluator:
 
 
 def _add(results):
-    return {name: tuple(math.fsum(float(r[name][i]) for r in results) for i in (0, 1)) for name in (results[0] if results else {})}
+    return {name: tuple(math.fsum(float(result[name][i]) for result in results) for i in (0, 1))
+            for name in (results[0] if results else {})}

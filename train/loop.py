@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from data import corpus as corpora
 from data import example, pipeline
-from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths, problems, record, samples
-from train import schedules, sharding, signals, workdir
+from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths
+from train import problems, record, samples, schedules, sharding, signals, workdir
 from train import state as states
 from train import step as steps
 
@@ -46,7 +46,8 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
         screen.notice(notice)
 
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
-    with jax.set_mesh(mesh), signals.Signals(folder, time_limit, notice=screen.notice) as asked, checkpoints(config, folder) as saved:
+    with jax.set_mesh(mesh), checkpoints(config, folder) as saved, \
+            signals.Signals(folder, time_limit, notice=screen.notice) as asked:
         abstract, create, update = compiled(config, module, mesh, corpus.train)
         state, meta = saved.restore(abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
@@ -92,7 +93,8 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                         written.samples(step, sampler(weights(state)['backbone']))
                 told = asked.poll(step)
                 reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
-                if due(step, config.checkpoint.every) or last or told or reason or (config.checkpoint.best and evaluated):
+                judged = evaluated and config.checkpoint.best
+                if due(step, config.checkpoint.every) or last or told or reason or judged:
                     written.flush()
                     saved.save(step, state, about(config, corpus, step, line, patience))
                 if reason:
@@ -129,14 +131,13 @@ def compiled(config, module, mesh, source):
 
 def batches(config, source, mesh, begun):
     """Batches on the devices, from step `begun` + 1 to the last."""
+    first = 0 if config.overfit_one_batch else begun
     host = pipeline.batches(
-        config.objective, source, seed=config.seed, batch_size=config.batch_size, start=begun * config.batch_size,
-        stop=config.steps * config.batch_size, rows=sharding.rows(mesh, config.batch_size), shuffle=config.objective.shuffled,
-        threads=config.data.threads, prefetch=config.data.prefetch)
+        config.objective, source, seed=config.seed, batch_size=config.batch_size, start=first * config.batch_size,
+        stop=config.steps * config.batch_size, rows=sharding.rows(mesh, config.batch_size),
+        shuffle=config.objective.shuffled, threads=config.data.threads, prefetch=config.data.prefetch)
     if config.overfit_one_batch:
-        host = itertools.repeat(next(pipeline.batches(config.objective, source, seed=config.seed, batch_size=config.batch_size,
-                                                      stop=config.batch_size, rows=sharding.rows(mesh, config.batch_size), shuffle=config.objective.shuffled)),
-                                config.steps - begun)
+        host = itertools.repeat(next(host), config.steps - begun)
     for batch in host:
         yield sharding.put(mesh, example.given(batch), config.batch_size)
 
@@ -185,9 +186,10 @@ def finished(folder, begun, config, patience):
 def known(config, line):
     """problems.Error if a metric that decides something is not among those measured."""
     measured = [name for name in line if name.startswith('eval/')]
-    wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} There are: {", ".join(measured)}.')
-             for key, name in (('early_stopping.metric', config.early_stopping.metric), ('checkpoint.best', config.checkpoint.best))
-             if name and name not in line]
+    wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
+    wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} '
+                                                   f'There are: {", ".join(measured)}.')
+             for key, name in wanted.items() if name and name not in line]
     if wrong:
         raise problems.Error(wrong, end='nothing was saved at this step')
 
@@ -206,7 +208,8 @@ def train_line(measured, learning_rate):
     """The metrics line of a step: waits for the device."""
     measured = {name: float(value) for name, value in jax.device_get(measured).items()}
     norm = measured.pop('grad_norm')
-    return {**{f'train/{name}': value for name, value in measured.items()}, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
+    line = {f'train/{name}': value for name, value in measured.items()}
+    return {**line, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
 
 
 def first_loss(line, config):
@@ -221,8 +224,9 @@ def first_loss(line, config):
 
 def about(config, corpus, step, line, patience):
     """A checkpoint's meta.json."""
-    return {'examples': step * config.batch_size, 'config': configs.to_dict(config), 'vocab_size': config.model.vocab_size,
-            'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint, 'metrics': line, 'early_stopping': patience.meta()}
+    return {'examples': step * config.batch_size, 'config': configs.to_dict(config), 'metrics': line,
+            'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
+            'early_stopping': patience.meta()}
 
 
 def same_data(meta, corpus):

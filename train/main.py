@@ -13,7 +13,8 @@ from train import flags
 
 def parser():
     made = flags.distributed(flags.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
-    made.add_argument('--time_limit', type=float, metavar='SECONDS', help='save and stop after so long, exit 75; leave room for a step and a save')
+    made.add_argument('--time_limit', type=float, metavar='SECONDS',
+                      help='save and stop after so long, exit 75; leave room for a step and a save')
     return made
 
 

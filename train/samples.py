@@ -52,7 +52,8 @@ def filled(config, corpus, backbone):
             real = batch['segments'][i] > 0
             text, used = batch['tokens'][i].copy(), batch['weights'][i] > 0
             text[batch['slots'][i][used]] = said[used]
-            out.append({'prompt': source.tokenizer.decode(batch['tokens'][i][real]) + '\n→ ', 'text': source.tokenizer.decode(text[real])})
+            decode = source.tokenizer.decode
+            out.append({'prompt': f"{decode(batch['tokens'][i][real])}\n→ ", 'text': decode(text[real])})
         return out
 
     return sampler
@@ -68,8 +69,8 @@ def answers(config, corpus, backbone):
         out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
                                 max_new_tokens=config.objective.lengths()['targets'], pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
-        return [{'prompt': corpus.tokenizer.decode(example.before(row, special.eos)) + '\n→ ', 'text': corpus.tokenizer.decode(example.before(said, special.eos))}
-                for row, said in zip(inputs, _whole(out))]
+        decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))
+        return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(said)} for row, said in zip(inputs, _whole(out))]
 
     return sampler
 

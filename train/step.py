@@ -52,7 +52,8 @@ def build(module, optimizer, accumulation=1, ema=None):
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = optax.incremental_update(params, state.ema, 1 - ema) if ema is not None else None
-        report = means({**(terms if len(terms) > 1 else {}), **metrics}) | {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
+        report = means({**(terms if len(terms) > 1 else {}), **metrics})
+        report |= {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
         return states.State(state.step + 1, params, opt_state, merge(out.carry), state.rng, average), report
 
     return step

@@ -25,7 +25,7 @@ def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):
     the highest logit. Columns from `vocab_size` on are padding whose logits the model has masked.
     """
     log_z = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.arange(logits.shape[-1]) == targets[..., None]  # a gather here would be a scatter in the gradient, which CPUs do row by row
+    chosen = jnp.arange(logits.shape[-1]) == targets[..., None]  # a gather's gradient is a scatter, slow on CPUs
     target = jnp.sum(jnp.where(chosen, logits, 0), axis=-1)
     nll = log_z - target
     loss = nll
