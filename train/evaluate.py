@@ -56,7 +56,8 @@ class Evaluator:
         out = {'eval/loss': sum(self.module.scales.get(name, 1.0) * means[name] for name in terms)}
         out.update({f'eval/{name}': means[name] for name in shown})
         if self.objective.likelihood and size and getattr(self.source.tokenizer, 'lossless', True):
-            out['eval/bits_per_byte'] = metrics['nll'][0] / math.log(2) / size
+            (nats, _), = terms.values()
+            out['eval/bits_per_byte'] = nats / math.log(2) / size
         return out
 
 

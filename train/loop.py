@@ -76,20 +76,21 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                 if due(step, config.log_every) or step == 1 or last:
                     line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
                     if step == 1:
-                        screen.notice(first_loss(line, config))
+                        screen.notice(first_loss(line, config, module))
                     if not math.isfinite(line['train/loss']):
                         raise Diverged(f'the loss of step {step} is {line["train/loss"]}; lower optimizer.learning_rate or raise '
                                        'optimizer.warmup. The last checkpoint is intact')
-                with laps.pause():
-                    evaluated = evaluator and (due(step, config.eval_every) or last)
-                    if evaluated:
+                evaluated = evaluator and (due(step, config.eval_every) or last)
+                if evaluated:
+                    with laps.pause(measured):
                         line |= evaluator(weights(state))
-                        known(config, line)
-                        patience.update(line)
-                    if line:
-                        written.metrics(step, line)
-                        screen.update(step, line)
-                    if due(step, config.sample_every) or last:
+                    known(config, line)
+                    patience.update(line)
+                if line:
+                    written.metrics(step, line)
+                    screen.update(step, line)
+                if due(step, config.sample_every) or last:
+                    with laps.pause(measured):
                         written.samples(step, sampler(weights(state)['backbone']))
                 told = asked.poll(step)
                 reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
@@ -212,10 +213,11 @@ def train_line(measured, learning_rate):
     return {**line, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
 
 
-def first_loss(line, config):
-    """Compares the first loss with that of guessing, where the objective says tokens."""
-    uniform = math.log(config.model.vocab_size)
-    found = line.get('train/nll', uniform)
+def first_loss(line, config, module):
+    """Compares the first loss with that of guessing, where the objective does nothing but say tokens."""
+    found, uniform = line.get('train/nll', line['train/loss']), math.log(config.model.vocab_size)
+    if set(module.scales) != {'tokens'}:
+        return f'first loss {found:.3f}'
     text = f'first loss {found:.3f}; ln(vocabulary) = {uniform:.3f}'
     if config.init.from_ or abs(found - uniform) < 0.1 * uniform:
         return text

@@ -2,6 +2,8 @@
 import contextlib
 import time
 
+import jax
+
 from model import flops
 
 # Dense bfloat16 operations a second of one device (vendors' data sheets), by what its name contains; CPUs have no figure.
@@ -30,8 +32,9 @@ class Pace:
         return timed
 
     @contextlib.contextmanager
-    def pause(self):
-        """What happens inside is not counted."""
+    def pause(self, measured):
+        """What happens inside is not counted; the step that gives `measured`, which is, is waited for first."""
+        jax.block_until_ready(measured)
         begun = time.monotonic()
         yield
         self.paused += time.monotonic() - begun

@@ -33,9 +33,10 @@ class TokenLoss(nn.Module):
         logits = self.backbone(batch, rows)
         loss, nll, correct = losses.cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
         weight = self.weights(batch)['tokens']
+        plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
         return losses.Loss(
             terms={'tokens': (jnp.sum(loss * weights), weight)},
-            metrics={'nll': (jnp.sum(nll * weights), weight), 'accuracy': (jnp.sum(correct * weights), weight)},
+            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain},
             carry=carry)
 
 
