@@ -77,15 +77,16 @@ class Tokens:
 
     def verify(self):
         """Reads the whole cache and compares it with the checksums of its writer; DataError if they differ."""
-        if self.folder is not None:
-            cache_writer.verify(self.folder, _index(self.folder))
+        if self.folder is not None and (problem := cache_writer.damage(self.folder, _index(self.folder))):
+            raise errors.DataError(f'{self.folder}: expected sound tokens, got {problem}; delete the folder')
 
 
 def build(source, tokenizer, folder, notice=print, shard_bytes=1 << 26):
     """Tokens of `source` (see data.sources), tokenised at the first call and opened at the next.
 
     folder: local; the cache lies in folder/tokens/KEY. A builder that is killed goes on where it was, after the last
-    complete shard (`shard_bytes` of text); a second one waits for the first. notice: called with lines for the user.
+    complete shard (`shard_bytes` of text); a second one waits for the first. A cache whose bytes do not have their checksums
+    is made again. notice: called with lines for the user.
     DataError for bad data, no tokens, ids outside the vocabulary.
     """
     if '://' in str(folder):
@@ -95,8 +96,7 @@ def build(source, tokenizer, folder, notice=print, shard_bytes=1 << 26):
     folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
     if not _index(folder) or cache_writer.damage(folder, _index(folder)):
         cache_writer.write(source, tokenizer, folder, notice, shard_bytes, key)
-    tokens = open(folder, tokenizer)
-    tokens.verify()
+    tokens = _map(folder, tokenizer, _index(folder))
     for line in tokens.notices:
         notice(line)
     return tokens
@@ -111,6 +111,10 @@ def open(folder, tokenizer):
         problem = f'the ids of tokenizer {index["tokenizer"][:12]}, not {tokenizer.hash[:12]}'
     if problem:
         raise errors.DataError(f'{folder}: expected a token cache, got {problem}; delete the folder')
+    return _map(folder, tokenizer, index)
+
+
+def _map(folder, tokenizer, index):
     flat, offsets, sentences = (np.asarray(np.memmap(folder / name, dtype, 'r'))
                                 for name, dtype in cache_writer.layout(tokenizer.vocab_size).items())
     return Tokens(flat, offsets, sentences, tokenizer.special, tokenizer.token_bytes, index['key'], tokenizer,

@@ -226,8 +226,11 @@ def test_verify_notices_one_changed_bit(tmp_path, tok, name):
     data[len(data) // 2] ^= 1
     del tokens
     path.write_bytes(data)
-    with pytest.raises(errors.DataError, match='expected sound tokens, got a wrong checksum in shard'):
-        cache.build(memory(DOCUMENTS), tok, tmp_path).verify()
+    with pytest.raises(errors.DataError, match='expected a token cache, got a wrong checksum in shard'):
+        cache.open(path.parent, tok)
+    told = []
+    cache.build(memory(DOCUMENTS), tok, tmp_path, told.append, shard_bytes=500).verify()
+    assert len(told) == 1 and 'damaged token cache (a wrong checksum in shard' in told[0] and told[0].endswith('made again')
 
 
 def test_ids_outside_the_vocabulary(tmp_path):
