@@ -3,7 +3,7 @@ import pathlib
 
 from train import fits
 
-ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'  # bfloat16 products: 1.9 s -> 1.2 s a step (python -m bench.train_step)
+ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'  # bfloat16 products: docs/design-notes.md
 
 
 def prepare(environ, dtype='float32'):
