@@ -13,6 +13,8 @@ import numpy as np
 
 SENTINELS = 256
 NAMES = ('pad', 'eos', 'mask', 'cls', 'sep', 'bos')
+# Further marks that some objectives need. They take the last sentinels, counted upwards, so that every vocabulary has them.
+MARKS = ('fim_prefix', 'fim_suffix', 'fim_middle', 'nlu', 's2s', 'nlg')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Special:
             raise ValueError(f'expected at most {self.num_sentinels} masked spans in a row, got span {np.max(j)}; '
                              'lower sequence_length or the noise density, or use longer spans')
         return self.sentinels[0] - j
+
+    def mark(self, name):
+        """Id of one of MARKS."""
+        return self.sentinels[1] + MARKS.index(name)
 
     @property
     def reserved(self):

@@ -63,7 +63,7 @@ def parse(argv, parser=None, devices=True):
 def objective_kinds(kind):
     """{dotted key: type} of the settings of an Objective (class or instance, or None)."""
     found = schema.kinds(kind if isinstance(kind, type) else type(kind), 'objective.') if kind else {}
-    return {'objective.name': str, **{key: t for key, t in found.items() if key != 'objective.sequence_length'}}
+    return {'objective.name': str, **{key: t for key, t in found.items() if key.rpartition('.')[2] not in schema.FOLLOWS}}
 
 
 def objective_path(kind):
@@ -102,7 +102,8 @@ def assemble(given, complete=True):
             wrong.append(problems.Problem(f'{key} = {problems.shown(found.pop(key))}', text, origins[key]))
             bad.add(key)
     config = schema.build(schema.Config, found)
-    found['objective.sequence_length'] = config.sequence_length
+    everything = schema.values(config)
+    found.update({f'objective.{name}': everything[key] for name, key in schema.FOLLOWS.items()})
     config = dataclasses.replace(config, objective=kind and schema.build(kind, found, 'objective.'))
     if not config.model.max_length:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
@@ -137,8 +138,9 @@ def unknown(key, value, origin, text, kinds, kind):
     if members:
         example = subject + members[0][len(key):]
         return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
-    if key == 'objective.sequence_length':
-        return problems.Problem(subject, 'follows sequence_length; set that.', origin)
+    field = key.rpartition('.')[2]
+    if key == f'objective.{field}' and field in schema.FOLLOWS:
+        return problems.Problem(subject, f'follows {schema.FOLLOWS[field]}; set that.', origin)
     if not key.startswith('objective.'):
         near = problems.did_you_mean(key, kinds) or ' See train/schema.py.'
         return problems.Problem(subject, f'no such setting.{near}', origin)

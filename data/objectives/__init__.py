@@ -1,7 +1,7 @@
 """Objectives: a file here is an objective, its name the file's name.
 
-Each file holds one frozen dataclass `Objective` whose fields are the hyper-parameters (config keys `objective.*`, the
-first, `sequence_length`, follows the config's). Beside them it states
+Each file holds one frozen dataclass `Objective` whose fields are the hyper-parameters (config keys `objective.*`; the first,
+`sequence_length`, and, where an objective has them, `batch_size` and `architecture` follow the config's). Beside them it states
     architectures  the model architectures it fits           needs  special ids beyond pad, eos and bos
     hint           what attention looks like: causal (decoders, self-attention), full, or ordered (any other integers)
     shuffled       whether epochs shuffle the rows; False where batches must follow one another (memory), with a plan in that order
@@ -12,6 +12,10 @@ and has
     original(source, row) -> int32[n], the ids before corruption
     lengths() -> {field: length} of what the model reads and says
     problems(special=None) -> [(config key, what is wrong with its value)]
+and, for `train.inspect`, where they say something
+    denoiser(row) -> the name of the denoiser of that row
+    expected() -> {name of a rate: what the settings say}, measured by
+    realised(source, row, example) -> {name of a rate: (count, out of)}, to be summed over examples
 """
 import difflib
 import importlib
