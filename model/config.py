@@ -10,9 +10,9 @@ ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 ACTIVATIONS = ('gelu', 'gelu_tanh', 'relu', 'silu')
 NORMS = ('layernorm', 'rmsnorm')
 NORM_POSITIONS = ('pre', 'post')
-POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'none')
-HEADS = ('linear', 'transform')
-INITIALIZERS = ('gpt2', 'bert', 't5')
+POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'xl', 'none')
+HEADS = ('linear', 'biased', 'transform')
+INITIALIZERS = ('gpt2', 'bert', 't5', 'normal')
 REMAT = ('none', 'dots', 'full')
 
 
@@ -24,6 +24,7 @@ class Config:
     layers: int = 2                           # L (of the encoder, in an encoder-decoder)
     decoder_layers: Optional[int] = None      # None = layers
     dim: int = 64                             # D
+    embed_dim: Optional[int] = None           # E of the token, position and type tables; None = dim, else projected E -> D
     heads: int = 8                            # N
     kv_heads: Optional[int] = None            # K; None = heads, fewer = grouped-query attention
     head_dim: Optional[int] = None            # H; None = dim / heads
@@ -31,16 +32,21 @@ class Config:
     activation: str = 'gelu'                  # gelu (erf) | gelu_tanh | relu | silu
     gated: bool = False                       # act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)
     bias: bool = True                         # biases in projections and LayerNorm
+    attention_bias: Optional[bool] = None     # biases in the projections of attention; None = bias
     norm: str = 'layernorm'                   # layernorm | rmsnorm
     norm_position: str = 'pre'                # pre | post
     norm_epsilon: float = 1e-5
-    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | none
+    embed_norm: Optional[bool] = None         # a norm of the summed embeddings; None = in post-norm models
+    share_layers: bool = False                # every layer of a stack has the same weights (ALBERT)
+    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | xl (XLNet) | none
     rotary_base: float = 10000.0
     relative_buckets: int = 32
     relative_distance: int = 128
+    relative_segments: bool = False           # xl: scores also know whether query and key have the same type (XLNet)
     types: int = 0                            # sentence types (BERT: 2); 0 = none
     tied: bool = True                         # output projection = embedding table
-    head: str = 'linear'                      # linear | transform (BERT: dense, activation, norm before the projection)
+    head: str = 'linear'                      # linear | biased (a bias for each token) | transform (BERT: dense, activation,
+                                              # norm before the projection, and the bias)
     embed_scale: Optional[float] = None       # multiplies token embeddings; None = 1 (Vaswani et al.: D ** 0.5)
     logit_scale: Optional[float] = None       # multiplies hidden states before the head; None = 1 (tied T5: D ** -0.5)
     qk_norm: bool = False                     # RMSNorm of query and key, per head
@@ -52,7 +58,7 @@ class Config:
     mlp_dropout: float = 0.0                  # inside the feed-forward layer, after the activation (T5)
     output_dropout: float = 0.0               # after the last norm of a stack (T5)
     attention_dropout: float = 0.0            # attention probabilities
-    initializer: str = 'gpt2'                 # gpt2 | bert | t5: tables by path in model/initializers.py
+    initializer: str = 'gpt2'                 # gpt2 | bert | t5 | normal: tables in model/initializers.py
     remat: str = 'none'                       # none | dots (keep products) | full
     unroll: int = 1                           # layers an iteration of the scan over layers
 
@@ -70,6 +76,16 @@ class Config:
     def hidden(self):
         """F, the width of the feed-forward layer."""
         return self.mlp_dim or 4 * self.dim
+
+    @property
+    def width(self):
+        """E, the width of the embedding tables."""
+        return self.embed_dim or self.dim
+
+    @property
+    def norms_embeddings(self):
+        """Whether the sum of the embeddings is normed before the first block."""
+        return self.norm_position == 'post' if self.embed_norm is None else self.embed_norm
 
     def depth(self, role):
         """L of the 'encoder' or the 'decoder' stack."""
