@@ -1,6 +1,8 @@
 """What turns hidden states into predictions.
 
-`LanguageHead` projects to the vocabulary: linear as in GPT-2, or BERT's (dense, activation, norm, projection, bias).
+`LanguageHead` projects to the vocabulary: linear as in GPT-2, with a bias as in XLNet, or BERT's (dense, activation, norm,
+projection, bias). `PairHead` judges a pair of sentences (BERT's next sentence, ALBERT's sentence order), `TokenHead` each
+token (ELECTRA's discriminator).
 """
 from typing import Any
 
@@ -22,18 +24,55 @@ class LanguageHead(nn.Module):
 
     @nn.compact
     def __call__(self, x, embedding):
-        """embedding float32[V, D], ignored unless the head is tied. Padded columns are -1e9."""
+        """embedding float32[V, E], ignored unless the head is tied. Padded columns are -1e9."""
         config = self.config
+        width = config.width if config.tied else config.dim
         if config.head == 'transform':
-            x = layers.Dense(config, config.dim, self.dtype, name='transform')(x)
+            x = layers.Dense(config, width, self.dtype, name='transform')(x)
             x = layers.Norm(config, self.dtype, name='norm')(ops.ACTIVATIONS[config.activation](x))
+        elif width != config.dim:
+            x = layers.Dense(config, width, self.dtype, bias=False, name='project')(x)
         if config.logit_scale is not None:
             x = x * config.logit_scale
         table = embedding if config.tied else initializers.param(self, 'kernel', (config.dim, config.padded_vocab)).T
         logits = ops.logits(x.astype(self.dtype), table.astype(self.dtype))
-        if config.head == 'transform':
+        if config.head != 'linear':
             logits += initializers.param(self, 'bias', (config.padded_vocab,))
         logits = ops.soft_cap(logits, config.logit_soft_cap)
         if config.padded_vocab > config.vocab_size:
             logits = jnp.where(jnp.arange(config.padded_vocab) < config.vocab_size, logits, ABSENT)
         return ops.constrain(logits, 'batch', 'length', 'vocab')
+
+
+class Pooler(nn.Module):
+    """tanh(dense(first token)): float[B, T, D] -> float[B, D] (BERT)."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.tanh(layers.Dense(self.config, self.config.dim, self.dtype, name='dense')(x[:, 0]))
+
+
+class PairHead(nn.Module):
+    """One of two labels for a pair of sentences: float[B, T, D] -> float32[B, 2], by way of the pooler."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        pooled = Pooler(self.config, self.dtype, name='pooler')(x)
+        return layers.Dense(self.config, 2, name='labels')(pooled)
+
+
+class TokenHead(nn.Module):
+    """One number a token, a logit: float[B, T, D] -> float32[B, T]; dense, activation, dense (ELECTRA's discriminator)."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        config = self.config
+        x = layers.Dense(config, config.dim, self.dtype, name='transform')(x)
+        x = ops.ACTIVATIONS[config.activation](x)
+        return layers.Dense(config, 1, name='labels')(x)[..., 0]

@@ -2,7 +2,8 @@
 
 gpt2   normal 0.02; what writes to the residual stream is divided by the square root of the number of writers (2 L in a
        decoder) (Radford et al. 2019).
-bert   normal 0.02 truncated at two deviations, without correction, as TensorFlow's (Devlin et al. 2019).
+bert   normal 0.02 truncated at two deviations, without correction, as TensorFlow's (Devlin et al. 2019; ALBERT, ELECTRA).
+normal normal 0.02 (XLNet's code, and fairseq's RoBERTa and BART).
 t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its scores, embeddings of unit variance
        (Raffel et al. 2020; factors of T5X and Flaxformer).
 The first row that matches a path wins. There is no catch-all row: a parameter without a row is an error.
@@ -12,7 +13,7 @@ import re
 from jax.nn import initializers
 import jax.numpy as jnp
 
-PROJECTION = r'(^|/)(query|key|value|gate|up|transform|head)/kernel$'
+PROJECTION = r'(^|/)(query|key|value|gate|up|project|transform|dense|labels|head)/kernel$'
 RESIDUAL = r'(^|/)(out|down)/kernel$'        # what writes to the residual stream
 TOKENS = r'(^|/)embed/embedding$'
 TABLES = r'(^|/)(positions|types)/embedding$'
@@ -33,8 +34,17 @@ def gpt2(config):
 
 def bert(config):
     del config
-    normal = initializers.truncated_normal(0.02)
-    return ((PROJECTION, normal), (RESIDUAL, normal), (TOKENS, normal), (TABLES, normal), *VECTORS)
+    return everything(initializers.truncated_normal(0.02))
+
+
+def normal(config):
+    del config
+    return everything(initializers.normal(0.02))
+
+
+def everything(draw):
+    """A table in which all matrices start alike."""
+    return ((PROJECTION, draw), (RESIDUAL, draw), (TOKENS, draw), (TABLES, draw), *VECTORS)
 
 
 def t5(config):
@@ -52,7 +62,7 @@ def t5(config):
 
 def find(config, path):
     """The initializer of the parameter at `path` ('decoder/blocks/mlp/up/kernel'). ValueError without a row for it."""
-    table = {'gpt2': gpt2, 'bert': bert, 't5': t5}[config.initializer](config)
+    table = {'gpt2': gpt2, 'bert': bert, 't5': t5, 'normal': normal}[config.initializer](config)
     for pattern, initializer in table:
         if re.search(pattern, path):
             return initializer

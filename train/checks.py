@@ -29,7 +29,7 @@ RANGES = (                                    # (regex of the key, rule): one ro
     (r'model\.types', 'at least 0'),
     (r'model\.(\w+_)?dropout', 'at least 0 and below 1'),
     (r'model\.(norm_epsilon|rotary_base|\w+_scale|\w+_soft_cap)', 'more than 0'),
-    (r'model\.(layers|decoder_layers|dim|heads|kv_heads|head_dim|mlp_dim)', 'at least 1'),
+    (r'model\.(layers|decoder_layers|dim|embed_dim|heads|kv_heads|head_dim|mlp_dim)', 'at least 1'),
     (r'model\.(vocab_size|max_length|relative_buckets|relative_distance|unroll)', 'at least 1'),
     (r'data\.eval_fraction', 'at least 0 and below 1'),
     (r'data\.(threads|prefetch)|tokenizer\.vocab_size', 'at least 1'),

@@ -32,8 +32,8 @@ RULES = (
     (r'(^|/)mlp/down/kernel$', P('tensor', 'fsdp')),                                        # [F, D]
     (r'(^|/)(out|down)/bias$', P()),                                                        # [D]
     (r'norm[^/]*/(scale|bias)$', P()),                                                      # [D], [H]
-    (r'(^|/)head/transform/kernel$', P('fsdp', None)),                                      # [D, D]
-    (r'(^|/)head/transform/bias$', P()),                                                    # [D]
+    (r'(^|/)(project|transform|dense|labels)/kernel$', P('fsdp', None)),                    # [E, D], [D, E], [D, D], [D, 2]
+    (r'(^|/)(project|transform|dense|labels)/bias$', P()),                                  # [D]
     (r'(^|/)head/kernel$', P('fsdp', 'tensor')),                                            # [D, V]
     (r'(^|/)head/bias$', P('tensor')),                                                      # [V]
 )
