@@ -1,7 +1,8 @@
 """Small operations that every part of the model uses, and the letters that einsums and docstrings use.
 
 B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size,
-D model width, F feed-forward width, V vocabulary (padded), L layers, P slots. Docstrings write `float[B, T, D]`.
+D model width, E width of the embedding tables, F feed-forward width, V vocabulary (padded), L layers, P slots.
+Docstrings write `float[B, T, D]`.
 """
 import functools
 

@@ -1,10 +1,11 @@
 """A stack of blocks: an encoder or a decoder between the embedding and the head.
 
 Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
-axis. What does not differ between layers (masks, biases, rotary angles) is computed once, in `Stack.share`. The only
+axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does not differ between layers (masks, biases, rotary angles) is computed once, in `Stack.share`. The only
 lifted transforms of the model are in `Stack`.
 """
 import dataclasses
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -101,28 +102,38 @@ class Stack(nn.Module):
     config: model_config.Config
     role: str                                 # encoder | decoder
     dtype: Any
+    borrowed: Any = None                      # another Stack, whose positions, types and embedding norm this one uses
 
     def setup(self):
         config = self.config
         if config.positions == 'learned':
-            self.positions = layers.Embed(config, config.max_length, config.dim)
+            self.positions = layers.Embed(config, config.max_length, config.width)
         if config.positions == 'relative':
             self.positions = positions.Relative(config, bidirectional=self.role == 'encoder', dtype=self.dtype)
         if config.types:
-            self.types = layers.Embed(config, config.types, config.dim)
-        self.norm = layers.Norm(config, self.dtype)  # pre: of the output; post: of the embeddings
+            self.types = layers.Embed(config, config.types, config.width)
+        if config.norms_embeddings:
+            self.embed_norm = layers.Norm(config, self.dtype)
+        if config.width != config.dim:
+            self.project = layers.Dense(config, config.dim, self.dtype)
+        if config.norm_position == 'pre':
+            self.norm = layers.Norm(config, self.dtype)
         self.dropout = layers.Dropout(config.dropout)
         self.output_dropout = layers.Dropout(config.output_dropout)
         block = Block
         if config.remat != 'none':
             block = nn.remat(block, policy=REMAT[config.remat], prevent_cse=False)
         depth = config.depth(self.role)
-        self.blocks = nn.scan(
-            block, variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True},
-            in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))(config, self.role, self.dtype)
+        scan = functools.partial(nn.scan, block, in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))
+        if config.share_layers:
+            self.block = scan(variable_broadcast=('params', 'adapter'), split_rngs={'params': False, 'dropout': True})(
+                config, self.role, self.dtype)
+        else:
+            self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True})(
+                config, self.role, self.dtype)
 
     def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None):
-        """Embedded tokens float32[B, T, D] -> float[B, T, D] and the extended cache.
+        """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache.
 
         fields: `positions segments sees seen`, and `types` if the model has them. With a cache the T tokens take its
         next slots and attend to all of it.
@@ -132,7 +143,8 @@ class Stack(nn.Module):
         stacked, cross = (None, None) if cache is None else ((cache.k, cache.v), cache.cross)
         x = self.embed(x, fields, rows)
         numbers = jnp.arange(config.depth(self.role), dtype=jnp.int32)
-        (x, stacked), made = self.blocks((x, stacked), (numbers, windows, cross), shared)
+        blocks = self.block if config.share_layers else self.blocks
+        (x, stacked), made = blocks((x, stacked), (numbers, windows, cross), shared)
         if config.norm_position == 'pre':
             x = self.norm(x)
         x = self.output_dropout(x, rows)
@@ -141,17 +153,19 @@ class Stack(nn.Module):
         return x, cache
 
     def embed(self, x, fields, rows):
-        """Adds to token embeddings what the model knows of their places and types."""
-        config = self.config
+        """Adds to token embeddings what the model knows of their places and types: float[B, T, E] -> float[B, T, D]."""
+        config, owner = self.config, self.borrowed or self
         if config.positions == 'learned':
-            x += self.positions(fields['positions'])
+            x += owner.positions(fields['positions'])
         if config.positions == 'sinusoidal':
-            x += positions.sinusoids(fields['positions'], config.dim)
+            x += positions.sinusoids(fields['positions'], config.width)
         if config.types:
-            x += self.types(fields['types'])
-        if config.norm_position == 'post':
-            x = self.norm(x)
+            x += owner.types(fields['types'])
+        if config.norms_embeddings:
+            x = owner.embed_norm(x)
         x = self.dropout(x.astype(self.dtype), rows)
+        if config.width != config.dim:
+            x = self.project(x)
         return ops.constrain(x, 'batch', 'length', 'model')
 
     def share(self, fields, rows, cache, encoded, encoder_segments):

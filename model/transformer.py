@@ -21,15 +21,15 @@ class Transformer(nn.Module):
     """Embedding, stacks and head. Parameters are float32, `dtype` is that of the computation, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
-    borrowed: Any = None                      # another model's `embed`, to share its table (ELECTRA's generator)
+    borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
 
     def setup(self):
-        config = self.config
-        self.embed = self.borrowed or layers.Embed(config, config.padded_vocab, config.dim)
+        config, owner = self.config, self.borrowed
+        self.embed = owner.embed if owner else layers.Embed(config, config.padded_vocab, config.width)
         if config.architecture != 'decoder':
-            self.encoder = stack.Stack(config, 'encoder', self.dtype)
+            self.encoder = stack.Stack(config, 'encoder', self.dtype, owner and owner.encoder)
         if config.architecture != 'encoder':
-            self.decoder = stack.Stack(config, 'decoder', self.dtype)
+            self.decoder = stack.Stack(config, 'decoder', self.dtype, owner and owner.decoder)
         self.head = heads.LanguageHead(config, self.dtype)
 
     def __call__(self, batch, rows=None):
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
         return self.decoder(self.look_up(batch['tokens']), batch, None, cache, encoded, cache.cross_segments)
 
     def look_up(self, tokens):
-        """int32[B, T] -> float32[B, T, D]."""
+        """int32[B, T] -> float32[B, T, E]."""
         x = self.embed(tokens)
         return x if self.config.embed_scale is None else x * self.config.embed_scale
 

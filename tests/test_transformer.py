@@ -313,6 +313,6 @@ def test_parameter_tree():
     assert both['encoder/positions/embedding'] == both['decoder/positions/embedding'] == (32, 4)
     encoder = paths(architecture='encoder', head='transform', norm_position='post', types=2)
     assert {path for path in encoder if not path.startswith('encoder/blocks')} == {
-        'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/norm/scale',
-        'encoder/norm/bias', 'head/transform/kernel', 'head/transform/bias', 'head/norm/scale', 'head/norm/bias',
+        'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/embed_norm/scale',
+        'encoder/embed_norm/bias', 'head/transform/kernel', 'head/transform/bias', 'head/norm/scale', 'head/norm/bias',
         'head/bias'}

@@ -23,7 +23,7 @@ class Attention(nn.Module):
 
     def setup(self):
         config = self.config
-        dense = functools.partial(layers.Dense, config, dtype=self.dtype)
+        dense = functools.partial(layers.Dense, config, dtype=self.dtype, bias=config.attention_bias)
         self.query, self.out = dense(config.heads * config.size), dense(config.dim)
         self.key, self.value = dense(config.kv * config.size), dense(config.kv * config.size)
         if config.qk_norm:

@@ -27,7 +27,7 @@ class Loss(nn.Module):
     def setup(self):
         self.backbone = transformer.Transformer(self.config)
         small = dataclasses.replace(self.config, layers=1, mlp_dim=self.config.dim)
-        self.generator = transformer.Transformer(small, borrowed=self.backbone.embed)
+        self.generator = transformer.Transformer(small, borrowed=self.backbone)
         self.head = layers.Dense(self.config, 1)
 
     def initial_carry(self, batch_size):
