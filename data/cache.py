@@ -25,17 +25,19 @@ class Tokens:
     """
 
     def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer=None,
-                 num_bytes=None, notices=(), folder=None):
+                 num_bytes=None, notices=(), folder=None, word_starts=None):
         self.flat, self.offsets, self.sentence_offsets = flat, offsets, sentence_offsets
         self.special, self.token_bytes, self.fingerprint = special, token_bytes, fingerprint
         self.tokenizer, self.num_bytes, self.notices, self.folder = tokenizer, num_bytes, list(notices), folder
+        self._word_starts = word_starts
 
     @classmethod
-    def from_arrays(cls, documents, special, sentences=None, token_bytes=None, tokenizer=None):
+    def from_arrays(cls, documents, special, sentences=None, token_bytes=None, tokenizer=None, word_starts=None):
         """Tokens in memory, for tests and small data.
 
         documents: list of int arrays. special: vocabulary.Special. sentences: for every document the token positions
         where sentences start (0 is added); None = one sentence a document. token_bytes: int[V]; None = 1 a text id.
+        word_starts: bool[V], ids that begin a word; None = the tokenizer's, or all without one.
         DataError when an id is not below vocab_size.
         """
         lengths = np.array([len(d) for d in documents], np.int64)
@@ -51,7 +53,7 @@ class Tokens:
         token_bytes = np.asarray(token_bytes, np.int32)
         digest = hashlib.sha256(repr(special).encode() + flat.tobytes() + offsets.tobytes())
         return cls(flat, offsets, np.concatenate(starts or [np.zeros(0, np.int64)]), special, token_bytes,
-                   digest.hexdigest(), tokenizer, int(token_bytes[flat].sum()))
+                   digest.hexdigest(), tokenizer, int(token_bytes[flat].sum()), word_starts=word_starts)
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -64,6 +66,13 @@ class Tokens:
     def lengths(self):
         """int64[D], tokens in each document."""
         return np.diff(self.offsets)
+
+    @functools.cached_property
+    def word_starts(self):
+        """bool[V]: which ids begin a word (data/vocabulary.py, `begins_word`)."""
+        if self._word_starts is None and self.tokenizer is not None:
+            return self.tokenizer.word_starts
+        return np.ones(self.special.vocab_size, bool) if self._word_starts is None else np.asarray(self._word_starts, bool)
 
     def document(self, i):
         """int32[n], the tokens of document i."""

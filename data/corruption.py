@@ -107,13 +107,24 @@ def choose(candidates, count, rng):
     return candidates[picks]
 
 
-def mask_or_replace(tokens, places, mask_share, random_share, special, rng):
+def words(tokens, word_starts):
+    """bool[n]: which tokens of a row or of a stretch of it begin a word, from the table of `Tokens.word_starts`.
+
+    The first does, wherever the stretch was cut.
+    """
+    starts = word_starts[tokens]
+    starts[:1] = True
+    return starts
+
+
+def mask_or_replace(tokens, places, mask_share, random_share, special, rng, units=None, pool=None):
     """A copy of `tokens` where each place, independently, becomes [MASK] or a random id or stays.
 
-    Random ids are uniform over the whole vocabulary, special and unused ids included, as in BERT.
+    Random ids are uniform over the whole vocabulary, special and unused ids included, as in BERT, or over the ids `pool`.
+    units: int[n] from 0, ascending: places of one unit (a word, a span) all become [MASK], or random, or stay (SpanBERT).
     """
-    fate = rng.random(len(places))
-    ids = rng.integers(special.vocab_size, size=len(places))
+    fate = rng.random(len(places)) if units is None or not len(units) else rng.random(units[-1] + 1)[units]
+    ids = rng.integers(special.vocab_size, size=len(places)) if pool is None else pool[rng.integers(len(pool), size=len(places))]
     tokens = tokens.copy()
     new = np.where(fate < mask_share, special.mask, np.where(fate < mask_share + random_share, ids, tokens[places]))
     tokens[places] = new

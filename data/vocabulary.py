@@ -7,7 +7,9 @@ sentinels: the 100 of T5 run out at 1,810 input tokens (density 0.15, spans of 3
 import dataclasses
 import hashlib
 import json
+import re
 from typing import Tuple
+import unicodedata
 
 import numpy as np
 
@@ -15,6 +17,13 @@ SENTINELS = 256
 NAMES = ('pad', 'eos', 'mask', 'cls', 'sep', 'bos')
 # Further marks that some objectives need. They take the last sentinels, counted upwards, so that every vocabulary has them.
 MARKS = ('fim_prefix', 'fim_suffix', 'fim_middle', 'nlu', 's2s', 'nlg')
+
+# Characters of scripts that put no spaces between words: Chinese, Japanese, Bopomofo; Thai, Lao; Burmese; Khmer.
+UNSPACED = re.compile('[\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f'
+                      '\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]')
+# First bytes of characters that begin a word: Latin-1 signs, punctuation, Chinese and Japanese, full-width forms, emoji. The
+# others (letters of scripts with spaces, and bytes inside a character, 0x80 to 0xBF) go on with one.
+LEADS = frozenset([0xC2, *range(0xE2, 0xEA), 0xEE, 0xEF, *range(0xF0, 0xF5)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +113,13 @@ class Vocabulary:
         return self._token_bytes
 
     @property
+    def word_starts(self):
+        """bool[V]: which ids begin a word, see `begins_word`; see data/corruption.py for the words of a row."""
+        if not hasattr(self, '_word_starts'):
+            self._word_starts = np.array([begins_word(text) for text in self.table], bool)
+        return self._word_starts
+
+    @property
     def hash(self):
         """sha256 of the definition: equal exactly when two tokenizers give the same ids for every text."""
         if not hasattr(self, '_hash'):
@@ -133,6 +149,23 @@ class Vocabulary:
             return self.table[i].decode()
         except UnicodeDecodeError:
             return f'<0x{self.table[i].hex().upper()}>'
+
+
+def begins_word(text):
+    """Whether a piece, the `bytes` of text that an id stands for, begins a word; otherwise it goes on with the word before.
+
+    It begins one with white space or with anything that is no letter, digit or mark, as in ALBERT: punctuation begins a word,
+    and letters after it without a space belong to that word. A piece with characters of a script without spaces is a word
+    by itself (ALBERT's rule for all letters but English ones). Bytes of longer characters are judged one by one: LEADS.
+    A reserved id, which has no text, is a word of its own.
+    """
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError:
+        return text[0] in LEADS
+    if not characters or UNSPACED.search(characters):
+        return True
+    return not (characters[0].isalnum() or unicodedata.category(characters[0])[0] == 'M')
 
 
 def utf8(text):
