@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import runpy
 import textwrap
 
 from train import problems
@@ -149,16 +150,24 @@ def configs():
 
 
 def listing():
-    """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
+    """One line a config: its path, the first line of its docstring, its variants."""
     for path in configs():
         tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
-        names = [ast.literal_eval(node.value) for node in tree.body
+        names = [variants(path, node.value) for node in tree.body
                  if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'VARIANTS']
         names = [':' + name for name in (names[0] if names else ()) if name]
         first = (ast.get_docstring(tree) or '').split('\n')[0]
         yield f'  {path:28}{first}'
         if names:
             yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
+
+
+def variants(path, node):
+    """The value of VARIANTS in a config: a literal is read, only a file that computes it (from a family's sizes) is run."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return runpy.run_path(str(ROOT / path), run_name='config')['VARIANTS']
 
 
 def find(path):
