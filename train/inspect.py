@@ -1,0 +1,138 @@
+"""`python -m train.inspect --config=... [--num_examples=N] [--json | --html=FILE]`: what the model will be fed.
+
+Raw text, the ids before and after corruption, targets, weights, positions, segments, the attention picture, and what the
+objective did over N examples beside what its settings say. Nothing is trained or compiled and JAX is not imported. Every
+example is named by (epoch, index), from which it can be shown again. Also checks that the objective's static hint and its
+arrays say the same: exit code 7 when they do not, or when the batch contract is broken in another way.
+"""
+import json
+import os
+import sys
+
+from train import command, flags, problems
+from train import config as configs
+
+SHOWN = 24  # examples that a page shows in full
+
+
+def parser():
+    made = flags.parser('train.inspect', 'Shows what the model will be fed: text, tokens, corruption, targets, attention.', workdir=False)
+    made.add_argument('--num_examples', type=int, metavar='N', help='how many; default: 4, with --html 200, with --index 1')
+    made.add_argument('--json', action='store_true', help='one JSON object an example on standard output, nothing else')
+    made.add_argument('--html', metavar='FILE', help='write one self-contained page')
+    made.add_argument('--shown', type=int, default=SHOWN, metavar='N', help=f'examples that the page shows in full ({SHOWN}); all are counted')
+    made.add_argument('--split', choices=('train', 'eval'), default='train', help='eval: the held-out text with its fixed corruption')
+    made.add_argument('--start', type=int, metavar='P', help='from position P of the run, the number of examples seen before; default 0')
+    made.add_argument('--epoch', type=int, metavar='E', help='from the start of epoch E; with --index, the epoch that it is counted in')
+    made.add_argument('--index', type=int, metavar='I', help='example I of the epoch, as `index` and `epoch` of --json name it, and those after it')
+    return made
+
+
+def check(options):
+    """Problems of the command's own flags."""
+    for name, least in (('num_examples', 1), ('shown', 0), ('start', 0), ('epoch', 0), ('index', 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            yield problems.Problem(f'--{name} = {value}', f'expected at least {least}.')
+    if options.json and options.html:
+        yield problems.Problem(f'--html = {options.html}', '--json writes to standard output; choose one of them.')
+    if options.start is not None and (options.epoch is not None or options.index is not None):
+        yield problems.Problem(f'--start = {options.start}', 'counts over epochs; choose it or --epoch and --index.')
+    if options.html and not os.path.isdir(os.path.dirname(os.path.abspath(options.html))):
+        yield problems.Problem(f'--html = {options.html}', 'no such folder; make it first.')
+
+
+def parse(argv):
+    """The Request of a command line; problems.Error with everything that is wrong with config and flags."""
+    wrong = list(check(flags.read(argv, parser()).options))
+    try:
+        request = configs.parse(argv, parser(), devices=False)
+    except problems.Error as error:
+        raise problems.Error([*error.problems, *wrong], end='nothing was shown') from None
+    if wrong:
+        raise problems.Error(wrong, end='nothing was shown')
+    return request
+
+
+def inspect(request):
+    """Reads the examples and shows them; raises checks.Broken at the end if any breaks the contract."""
+    from data import corpus as corpora
+    from data import pipeline
+    from train.inspection import checks, look, rates
+
+    config, options = request.config, request.options
+    notices = []
+    corpus = corpora.open(config.data, config.tokenizer, notices.append)
+    config = configs.with_vocabulary(config, corpus.tokenizer, request.origins)
+    objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer
+    if source is None:
+        raise problems.Error([problems.Problem('--split = eval', 'nothing is held out: set data.eval, or data.eval_fraction above 0.')], end='nothing was shown')
+    room = config.model.max_length if config.model.positions == 'learned' else None
+    seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluate.py
+    sums, wrong, kept = rates.Rates(objective, source), {}, []
+    write = shower(options, objective, tokenizer, notices)
+    for epoch, index in places(objective, source, seed, options, shuffle):
+        one = look.read(objective, source, seed, epoch, index)
+        found = checks.findings(one.example, objective, tokenizer.special, room)
+        for sentence in found:
+            wrong.setdefault(sentence.partition('(')[0], f'example {index} of epoch {epoch}: {sentence}')
+        sums.add(one)
+        if write:
+            write(one, found)
+        elif len(kept) < options.shown:
+            kept.append((one, found))
+    if options.html:
+        from train.inspection import page
+        page.write(options.html, config, source, tokenizer, sums, kept, notices, members(objective), pipeline.size(objective, source, seed))
+        print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
+    elif not options.json:
+        from train.inspection import terminal
+        terminal.summary(terminal.console(), sums, members(objective))
+    if wrong:
+        raise checks.Broken('\n'.join([f'{len(wrong)} kind{"s" * (len(wrong) > 1)} of broken examples', *(
+            f'  {i}. {sentence}' for i, sentence in enumerate(wrong.values(), 1))]))
+
+
+def shower(options, objective, tokenizer, notices):
+    """show(look, findings) for the kind of output; None where the page is written at the end."""
+    if options.html:
+        return None
+    if options.json:
+        from train.inspection import look
+        return lambda one, _: print(json.dumps(look.record(one, tokenizer), ensure_ascii=False))
+    from train.inspection import terminal
+    screen = terminal.console()
+    for notice in notices:
+        print(notice, file=sys.stderr)
+    return lambda one, found: terminal.show(screen, one, objective, tokenizer, found)
+
+
+def places(objective, source, seed, options, shuffle):
+    """[(epoch, index)] of the examples asked for."""
+    from data import pipeline
+    n, epoch = pipeline.size(objective, source, seed), options.epoch or 0
+    if options.index is not None:
+        if options.index >= n:
+            raise problems.Error([problems.Problem(f'--index = {options.index}', f'an epoch has {n} examples: expected 0 to {n - 1}.')], end='nothing was shown')
+        return [(epoch, index) for index in range(options.index, min(options.index + (options.num_examples or 1), n))]
+    start = epoch * n if options.start is None else options.start
+    count = options.num_examples or (200 if options.html else 4)
+    return [pipeline.place(objective, source, seed, position, shuffle) for position in range(start, start + count)]
+
+
+def members(objective):
+    """Names of the members of a mixture, by `task`."""
+    return tuple(getattr(objective, 'members', ()))
+
+
+def main(argv=None):
+    """Runs the command line; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return command.run(lambda: inspect(parse(argv)))
+    finally:
+        sys.stdout.flush()
+
+
+if __name__ == '__main__':
+    command.main(main)

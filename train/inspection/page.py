@@ -1,0 +1,100 @@
+"""The page of `--html`: one file, nothing loaded from anywhere, light and dark. Every text from the data is escaped by jinja2.
+
+Its one script lights up what a token sees; the page's Content-Security-Policy allows that script alone, by its hash.
+"""
+import base64
+import hashlib
+
+import jinja2
+import markupsafe
+import numpy as np
+
+from train import schema
+from train.inspection import attention, look, pieces, rates, terminal
+
+SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction', 'tokenizer.kind',
+            'tokenizer.path')
+
+
+def write(path, config, source, tokenizer, sums, shown, notices=(), members=(), examples=None):
+    """Writes the page. sums: rates.Rates over all examples; shown: [(look.Look, findings)] in full; examples: in an epoch."""
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
+    script = environment.loader.get_source(environment, 'inspect.js')[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    name, values = schema.objective_name(config.objective), schema.values(config)
+    settings = [(key, values[key]) for key in SETTINGS if values.get(key) is not None]
+    settings += [(f'objective.{key}', value) for key, value in vars(config.objective).items() if key not in schema.FOLLOWS]
+    streams = getattr(config.objective, 'streams', 1)
+    text = environment.get_template('inspect.html').render(
+        title=name, script=markupsafe.Markup(script), digest=digest, kinds=pieces.KINDS, notices=notices,
+        lead=f'{sums.examples:,} examples' + f' of {examples:,} in an epoch' * bool(examples) + f' · {source.num_tokens:,} tokens of text · '
+             f'vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
+        settings=[(key, str(value)) for key, value in settings], findings=list(dict.fromkeys(s for _, found in shown for s in found)),
+        rates=[{'cells': terminal.cells(rate), 'far': rate.far, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
+        denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
+        fill=[('all' if owner is None else terminal.member(members, owner), what, f'{count:,}', f'{size:,}', f'{count / max(size, 1):.1%}',
+               f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
+        examples=[example(one, found, tokenizer, streams, members) for one, found in shown])
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def example(one, found, tokenizer, streams, members):
+    """What the template shows of one example."""
+    fields, special = one.example, tokenizer.special
+    named = [f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items()]
+    about = [*([one.denoiser] if one.denoiser else []), *([terminal.member(members, int(fields['task']))] if 'task' in fields else []), *named]
+    counted = int((np.asarray(fields['weights']) > 0).sum())
+    blocks = [block('original', one.original, pieces.original(one, special), tokenizer)]
+    for side in ('encoder_', '') if 'encoder_tokens' in fields else ('',):
+        name = {'encoder_': 'the encoder reads', '': 'the decoder reads' if 'encoder_tokens' in fields else 'the model reads'}[side]
+        blocks.append(block(name, fields[side + 'tokens'], pieces.read(fields, special, side), tokenizer, fields, side))
+    blocks.append(block('it must say', fields['targets'], pieces.targets(fields, special), tokenizer, fields, None))
+    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(about), 'findings': found, 'blocks': blocks,
+            'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
+            'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
+            'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
+                          'size': f'{len(cells)} × {cells.shape[1]}'} for name, cells in attention.pictures(fields, streams).items()]}
+
+
+def block(name, ids, kinds, tokenizer, fields=None, side=''):
+    """One row of tokens; side None: the targets, which have no attention of their own."""
+    ids = np.asarray(ids).tolist()
+    segments = np.asarray(fields[side + 'segments']) if fields and side is not None else np.zeros(0, int)
+    several, begins = segments.max(initial=0) > 1, terminal.starts(segments)
+    spans, padding = [], 0
+    for piece in pieces.pieces(ids, kinds, tokenizer, begins):
+        if piece.kind == 'pad':
+            padding += piece.stop - piece.start
+            continue
+        hue = f' n{piece.number % 6}' if piece.kind in ('hidden', 'sentinel') else ''
+        spans.append({'text': piece.text, 'kind': piece.kind + hue, 'at': piece.start, 'count': piece.stop - piece.start,
+                      'segment': int(segments[piece.start]) if several and (piece.start in begins or not piece.start) else None,
+                      'title': ' | '.join(title(i, ids, tokenizer, fields, side) for i in range(piece.start, piece.stop))})
+    rule = {key: np.asarray(fields[side + key]).tolist() for key in ('sees', 'seen', 'segments')} if len(segments) else None
+    return {'name': name, 'spans': spans, 'padding': padding, 'rule': rule}
+
+
+def title(i, ids, tokenizer, fields, side):
+    """What the pointer tells about token i."""
+    parts = [f'{tokenizer.piece(ids[i])!r}', f'id {ids[i]}']
+    if fields is None:
+        return ' · '.join([*parts, f'token {i}'])
+    at = int(fields['slots'][i]) if side is None and 'slots' in fields else i
+    if side is None:
+        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'said at {at}'])
+    names = ('positions', 'segments', 'types', 'sees', 'seen') if not side else ('positions', 'segments', 'sees', 'seen')
+    parts += [f'token {i}', *(f'{name.rstrip("s") if name in ("positions", "segments", "types") else name} {fields[side + name][i]}'
+                              for name in names if side + name in fields)]
+    if not side and 'slots' not in fields and len(fields['targets']) == len(ids):
+        parts.append(f'says {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
+    return ' · '.join(parts)
+
+
+def deviation(rate):
+    """SVG of a realised rate, in standard errors from the configured one: the band is two, the scale six."""
+    if rate.far is None:
+        return ''
+    off = max(-6.0, min(6.0, (rate.realised - rate.expected) / rate.error if rate.error else 0.0))
+    return ('<svg class="deviation" viewBox="-65 0 130 14" width="130"><rect x="-20" y="2" width="40" height="10"/>'
+            f'<line x1="0" x2="0" y1="0" y2="14"/><circle class="{"far" if rate.far > rates.FAR else ""}" cx="{10 * off:.1f}" cy="7" r="4"/></svg>')
