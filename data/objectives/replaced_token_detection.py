@@ -1,0 +1,163 @@
+"""Replaced-token detection: which tokens of a text did a small generator put there? (ELECTRA; Clark et al. 2020.)
+
+A row is [CLS] A [SEP] B [SEP], or [CLS] A [SEP]: whole sentences of one document until the row's target length is reached, cut
+to fit, as in `build_pretraining_dataset.py`; what is cut off is not used. Of the n = clip(round(rate * length), 1, P) positions
+drawn among its text, 85 % become [MASK] for the generator and 15 % stay (the code's rule; the paper's prose says all become
+[MASK]); tokens sampled at *all* of them are what the backbone judges (train/objectives/replaced_token_detection.py). Without a
+network, `generator` = unigram or uniform, the replacements are drawn here: from the corpus, or from the ids that are text. The
+original draws positions with replacement and averages the ids sampled at one drawn twice; here they are distinct. Chunks are
+drawn anew each epoch; the original builds its rows once.
+"""
+import dataclasses
+import functools
+
+import numpy as np
+
+from data import corruption, example
+
+GENERATORS = ('model', 'unigram', 'uniform')
+SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]
+SINGLE, JOINS = 1, 2                          # bits of a row's coins
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # T, [CLS] and both [SEP] included
+    rate: float = 0.15                        # share of the tokens that are drawn
+    mask: float = 0.85                        # of those, the share that the generator reads as [MASK]; the rest stays
+    single: float = 0.1                       # share of rows that are one segment
+    short: float = 0.05                       # share of rows with a random target length of 5 to T
+    generator: str = 'model'                  # model (a second Transformer) | unigram | uniform
+    generator_dim: float = 0.25               # width of the generator / model.dim
+    generator_layers: float = 1.0             # its layers / model.layers
+    temperature: float = 1.0                  # of its samples; 0 = its likeliest token
+    disallow_correct: bool = False            # never sample the original token
+    generator_weight: float = 1.0             # of the generator's loss
+    discriminator_weight: float = 50.0        # of the discriminator's loss
+
+    architectures = ('encoder',)
+    hint = 'full'
+    likelihood = False
+    shuffled = True
+    needs = ('mask', 'cls', 'sep')
+
+    def lengths(self):
+        slots = max(1, int((self.rate + 0.005) * self.sequence_length))
+        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
+
+    def problems(self, special=None):
+        wrong = []
+        if self.sequence_length < SHORTEST:
+            wrong.append(('sequence_length', f'expected at least {SHORTEST}: [CLS], a token, [SEP], a token, [SEP].'))
+        if not 0 < self.rate < 1:
+            wrong.append(('objective.rate', 'expected more than 0 and less than 1.'))
+        wrong += [(f'objective.{name}', 'expected 0 to 1.') for name in ('mask', 'single', 'short')
+                  if not 0 <= getattr(self, name) <= 1]
+        if self.generator not in GENERATORS:
+            wrong.append(('objective.generator', f'expected {", ".join(GENERATORS[:-1])} or {GENERATORS[-1]}.'))
+        wrong += [(f'objective.{name}', 'expected more than 0 and at most 1, a share of the discriminator\'s.')
+                  for name in ('generator_dim', 'generator_layers') if not 0 < getattr(self, name) <= 1]
+        wrong += [(f'objective.{name}', 'expected at least 0.')
+                  for name in ('temperature', 'generator_weight', 'discriminator_weight') if not getattr(self, name) >= 0]
+        if self.disallow_correct and self.generator != 'model':
+            wrong.append(('objective.disallow_correct', "is for samples of a network; expected objective.generator = 'model'."))
+        return wrong
+
+    def plan(self, source, seed, epoch):
+        """int64[n, 4]: first sentence, the sentence after the last, target length, coins (SINGLE + JOINS) of each row."""
+        rng, size, starts = example.rng(seed, epoch, -1), self.sequence_length, source.sentence_offsets
+        count = len(starts)
+        lengths = np.where(rng.random(count) < self.short, rng.integers(SHORTEST, size, count, endpoint=True), size)
+        full = np.searchsorted(np.append(starts, source.num_tokens), starts + lengths)  # a row that starts here ends here,
+        following = np.searchsorted(starts, source.offsets[1:])                         # or where the next document starts
+        ends = np.minimum(full, following[np.searchsorted(source.offsets, starts, side='right') - 1])
+        begins, begin, end_of = [], 0, memoryview(ends)
+        while begin < count:
+            begins.append(begin)
+            begin = end_of[begin]
+        begins = np.asarray(begins, np.int64)
+        coins = SINGLE * (rng.random(len(begins)) < self.single) + JOINS * (rng.random(len(begins)) < 0.5)
+        return np.stack([begins, ends[begins], lengths[begins], coins], axis=1)
+
+    def fill(self, source, seed=0):
+        """Share of the positions of epoch 0 that hold a token, from at most 1,000 rows."""
+        rows = self.plan(source, seed, 0)
+        rows = rows[::-(-len(rows) // 1000) or 1]
+        return sum(len(self.original(source, row)) for row in rows) / max(1, len(rows) * self.sequence_length)
+
+    def transform(self, source, row, rng):
+        special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
+        first, second = self._segments(source, row)
+        text = _join(special, first, second)
+        candidates = np.flatnonzero(_is_text(special)[text])
+        drawn = corruption.choose(candidates, corruption.masked_count(len(text), self.rate, slots), rng)
+        tokens, types = text.copy(), np.zeros(size, np.int32)
+        if self.generator == 'model':
+            tokens[drawn[rng.random(len(drawn)) < self.mask]] = special.mask
+        elif self.generator == 'unigram':
+            tokens[drawn] = source.flat[rng.integers(source.num_tokens, size=len(drawn))]
+        else:
+            ids = _text_ids(special)
+            tokens[drawn] = ids[rng.integers(len(ids), size=len(drawn))]
+        types[len(first) + 2:len(text)] = 1
+        return {'tokens': example.padded(tokens, size, special.pad),
+                'types': types,
+                'targets': example.padded(text[drawn], slots, special.pad),
+                'slots': example.padded(drawn, slots, 0),
+                'weights': example.weights(len(drawn), slots),
+                **example.bidirectional([len(text)], size)}
+
+    def original(self, source, row):
+        """[CLS] A [SEP] B [SEP] before anything is replaced."""
+        return _join(source.special, *self._segments(source, row))
+
+    def expected(self):
+        full = self.generator == 'model'
+        return {'drawn': self.rate, 'single_segment': self.single, **({'masked': self.mask} if full else {})}
+
+    def realised(self, source, row, one):
+        """drawn: of the tokens that the slots allow for; masked: of the drawn ones; single_segment: of the rows."""
+        real, drawn = int((one['segments'] > 0).sum()), one['weights'] > 0
+        masked = int((one['tokens'][one['slots'][drawn]] == source.special.mask).sum())
+        rates = {'drawn': (int(drawn.sum()), min(real, self.lengths()['slots'] / self.rate)),
+                 'single_segment': (int(row[3] & SINGLE), 1), 'masked': (masked, int(drawn.sum()))}
+        return {name: rates[name] for name in self.expected()}
+
+    def _segments(self, source, row):
+        """(A, B): the sentences of a row dealt out to the two segments, cut to fit; B may be empty.
+
+        A sentence joins A if A is empty, stays shorter than half of the row with it, or, B being empty, by a coin.
+        """
+        begin, end, length, coins = row.tolist()
+        bounds = source.sentence_offsets[begin:end + 1]
+        if end == len(source.sentence_offsets):
+            bounds = np.append(bounds, source.num_tokens)
+        lengths = np.minimum(np.diff(bounds), self.sequence_length)  # more of the last one would be cut anyway
+        goal = self.sequence_length * 2 if coins & SINGLE else (length - 3) // 2
+        joins, first = [], 0
+        for size in lengths.tolist():
+            alone = all(joins)
+            joins.append(not joins or first + size < goal or bool(alone and first < goal and coins & JOINS))
+            first += size * joins[-1]
+        ids = source.flat[int(bounds[0]):int(bounds[-2]) + int(lengths[-1])].astype(np.int32)
+        in_first = np.repeat(joins, lengths)
+        first = ids[in_first][:self.sequence_length - 2]
+        return first, ids[~in_first][:max(0, self.sequence_length - len(first) - 3)]
+
+
+def _join(special, first, second):
+    marks = [[special.cls], first, [special.sep], *([second, [special.sep]] if len(second) else [])]
+    return np.concatenate(marks).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=8)
+def _is_text(special):
+    """bool[V]."""
+    table = np.ones(special.vocab_size, bool)
+    table[special.reserved] = False
+    return table
+
+
+@functools.lru_cache(maxsize=8)
+def _text_ids(special):
+    return np.flatnonzero(_is_text(special)).astype(np.int32)
