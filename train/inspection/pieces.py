@@ -38,22 +38,17 @@ class Piece:
 def original(look, special):
     """[(kind, number)] for the ids before corruption: hidden where the model does not read them."""
     fields, ids = look.example, look.original
-    side = 'encoder_' if 'encoder_tokens' in fields else ''
-    read = np.asarray(fields[side + 'tokens'])[np.asarray(fields[side + 'segments']) != 0]
-    counted = np.asarray(fields['weights']) > 0
+    counted, real = np.asarray(fields['weights']) > 0, np.asarray(fields['segments']) != 0
     if 'slots' in fields:                      # the row is aligned with its original
-        chosen = np.zeros(max(len(ids), len(fields['tokens'])), bool)
+        chosen = np.zeros(max(len(ids), len(real)), bool)
         chosen[np.asarray(fields['slots'])[counted]] = True
         hidden = chosen[:len(ids)]
-    elif side:
-        hidden = np.ones(len(ids), bool)
-        for start, _, size in _matches(ids, read):
+    else:                                      # inputs: the encoder's, or what a decoder reads and need not say
+        given = fields['encoder_tokens'][np.asarray(fields['encoder_segments']) != 0] if 'encoder_tokens' in fields else \
+            fields['targets'][real & ~counted]
+        hidden = np.full(len(ids), len(given) > 0)
+        for start, _, size in _matches(ids, given):
             hidden[start:start + size] = False
-    else:                                      # a decoder reads all that it says, one later: hidden only beside what is given
-        real = np.asarray(fields['segments']) != 0
-        said, counted, hidden = np.asarray(fields['targets'])[real], counted[real], np.zeros(len(ids), bool)
-        for start, other, size in _matches(ids, said) if not counted.all() else ():
-            hidden[start:start + size] = counted[other:other + size]
     number = np.cumsum(np.diff(hidden.astype(int), prepend=0) == 1) - 1
     marked = set(special.reserved.tolist())
     return [('hidden', int(n)) if h else ('special', 0) if i in marked else ('text', 0)
@@ -91,11 +86,12 @@ def pieces(ids, kinds, tokenizer, breaks=()):
         held.clear()
 
     ids, special = np.asarray(ids).tolist(), tokenizer.special
+    named = special.name if special.sentinels[1] + len(vocabulary.MARKS) in ids else lambda i: name(i, special)
     for at, i in enumerate(ids):
-        if held and (kinds[at] != kinds[held[0]] or at in breaks or special.name(i)):
+        if held and (kinds[at] != kinds[held[0]] or at in breaks or named(i)):
             flush()
-        if special.name(i):
-            out.append(Piece(special.name(i), *kinds[at], at, at + 1))
+        if named(i):
+            out.append(Piece(named(i), *kinds[at], at, at + 1))
             continue
         held.append(at)
         text = _text(tokenizer, (ids[j] for j in held))
@@ -110,6 +106,12 @@ def pieces(ids, kinds, tokenizer, breaks=()):
             held.clear()
     flush()
     return [dataclasses.replace(piece, text=visible(piece.text)) for piece in out]
+
+
+def name(i, special):
+    """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is told apart)."""
+    mark = int(i) - special.sentinels[1]
+    return f'<{vocabulary.MARKS[mark]}>' if 0 <= mark < len(vocabulary.MARKS) else special.name(i)
 
 
 def visible(text):
