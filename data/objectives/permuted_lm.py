@@ -1,0 +1,191 @@
+"""Permuted language modelling: say some tokens of a text, in a random order, from the others and those said (XLNet; Yang et al. 2019).
+
+Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/streams.py`). A
+row is R tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each
+half spans are chosen, in all `num_predict` tokens; the chosen and the special ones get ranks from one permutation, all others
+come first. The specials are not said, so some of the slots may be without weight. As in the released data a span is n tokens
+that start a word: the code meant n words, and tested the wrong token (`span_unit = 'word'` does what it meant).
+"""
+import bisect
+import dataclasses
+
+import numpy as np
+
+from data import errors, example, streams
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # T, <sep> <sep> <cls> included
+    batch_size: int = 0                       # rows that read side by side
+    reuse_length: int = 0                     # R: tokens that the next batch remembers, and its step; 0 = half of the row
+    memory_length: int = 384                  # tokens that a row remembers; 0 = none
+    num_predict: int = 0                      # slots P of a row; 0 = a sixth of the row (85 of 512)
+    permutation_length: int = 0               # tokens in a permutation, repeated along each half; 0 = reuse_length
+    max_span: int = 5                         # n of a span is 1..max_span with p(n) proportional to 1 / n
+    context: int = 6                          # tokens left alone around a span, for each of its own
+    span_unit: str = 'token'                  # token (n tokens from the start of a word) | word (n words)
+    directions: str = 'both'                  # both (the second half of the rows reads backwards) | forward
+
+    architectures = ('encoder',)
+    hint = 'ordered'
+    likelihood = False
+    shuffled = False
+    needs = ('cls', 'sep')
+
+    def lengths(self):
+        return {'tokens': self.sequence_length, 'targets': self._predicted, 'slots': self._predicted}
+
+    def problems(self, special=None):
+        wrong, size, reuse = [], self.sequence_length, self.reused
+        if size < 10:
+            return [('sequence_length', 'expected at least 10: R tokens, A <sep> B <sep> <cls>.')]
+        if not 1 <= reuse <= size - 5:
+            wrong.append(('objective.reuse_length', f'expected 0 (half of the row) to sequence_length - 5 = {size - 5}.'))
+        elif not 2 <= self._predicted <= 2 * min(reuse, size - reuse):
+            wrong.append(('objective.num_predict', f'expected 0 (a sixth of the row) or 2 to {2 * min(reuse, size - reuse)}; '
+                                                   'half of them are in the first reuse_length tokens, half behind.'))
+        if not wrong and not (1 <= self._permutation <= size and reuse % self._permutation == 0 == (size - reuse) % self._permutation):
+            key = 'objective.permutation_length' if self.permutation_length else 'objective.reuse_length'
+            wrong.append((key, f'permutations of {self._permutation} tokens do not fill the {reuse} tokens that are remembered '
+                               f'and the {size - reuse} behind them; expected a divisor of both as objective.permutation_length.'))
+        for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
+            if getattr(self, name) < least:
+                wrong.append((f'objective.{name}', f'expected at least {least}.'))
+        for name, choices in (('span_unit', ('token', 'word')), ('directions', ('both', 'forward'))):
+            if getattr(self, name) not in choices:
+                wrong.append((f'objective.{name}', f'expected {choices[0]} or {choices[1]}.'))
+        if self.directions == 'both' and self.batch_size % 2:
+            wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; or objective.directions = forward.'))
+        return wrong
+
+    def plan(self, source, seed, epoch):
+        """int64[n, 6] (data/streams.py): each run of batch_size rows continues the streams of the run before it."""
+        rows = streams.plan(source, self.batch_size, self.sequence_length, self.reused, self.directions,
+                            example.rng(seed, epoch, -1))
+        if not len(rows):
+            raise errors.DataError(f'{source.num_tokens:,} tokens are too few for one stream of sequence_length = '
+                                   f'{self.sequence_length}; look at data.train, data.eval and data.eval_fraction')
+        return rows
+
+    def transform(self, source, row, rng):
+        size, reuse, slots = self.sequence_length, self.reused, self._predicted
+        tokens, types, special = self._read(source, row)
+        if not len(tokens):
+            return self._nothing(source.special.pad)
+        backwards = bool(row[4])
+        starts = source.word_starts[tokens] | special | (tokens == source.special.eos)
+        chosen, rank = np.zeros(size, bool), np.zeros(size, np.int32)
+        halves = ((0, reuse, slots - slots // 2), (reuse, size, slots // 2))
+        for half, (begin, end, goal) in enumerate(halves):
+            way = slice(None, None, -1) if backwards else slice(None)  # spans are drawn in the direction of the text
+            chosen[begin:end] = spans(starts[begin:end][way], goal, self.max_span, self.context, self.span_unit, rng)[way]
+            order = np.tile(rng.permutation(self._permutation), (end - begin) // self._permutation)
+            order += np.arange(end - begin) // self._permutation * self._permutation
+            # All that the first half holds ranks below the second: 0, then 1..R; R + 1, then R + 2...
+            rank[begin:end] = half * (reuse + 1) + np.where((chosen | special)[begin:end], 1 + order, 0)
+        places = np.flatnonzero(chosen & ~special)
+        positions = min(int(row[3]), self.memory_length) + np.arange(size, dtype=np.int32)
+        return {'tokens': tokens,
+                'targets': example.padded(tokens[places], slots, source.special.pad),
+                'slots': example.padded(places, slots, 0),
+                'weights': example.weights(len(places), slots),
+                'positions': -positions if backwards else positions,
+                'segments': np.ones(size, np.int32), 'types': types, 'sees': rank, 'seen': rank}
+
+    def original(self, source, row):
+        """The row itself: nothing in it is hidden but by attention."""
+        return self._read(source, row)[0]
+
+    def expected(self):
+        return {'predicted_first_half': (self._predicted - self._predicted // 2) / self.reused, 'order_inverted': 0.5}
+
+    def realised(self, source, row, one):
+        """Targets of the first half, and how often the later of two neighbouring targets of a permutation is said first."""
+        slots, first = one['slots'][one['weights'] > 0], one['slots'][one['weights'] > 0] < self.reused
+        inverted = pairs = 0
+        for half, begin in ((slots[first], 0), (slots[~first], self.reused)):
+            half = half[half < begin + self._permutation]
+            half = half[:len(half) // 2 * 2].reshape(-1, 2)
+            pairs += len(half)
+            inverted += int(np.sum(one['seen'][half[:, 0]] > one['seen'][half[:, 1]]))
+        return {'predicted_first_half': (int(np.sum(first)), self.reused if len(slots) else 0), 'order_inverted': (inverted, pairs)}
+
+    def _read(self, source, row):
+        """(tokens, types, which are special) of a row, all empty if the row is."""
+        if row[0] < 0:
+            return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, bool)
+        stream = streams.Stream(streams.text(source, int(row[0])), int(row[1]), int(row[2]), bool(row[4]))
+        begin, reuse, room = int(row[3]), self.reused, self.sequence_length - self.reused - 3
+        (a_begin, a_end), (b_begin, b_end) = pair(stream, begin + reuse, room, example.rng(int(row[5]), 0, 0))
+        sep, a = [source.special.sep], a_end - a_begin
+        tokens = np.concatenate([stream.read(begin, begin + reuse)[0], stream.read(a_begin, a_end)[0], sep,
+                                 stream.read(b_begin, b_end)[0], sep, [source.special.cls]]).astype(np.int32)
+        types = np.repeat(np.array([0, 1, 2], np.int32), [reuse + a + 1, room - a + 1, 1])
+        special = np.zeros(self.sequence_length, bool)
+        special[[reuse + a, -2, -1]] = True
+        return tokens, types, special
+
+    def _nothing(self, pad):
+        size, slots = np.zeros(self.sequence_length, np.int32), np.zeros(self._predicted, np.int32)
+        return example.empty({**dict.fromkeys(('tokens', 'positions', 'segments', 'types', 'sees', 'seen'), size),
+                              **dict.fromkeys(('targets', 'slots', 'weights'), slots)}, pad)
+
+    @property
+    def reused(self):
+        return self.reuse_length or self.sequence_length // 2
+
+    @property
+    def _predicted(self):
+        return self.num_predict or self.sequence_length // 6
+
+    @property
+    def _permutation(self):
+        return self.permutation_length or self.reused
+
+
+def spans(starts, goal, longest, context, unit, rng):
+    """bool[n]: exactly `goal` tokens in spans, with `context` times a span's length left alone around it.
+
+    starts: bool[n], which tokens start a word. What the spans leave to choose, because the text ends, is drawn uniformly.
+    """
+    chosen, begins = np.zeros(len(starts), bool), np.flatnonzero(starts).tolist()
+    sizes = np.arange(1, longest + 1)
+    drawn = rng.choice(sizes, goal, p=1 / sizes / np.sum(1 / sizes)).tolist()
+    at, left_to_choose = 0, goal
+    for length, share in zip(drawn, rng.random(goal).tolist()):
+        length = min(length, left_to_choose)
+        left = int(share * length * context)
+        first = bisect.bisect_left(begins, at + left)
+        if not length or first == len(begins):
+            break
+        begin, after = begins[first], first + length
+        end = begin + length if unit == 'token' else begins[after] if after < len(begins) else len(starts)
+        end = min(end, begin + left_to_choose)
+        if end >= len(starts):
+            break
+        chosen[begin:end] = True
+        left_to_choose -= end - begin
+        at = end + length * context - left
+    chosen[rng.choice(np.flatnonzero(~chosen), left_to_choose, replace=False)] = True
+    return chosen
+
+
+def pair(stream, begin, room, rng):
+    """((begin, end) of A, (begin, end) of B), `room` tokens together, as XLNet's `_split_a_and_b`.
+
+    A starts at `begin` and ends with a sentence; B is what follows, or, half of the time, sentences from anywhere in the
+    stream. The longer one is cut on its right.
+    """
+    cuts = stream.read(begin, begin + room)[1]
+    after = stream.sentence(begin + room - 1)[1]
+    elsewhere = not len(cuts) or rng.random() < 0.5
+    a_end = int(cuts[rng.integers(len(cuts))]) if len(cuts) else after
+    b_begin, b_end = a_end, after
+    if elsewhere:
+        least = max(1, room - (a_end - begin))
+        place = int(rng.integers(len(stream) - least))
+        b_begin, b_end = stream.sentence(place)[0], min(stream.sentence(place + least - 1)[1], len(stream) - 1)
+    a, b = a_end - begin, b_end - b_begin
+    b = max(min(b, room // 2), room - a)      # cut one token after another off the longer of the two; off B where equal
+    return (begin, begin + room - b), (b_begin, b_begin + b)

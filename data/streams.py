@@ -1,0 +1,103 @@
+"""A corpus as a few long streams that are read side by side, window after window (Transformer-XL, XLNet's `batchify`).
+
+The documents of an epoch stand in an order of their own, each with EOS behind it, and this text is cut into equal streams.
+A stream may also be read backwards. Nothing is copied: a stream finds its tokens and the bounds of its sentences, of which
+EOS is one, in the source.
+"""
+import functools
+
+import numpy as np
+
+from data import example
+
+
+class Text:
+    """All documents of a source in the order that `key` draws, EOS behind each: M tokens. Places are 0..M - 1."""
+
+    def __init__(self, source, key):
+        self.source = source
+        self.order = example.rng(int(key), 0, -1).permutation(np.flatnonzero(source.lengths))
+        self.ends = np.cumsum(source.lengths[self.order] + 1)
+
+    def read(self, begin, end):
+        """The tokens int32[end - begin], and the places begin < i < end where sentences start, int64[s] ascending."""
+        source, cuts = self.source, [np.empty(0, np.int64)]
+        tokens = np.full(end - begin, source.special.eos, np.int32)
+        for number in range(*(np.searchsorted(self.ends, (begin, end - 1), side='right') + (0, 1))):
+            first, document = self._first(number), self.order[number]
+            low, high = max(begin, first), min(end, self.ends[number] - 1)
+            shift = source.offsets[document] - first  # from a place in the text to one in the source
+            tokens[low - begin:max(low, high) - begin] = source.flat[low + shift:high + shift]
+            among = np.searchsorted(source.sentence_offsets, (low + shift, high + shift))
+            cuts += [source.sentence_offsets[slice(*among)] - shift, [self.ends[number] - 1]]
+        cuts = np.concatenate(cuts).astype(np.int64)
+        return tokens, cuts[(cuts > begin) & (cuts < end)]
+
+    def sentence(self, place):
+        """(begin, end) of the sentence that holds a place; EOS is a sentence by itself."""
+        number = np.searchsorted(self.ends, place, side='right')
+        first, document, eos = self._first(number), self.order[number], self.ends[number] - 1
+        if place == eos:
+            return int(eos), int(eos) + 1
+        shift, starts = self.source.offsets[document] - first, self.source.sentence_offsets
+        after = np.searchsorted(starts, place + shift, side='right')
+        end = min(eos, starts[after] - shift) if after < len(starts) else eos
+        return int(starts[after - 1] - shift), int(end)
+
+    def _first(self, number):
+        return self.ends[number - 1] if number else 0
+
+
+class Stream:
+    """Tokens begin..end - 1 of a text, forwards or backwards. Its own places count from 0 in the direction of reading."""
+
+    def __init__(self, text, begin, end, backwards):
+        self.text, self.begin, self.end, self.backwards = text, begin, end, backwards
+
+    def __len__(self):
+        return self.end - self.begin
+
+    def read(self, begin, end):
+        """As Text.read; backwards, a sentence starts where forwards it ends."""
+        if not self.backwards:
+            tokens, cuts = self.text.read(self.begin + begin, self.begin + end)
+            return tokens, cuts - self.begin
+        tokens, cuts = self.text.read(self.end - end, self.end - begin)
+        return tokens[::-1], self.end - cuts[::-1]
+
+    def sentence(self, place):
+        """As Text.sentence, without what lies outside the stream."""
+        begin, end = self.text.sentence(self.end - 1 - place if self.backwards else self.begin + place)
+        begin, end = (self.end - end, self.end - begin) if self.backwards else (begin - self.begin, end - self.begin)
+        return max(begin, 0), min(end, len(self))
+
+
+@functools.lru_cache(maxsize=4)
+def text(source, key):
+    """The Text of a source and a key, remembered for the last few epochs."""
+    return Text(source, key)
+
+
+def plan(source, rows, size, step, directions, rng):
+    """int64[n, 6], in which row i is a window of stream i % rows, and row i + rows the window `step` tokens further on.
+
+    A row: the key of the text, begin and end of the stream, where the window of `size` tokens starts in it, whether it is
+    read backwards, and a number to draw from. directions: 'forward', or 'both': the second half of the rows reads the
+    streams of the first half backwards. Where there is too little text for so many streams of at least `size` tokens, rows
+    stay empty: -1. n = 0 if there is not enough for one.
+    """
+    ways = {'forward': 1, 'both': 2}[directions]
+    total = int(np.sum(source.lengths + (source.lengths > 0)))
+    count = min(rows // ways, total // size)
+    length = total // max(count, 1)
+    windows = (length - size) // step + 1 if count else 0
+    table = np.full((windows, ways, rows // ways, 6), -1, np.int64)
+    key, draws = rng.integers(2**62), rng.integers(2**62, size=table.shape[:3])
+    used = table[:, :, :count]
+    used[..., 0] = key
+    used[..., 1] = np.arange(count) * length
+    used[..., 2] = used[..., 1] + length
+    used[..., 3] = (np.arange(windows) * step)[:, None, None]
+    used[..., 4] = np.arange(ways)[:, None]
+    used[..., 5] = draws[..., :count]
+    return table.reshape(-1, 6)
