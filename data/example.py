@@ -1,9 +1,9 @@
 """The batch contract: which fields an example has, and the integers of the attention rule.
 
-An example is a dict of unstacked numpy arrays, a batch the same with a leading B. A query attends to a key iff
-`seen[key] <= sees[query]` and both lie in the same segment, so causal, bidirectional and prefix attention differ only
-in two integers a token. Padding has segment 0, sees -1 and seen NEVER_SEEN: it sees nothing and nothing sees it,
-whatever the segments say.
+An example is a dict of unstacked numpy arrays, a batch the same with a leading B; `labels` is a dict {head: array} in it.
+A query attends to a key iff `seen[key] <= sees[query]` and both lie in the same segment, so causal, bidirectional and prefix
+attention differ only in two integers a token. Padding has segment 0, sees -1 and seen NEVER_SEEN: it sees nothing and
+nothing sees it, whatever the segments say.
 
 Randomness is a function of (seed, epoch, index): `rng` keys a Philox generator (Salmon et al. 2011) with the three.
 """
@@ -18,7 +18,7 @@ FIELDS = {
     'tokens': np.int32, 'targets': np.int32, 'weights': np.float32, 'slots': np.int32,
     'positions': np.int32, 'segments': np.int32, 'types': np.int32, 'sees': np.int32, 'seen': np.int32,
     **{'encoder_' + name: np.int32 for name in SIDE},
-    'index': np.int64, 'task': np.int32,
+    'labels': np.int32, 'index': np.int64, 'task': np.int32,
 }
 HOST = ('index',)                             # which example a row was; the model is not given it
 # What a field holds where there is nothing; tokens and targets hold the tokenizer's pad id.
@@ -108,13 +108,36 @@ def weights(count, size):
 
 def stack(examples):
     """Batch of a list of examples: the same fields with a leading B, in the types of FIELDS."""
-    return {name: np.stack([np.asarray(one[name], FIELDS[name]) for one in examples]) for name in examples[0]}
+    batch = allocate(examples[0], len(examples))
+    for row, one in enumerate(examples):
+        put(batch, row, one)
+    return batch
+
+
+def allocate(like, rows):
+    """An unfilled batch of examples shaped as `like`, to be `put` there one by one."""
+    return _each(like, lambda name, value: np.empty((rows, *np.shape(value)), FIELDS[name]))
+
+
+def put(batch, row, fields):
+    """Writes an example into a row of a batch."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            put(batch[name], row, value)
+        else:
+            batch[name][row] = value
 
 
 def empty(like, pad=0):
     """An example shaped as `like` that counts for nothing: all padding, every weight 0, index -1."""
     fill = {**PADDING, 'tokens': pad, 'targets': pad, 'encoder_tokens': pad}
-    return {name: np.full(np.shape(value), fill.get(name, 0), FIELDS[name]) for name, value in like.items()}
+    return _each(like, lambda name, value: np.full(np.shape(value), fill.get(name, 0), FIELDS[name]))
+
+
+def _each(fields, make):
+    """The fields with every array replaced by make(field, array); a dict of labels has one field's name."""
+    return {name: {head: make(name, label) for head, label in value.items()} if isinstance(value, dict) else make(name, value)
+            for name, value in fields.items()}
 
 
 @functools.lru_cache(maxsize=256)

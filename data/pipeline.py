@@ -91,10 +91,8 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
             else:
                 fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
             if not out:
-                out = {name: np.empty((len(rows), *np.shape(value)), example.FIELDS[name])
-                       for name, value in fields.items()}
-            for name, value in fields.items():
-                out[name][at] = value
+                out = example.allocate(fields, len(rows))
+            example.put(out, at, fields)
         return out
 
     options = ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads) if threads else 0)

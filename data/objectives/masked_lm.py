@@ -1,16 +1,30 @@
 """Masked language modelling: say the hidden tokens of a text from all the others (BERT; Devlin et al. 2019).
 
-A row is [CLS] piece of a document [SEP]. Of its tokens, specials counted, round(rate * length) are chosen among those
-that are text; each chosen one becomes [MASK], a random id or stays. Random ids are uniform over the whole vocabulary,
-special and unused ids included, as in the original. Masks are drawn anew each epoch (RoBERTa's dynamic masking, with
-BERT's counts). The model's output is read at P fixed slots: unused ones point to position 0 with weight 0.
+`inputs` says what a row is, `select` which of its tokens are hidden, `count` how many; each hidden token becomes [MASK], a
+random id or stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, and
+random_ids=text, candidates=row; ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's
+output is read at P fixed slots: unused ones point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT),
+swapped or not the next (ALBERT). See data/inputs.py for rows, data/masking.py for what is chosen.
 """
 import dataclasses
-import functools
+import math
+from typing import Optional
 
 import numpy as np
 
-from data import corruption, example, packing
+from data import corruption, example, inputs, masking, sentence_pairs
+
+CHOICES = {
+    'inputs': inputs.NAMES,
+    'select': ('token', 'word', 'ngram', 'span'),
+    'count': ('bert', 'roberta'),
+    'count_in': ('row', 'document'),
+    'fate': ('token', 'unit'),
+    'candidates': ('text', 'row'),
+    'random_ids': ('vocabulary', 'text'),
+}
+# What B is where it is not what follows A, and the name of its share.
+OTHERS = {'next_sentence': ('random_next', sentence_pairs.RANDOM), 'sentence_order': ('swapped', sentence_pairs.SWAPPED)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,64 +33,153 @@ class Objective:
     rate: float = 0.15                        # share of the tokens that are predicted
     mask: float = 0.8                         # of those, the share that becomes [MASK]
     random: float = 0.1                       # and the share that becomes a random id; the rest stays
-    max_predictions: int = 0                  # slots P of a row; 0 = round(rate * sequence_length)
+    max_predictions: int = 0                  # slots P of a row; 0 = what `rate` and `count` make of a full row
+    inputs: str = 'document'                  # document | doc_sentences | full_sentences | next_sentence | sentence_order
+    short: float = 0.1                        # pairs: share of documents that are cut into shorter ones
+    select: str = 'token'                     # token | word | ngram (ALBERT) | span (SpanBERT), the last two of whole words
+    max_ngram: int = 3                        # words of an n-gram, p(n) proportional to 1 / n
+    span_p: float = 0.2                       # lengths of spans in words are geometric with this,
+    max_span: int = 10                        # up to this
+    count: str = 'bert'                       # bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)
+    count_in: str = 'row'                     # n is the length, specials included, of the row | each document or side in it
+    max_rate: Optional[float] = None          # each row or document draws its own rate from rate to this; None = rate
+    fate: Optional[str] = None                # [MASK], random or kept is drawn for each token | unit; None: unit for spans
+    candidates: str = 'text'                  # text | row: [CLS] and [SEP] are chosen too (RoBERTa)
+    random_ids: str = 'vocabulary'            # vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)
+    masks: int = 0                            # epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)
 
-    architectures = ('encoder',)
+    architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends as the integers say
     hint = 'full'
     likelihood = False
     shuffled = True
     needs = ('mask', 'cls', 'sep')
 
+    @property
+    def pair(self):
+        """The label of the pairs, or None."""
+        return self.inputs if self.inputs in inputs.PAIRS else None
+
+    @property
+    def own_loss(self):
+        return self.pair is not None
+
     def lengths(self):
-        slots = self.max_predictions or max(1, round(self.rate * self.sequence_length))
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
+        slots = self.max_predictions or self._most()
+        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots,
+                **({'types': self.sequence_length} if self.pair else {})}
 
     def problems(self, special=None):
-        wrong = []
-        if self.sequence_length < 3:
-            wrong.append(('sequence_length', 'expected at least 3: [CLS], a token and [SEP].'))
-        if not 0 < self.rate < 1:
-            wrong.append(('objective.rate', 'expected more than 0 and less than 1.'))
-        shares = [name for name in ('mask', 'random') if not 0 <= getattr(self, name) <= 1]
-        wrong += [(f'objective.{name}', 'expected 0 to 1.') for name in shares]
-        if not shares and self.mask + self.random > 1 + 1e-9:
-            wrong.append(('objective.random', f'objective.mask + objective.random = {self.mask + self.random:g}, '
-                                              'expected at most 1; the rest of the chosen tokens stays as it is.'))
-        if not 0 <= self.max_predictions <= max(self.sequence_length - 2, 0):
-            wrong.append(('objective.max_predictions', 'expected 0 (round(rate * sequence_length)) to '
-                                                       f'sequence_length - 2 = {self.sequence_length - 2}.'))
-        return wrong
+        return [(key if key == 'sequence_length' else f'objective.{key}', text) for key, text in self._problems()]
 
     def plan(self, source, seed, epoch):
-        """int64[n, 1]: the piece of a document that each row holds."""
-        return packing.pieces(source.lengths, self.sequence_length - 2)[0][:, None]
+        """int64[n, k], one row an example: where its text is (data/inputs.py); a key of static masks; a key of rates."""
+        rng = example.rng(seed, epoch % self.masks if self.masks else epoch, -1)
+        rows = inputs.plan(self.inputs, source, self.sequence_length, self.short, rng)
+        keys = [rng.integers(2**63, size=len(rows))] if self.masks else []
+        keys += [np.full(len(rows), rng.integers(2**63))] if self._by_document else []
+        return np.stack([*rows.T, *keys], axis=1)
+
+    def fill(self, source, seed=0):
+        """Share of the places of an epoch that hold a token."""
+        rows = self.plan(source, seed, 0)
+        return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
 
     def transform(self, source, row, rng):
         special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
-        text = self.original(source, row)
-        candidates = np.flatnonzero(_is_text(special)[text])
-        chosen = corruption.choose(candidates, corruption.masked_count(len(text), self.rate, slots), rng)
-        tokens = corruption.mask_or_replace(text, chosen, self.mask, self.random, special, rng)
-        return {'tokens': example.padded(tokens, size, special.pad),
-                'targets': example.padded(text[chosen], slots, special.pad),
-                'slots': example.padded(chosen, slots, 0),
-                'weights': example.weights(len(chosen), slots),
-                **example.bidirectional([len(text)], size)}
+        read = inputs.read(self.inputs, source, row)
+        text = read.ids
+        if self.masks:
+            rng = example.rng(int(row[-2 if self._by_document else -1]), 0, 0)
+        chosen, units = masking.choose(self, source, read, int(row[-1]) if self._by_document else None, slots, rng)
+        tokens = corruption.mask_or_replace(
+            text, chosen, self.mask, self.random, special, rng, units=units if self._fate == 'unit' else None,
+            pool=masking.text_ids(special) if self.random_ids == 'text' else None)
+        fields = {'tokens': example.padded(tokens, size, special.pad),
+                  'targets': example.padded(text[chosen], slots, special.pad),
+                  'slots': example.padded(chosen, slots, 0),
+                  'weights': example.weights(len(chosen), slots),
+                  **example.bidirectional([len(text)], size)}
+        if self.pair:
+            fields['types'] = np.zeros(size, np.int32)
+            fields['types'][read.ends[0]:len(text)] = 1
+            fields['labels'] = {self.pair: np.int32(row[4] != sentence_pairs.NEXT)}
+        return fields
 
     def original(self, source, row):
-        """[CLS] text [SEP], before masking."""
-        document, start = packing.split(int(row[0]))
-        begin, end = int(source.offsets[document]) + start, int(source.offsets[document + 1])
-        end = min(end, begin + self.sequence_length - 2)
-        ids = np.empty(end - begin + 2, np.int32)
-        ids[0], ids[-1] = source.special.cls, source.special.sep
-        ids[1:-1] = source.flat[begin:end]
-        return ids
+        """The row before masking, specials included."""
+        return inputs.read(self.inputs, source, row).ids
 
+    def expected(self):
+        """Shares of the chosen tokens; where they are exact, of tokens chosen, and of pairs whose B is not what follows.
 
-@functools.lru_cache(maxsize=8)
-def _is_text(special):
-    """bool[V]."""
-    table = np.ones(special.vocab_size, bool)
-    table[special.reserved] = False
-    return table
+        Where units share a fate, one of them counts once. Pairs that had no choice (FORCED) do not count.
+        """
+        rates = {'mask': self.mask, 'random': self.random, 'kept': 1 - self.mask - self.random}
+        if self.select == 'token' and self.count_in == 'row' and self.max_rate is None:
+            slots = self.lengths()['slots']
+            full = corruption.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
+            rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
+        return rates | ({OTHERS[self.pair][0]: 0.5} if self.pair else {})
+
+    def realised(self, source, row, fields):
+        """The counts behind `expected`."""
+        slots = fields['slots'][fields['weights'] > 0]
+        said, read = fields['targets'][:len(slots)], fields['tokens'][slots]
+        if self._fate == 'unit':
+            fresh = np.diff(slots, prepend=-2) > 1
+            said, read = said[fresh], read[fresh]
+        masked, kept = int(np.sum(read == source.special.mask)), int(np.sum(read == said))
+        counts = {'mask': masked, 'random': len(said) - masked - kept, 'kept': kept}
+        rates = {name: (count, len(said)) for name, count in counts.items()}
+        rates['chosen'] = len(slots), int(np.sum(fields['segments'] > 0))
+        if self.pair:
+            name, other = OTHERS[self.pair]
+            rates[name] = int(row[4] == other), int(row[4] != sentence_pairs.FORCED)
+        return rates
+
+    @property
+    def _by_document(self):
+        return self.count_in == 'document' and self.max_rate is not None
+
+    @property
+    def _fate(self):
+        return self.fate or ('unit' if self.select == 'span' else 'token')
+
+    def _most(self):
+        """Slots for what a full row may hide; where the count has no such bound, for all but rare rows, which hide less."""
+        size, rate = self.sequence_length, self.rate if self.max_rate is None else self.max_rate
+        if self.count == 'roberta' and self.select == 'word':
+            rate *= 1.25                      # words are counted, whatever their sizes
+        most = math.ceil(rate * size) if self.count == 'roberta' else round(rate * size)
+        several = self.count_in == 'document' and self.inputs != 'document'
+        return min(max(1, most + several * size // 32), max(size - 2, 1))
+
+    def _problems(self):
+        size = self.sequence_length
+        least, holds = (5, '[CLS], a token, [SEP], a token') if self.pair else (3, '[CLS], a token')
+        if size < least:
+            yield 'sequence_length', f'expected at least {least}: {holds} and [SEP].'
+        if not 0 < self.rate < 1:
+            yield 'rate', 'expected more than 0 and less than 1.'
+        shares = [name for name in ('mask', 'random') if not 0 <= getattr(self, name) <= 1]
+        yield from ((name, 'expected 0 to 1.') for name in shares)
+        if not shares and self.mask + self.random > 1 + 1e-9:
+            yield 'random', (f'objective.mask + objective.random = {self.mask + self.random:g}, '
+                             'expected at most 1; the rest of the chosen tokens stays as it is.')
+        if not 0 <= self.max_predictions <= max(size - 2, 0):
+            yield 'max_predictions', f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices and not (name == 'fate' and value is None):
+                yield name, f"expected {', '.join(choices[:-1])} or {choices[-1]}."
+        if self.max_rate is not None and not self.rate <= self.max_rate < 1:
+            yield 'max_rate', f'expected objective.rate = {self.rate:g} or more, and less than 1.'
+        if not 0 <= self.short <= 1:
+            yield 'short', 'expected 0 to 1.'
+        if not 0 < self.span_p < 1:
+            yield 'span_p', 'expected more than 0 and less than 1.'
+        for name in ('max_ngram', 'max_span'):
+            if getattr(self, name) < 1:
+                yield name, 'expected at least 1.'
+        if self.masks < 0:
+            yield 'masks', 'expected at least 0.'

@@ -1,0 +1,208 @@
+"""Which tokens of a row a masked language model must say, chosen as words, n-grams or spans of words within a budget.
+
+Whole words are BERT's (`create_masked_lm_predictions`), n-grams ALBERT's (Lan et al. 2019), spans SpanBERT's (Joshi et al.
+2019). All walk candidates in a random order, choose nothing twice, and never exceed the budget, so that a few tokens of it
+may be left over. Differences to the originals, none part of a method: no n-gram reaches across a special token; spans
+end before a word that does not fit, where SpanBERT's code cuts the word; ALBERT's test for covered words works early.
+The loops run over the n-grams or spans of one row, everything else is arrays.
+"""
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from data import corruption
+from data import example
+
+
+def choose(settings, source, read, salt, slots, rng):
+    """(places, units or None): which tokens of a row are said, ascending; the places of unit i have the number i.
+
+    settings: data/objectives/masked_lm.py. read: an `inputs.Row`. salt: what documents draw their rates with, or None.
+    """
+    if settings.count_in == 'row':
+        rate = settings.rate if settings.max_rate is None else rng.uniform(settings.rate, settings.max_rate)
+        return _within(*_select(settings, source, read.ids, rate, slots, rng), slots, rng)
+    places_, units, first, number = [], [], 0, 0
+    for last, begin in zip(read.ends, read.begins):
+        rate = settings.rate
+        if salt is not None:
+            document = int(np.searchsorted(source.offsets, begin, side='right')) - 1
+            rate += (settings.max_rate - rate) * example.rng(salt, 0, document).random()
+        found, unit = _select(settings, source, read.ids[first:last], rate, slots, rng)
+        unit = np.arange(len(found)) if unit is None else unit
+        places_.append(found + first)
+        units.append(unit + number)
+        first, number = last, number + (unit[-1] + 1 if len(unit) else 0)
+    return _within(np.concatenate(places_), np.concatenate(units), slots, rng)
+
+
+def _select(settings, source, text, rate, slots, rng):
+    """The same for a row, or for a part of it by its own count."""
+    is_text = text_table(source.special)[text]
+    allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
+    if settings.select == 'token':
+        return corruption.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
+    starts = corruption.words(text, source.word_starts) | ~is_text
+    starts[1:] |= ~is_text[:-1]               # what follows a special token
+    found = words(starts, allowed)
+    if settings.select == 'word' and settings.count == 'roberta':
+        return places(found, some_words(found, _count(settings, len(found.begins), rate, slots, rng), rng))
+    budget = _count(settings, len(text), rate, slots, rng)
+    if settings.select == 'word':
+        return places(found, whole_words(found, budget, rng))
+    if settings.select == 'ngram':
+        return places(found, ngrams(found, budget, settings.max_ngram, rng))
+    return places(found, spans(found, budget, settings.span_p, settings.max_span, rng))
+
+
+def _count(settings, length, rate, slots, rng):
+    if settings.count == 'bert':
+        return corruption.masked_count(length, rate, slots)
+    return min(slots, int(rate * length + rng.random()))
+
+
+def _within(chosen, units, slots, rng):
+    """Without units, drawn at random, until the slots suffice."""
+    if len(chosen) <= slots:
+        return chosen, units
+    sizes = np.bincount(units)
+    order = rng.permutation(len(sizes))
+    kept = np.isin(units, order[fitting(sizes[order], slots)])
+    return chosen[kept], np.unique(units[kept], return_inverse=True)[1]
+
+
+@functools.lru_cache(maxsize=8)
+def text_table(special):
+    """bool[V]: which ids are text."""
+    table = np.ones(special.vocab_size, bool)
+    table[special.reserved] = False
+    return table
+
+
+@functools.lru_cache(maxsize=8)
+def text_ids(special):
+    """int32[n]: those ids."""
+    return np.flatnonzero(text_table(special)).astype(np.int32)
+
+
+class Words(NamedTuple):
+    """The words of a row that may be chosen: word i is tokens begins[i]..ends[i] - 1, and reach[i] is the first word that
+    does not follow it without a gap."""
+    begins: np.ndarray
+    ends: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def sizes(self):
+        return self.ends - self.begins
+
+
+def words(starts, allowed):
+    """Words of a row from bool[n]: which tokens begin a word, and which may be chosen (words of others are left out)."""
+    begins = np.flatnonzero(starts)
+    ends = np.append(begins[1:], len(starts))
+    kept = allowed[begins]
+    begins, ends = begins[kept], ends[kept]
+    gaps = np.append(np.flatnonzero(begins[1:] != ends[:-1]) + 1, len(begins))
+    return Words(begins, ends, gaps[np.searchsorted(gaps, np.arange(len(begins)), side='right')])
+
+
+def whole_words(found, budget, rng):
+    """[(first word, word after the last)] of single words in random order: each that still fits is chosen (BERT)."""
+    order = rng.permutation(len(found.begins))
+    picks = order[fitting(found.sizes[order], budget)]
+    return np.stack([picks, picks + 1], axis=1)
+
+
+def some_words(found, count, rng):
+    """The same of `count` words, whatever their sizes (RoBERTa's whole-word masking)."""
+    picks = rng.choice(len(found.begins), min(count, len(found.begins)), replace=False, shuffle=False)
+    return np.stack([picks, picks + 1], axis=1)
+
+
+def fitting(sizes, budget):
+    """int64[n]: indices that a walk takes which skips whatever exceeds what is left of the budget."""
+    taken, left = [], np.arange(len(sizes))
+    while len(left):
+        left = left[sizes[left] <= budget]
+        totals = np.cumsum(sizes[left])
+        count = np.searchsorted(totals, budget, side='right')  # at least 1 unless none is left
+        taken.append(left[:count])
+        budget -= totals[count - 1] if count else 0
+        left = left[count:]
+    return np.concatenate(taken or [left])
+
+
+def ngrams(found, budget, longest, rng):
+    """The same of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT).
+
+    One that exceeds the budget is shortened until it fits; one that meets a chosen word is dropped.
+    """
+    count = len(found.begins)
+    begins, ends, reach = (part.tolist() for part in found)
+    sizes = (1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')).tolist()
+    free, picks = bytearray(b'\1' * count), []
+    for first in rng.permutation(count).tolist():
+        if budget == 0:
+            break
+        if not free[first]:
+            continue
+        last = min(first + sizes[first], reach[first])
+        while last > first and ends[last - 1] - begins[first] > budget:
+            last -= 1
+        if last == first or 0 in free[first:last]:
+            continue
+        free[first:last] = bytes(last - first)
+        budget -= ends[last - 1] - begins[first]
+        picks.append((first, last))
+    return np.array(picks, np.int64).reshape(-1, 2)
+
+
+def spans(found, budget, p, longest, rng):
+    """The same of spans of whole words: lengths geometric with `p`, at most `longest` words (SpanBERT).
+
+    A span starts at the word of a token drawn among those not yet chosen and may run over chosen words. Lengths above
+    `longest` are drawn again, as in the original (mean 3.8 at 0.2 and 10). Spans that touch are one, and share one draw.
+    """
+    count, sizes = len(found.begins), found.sizes
+    lengths = (1 + np.searchsorted(_geometric(p, longest), rng.random(count), side='right')).tolist()
+    anchors = np.repeat(np.arange(count), sizes)[rng.permutation(int(sizes.sum()))].tolist()
+    sizes, reach, free = sizes.tolist(), found.reach.tolist(), bytearray(b'\1' * count)
+    for first in anchors:
+        if budget == 0:
+            break
+        if not free[first] or sizes[first] > budget:
+            continue
+        for word in range(first, min(first + lengths[first], reach[first])):
+            if free[word]:
+                if sizes[word] > budget:
+                    break
+                free[word] = 0
+                budget -= sizes[word]
+    chosen = np.flatnonzero(np.frombuffer(free, np.uint8) == 0)
+    fresh = np.ones(len(chosen), bool)
+    fresh[1:] = found.begins[chosen[1:]] != found.ends[chosen[:-1]]
+    return np.stack([chosen[fresh], chosen[np.roll(fresh, -1)] + 1], axis=1)
+
+
+def places(found, picks):
+    """(positions int64[n], units int64[n]) of chosen words, ascending: which pick, counted from 0, each position is of."""
+    picks = picks[np.argsort(picks[:, 0])]
+    begins, sizes = found.begins[picks[:, 0]], found.ends[picks[:, 1] - 1] - found.begins[picks[:, 0]]
+    units = np.repeat(np.arange(len(picks)), sizes)
+    before = np.cumsum(sizes) - sizes
+    return np.arange(len(units)) + (begins - before)[units], units
+
+
+@functools.lru_cache(maxsize=8)
+def _harmonic(longest):
+    """Cumulative p(n), n from 1 to longest - 1."""
+    p = 1 / np.arange(1, longest + 1)
+    return np.cumsum(p / p.sum())[:-1]
+
+
+@functools.lru_cache(maxsize=8)
+def _geometric(p, longest):
+    weights = p * (1 - p) ** np.arange(longest)
+    return np.cumsum(weights / weights.sum())[:-1]

@@ -1,0 +1,133 @@
+"""Rows of whole sentences, planned for all documents at once: pairs (BERT, ALBERT) and full sentences (RoBERTa).
+
+Pairs follow `create_instances_from_document` (Devlin et al. 2019; Lan et al. 2019): a chunk of sentences that reach a target
+length, cut in two; B is what follows A, or its place is taken by text of another document, or A and B change places.
+The original walks from chunk to chunk. Here every sentence draws what would happen if a chunk began with it, in arrays, and
+only the walk over those that do begin one is a loop: the distribution is the same. One difference: the original draws another
+document up to ten times and may then keep its own; here it is another one, unless there is only one.
+`full` follows fairseq's `sample_break_mode` complete and complete_doc (Liu et al. 2019, FULL- and DOC-SENTENCES).
+"""
+import numpy as np
+
+NEXT, SWAPPED, RANDOM, FORCED = range(4)      # what B is; forced: random because its chunk had one sentence
+BLOCK = 1 << 19                               # sentences planned at once: bounds the memory
+
+
+def next_sentence(source, size, short, rng):
+    """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, RANDOM or FORCED.
+
+    Together they have at most `size` tokens. short: share of documents whose chunks reach for fewer, 2 to `size`.
+    """
+    return _pairs(source, size, short, RANDOM, rng)
+
+
+def sentence_order(source, size, short, rng):
+    """The same with NEXT, SWAPPED or FORCED: a chunk of one sentence gets a random B here too."""
+    return _pairs(source, size, short, SWAPPED, rng)
+
+
+def full(source, size, crossing):
+    """int64[n, 2], begin and end in `source.flat`: sentences in the order of the text, as many as fit `size` tokens.
+
+    crossing: rows go on into the next document, which costs a token for the separator between. A sentence longer than a
+    row is cut into pieces of `size`.
+    """
+    firsts, documents, rows = _firsts(source), np.unique(source.offsets), [np.zeros((0, 2), np.int64)]
+    for first, last in blocks(firsts, BLOCK):
+        sentences = np.arange(firsts[first], firsts[last])
+        lengths = bounds(source, sentences + 1) - bounds(source, sentences)
+        pieces = -(-lengths // size)
+        number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        begins = np.repeat(bounds(source, sentences), pieces) + number * size
+        ends = np.append(begins[1:], source.offsets[last])
+        rank = np.searchsorted(documents, begins, side='right')  # of the document
+        following = np.searchsorted(ends + rank, begins + rank + size, side='right')
+        if not crossing:
+            following = np.minimum(following, np.searchsorted(rank, rank, side='right'))
+        chosen = walk(following)
+        rows.append(np.stack([begins[chosen], ends[following[chosen] - 1]], axis=1))
+    return np.concatenate(rows)
+
+
+def truncated(a, b, size):
+    """(cut from A, cut from B): how many tokens pairs of these lengths lose until they have `size` together.
+
+    One token at a time is taken from the longer side, from B where they are equally long.
+    """
+    excess = np.maximum(a + b - size, 0)
+    first = np.minimum(excess, np.abs(a - b))
+    rest = excess - first
+    return np.where(a > b, first, 0) + rest // 2, np.where(a > b, 0, first) + (rest + 1) // 2
+
+
+def blocks(firsts, most):
+    """(first document, document after the last) of ranges with at most `most` sentences, if a document has no more."""
+    first = 0
+    while first < len(firsts) - 1:
+        last = max(first + 1, int(np.searchsorted(firsts, firsts[first] + most, side='right')) - 1)
+        yield first, last
+        first = last
+
+
+def bounds(source, sentences):
+    """Where these sentences begin in `source.flat`; the one after the last begins at its end."""
+    inside = np.minimum(sentences, len(source.sentence_offsets) - 1)
+    return np.where(sentences == inside, source.sentence_offsets[inside], source.num_tokens)
+
+
+def walk(following):
+    """The places reached from 0 by going from i to following[i] > i, until past the end: int64[n], ascending."""
+    steps, at, found = following.tolist(), 0, []
+    while at < len(steps):
+        found.append(at)
+        at = steps[at]
+    return np.array(found, np.int64)
+
+
+def _firsts(source):
+    """int64[D + 1]: the first sentence of each document."""
+    return np.searchsorted(source.sentence_offsets, source.offsets)
+
+
+def _pairs(source, size, short, other, rng):
+    firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
+    documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
+    for first, last in blocks(firsts, BLOCK):
+        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
+        a = bounds(source, sentence), bounds(source, split)
+        b = np.array([bounds(source, split), bounds(source, end)])
+        drawn = np.flatnonzero(kind >= RANDOM)
+        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
+        a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
+        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
+            front = rng.binomial(cut, 0.5)
+            side += np.stack([front, front - cut])
+        rows.append(np.stack([*a, *b, kind], axis=1))
+    return np.concatenate(rows)
+
+
+def _chunks(source, firsts, first, last, size, short, other, rng):
+    """The chunks of a range of documents: first sentence, document, B's first sentence, end, target length, kind."""
+    sentence = np.arange(firsts[first], firsts[last])
+    document = np.repeat(np.arange(first, last), np.diff(firsts[first:last + 1]))
+    less = rng.integers(2, size, last - first, endpoint=True)
+    target = np.where(rng.random(last - first) < short, less, size)[document - first]
+    end = np.searchsorted(source.sentence_offsets, bounds(source, sentence) + target)
+    end = np.minimum(end, firsts[document + 1])
+    split = sentence + rng.integers(1, np.maximum(end - sentence, 2))
+    kind = np.where(end - sentence == 1, FORCED, np.where(rng.random(len(sentence)) < 0.5, other, NEXT))
+    following = np.where(kind == RANDOM, split, end)  # the sentences that a random B has displaced begin the next chunk
+    chosen = walk(following - firsts[first])
+    return tuple(part[chosen] for part in (sentence, document, split, end, target, kind))
+
+
+def _elsewhere(source, firsts, documents, own, target, rng):
+    """int64[2, n]: begin and end of random text, from a random sentence of another document than `own` until `target`."""
+    others = max(len(documents) - 1, 1)
+    place = rng.integers(others, size=len(own))
+    place += (len(documents) > 1) & (place >= np.searchsorted(documents, own))
+    document = documents[place]
+    sentence = rng.integers(firsts[document], firsts[document + 1])
+    begin = bounds(source, sentence)
+    end = np.searchsorted(source.sentence_offsets, begin + target)
+    return np.stack([begin, bounds(source, np.clip(end, sentence + 1, firsts[document + 1]))])

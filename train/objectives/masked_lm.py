@@ -1,0 +1,68 @@
+"""Masked LM beside a judgement of the pair of sentences: next sentence (BERT), sentence order (ALBERT), by the label's name.
+
+loss = masked LM over its targets + the pair's cross-entropy over rows, unweighted. Rows of padding judge nothing. Without
+pairs this is the shared token loss.
+"""
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from model import heads
+from model import ops
+from model import transformer
+from train import schema
+from train.objectives import loss as losses
+from train.objectives import token
+
+
+class PairLoss(nn.Module):
+    """backbone: the Transformer; head: of the label `pair`; settings: label smoothing and z-loss, of the tokens alone."""
+    backbone: transformer.Transformer
+    head: heads.PairHead
+    pair: str = 'next_sentence'
+    settings: schema.Loss = schema.Loss()
+
+    @property
+    def scales(self):
+        return {'masked_lm': 1.0, self.pair: 1.0}
+
+    def initial_carry(self, batch_size):
+        """What the first batch is given as `carry`: nothing."""
+        return None
+
+    def weights(self, batch):
+        """{term: scalar}, from the batch alone: targets, and rows that hold text."""
+        return {'masked_lm': jnp.sum(batch['weights']), self.pair: jnp.sum(_real(batch))}
+
+    def __call__(self, batch, carry=None, rows=None):
+        """Loss of a batch (design: fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
+        weights, each = self.weights(batch), batch['weights']
+        hidden = self.backbone.hidden(batch, rows)
+        logits = self.backbone.logits(ops.gather(hidden, batch['slots']))
+        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
+        loss, nll, correct = losses.cross_entropy(logits, batch['targets'], self.backbone.config.vocab_size, smoothing, z_loss)
+        plain = {'masked_lm_nll': jnp.sum(nll * each)} if self.settings != schema.Loss() else {}  # else it is the loss
+
+        judged, labels = self.head(hidden), batch['labels'][self.pair]
+        right = (jnp.argmax(judged, axis=-1) == labels) * _real(batch)
+        missed = -jnp.take_along_axis(jax.nn.log_softmax(judged), labels[:, None], axis=-1)[:, 0] * _real(batch)
+        return losses.Loss(
+            terms={'masked_lm': (jnp.sum(loss * each), weights['masked_lm']), self.pair: (jnp.sum(missed), weights[self.pair])},
+            metrics={'masked_lm_accuracy': (jnp.sum(correct * each), weights['masked_lm']),
+                     f'{self.pair}_accuracy': (jnp.sum(right), weights[self.pair]),
+                     **{name: (value, weights['masked_lm']) for name, value in plain.items()}},
+            carry=carry)
+
+
+def _real(batch):
+    """float32[B]: 1 for rows that hold text."""
+    return jnp.any(batch['segments'] > 0, axis=1).astype(jnp.float32)
+
+
+def build(config):
+    """The module for a resolved `schema.Config`."""
+    pair = config.objective.pair
+    if pair is None:
+        return token.build(config)
+    dtype = jnp.dtype(config.dtype)
+    return PairLoss(transformer.Transformer(config.model, dtype=dtype), heads.PairHead(config.model, dtype), pair, config.loss)
