@@ -1,7 +1,8 @@
-"""Where a token is: rotary angles, sinusoids, and T5's buckets. (A learned table is `layers.Embed`.)
+"""Where a token is: rotary angles, sinusoids, T5's buckets, Transformer-XL's distances. (A learned table is `layers.Embed`.)
 
 Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020.
+need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
+Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
 """
 from typing import Any
 
@@ -34,6 +35,18 @@ def sinusoids(positions, dim):
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
     angle = positions[:, :, None].astype(jnp.float32) * frequencies
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
+
+
+def halves(distances, dim):
+    """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
+    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
+    angle = distances[..., None].astype(jnp.float32) * frequencies
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def step(positions):
+    """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
+    return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
 
 
 def buckets(relative, count, distance, bidirectional):

@@ -1,8 +1,9 @@
 """A stack of blocks: an encoder or a decoder between the embedding and the head.
 
 Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
-axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does not differ between layers (masks, biases, rotary angles) is computed once, in `Stack.share`. The only
-lifted transforms of the model are in `Stack`.
+axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does
+not differ between layers (masks, biases, rotary angles, distances) is computed once, in `Stack.share`. The only lifted
+transforms of the model are in `Stack`.
 """
 import dataclasses
 import functools
@@ -16,9 +17,11 @@ from model import attention
 from model import cache as caches
 from model import config as model_config
 from model import layers
+from model import memory as memories
 from model import ops
 from model import positions
 from model.attention import rule as rules
+from model.attention import transformer_xl
 
 REMAT = {
     'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention
@@ -34,8 +37,11 @@ class Shared:
     rule: rules.Rule                          # of self attention
     masks: Any = None                         # where layers differ: `added`, `sighted` of W windows, [W, ...]
     start: Any = None                         # int32[], the first cache slot of these tokens
-    rotation: Any = None                      # cosine and sine, two float32[B, 1, T, H / 2]
+    rotation: Any = None                      # cosine and sine for queries, two float32[B, 1, T, H / 2]
+    key_rotation: Any = None                  # the same for new keys
     bias: Any = None                          # float32[B, N, T, S], T5's position bias
+    relative: Any = None                      # Transformer-XL's distances and segments
+    reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # how many tokens the memory takes
     encoded: Any = None                       # float[B, S', D], what the encoder says
     cross: Any = None                         # rule of cross attention
     rows: Any = None                          # int32[B], global row numbers; None = no dropout
@@ -57,22 +63,25 @@ class Block(nn.Module):
         self.dropout = layers.Dropout(config.dropout)
 
     def __call__(self, carry, layer, shared):
-        """carry: x float[B, T, D] and the cache's stacked k, v (or None); layer: its number, its mask, its cross k, v.
+        """carry: x float[B, T, D] and the cache's stacked k, v (or None); layer: its number, mask, cross k, v, and memory.
 
-        Returns the carry, and cross k, v where they were computed for a cache.
+        Returns the carry, cross k, v where they were computed for a cache, and the next memory if there is one.
         """
-        (x, stacked), (number, window, cross) = carry, layer
+        (x, stacked), (number, window, cross, memory) = carry, layer
         rule, rotation, rows = shared.rule, shared.rotation, shared.rows
         if window is not None:
             rule = dataclasses.replace(rule, added=shared.masks[0][window], sighted=shared.masks[1][window])
         made = None
 
-        y = self.enter(x, self.attention_norm)
+        before = x if memory is None else jnp.concatenate([memory.astype(x.dtype), x], axis=1)
+        memory = None if memory is None else memories.extend(memory, x, shared.reuse)
+        y = self.enter(before, self.attention_norm)
         keys = rule.seen.shape[1] if stacked is None else y.shape[1]  # appended queries are not keys (permuted LM)
-        kv = self.attention.keys_values(y[:, :keys], jax.tree.map(lambda a: a[:, :, :keys], rotation))
+        kv = self.attention.keys_values(y[:, :keys], shared.key_rotation)
         if stacked is not None:
             stacked, kv = caches.write(stacked, kv, number, shared.start)
-        y = self.attention(y, kv, rule, rotation=rotation, bias=shared.bias, rows=rows)
+        y = self.attention(y[:, -x.shape[1]:], kv, rule, rotation=rotation, bias=shared.bias, relative=shared.relative,
+                           rows=rows)
         x = self.leave(x, y, self.attention_norm, rows)
 
         if self.config.crosses(self.role):
@@ -85,7 +94,7 @@ class Block(nn.Module):
 
         y = self.enter(x, self.mlp_norm)
         x = self.leave(x, self.mlp(y, rows), self.mlp_norm, rows)
-        return (x, stacked), made
+        return (x, stacked), (made, memory)
 
     def enter(self, x, norm):
         """What a branch reads: the normed residual stream, or the stream itself in a post-norm model."""
@@ -132,25 +141,26 @@ class Stack(nn.Module):
             self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True})(
                 config, self.role, self.dtype)
 
-    def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None):
-        """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache.
+    def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None):
+        """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache, or else the next memory's states.
 
         fields: `positions segments sees seen`, and `types` if the model has them. With a cache the T tokens take its
-        next slots and attend to all of it.
+        next slots and attend to all of it. With a memory (`memory.Memory`) they attend to that and to themselves.
         """
         config = self.config
-        shared, windows, cache = self.share(fields, rows, cache, encoded, encoder_segments)
+        shared, windows, cache = self.share(fields, rows, cache, encoded, encoder_segments, memory)
         stacked, cross = (None, None) if cache is None else ((cache.k, cache.v), cache.cross)
+        states = None if memory is None else jnp.moveaxis(memory.states, 1, 0)
         x = self.embed(x, fields, rows)
         numbers = jnp.arange(config.depth(self.role), dtype=jnp.int32)
         blocks = self.block if config.share_layers else self.blocks
-        (x, stacked), made = blocks((x, stacked), (numbers, windows, cross), shared)
+        (x, stacked), (made, states) = blocks((x, stacked), (numbers, windows, cross, states), shared)
         if config.norm_position == 'pre':
             x = self.norm(x)
         x = self.output_dropout(x, rows)
         if cache is not None:
             cache = dataclasses.replace(cache, k=stacked[0], v=stacked[1], cross=cross or made)
-        return x, cache
+        return x, cache if states is None else jnp.moveaxis(states, 0, 1)
 
     def embed(self, x, fields, rows):
         """Adds to token embeddings what the model knows of their places and types: float[B, T, E] -> float[B, T, D]."""
@@ -168,7 +178,7 @@ class Stack(nn.Module):
             x = self.project(x)
         return ops.constrain(x, 'batch', 'length', 'model')
 
-    def share(self, fields, rows, cache, encoded, encoder_segments):
+    def share(self, fields, rows, cache, encoded, encoder_segments, memory=None):
         """(Shared, the number of each layer's mask or None, the cache with the new tokens' integers)."""
         config = self.config
         place, segments, sees, seen = (fields[name] for name in FIELDS)
@@ -176,12 +186,19 @@ class Stack(nn.Module):
         if cache is None:
             keys = seen.shape[1]
             rule = rules.Rule(sees, seen, segments, segments[:, :keys], place, place[:, :keys])
+            rule = rule if memory is None else rules.remember(rule, *memories.places(memory, place))
         else:
             start, cache = cache.length, caches.extend(cache, seen, segments, place)
             rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
         cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments))
         bias = self.positions(place, rule.key_positions) if config.positions == 'relative' else None
-        rotation = positions.angles(place, config.size, config.rotary_base) if config.positions == 'rotary' else None
+        rotation = key_rotation = relative = None
+        if config.positions == 'rotary':
+            rotation = positions.angles(place, config.size, config.rotary_base)
+            new = place if cache is not None else rule.key_positions
+            key_rotation = positions.angles(new, config.size, config.rotary_base)
+        if config.positions == 'xl':
+            relative = self.distances(rule, fields, rows, cache)
 
         masks, windows, distinct = None, None, sorted(set(config.window(self.role)), key=str)
         if len(distinct) == 1:
@@ -190,4 +207,19 @@ class Stack(nn.Module):
             written = [rules.write(rule, window) for window in distinct]
             masks = jnp.stack([each.added for each in written]), jnp.stack([each.sighted for each in written])
             windows = jnp.array([distinct.index(window) for window in config.window(self.role)], jnp.int32)
-        return Shared(rule, masks, start, rotation, bias, encoded, cross, rows), windows, cache
+        return Shared(rule, masks, start, rotation, key_rotation, bias, relative, memory and memory.reuse, encoded, cross,
+                      rows), windows, cache
+
+    def distances(self, rule, fields, rows, cache):
+        """Transformer-XL's Relative, with dropout, and with the segments if the model tells them apart."""
+        config, count = self.config, fields['seen'].shape[1]
+        slots = fields['slots'] if cache is None and fields['positions'].shape[1] > count else None
+        relative = transformer_xl.share(config, rule, count, slots, cache is not None)
+        if rows is not None and config.dropout:
+            table = self.dropout(relative.table[relative.reads], rows)
+            relative = dataclasses.replace(relative, table=table, reads=None)
+        if config.relative_segments and cache is None:  # what is in memory counts as type 0; without types all are equal
+            types = fields.get('types', jnp.zeros_like(fields['positions']))
+            known = jnp.pad(types[:, :count], ((0, 0), (rule.seen.shape[1] - count, 0)))
+            relative = dataclasses.replace(relative, same=types[:, :, None] == known[:, None])
+        return relative

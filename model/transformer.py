@@ -15,6 +15,7 @@ from model import heads
 from model import layers
 from model import ops
 from model import stack
+from model.attention import streams
 
 
 class Transformer(nn.Module):
@@ -46,6 +47,17 @@ class Transformer(nn.Module):
             return self.encoder(self.look_up(batch['tokens']), batch, rows)[0]
         encoded, segments = self.encode(batch, rows)
         return self.decoder(self.look_up(batch['tokens']), batch, rows, None, encoded, segments)[0]
+
+    def streams(self, batch, query, memory=None, rows=None):
+        """An encoder's two streams (XLNet): content float[B, T, D], queries at `slots` float[B, P, D], the next memory's states.
+
+        query: float[E], what every query token starts from. memory: a `memory.Memory`, or None for none now or later.
+        """
+        x = self.look_up(batch['tokens'])
+        query = jnp.broadcast_to(query, (*batch['slots'].shape, x.shape[2]))
+        x, states = self.encoder(jnp.concatenate([x, query], axis=1), streams.append(batch), rows, memory=memory)
+        length = batch['tokens'].shape[1]
+        return x[:, :length], x[:, length:], states
 
     def logits(self, hidden):
         """float[..., D] -> float32[..., V]; padded columns are `heads.ABSENT`."""

@@ -35,7 +35,8 @@ def local_perm(index, masked, functional):
     return (own[:, None] <= rev[None]) & ~non_mask[None]
 
 
-@pytest.mark.parametrize('fields', [dict(), dict(permutation_length=4), dict(reuse_length=24, permutation_length=8), dict(num_predict=12)])
+@pytest.mark.parametrize('fields', [dict(), dict(permutation_length=4), dict(reuse_length=24, permutation_length=8),
+                                    dict(num_predict=12)])
 def test_the_integers_are_the_masks_of_the_original(fields):
     one_row = objective(**fields)
     reuse = one_row.reused
@@ -63,7 +64,7 @@ def test_a_row_by_hand():
     assert one_row.problems() == []
     (row, first), (_, second) = list(rows(one_row, source))[:2]
     assert row[1:5].tolist() == [0, 61, 0, 0]
-    assert first['tokens'][:6].tolist() == [100, 101, 102, 103, 104, 105] and second['tokens'][:6].tolist() == list(range(105, 111))
+    assert first['tokens'][:6].tolist() == list(range(100, 106)) and second['tokens'][:6].tolist() == list(range(105, 111))
     assert first['tokens'][[6, 8, 9]].tolist() == [SPECIAL.sep, SPECIAL.sep, SPECIAL.cls] and 100 <= first['tokens'][7] < 160
     assert first['types'].tolist() == [0] * 7 + [1, 1, 2] and first['segments'].tolist() == [1] * 10
     assert first['positions'].tolist() == list(range(10)) and second['positions'].tolist() == list(range(5, 15))

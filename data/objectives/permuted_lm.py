@@ -1,4 +1,4 @@
-"""Permuted language modelling: say some tokens of a text, in a random order, from the others and those said (XLNet; Yang et al. 2019).
+"""Permuted language modelling: say some tokens in a random order, from the others and those said (XLNet; Yang et al. 2019).
 
 Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/streams.py`). A
 row is R tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each
@@ -31,6 +31,7 @@ class Objective:
     hint = 'ordered'
     likelihood = False
     shuffled = False
+    own_loss = True
     needs = ('cls', 'sep')
 
     def lengths(self):
@@ -45,10 +46,10 @@ class Objective:
         elif not 2 <= self._predicted <= 2 * min(reuse, size - reuse):
             wrong.append(('objective.num_predict', f'expected 0 (a sixth of the row) or 2 to {2 * min(reuse, size - reuse)}; '
                                                    'half of them are in the first reuse_length tokens, half behind.'))
-        if not wrong and not (1 <= self._permutation <= size and reuse % self._permutation == 0 == (size - reuse) % self._permutation):
+        elif self._permutation < 1 or reuse % self._permutation or (size - reuse) % self._permutation:
             key = 'objective.permutation_length' if self.permutation_length else 'objective.reuse_length'
-            wrong.append((key, f'permutations of {self._permutation} tokens do not fill the {reuse} tokens that are remembered '
-                               f'and the {size - reuse} behind them; expected a divisor of both as objective.permutation_length.'))
+            wrong.append((key, f'permutations of {self._permutation} tokens do not fill the {reuse} that are remembered and the '
+                               f'{size - reuse} behind them; expected a divisor of both as objective.permutation_length.'))
         for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
             if getattr(self, name) < least:
                 wrong.append((f'objective.{name}', f'expected at least {least}.'))
@@ -56,7 +57,8 @@ class Objective:
             if getattr(self, name) not in choices:
                 wrong.append((f'objective.{name}', f'expected {choices[0]} or {choices[1]}.'))
         if self.directions == 'both' and self.batch_size % 2:
-            wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; or objective.directions = forward.'))
+            wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; '
+                                        'or set objective.directions = forward.'))
         return wrong
 
     def plan(self, source, seed, epoch):
@@ -109,7 +111,8 @@ class Objective:
             half = half[:len(half) // 2 * 2].reshape(-1, 2)
             pairs += len(half)
             inverted += int(np.sum(one['seen'][half[:, 0]] > one['seen'][half[:, 1]]))
-        return {'predicted_first_half': (int(np.sum(first)), self.reused if len(slots) else 0), 'order_inverted': (inverted, pairs)}
+        return {'predicted_first_half': (int(np.sum(first)), self.reused if len(slots) else 0),
+                'order_inverted': (inverted, pairs)}
 
     def _read(self, source, row):
         """(tokens, types, which are special) of a row, all empty if the row is."""

@@ -1,7 +1,8 @@
 """Multi-head attention with grouped queries (Vaswani et al. 2017, Ainslie et al. 2023), for self and cross attention.
 
-`rule.py` says who sees whom, `plain.py` computes it. `Attention.attend` is the single method through which every
-attention of the model passes, so prefix tuning can add keys there and faster implementations can take its place.
+`rule.py` says who sees whom, `plain.py` computes it, `transformer_xl.py` adds relative positions, `streams.py` XLNet's
+queries. `Attention.attend` is the single method through which every attention of the model passes, so prefix tuning can add
+keys there and faster implementations can take its place.
 """
 import functools
 from typing import Any
@@ -14,6 +15,7 @@ from model import layers
 from model import ops
 from model import positions
 from model.attention import plain
+from model.attention import transformer_xl
 
 
 class Attention(nn.Module):
@@ -29,15 +31,18 @@ class Attention(nn.Module):
         if config.qk_norm:
             norm = functools.partial(layers.Norm, config, self.dtype, 'rmsnorm')
             self.query_norm, self.key_norm = norm(), norm()
+        self.relative = transformer_xl.Scores(config, self.dtype)  # its parameters exist where it is called
         self.dropout = layers.Dropout(config.attention_dropout)
 
-    def __call__(self, x, kv, rule, *, rotation=None, bias=None, rows=None):
+    def __call__(self, x, kv, rule, *, rotation=None, bias=None, relative=None, rows=None):
         """Queries of float[B, T, D] attend to `kv` of `keys_values`: float[B, T, D]."""
         query = self.split(self.query(x), 'heads')
         if self.config.qk_norm:
             query = self.query_norm(query)
         if rotation is not None:
             query = positions.rotate(query, rotation)
+        if relative is not None:
+            query, bias = self.relative(query, relative, self.scale)
         heads = self.attend(query, *kv, rule, bias=bias, rows=rows)
         heads = ops.constrain(heads, 'batch', 'heads', 'length', 'head')
         B, N, T, H = heads.shape
@@ -54,10 +59,12 @@ class Attention(nn.Module):
 
     def attend(self, query, key, value, rule, *, bias=None, rows=None):
         """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H], by the implementation that fits the config."""
-        config = self.config
-        scale = config.size ** -0.5 if config.attention_scale is None else config.attention_scale
-        return plain.attend(query, key, value, rule, scale=scale, bias=bias, soft_cap=config.attention_soft_cap,
+        return plain.attend(query, key, value, rule, scale=self.scale, bias=bias, soft_cap=self.config.attention_soft_cap,
                             dropout=functools.partial(self.dropout, rows=rows))
+
+    @property
+    def scale(self):
+        return self.config.size ** -0.5 if self.config.attention_scale is None else self.config.attention_scale
 
     def split(self, x, name):
         """float[B, T, N * H] -> float[B, N, T, H]."""

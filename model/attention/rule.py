@@ -36,6 +36,16 @@ def cross(query_segments, key_segments):
     return Rule(queries, keys, query_segments, key_segments, queries, keys)
 
 
+def remember(rule, segments, positions):
+    """The rule with M keys before the others, a memory: int32[B, M] each. Segment -1 is seen by all, 0 by none."""
+    def first(new, old):
+        return jnp.concatenate([new, old], axis=1)
+
+    return dataclasses.replace(rule, seen=first(jnp.full_like(segments, -1), rule.seen),
+                               key_segments=first(segments, rule.key_segments),
+                               key_positions=first(positions, rule.key_positions))
+
+
 def mask(rule):
     """The rule as a matrix: bool[B, T, S], true where the query attends to the key."""
     query, key = (lambda x: x[:, :, None]), (lambda x: x[:, None, :])

@@ -1,0 +1,24 @@
+"""XLNet's two streams by the attention rule: query tokens behind the content tokens of the row (Yang et al. 2019).
+
+Content token t keeps its place and its integers. The query token of the target at slot t has t's place, types and segment,
+sees what ranks below t, and is nobody's key: keys are the content tokens alone. All layers treat both alike.
+"""
+import jax.numpy as jnp
+
+
+def append(batch):
+    """The fields that a stack reads, for T content tokens and the P queries at `slots` int32[B, P].
+
+    `positions segments types sees` become int32[B, T + P], `seen` stays int32[B, T]. A slot of weight 0 is padding.
+    """
+    def both(name):
+        return jnp.concatenate([batch[name], at(batch[name])], axis=1)
+
+    def at(x):
+        return jnp.take_along_axis(x, batch['slots'], axis=1)
+
+    used = batch['weights'] > 0
+    fields = {name: both(name) for name in ('positions', 'types') if name in batch}
+    return {**fields, 'seen': batch['seen'], 'slots': batch['slots'],
+            'segments': jnp.concatenate([batch['segments'], jnp.where(used, at(batch['segments']), 0)], axis=1),
+            'sees': jnp.concatenate([batch['sees'], at(batch['seen']) - 1], axis=1)}

@@ -1,0 +1,101 @@
+"""Transformer-XL's attention scores with XLNet's relative segments (Dai et al. 2019; Yang et al. 2019).
+
+    score(q, k) = ((q + r_w) key + (q + r_r) W_r R(p_q - p_k) + (q + r_s) s[whether types differ]) * scale
+
+W_r, s and the three biases r are each layer's own; R is sin || cos of a distance. `share` computes what all layers share.
+Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
+neighbours in a document differ by 1, or by -1 in a row that is read backwards (XLNet's R(-d) there). Queries appended to
+the row (`streams.py`) are put in their targets' places for that product and taken out again, as the original does.
+"""
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from model import config as model_config
+from model import initializers
+from model import layers
+from model import ops
+from model import positions
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Relative:
+    """What the layers read of T' queries, P of them appended, and S keys."""
+    table: Any                                # float[W, R, D], R of the distances S, ..., 1 - T; W tables
+    reads: Any = None                         # int32[B], which of the tables a row reads; None = one a row
+    slots: Any = None                         # int32[B, P], places of the appended queries; T' - P = not in use
+    index: Any = None                         # int32[B, T, S], entry of each pair, where distances do not follow the row
+    same: Any = None                          # bool[B, T', S], query and key are of one type
+
+
+def share(config, rule, count, slots=None, cached=False):
+    """The Relative of a `rule` for `count` queries in the row and those at `slots`, without dropout and types.
+
+    With a cache, keys lie where they were written, not at their distance: pairs are looked up one by one.
+    """
+    S, batch = rule.key_positions.shape[1], rule.query_positions.shape[0]
+    if cached:
+        distance = rule.query_positions[:, :, None] - rule.key_positions[:, None]
+        table = positions.halves(jnp.arange(S, -S, -1), config.dim)[None]
+        return Relative(table, jnp.zeros(batch, jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
+    distances = jnp.arange(S, -count, -1)
+    table = positions.halves(jnp.stack([distances, -distances]), config.dim)
+    reads = jnp.where(positions.step(rule.query_positions[:, :count]) < 0, 1, 0)
+    if slots is not None:
+        slots = jnp.where(rule.query_segments[:, count:] > 0, slots, count)
+    return Relative(table, reads, slots)
+
+
+def shift(x, keys):
+    """out[t, s] = x[t, T - t + s]: float[..., T, R] -> float[..., T, keys], without a gather."""
+    T, R = x.shape[-2:]
+    x = x.reshape(*x.shape[:-2], R * T)[..., T:]
+    return x.reshape(*x.shape[:-1], T, R - 1)[..., :keys]
+
+
+class Scores(nn.Module):
+    """The parameters of one layer."""
+    config: model_config.Config
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, query, relative, scale):
+        """float[B, N, T', H] -> (queries for the keys, float[B, N, T', H]; the other terms of the scores, float32[B, N, T', S])."""
+        config = self.config
+
+        def biased(name):
+            return query + initializers.param(self, name, (config.heads, config.size)).astype(query.dtype)[:, None]
+
+        places = layers.Dense(config, config.heads * config.size, self.dtype, bias=False, name='key')(relative.table)
+        places = places.reshape(*places.shape[:2], config.heads, config.size).transpose(0, 2, 1, 3)
+        places = places if relative.reads is None else places[relative.reads]
+        terms = by_distance(biased('position_bias'), places, relative)
+        if relative.same is not None:
+            segments = initializers.param(self, 'segments', (2, config.heads, config.size)).astype(query.dtype)
+            by_type = ops.einsum_float32('bnth,znh->bntz', biased('segment_bias'), segments)
+            terms += jnp.where(relative.same[:, None], by_type[..., :1], by_type[..., 1:])
+        return biased('content_bias'), terms * scale
+
+
+def by_distance(query, places, relative):
+    """Products of queries float[B, N, T', H] with the places of keys float[B, N, R, H]: float32[B, N, T', S]."""
+    if relative.index is not None:
+        return jnp.take_along_axis(product(query, places), relative.index[:, None], axis=-1)
+    P = 0 if relative.slots is None else relative.slots.shape[1]
+    T = query.shape[2] - P
+    keys = places.shape[2] - T
+    terms = shift(product(query[:, :, :T], places), keys)
+    if not P:
+        return terms
+    put = jax.vmap(lambda appended, slots: jnp.zeros_like(query[0, :, :T]).at[:, slots].set(appended, mode='drop'))
+    placed = shift(product(put(query[:, :, T:], relative.slots), places), keys)
+    taken = jnp.take_along_axis(placed, relative.slots[:, None, :, None], axis=2, mode='clip')
+    return jnp.concatenate([terms, taken], axis=2)
+
+
+def product(query, places):
+    return ops.einsum_float32('bnth,bnrh->bntr', query, places)

@@ -1,0 +1,58 @@
+"""The loss of permuted language modelling: what the query stream says at the targets (XLNet; Yang et al. 2019).
+
+Queries start from one learned vector and pass through the backbone behind the content; memory, the states that entered each
+layer, is the carry, so that it is sharded, saved and cut into microbatches by row. Fine-tuning takes the backbone and reads
+its content stream alone. In evaluation (`rows` is None) the loss is the plain negative log-likelihood.
+"""
+import flax.linen as nn
+import jax.numpy as jnp
+
+from model import layers
+from model import memory as memories
+from model import transformer
+from train import schema
+from train.objectives import loss as losses
+
+
+class PermutedLoss(nn.Module):
+    """backbone: an encoder; settings: label smoothing and z-loss; memory: M, positions a row remembers; reuse: R of each row."""
+    backbone: transformer.Transformer
+    settings: schema.Loss = schema.Loss()
+    memory: int = 0
+    reuse: int = 0
+
+    scales = {'tokens': 1.0}
+
+    def setup(self):
+        self.query = layers.Embed(self.backbone.config, 1, self.backbone.config.width)
+
+    def initial_carry(self, batch_size):
+        """An empty memory float[B, L, M, D], or None without one."""
+        backbone = self.backbone
+        return memories.empty(backbone.config, batch_size, self.memory, backbone.dtype) if self.memory else None
+
+    def weights(self, batch):
+        """{term: scalar}, from the batch alone."""
+        return {'tokens': jnp.sum(batch['weights'])}
+
+    def __call__(self, batch, carry=None, rows=None):
+        """Loss of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
+        vocab_size, weights = self.backbone.config.vocab_size, batch['weights']
+        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
+        memory = None if carry is None else memories.Memory(carry, self.reuse)
+        _, hidden, carry = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
+        logits = self.backbone.logits(hidden)
+        loss, nll, correct = losses.cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
+        weight = self.weights(batch)['tokens']
+        plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
+        return losses.Loss(
+            terms={'tokens': (jnp.sum(loss * weights), weight)},
+            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain},
+            carry=carry)
+
+
+def build(config):
+    """The module for a resolved `schema.Config`."""
+    objective = config.objective
+    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
+    return PermutedLoss(backbone, config.loss, objective.memory_length, objective.reused)
