@@ -18,14 +18,14 @@ def span_counts(length, density, mean_span):
 
 
 @functools.lru_cache(maxsize=None)
-def span_lengths(inputs_length, density, mean_span):
+def span_lengths(inputs_length, density, mean_span, marks=1):
     """(tokens, targets): the most tokens whose corrupted inputs fit `inputs_length`, and their targets' length.
 
-    Both sides count one sentinel a span and one EOS. 512 at (0.15, 3) -> (568, 114).
+    Both sides count `marks` sentinels a span (0 where spans are dropped) and one EOS. 512 at (0.15, 3) -> (568, 114).
     """
     def sides(tokens):
         noise, spans = span_counts(tokens, density, mean_span)
-        return tokens - noise + spans + 1, noise + spans + 1
+        return tokens - noise + spans * marks + 1, noise + spans * marks + 1
 
     tokens = inputs_length - 1
     while sides(tokens + 1)[0] <= inputs_length:
@@ -58,6 +58,29 @@ def random_spans(length, density, mean_span, rng):
     lengths[1::2] = segmentation(noise, spans, rng)
     lengths[0::2] = segmentation(max(length, 2) - noise, spans, rng)
     return np.repeat(np.arange(2 * spans) % 2 == 1, lengths)[:length]
+
+
+def iid(length, density, rng):
+    """bool[length], True = noise: each token by itself, as T5's `iid_noise_mask`."""
+    return rng.random(length) < density
+
+
+def rolled(noise, rng):
+    """A mask turned by a random offset, as T5's `random_roll`: every place is noise equally often.
+
+    The turn may cut a run in two, so either side may need one sentinel more.
+    """
+    return np.roll(noise, rng.integers(len(noise)))
+
+
+def random_text(count, special, rng):
+    """int32[count]: ids drawn uniformly among those that stand for text."""
+    return _text(special)[rng.integers(len(_text(special)), size=count)]
+
+
+@functools.lru_cache(maxsize=8)
+def _text(special):
+    return np.setdiff1d(np.arange(special.vocab_size, dtype=np.int32), special.reserved)
 
 
 def sentinels(tokens, hidden, special):

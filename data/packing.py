@@ -57,14 +57,43 @@ def pack(lengths, size, rng, limit=None):
     return table
 
 
+def ended(lengths):
+    """int64[D]: how many targets documents of these lengths are, with EOS; an empty document has none."""
+    return lengths + (lengths > 0)
+
+
+def rows(lengths, size, rng, extra=0):
+    """int64[n, k]: the pieces of each row of `size`, longest first, of documents of these lengths, each in a segment of its own.
+
+    extra: places that every piece takes beside its tokens. n is the same for every epoch.
+    """
+    cut, lengths = pieces(lengths, size - extra)
+    packed = pack(lengths + extra, size, rng)
+    return np.where(packed >= 0, cut[packed], -1)
+
+
+def segments(source, row, size):
+    """(int32[n], int64[k]): the tokens of a row of `rows(ended(lengths), size)`, EOS included, and the length of each piece."""
+    documents, starts = split(row[row >= 0])
+    begins, ends = source.offsets[documents] + starts, source.offsets[documents + 1]
+    lengths = np.minimum(ends - begins + 1, size)
+    out, filled = np.empty(int(lengths.sum()), np.int32), 0
+    for begin, text, length in zip(begins.tolist(), np.minimum(ends - begins, lengths).tolist(), lengths.tolist()):
+        out[filled:filled + text] = source.flat[begin:begin + text]
+        out[filled + text:filled + length] = source.special.eos
+        filled += length
+    return out, lengths
+
+
 def concatenate(lengths, size, rng):
     """Documents in a shuffled order, one after the other, cut into rows of `size` tokens: int64[n, k] pieces.
 
     A row reads its pieces to the end of their documents until it is full; the last row may stay short.
+    size: an integer, or int64[n], the sizes of the rows, of which all but the last are full.
     """
     order = rng.permutation(np.flatnonzero(lengths))
     ends = np.cumsum(np.asarray(lengths, np.int64)[order])
-    cuts = np.arange(0, ends[-1] if len(ends) else 0, size)
+    cuts = np.cumsum(size) - size if np.ndim(size) else np.arange(0, ends[-1] if len(ends) else 0, size)
     begins = ends - np.asarray(lengths, np.int64)[order]
     first = np.searchsorted(ends, cuts, side='right')              # the document that holds the row's first token
     last = np.searchsorted(begins, cuts + size, side='left') - 1   # and its last

@@ -118,6 +118,35 @@ def test_short_masks():
     assert corruption.random_spans(5, 0.0, 3.0, example.rng(0, 0, 0)).tolist() == [False] * 5
 
 
+def test_lengths_where_spans_are_dropped():
+    """marks=0: t - round(0.15 t) + 1 <= 512: 601 tokens keep 511; 602 keep 512."""
+    assert corruption.span_lengths(512, 0.15, 3.0, 0) == (601, 91)
+
+
+def test_iid_noise():
+    masks = np.stack([corruption.iid(50, 0.15, example.rng(0, 0, i)) for i in range(2000)])
+    assert masks.dtype == bool and abs(masks.mean() - 0.15) < 4 * np.sqrt(0.15 * 0.85 / masks.size)
+    assert np.abs(masks.mean(0) - 0.15).max() < 5 * np.sqrt(0.15 * 0.85 / 2000)
+    both = (masks[:, 1:] & masks[:, :-1]).mean()  # neighbours do not care
+    assert abs(both - 0.15 ** 2) < 4 * np.sqrt(0.0225 / masks.size) * np.sqrt(1 + 2 * 0.15)
+
+
+def test_rolled_noise_is_the_same_circle_and_hides_every_place_equally_often():
+    mask = corruption.random_spans(40, 0.15, 64.0, example.rng(0, 0, 0))
+    counts = np.zeros(40)
+    for i in range(4000):
+        turned = corruption.rolled(mask, example.rng(0, 1, i))
+        assert turned.sum() == mask.sum() and np.sum(turned != np.roll(turned, 1)) == 2
+        counts += turned
+    assert abs(counts - 4000 * mask.mean()).max() < 5 * np.sqrt(4000 * mask.mean() * (1 - mask.mean()))
+
+
+def test_random_text_is_uniform_over_ids_that_are_text():
+    ids = corruption.random_text(60_000, SPECIAL, example.rng(0, 0, 0))
+    counts = np.bincount(ids, minlength=100)
+    assert ids.dtype == np.int32 and counts[SPECIAL.reserved].sum() == 0 and uniform(counts[counts > 0].tolist(), 55)
+
+
 def test_sentinels_by_hand():
     text = np.arange(10, 18)
     noise = np.array([0, 0, 1, 1, 0, 1, 0, 0], bool)

@@ -121,3 +121,13 @@ def test_concatenate_reads_documents_from_start_to_end():
     for document in documents:
         assert any(flat[i:i + len(document)] == document.tolist() for i in range(len(flat)))
     assert packing.concatenate([], 8, rng()).shape[0] == 0 == packing.concatenate([0, 0], 8, rng()).shape[0]
+
+
+def test_concatenate_into_rows_of_different_sizes():
+    lengths = [20, 3, 0, 11, 700, 1]
+    documents, sizes = [[i] * n for i, n in enumerate(lengths)], np.array([50, 7, 300, 300, 1, 60, 40])
+    table = packing.concatenate(lengths, sizes, rng())
+    every = sum((concatenated(documents, table[i:i + 1], int(sizes[i])) for i in range(len(sizes))), [])
+    assert [len(row) for row in every] == [50, 7, 300, 300, 1, 60, 17]
+    same = concatenated(documents, packing.concatenate(lengths, 1000, rng()), 1000)
+    assert sum(every, []) == same[0]

@@ -1,10 +1,10 @@
-"""T5's span corruption: an example by hand, the inverse, lengths and sentinels over a corpus, and its config checks."""
+"""T5's span corruption: examples by hand, the inverse, lengths and sentinels over a corpus, T5's other objectives, config checks."""
 import collections
 
 import numpy as np
 import pytest
 
-from data import cache, corruption, example, vocabulary
+from data import cache, corruption, example, sides as two_sides, sources, tokenizer, vocabulary
 from data.objectives import span_corruption
 
 N = example.NEVER_SEEN
@@ -126,7 +126,8 @@ def test_masks_are_dynamic_and_reproducible():
     (dict(noise_density=1.0), 'objective.noise_density'), (dict(mean_span_length=0.5), 'objective.mean_span_length'),
     (dict(mean_span_length=float('inf')), 'objective.mean_span_length'),
     (dict(noise_density=0.7, mean_span_length=1.0), 'objective.noise_density'),
-    (dict(sequence_length=1100, noise_density=0.5), 'objective.mean_span_length')])
+    (dict(sequence_length=1100, noise_density=0.5), 'objective.mean_span_length'), (dict(noise='normal'), 'objective.noise'),
+    (dict(style='dropped'), 'objective.style'), (dict(random=1.5), 'objective.random')])
 def test_problems(fields, key):
     wrong = span_corruption.Objective(**{'sequence_length': 64, **fields}).problems(SPECIAL)
     assert [k for k, _ in wrong] == [key]
@@ -153,4 +154,110 @@ def test_too_many_spans_is_a_clear_error_even_unchecked():
 def test_what_it_states():
     objective = span_corruption.Objective(512)
     assert objective.lengths() == {'tokens': 114, 'targets': 114, 'encoder_tokens': 512}
-    assert objective.architectures == ('encoder_decoder',) and objective.hint == 'causal' and not objective.likelihood
+    assert objective.architectures == ('encoder_decoder', 'decoder') and objective.hint == 'causal' and not objective.likelihood
+    decoder = span_corruption.Objective(512, architecture='decoder')
+    assert decoder.lengths() == {'tokens': 626, 'targets': 626} and decoder.hint == 'ordered'
+
+
+@pytest.mark.parametrize('noise', span_corruption.NOISE)
+def test_a_decoder_reads_the_same_corruption_in_one_row(noise):
+    source = corpus(300, 41)
+    both = [span_corruption.Objective(64, noise=noise, architecture=name) for name in ('encoder_decoder', 'decoder')]
+    for (text, one), (same, row) in zip(*(rows(objective, source) for objective in both)):
+        assert (text == same).all()
+        for a, b in zip(sides(one), two_sides.split(row)):
+            assert a.tolist() == b.tolist()
+        read = len(sides(one)[0]) + 1
+        assert row['tokens'][0] == SPECIAL.bos and row['weights'][:read].sum() == 0 and row['weights'][read] == 1
+        assert (row['sees'][:read + 1] == read).all() and (row['seen'][:read + 1] == read).all()
+
+
+@pytest.mark.parametrize('architecture', ['encoder_decoder', 'decoder'])
+@pytest.mark.parametrize('style', span_corruption.STYLES)
+@pytest.mark.parametrize('noise, density, mean', [('spans', 0.15, 3.0), ('rolled', 0.15, 3.0), ('rolled', 0.5, 3.0), ('iid', 0.15, 3.0),
+                                                  ('iid', 0.5, 3.0)])
+def test_every_noise_in_every_style_can_be_undone(noise, density, mean, style, architecture):
+    objective = span_corruption.Objective(64, density, mean, noise=noise, style=style, architecture=architecture)
+    assert objective.problems(SPECIAL) == []
+    kept, hidden, longest = 0, 0, [0, 0]
+    for text, one in rows(objective, corpus(37, 400, 5, 122, 1, 900)):
+        inputs, targets = two_sides.split(one)
+        longest = [max(longest[0], len(inputs) + 1), max(longest[1], len(targets) + 1)]
+        if style == 'sentinels':
+            assert (corruption.merge(inputs, targets, SPECIAL) == text).all()
+        elif style == 'drop':
+            assert sorted([*inputs, *targets]) == sorted(text) and (inputs < 744).all()
+            assert subsequence(inputs, text) and subsequence(targets, text)
+        else:
+            assert (targets == text).all() and len(inputs) == len(text)
+            kept, hidden = kept + np.sum(inputs == text), hidden + np.sum(inputs == 999)
+            assert ((inputs == text) | (inputs == 999)).all() or style == 'replace_full'
+            assert (inputs[inputs != 999] < 744).all() and (inputs >= 5).all()
+    assert longest[0] <= 64 and longest[1] <= objective.lengths()['targets'] - (64 if architecture == 'decoder' else 0)
+    if style in ('drop', 'sentinels') and noise == 'spans':
+        assert longest[0] == 64
+    if style == 'replace_full':
+        changed = 1465 - kept
+        assert abs(hidden / changed - 0.9) < 4 * np.sqrt(0.09 / changed)
+
+
+def subsequence(part, whole):
+    rest = iter(whole.tolist())
+    return all(token in rest for token in part.tolist())
+
+
+def test_lengths_without_sentinels():
+    """drop: t - round(0.15 t) + 1 <= 512 gives 601 tokens, 90 hidden; whole texts: 511 tokens and EOS on both sides."""
+    assert span_corruption.Objective(512, style='drop').lengths() == {'tokens': 91, 'targets': 91, 'encoder_tokens': 512}
+    assert len(span_corruption.Objective(512, style='drop').plan(corpus(601 * 4), 0, 0)) == 4
+    for style in ('mask_full', 'replace_full'):
+        assert span_corruption.Objective(512, style=style).lengths() == {'tokens': 512, 'targets': 512, 'encoder_tokens': 512}
+    assert span_corruption.Objective(512, noise='rolled').lengths()['targets'] == corruption.span_lengths(511, 0.15, 3.0)[1] + 1
+
+
+def test_iid_by_hand(monkeypatch):
+    """Noise at both ends: targets number on their own count and end with a sentinel where text follows (the paper's figure)."""
+    mask = np.array([1, 1, 0, 0, 1, 0], bool)
+    monkeypatch.setattr(corruption, 'iid', lambda length, density, rng: mask.copy())
+    source = cache.Tokens.from_arrays([np.arange(10, 16)], SPECIAL)
+    found = {}
+    for style in span_corruption.STYLES:
+        (_, one), = rows(span_corruption.Objective(7, noise='iid', style=style, random=0.0), source)
+        found[style] = [side.tolist() for side in sides(one)]
+    assert found == {'sentinels': [[999, 12, 13, 998, 15], [10, 11, 999, 14, 998]], 'drop': [[12, 13, 15], [10, 11, 14]],
+                     'mask_full': [[999, 999, 12, 13, 999, 15], [*range(10, 16)]],
+                     'replace_full': [[999, 999, 12, 13, 999, 15], [*range(10, 16)]]}
+
+
+def test_iid_sentinels_never_run_out_in_practice():
+    """At most every other token begins a run: 513 inputs never need more than 256 + 1; beyond, 8 standard deviations are kept."""
+    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 700), vocab_size=1000)
+    assert span_corruption.Objective(512, 0.5, noise='iid').problems(special) == []
+    assert span_corruption.Objective(1024, 0.15, noise='iid').problems(special) == []
+    (key, text), = span_corruption.Objective(1024, 0.5, noise='iid').problems(special)
+    assert key == 'objective.noise_density' and 'the tokenizer has 300 sentinels' in text
+    assert span_corruption.Objective(1024, 0.5, noise='iid', style='drop').problems(special) == []
+
+
+@pytest.mark.parametrize('fields', [dict(), dict(noise='rolled'), dict(noise='iid'), dict(style='drop'), dict(style='mask_full'),
+                                    dict(noise='iid', style='replace_full', random=0.3), dict(architecture='decoder')])
+def test_realised_shares_are_the_expected(fields):
+    objective, source = span_corruption.Objective(64, **fields), corpus(20_000)
+    counts = np.zeros(2)
+    for i, row in enumerate(objective.plan(source, 0, 0)):
+        counts += objective.realised(source, row, objective.transform(source, row, example.rng(0, 0, i)))['noise']
+    share = objective.expected()['noise']
+    assert i >= 200 and abs(counts[0] / counts[1] - share) < 4 * np.sqrt(share * (1 - share) / counts[1])
+
+
+@pytest.mark.parametrize('name', ['sanguo', 'novels'])
+def test_bundled_text_in_bytes(name):
+    """Chinese too: rows may cut a character, the merge gives every byte back."""
+    vocab = tokenizer.Bytes()
+    text = next(iter(sources.open(f'bundled:{name}')))[:3000]
+    source = cache.Tokens.from_arrays(vocab.encode_batch([text]), vocab.special, tokenizer=vocab)
+    objective, found = span_corruption.Objective(64), {}
+    for row in objective.plan(source, 0, 0):
+        inputs, targets = two_sides.split(objective.transform(source, row, example.rng(0, 0, 0)))
+        found[row[0]] = corruption.merge(inputs, targets, vocab.special)
+    assert vocab.decode(np.concatenate([found[key] for key in sorted(found)])) == text

@@ -1,50 +1,66 @@
-"""Span corruption: read a text with holes, say what was in them (T5; Raffel et al. 2020). For encoder-decoders.
+"""Span corruption: read a text with holes, say what was in them (T5; Raffel et al. 2020).
 
 Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the
-encoder once corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same
-sentinels in the targets; both end with EOS, and the decoder reads its targets shifted right from BOS (= pad in T5). All
-text is used: T5's loader took one stretch of at most 65,536 tokens of each document.
+inputs once corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same
+sentinels in the targets. `noise` and `style` name the other unsupervised objectives of T5's study (its gin files: iid_*,
+d_d, m_f, r10s90_f). A decoder reads inputs and targets in one row, as a prefix LM (data/sides.py). All text is used:
+T5's loader took one stretch of at most 65,536 tokens of each document.
 """
 import dataclasses
+import math
 
-import numpy as np
+from data import corruption, example, packing, sides
 
-from data import corruption, example, packing
+NOISE = ('spans', 'rolled', 'iid')
+# What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
+# token, and the whole text; the same with a share of random ids, as BERT does.
+STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    sequence_length: int = 0                  # of the encoder, sentinels and EOS included
+    sequence_length: int = 0                  # of the inputs, sentinels and EOS included, also where targets follow in the row
     noise_density: float = 0.15               # share of the tokens that are hidden
-    mean_span_length: float = 3.0             # tokens in a hidden span, on average
+    mean_span_length: float = 3.0             # tokens in a hidden span, on average; iid noise has no spans
+    noise: str = 'spans'                      # spans | rolled (spans, turned by a random offset) | iid (each token by itself)
+    style: str = 'sentinels'                  # one of STYLES
+    random: float = 0.1                       # of the hidden tokens, the share that replace_full makes random
+    architecture: str = 'encoder_decoder'
 
-    architectures = ('encoder_decoder',)
-    hint = 'causal'                           # of the decoder; the encoder is always bidirectional
+    architectures = sides.ARCHITECTURES
     likelihood = False
     shuffled = True
     needs = ('sentinels',)
 
+    @property
+    def hint(self):
+        return sides.hint(self.architecture)
+
     def lengths(self):
-        targets = self._span_lengths()[1]
-        return {'tokens': targets, 'targets': targets, 'encoder_tokens': self.sequence_length}
+        return sides.lengths(self.architecture, self.sequence_length, self._sizes()[1])
 
     def problems(self, special=None):
-        wrong = []
-        if self.sequence_length < 4:
-            wrong.append(('sequence_length', 'expected at least 4: a token, a sentinel, a token and EOS.'))
+        wrong = [(f'objective.{name}', f'expected {", ".join(names)}.') for name, names in (('noise', NOISE), ('style', STYLES))
+                 if getattr(self, name) not in names]
+        least = 4 + (self.noise == 'rolled')
+        if self.sequence_length < least:
+            wrong.append(('sequence_length', f'expected at least {least}: a token, a sentinel, a token and EOS.'))
         if not 0 < self.noise_density < 1:
             wrong.append(('objective.noise_density', 'expected more than 0 and less than 1.'))
         if not 1 <= self.mean_span_length < float('inf'):
             wrong.append(('objective.mean_span_length', 'expected at least 1.'))
-        if wrong:
-            return wrong
-        tokens = self._span_lengths()[0]
+        if not 0 <= self.random <= 1:
+            wrong.append(('objective.random', 'expected 0 to 1.'))
+        if wrong or self.noise == 'iid':
+            return wrong or self._iid_problems(special)
+        tokens = self._sizes()[0]
         noise, spans = corruption.span_counts(tokens, self.noise_density, self.mean_span_length)
         if spans > tokens - noise:
             wrong.append(('objective.noise_density',
                           f'{spans} spans of noise need as many stretches of text between them, {tokens - noise} of '
                           f'{tokens} tokens are left; lower it or raise objective.mean_span_length.'))
-        if special and spans > special.num_sentinels:
+        spans += self.noise == 'rolled'
+        if special and self.style == 'sentinels' and spans > special.num_sentinels:
             wrong.append(('objective.mean_span_length',
                           f'sequence_length = {self.sequence_length} makes {spans} spans, the tokenizer has '
                           f'{special.num_sentinels} sentinels; raise it, or lower objective.noise_density or '
@@ -53,26 +69,67 @@ class Objective:
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/packing.py). n is the same for every epoch."""
-        return packing.concatenate(source.lengths, self._span_lengths()[0], example.rng(seed, epoch, -1))
+        return packing.concatenate(source.lengths, self._sizes()[0], example.rng(seed, epoch, -1))
 
     def transform(self, source, row, rng):
-        special, text = source.special, self.original(source, row)
-        noise = corruption.random_spans(len(text), self.noise_density, self.mean_span_length, rng)
-        inputs = corruption.sentinels(text, noise, special)
-        targets = corruption.sentinels(text, ~noise, special)
-        read, said = len(inputs) + 1, len(targets) + 1  # with EOS
-        sizes = self.lengths()
-        inputs = example.padded(inputs, sizes['encoder_tokens'], special.pad, end=special.eos)
-        targets = example.padded(targets, sizes['targets'], special.pad, end=special.eos)
-        return {**example.encoder({'tokens': inputs, **example.bidirectional([read], len(inputs))}),
-                'tokens': example.shifted(targets, [said], special.bos),
-                'targets': targets,
-                'weights': example.weights(said, len(targets)),
-                **example.causal([said], len(targets))}
+        text, special = self.original(source, row), source.special
+        noise = self._mask(len(text), rng)
+        if self.style == 'sentinels':
+            inputs, targets = corruption.sentinels(text, noise, special), corruption.sentinels(text, ~noise, special)
+        elif self.style == 'drop':
+            inputs, targets = text[~noise], text[noise]
+        else:
+            inputs, targets = text.copy(), text
+            inputs[noise] = special.sentinels[0]
+            if self.style == 'replace_full':
+                noise[noise] = rng.random(noise.sum()) < self.random
+                inputs[noise] = corruption.random_text(noise.sum(), special, rng)
+        return sides.fields(inputs, targets, self.lengths(), special)
 
     def original(self, source, row):
         """The tokens of the row before corruption, without EOS."""
-        return packing.read(source, row, self._span_lengths()[0])
+        return packing.read(source, row, self._sizes()[0])
 
-    def _span_lengths(self):
-        return corruption.span_lengths(self.sequence_length, self.noise_density, self.mean_span_length)
+    def expected(self):
+        if self.noise == 'iid':
+            share = self.noise_density
+        else:
+            tokens = self._sizes()[0]
+            share = corruption.span_counts(tokens, self.noise_density, self.mean_span_length)[0] / tokens
+        return {'noise': share * (1 - self.random) if self.style == 'replace_full' else share}
+
+    def realised(self, source, row, made):
+        """Hidden tokens of the row; for replace_full those that became a sentinel."""
+        inputs, targets = sides.split(made)
+        last, first = source.special.sentinels[::-1]
+        if self.style in ('mask_full', 'replace_full'):
+            return {'noise': (int((inputs == first).sum()), len(inputs))}
+        hidden = int(((targets < last) | (targets > first)).sum())
+        return {'noise': (hidden, len(self.original(source, row)))}
+
+    def _mask(self, length, rng):
+        if self.noise == 'iid':
+            return corruption.iid(length, self.noise_density, rng)
+        noise = corruption.random_spans(length, self.noise_density, self.mean_span_length, rng)
+        return corruption.rolled(noise, rng) if self.noise == 'rolled' else noise
+
+    def _sizes(self):
+        """(tokens, targets): the tokens of a row, and the most ids that its targets take, EOS included."""
+        size, marked = self.sequence_length, self.style == 'sentinels'
+        if self.noise == 'iid' or self.style not in ('sentinels', 'drop'):
+            return size - 1, size             # iid noise may hide anything
+        spare = self.noise == 'rolled' and marked  # the turn may cut a run in two
+        tokens, targets = corruption.span_lengths(size - spare, self.noise_density, self.mean_span_length, int(marked))
+        return tokens, targets + spare
+
+    def _iid_problems(self, special):
+        """Runs of noise: at most every other token, and 8 standard deviations above their mean in practice."""
+        if special is None or self.style != 'sentinels':
+            return []
+        tokens, density = self._sizes()[0], self.noise_density
+        mean, deviation = tokens * density * (1 - density), math.sqrt(tokens * density * (1 - density))
+        spans = 1 + min(-(-tokens // 2), math.ceil(mean + 8 * deviation))
+        if spans <= special.num_sentinels:
+            return []
+        return [('objective.noise_density', f'sequence_length = {self.sequence_length} may make {spans} spans of iid noise, the '
+                                            f'tokenizer has {special.num_sentinels} sentinels; change it or sequence_length.')]

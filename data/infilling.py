@@ -1,0 +1,133 @@
+"""BART's noise: sentences permuted, spans replaced, tokens masked, deleted and inserted, the text rotated (Lewis et al. 2020).
+
+Follows fairseq's `denoising_dataset`. Every function takes the tokens of a text without <s> and </s>, which no noise
+touches, and returns new ones, int32. Left out as no part of the method: random ids there may be special ones, here they
+stand for text; there a rotation by nothing is twice as likely as any other; there rounding may insert a token too many.
+"""
+import functools
+import math
+
+import numpy as np
+
+from data import corruption
+
+
+def permute(tokens, bounds, share, rng):
+    """Sentences [bounds[i], bounds[i + 1]) in another order: ceil(share * n) of the n change places among themselves.
+
+    What lies after the last bound stays where it is.
+    """
+    bounds = np.asarray(bounds)
+    count = len(bounds) - 1
+    order, moved = np.arange(count), rng.permutation(count)[:math.ceil(count * share)]
+    order[moved] = rng.permutation(moved)
+    lengths = np.diff(bounds)[order]
+    ends = np.cumsum(lengths)
+    out = tokens.copy()
+    out[:bounds[-1]] = tokens[np.arange(bounds[-1]) + np.repeat(bounds[order] - (ends - lengths), lengths)]
+    return out
+
+
+def sentence_bounds(tokens, full_stop):
+    """int64[s + 1]: sentences that end with the id `full_stop` (the first of several) or with the text; 0 first, ascending."""
+    stops = tokens == full_stop
+    stops[-1:] = True
+    return np.concatenate([[0], np.flatnonzero(stops & ~np.concatenate([[False], stops[:-1]])) + 1])
+
+
+def infill(tokens, starts, share, mean, replace_length, random, special, rng):
+    """Text infilling: spans of words, as long as a Poisson law of mean `mean` says, hidden until ceil(share * words) are used.
+
+    starts: bool[n], where words begin. Spans start at random words and may run into one another: together they then hide
+    fewer words, with one [MASK]. Spans of no word become a [MASK] between tokens. replace_length: what becomes of a span,
+    1: one [MASK]; 0: nothing; -1: a [MASK] for each token. random: share of the spans whose [MASK] is a random id instead.
+    """
+    words = np.flatnonzero(starts)
+    budget = math.ceil(len(words) * share)
+    if not budget:
+        return tokens
+    lengths = rng.permutation(span_lengths(budget, mean, rng))
+    empty, lengths = np.count_nonzero(lengths == 0), lengths[lengths > 0]
+    first = corruption.choose(np.arange(len(words)), len(lengths), rng)
+    begins = words[first]
+    ends = np.append(words, len(tokens))[np.minimum(first + lengths, len(words))]
+    replaced = rng.random(len(begins)) < random
+    out = tokens.copy()
+    if replace_length == -1:
+        covered, owner = _covered(begins, ends, len(tokens)), np.zeros(len(tokens), np.int64)
+        for i in range(len(begins) - 1, -1, -1):  # where spans overlap, the first says whether ids are random
+            owner[begins[i]:ends[i]] = i
+        out[covered] = special.mask
+        places = np.flatnonzero(covered & replaced[owner])
+        out[places] = corruption.random_text(len(places), special, rng)
+    else:
+        out[begins] = np.where(replaced, corruption.random_text(len(begins), special, rng), special.mask)
+        out = out[~_covered(begins + replace_length, ends, len(tokens))]
+    return insert(out, empty, random, special, rng)
+
+
+def span_lengths(budget, mean, rng):
+    """int64[s]: span lengths by the truncated Poisson law that add up to `budget`; the last is cut, zeros cost nothing."""
+    table, lengths = poisson(mean), np.zeros(0, np.int64)
+    while lengths.sum() < budget:
+        lengths = np.append(lengths, np.searchsorted(table, rng.random(budget), side='right'))
+    totals = np.cumsum(lengths)
+    last = np.searchsorted(totals, budget)
+    lengths = lengths[:last + 1]
+    lengths[-1] -= totals[last] - budget
+    return lengths
+
+
+@functools.lru_cache(maxsize=8)
+def poisson(mean):
+    """float64[k], cumulative: P(length <= 0), P(length <= 1), ..., up to the first length rarer than 1e-7, renormalised."""
+    shares = [math.exp(-mean)]
+    while shares[-1] >= 1e-7 and len(shares) < 128:
+        shares.append(shares[-1] * mean / len(shares))
+    table = np.cumsum(shares)
+    return table / table[-1]
+
+
+def insert(tokens, count, random, special, rng):
+    """`count` [MASK]s more, anywhere; ceil(random * count) of them are random ids instead."""
+    if not count:
+        return tokens
+    out = np.empty(len(tokens) + count, np.int32)
+    places = rng.permutation(len(out))[:count]
+    new = np.ones(len(out), bool)
+    new[places] = False
+    out[new] = tokens
+    out[places] = special.mask
+    some = math.ceil(count * random)
+    out[places[:some]] = corruption.random_text(some, special, rng)
+    return out
+
+
+def mask(tokens, share, random, special, rng):
+    """Token masking: ceil(share * n) of the n tokens that are text become [MASK], or with probability `random` a random id."""
+    places = _some(tokens, share, special, rng)
+    out = tokens.copy()
+    out[places] = np.where(rng.random(len(places)) < random, corruption.random_text(len(places), special, rng), special.mask)
+    return out
+
+
+def delete(tokens, share, special, rng):
+    """Token deletion: ceil(share * n) of the n tokens that are text are gone; the model has to find out where."""
+    return np.delete(tokens, _some(tokens, share, special, rng))
+
+
+def rotate(tokens, rng):
+    """The text from a random token on, then what came before it; every rotation is equally likely."""
+    return np.roll(tokens, rng.integers(len(tokens))) if len(tokens) else tokens
+
+
+def _some(tokens, share, special, rng):
+    """Places of ceil(share * n) of the n tokens that no [MASK] stands for yet."""
+    text = np.flatnonzero(tokens != special.mask)
+    return corruption.choose(text, math.ceil(len(text) * share), rng)
+
+
+def _covered(begins, ends, size):
+    """bool[size]: inside one of the spans [begins[i], ends[i])."""
+    depth = np.bincount(begins, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
+    return np.cumsum(depth)[:size] > 0

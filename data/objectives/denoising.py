@@ -1,0 +1,115 @@
+"""Denoising: read a noisy text, say all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). data/infilling.py has the noise.
+
+Rows are whole sentences of one document, as many as fit between <s> and </s> (fairseq's `complete_doc`; a sentence longer
+than a row is cut). Noise in this order: sentences permuted, spans infilled, tokens masked, deleted, inserted, the text
+rotated. Targets are the clean row; the decoder reads them turned right, so it starts with </s> as the original does. <s>
+is [CLS], </s> EOS. Sentences are the corpus's own (data/sentences.py), or end with the id `full_stop`, as in the original.
+The defaults are the paper's; the released model was trained with spans of mean 3.5 and a tenth of random ids.
+"""
+import dataclasses
+import math
+from typing import Optional
+
+import numpy as np
+
+from data import corruption, infilling, sentence_pairs, sides
+
+SPANS_OF = ('words', 'tokens')
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # of the inputs, and of the targets; <s> and </s> included
+    permute: float = 1.0                      # share of the sentences that change places
+    infill: float = 0.3                       # share of the words that spans may hide
+    mean_span_length: float = 3.0             # of the Poisson law of span lengths, in words
+    replace_length: int = 1                   # what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token
+    random: float = 0.0                       # share of the [MASK]s that are random ids instead
+    mask: float = 0.0                         # share of the tokens that become [MASK], one by one
+    delete: float = 0.0                       # share of the tokens that vanish
+    insert: float = 0.0                       # [MASK]s inserted, as a share of the tokens
+    rotate: float = 0.0                       # probability that the text begins at a random token
+    spans_of: str = 'words'                   # words | tokens: what spans begin with and are counted in
+    full_stop: Optional[int] = None           # id that ends a sentence; None = the corpus's sentences
+
+    architectures = ('encoder_decoder',)
+    hint = 'causal'
+    likelihood = False
+    shuffled = True
+    needs = ('mask', 'cls')
+    start = 'eos'                             # what the decoder reads first
+
+    def lengths(self):
+        return sides.lengths('encoder_decoder', self.sequence_length, self.sequence_length)
+
+    def problems(self, special=None):
+        wrong = [(f'objective.{name}', 'expected 0 to 1.') for name in ('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate')
+                 if not 0 <= getattr(self, name) <= 1]
+        if not 0 < self.mean_span_length < 50:
+            wrong.append(('objective.mean_span_length', 'expected more than 0 and less than 50.'))
+        if self.replace_length not in (-1, 0, 1):
+            wrong.append(('objective.replace_length', 'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
+        if self.spans_of not in SPANS_OF:
+            wrong.append(('objective.spans_of', f'expected {" or ".join(SPANS_OF)}.'))
+        if self.full_stop is not None and not 0 <= self.full_stop < (special.vocab_size if special else math.inf):
+            wrong.append(('objective.full_stop', 'expected the id of a token.'))
+        if not wrong and self._room() < 2:
+            wrong.append(('sequence_length', 'expected more: <s>, two tokens and </s>, and room for what is inserted.'))
+        return wrong
+
+    def plan(self, source, seed, epoch):
+        """int64[n, 2]: where the text of each row begins in `source.flat`, and where it ends."""
+        return sentence_pairs.full(source, self._room(), crossing=False)
+
+    def transform(self, source, row, rng):
+        special, clean = source.special, self._text(source, row)
+        tokens = clean
+        if self.permute:
+            tokens = infilling.permute(tokens, self._bounds(source, row, clean), self.permute, rng)
+        if self.infill:
+            tokens = infilling.infill(tokens, self._starts(source, tokens), self.infill, self.mean_span_length,
+                                      self.replace_length, self.random, special, rng)
+        if self.mask:
+            tokens = infilling.mask(tokens, self.mask, self.random, special, rng)
+        if self.delete:
+            tokens = infilling.delete(tokens, self.delete, special, rng)
+        if self.insert:
+            tokens = infilling.insert(tokens, math.ceil((len(tokens) + 2) * self.insert), self.random, special, rng)
+        if self.rotate and rng.random() < self.rotate:
+            tokens = infilling.rotate(tokens, rng)
+        inputs, targets = (np.concatenate([[special.cls], side]) for side in (tokens[:self.sequence_length - 2], clean))
+        return sides.fields(inputs, targets, self.lengths(), special, special.eos)
+
+    def original(self, source, row):
+        """<s> text </s>, before any noise."""
+        special = source.special
+        return np.concatenate([[special.cls], self._text(source, row), [special.eos]]).astype(np.int32)
+
+    def realised(self, source, row, made):
+        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting says either, spans overlap."""
+        inputs, count = sides.split(made)[0][1:], int(row[1] - row[0])
+        lacking = np.bincount(self._text(source, row), minlength=source.special.vocab_size)
+        lacking -= np.bincount(inputs, minlength=source.special.vocab_size)
+        return {'tokens hidden': (int(lacking[lacking > 0].sum()), count), '[MASK]s': (int((inputs == source.special.mask).sum()), count)}
+
+    def _room(self):
+        """Tokens of text in a row: what is inserted must fit as well, with empty spans 6 standard deviations above their mean."""
+        size = self.sequence_length - 2
+        if self.replace_length == -1 and self.infill:
+            empty = size * self.infill / self.mean_span_length * math.exp(-self.mean_span_length)
+            size -= math.ceil(empty + 6 * math.sqrt(empty))
+        return math.floor((size - 2 * self.insert - 1) / (1 + self.insert)) if self.insert else size
+
+    def _text(self, source, row):
+        return source.flat[int(row[0]):int(row[1])].astype(np.int32)
+
+    def _bounds(self, source, row, tokens):
+        if self.full_stop is not None:
+            return infilling.sentence_bounds(tokens, self.full_stop)
+        begin, end = int(row[0]), int(row[1])
+        first, last = np.searchsorted(source.sentence_offsets, (begin + 1, end))
+        return np.concatenate([[0], source.sentence_offsets[first:last] - begin, [end - begin]])
+
+    def _starts(self, source, tokens):
+        return np.ones(len(tokens), bool) if self.spans_of == 'tokens' else corruption.words(tokens, source.word_starts)
+

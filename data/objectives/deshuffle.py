@@ -1,0 +1,54 @@
+"""Deshuffling: read the tokens of a text in a random order, say them in theirs (Liu et al. 2019; T5's study, `all_permute`).
+
+Rows are cut as for span corruption: documents joined, shuffled each epoch, one token less than the inputs hold, for EOS.
+With `noise_density` below 1 tokens are chosen one by one and change places among themselves (T5's `permute_noise_tokens`).
+"""
+import dataclasses
+
+import numpy as np
+
+from data import corruption, example, packing, sides
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # of the inputs, and of the targets; EOS included
+    noise_density: float = 1.0                # share of the tokens that are shuffled
+    architecture: str = 'encoder_decoder'
+
+    architectures = sides.ARCHITECTURES
+    likelihood = False
+    shuffled = True
+    needs = ()
+
+    @property
+    def hint(self):
+        return sides.hint(self.architecture)
+
+    def lengths(self):
+        return sides.lengths(self.architecture, self.sequence_length, self.sequence_length)
+
+    def problems(self, special=None):
+        wrong = []
+        if self.sequence_length < 3:
+            wrong.append(('sequence_length', 'expected at least 3: two tokens and EOS.'))
+        if not 0 < self.noise_density <= 1:
+            wrong.append(('objective.noise_density', 'expected more than 0 and at most 1.'))
+        return wrong
+
+    def plan(self, source, seed, epoch):
+        """int64[n, k]: the pieces of each row (data/packing.py). n is the same for every epoch."""
+        return packing.concatenate(source.lengths, self.sequence_length - 1, example.rng(seed, epoch, -1))
+
+    def transform(self, source, row, rng):
+        text = self.original(source, row)
+        if self.noise_density == 1:
+            inputs = rng.permutation(text)
+        else:
+            inputs, places = text.copy(), np.flatnonzero(corruption.iid(len(text), self.noise_density, rng))
+            inputs[places] = text[rng.permutation(places)]
+        return sides.fields(inputs, text, self.lengths(), source.special)
+
+    def original(self, source, row):
+        """The tokens of the row in their order, without EOS."""
+        return packing.read(source, row, self.sequence_length - 1)

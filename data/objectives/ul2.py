@@ -1,0 +1,182 @@
+"""UL2: a mixture of denoisers, each named to the model by a first token (Tay et al. 2022).
+
+R hides a little in short spans, X much or in long spans, S the last quarter of the row in one span, a prefix LM; inputs
+and targets are T5's, S's too (the released model is prompted with a sentinel at the end). The first input is the mode:
+[NLU], [NLG], [S2S] of the 20B release; so that nothing is longer than `sequence_length`, the rest is planned for one
+less. Every denoiser has rows of its own length, all are padded to the longest targets. The original gives each denoiser
+a part of the stream and samples rows by `rates`; here one shuffled stream is cut into rows dealt out by rates, exact to a
+row, so that even a small corpus, or the first batches of an evaluation, show every denoiser.
+"""
+import dataclasses
+import functools
+import math
+from typing import Tuple
+
+import numpy as np
+
+from data import corruption, example, packing, sides, vocabulary
+
+MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
+PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15),
+             ('X', 64.0, 0.5))
+# T5's masks, or the same turned by a random offset for R and X: otherwise (64, 0.15), one span at 512, is always the row's end.
+NOISE = ('spans', 'rolled')
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # of the inputs: mode, sentinels and EOS included
+    denoisers: Tuple[Tuple[str, float, float], ...] = PUBLISHED  # (R | S | X, mean span length, noise density); S has one span
+    rates: Tuple[float, ...] = ()             # how often each is used, in proportion; () = equally, as published
+    mode_tokens: bool = True                  # whether inputs begin with the mode
+    noise: str = 'spans'                      # spans | rolled
+    architecture: str = 'encoder_decoder'
+
+    architectures = sides.ARCHITECTURES
+    likelihood = False
+    shuffled = True
+    needs = ('sentinels',)
+
+    @property
+    def hint(self):
+        return sides.hint(self.architecture)
+
+    @property
+    def names(self):
+        """The denoisers' names, in their order: 'R(3, 0.15)', 'S(0.25)'; `task` of an example is a number of this list."""
+        return tuple(f'{mode}({density:g})' if mode == 'S' else f'{mode}({mean:g}, {density:g})'
+                     for mode, mean, density in self.denoisers)
+
+    def lengths(self):
+        return sides.lengths(self.architecture, self.sequence_length, max(targets for _, _, targets in self.sizes()))
+
+    def sizes(self):
+        """((tokens of a row, ids of its inputs, ids of its targets) of each denoiser): mode and EOS included."""
+        return _sizes(self.sequence_length, self.denoisers, self.mode_tokens, self.noise)
+
+    def problems(self, special=None):
+        wrong = []
+        if not self.denoisers or any(mode not in MODES for mode, _, _ in self.denoisers):
+            wrong.append(('objective.denoisers', f'expected a list of ({" | ".join(MODES)}, mean span length, noise density).'))
+        if not all(0 < density < 1 and (mode == 'S' or 1 <= mean < float('inf')) for mode, mean, density in self.denoisers):
+            wrong.append(('objective.denoisers', 'expected mean span lengths of at least 1, noise densities between 0 and 1.'))
+        if len(set(self.names)) < len(self.names):
+            wrong.append(('objective.denoisers', 'expected each denoiser once; objective.rates says how often it is used.'))
+        if self.rates and (len(self.rates) != len(self.denoisers) or min(self.rates) < 0 or not 0 < sum(self.rates) < float('inf')):
+            wrong.append(('objective.rates', f'expected {len(self.denoisers)} numbers of at least 0, one a denoiser, not all 0.'))
+        if self.noise not in NOISE:
+            wrong.append(('objective.noise', f'expected {" or ".join(NOISE)}.'))
+        if self.sequence_length < 8:
+            wrong.append(('sequence_length', 'expected at least 8: a mode, text, sentinels and EOS.'))
+        return wrong or self._span_problems(special)
+
+    def plan(self, source, seed, epoch):
+        """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/packing.py). n is the same for every epoch."""
+        rng = example.rng(seed, epoch, -1)
+        which = deal(int(source.lengths.sum()), [size[0] for size in self.sizes()], self._shares(), rng)
+        pieces = packing.concatenate(source.lengths, np.array([size[0] for size in self.sizes()])[which], rng)
+        return np.concatenate([which[:, None], pieces], axis=1)
+
+    def transform(self, source, row, rng):
+        text, special, (mode, mean, density) = self.original(source, row), source.special, self.denoisers[row[0]]
+        if mode == 'S':                       # one span: the end of the row
+            noise = corruption.random_spans(len(text), density, float('inf'), rng)
+        else:
+            noise = corruption.random_spans(len(text), density, mean, rng)
+            noise = corruption.rolled(noise, rng) if self.noise == 'rolled' else noise
+        inputs, targets = corruption.sentinels(text, noise, special), corruption.sentinels(text, ~noise, special)
+        if self.mode_tokens:
+            inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
+        return {**sides.fields(inputs, targets, self.lengths(), special), 'task': np.int32(row[0])}
+
+    def original(self, source, row):
+        """The tokens of the row before corruption, without mode and EOS."""
+        return packing.read(source, row[1:], self.sizes()[row[0]][0])
+
+    def denoiser(self, row):
+        return self.names[row[0]]
+
+    def expected(self):
+        """How often each denoiser is used, and the noise in its rows."""
+        counts = (corruption.span_counts(size[0], density, self._mean(i))[0] / size[0]
+                  for i, (size, (_, _, density)) in enumerate(zip(self.sizes(), self.denoisers)))
+        return {**dict(zip(self.names, self._shares().tolist())), **{f'noise of {name}': share for name, share in zip(self.names, counts)}}
+
+    def realised(self, source, row, made):
+        targets, name = sides.split(made)[1], self.denoiser(row)
+        last, first = source.special.sentinels[::-1]
+        hidden = int(((targets < last) | (targets > first)).sum())
+        return {**{other: (int(other == name), 1) for other in self.names},
+                f'noise of {name}': (hidden, len(self.original(source, row)))}
+
+    def waste(self):
+        """{field: share of its places that are padding}, the mean over the mixture's full rows."""
+        shares, sizes = self._shares(), np.array(self.sizes())
+        said = float(shares @ sizes[:, 2])
+        if self.architecture == 'decoder':
+            return {'tokens': 1 - (float(shares @ sizes[:, 1]) + said) / self.lengths()['tokens']}
+        return {'encoder_tokens': 1 - float(shares @ sizes[:, 1]) / self.sequence_length, 'tokens': 1 - said / self.lengths()['tokens']}
+
+    def _shares(self):
+        rates = np.array(self.rates or [1.0] * len(self.denoisers))
+        return rates / rates.sum()
+
+    def _mean(self, i):
+        mode, mean, _ = self.denoisers[i]
+        return float('inf') if mode == 'S' else mean
+
+    def _span_problems(self, special):
+        for i, (name, (tokens, _, _), (_, _, density)) in enumerate(zip(self.names, self.sizes(), self.denoisers)):
+            noise, spans = corruption.span_counts(tokens, density, self._mean(i))
+            if spans > tokens - noise:
+                return [('objective.denoisers', f'{name} makes {spans} spans of noise, which need as many stretches of text between '
+                                                f'them; {tokens - noise} tokens are left.')]
+            room = special and special.num_sentinels - len(vocabulary.MARKS) * self.mode_tokens
+            if special and spans + (self.noise == 'rolled') > room:
+                return [('objective.denoisers', f'{name} makes {spans} spans of sequence_length = {self.sequence_length}, the tokenizer '
+                                                f'has {room} sentinels left; use longer spans or lower sequence_length.')]
+        return []
+
+
+@functools.lru_cache(maxsize=32)
+def _sizes(length, denoisers, mode_tokens, noise):
+    room, found = length - mode_tokens, []
+    for mode, mean, density in denoisers:
+        if mode == 'S':                       # the row is as long as the inputs
+            tokens = room
+            hidden, spans = corruption.span_counts(tokens, density, float('inf'))
+            targets = hidden + spans + 1
+        else:
+            turned = noise == 'rolled'        # the turn may cut a run in two
+            tokens, targets = corruption.span_lengths(room - turned, density, mean)
+            hidden, spans = corruption.span_counts(tokens, density, mean)
+            targets += turned
+        found.append((tokens, tokens - hidden + spans + 1 + mode_tokens, targets))
+    return tuple(found)
+
+
+def deal(total, sizes, shares, rng):
+    """int64[n]: which size each row of a stream of `total` tokens has, by shares, the order drawn at random.
+
+    The counts are exact to a row and do not depend on rng; only the last row may find less than its size left.
+    """
+    sizes, rows = np.asarray(sizes), math.floor(total / (shares @ sizes))
+    counts = _apportion(rows, shares)
+    while counts @ sizes > total:
+        rows -= 1
+        counts = _apportion(rows, shares)
+    which, rest = [rng.permutation(np.repeat(np.arange(len(sizes)), counts))], total - counts @ sizes
+    while rest > 0:
+        most = np.argmax(shares * (counts.sum() + 1) - counts)
+        counts[most] += 1
+        which.append([most])
+        rest -= sizes[most]
+    return np.concatenate(which)
+
+
+def _apportion(rows, shares):
+    """int64[k] that add up to `rows`: shares * rows, the largest remainders rounded up (Hamilton's method)."""
+    counts = np.floor(shares * rows).astype(np.int64)
+    remainders = shares * rows - counts
+    counts[np.argsort(-remainders, kind='stable')[:rows - counts.sum()]] += 1
+    return counts
