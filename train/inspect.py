@@ -83,11 +83,11 @@ def inspect(request):
             kept.append((one, found))
     if options.html:
         from train.inspection import page
-        page.write(options.html, config, source, tokenizer, sums, kept, notices, members(objective), pipeline.size(objective, source, seed))
+        page.write(options.html, config, source, tokenizer, sums, kept, notices, pipeline.size(objective, source, seed))
         print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
     elif not options.json:
         from train.inspection import terminal
-        terminal.summary(terminal.console(), sums, members(objective))
+        terminal.summary(terminal.console(), sums)
     if wrong:
         raise checks.Broken('\n'.join([f'{len(wrong)} kind{"s" * (len(wrong) > 1)} of broken examples', *(
             f'  {i}. {sentence}' for i, sentence in enumerate(wrong.values(), 1))]))
@@ -120,18 +120,18 @@ def places(objective, source, seed, options, shuffle):
     return [pipeline.place(objective, source, seed, position, shuffle) for position in range(start, start + count)]
 
 
-def members(objective):
-    """Names of the members of a mixture, by `task`."""
-    return tuple(getattr(objective, 'members', ()))
-
-
 def main(argv=None):
     """Runs the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        return command.run(lambda: inspect(parse(argv)))
-    finally:
-        sys.stdout.flush()
+
+    def run():
+        try:
+            inspect(parse(argv))
+            sys.stdout.flush()
+        except BrokenPipeError:               # `| head`: whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return command.run(run)
 
 
 if __name__ == '__main__':

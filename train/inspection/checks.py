@@ -6,7 +6,7 @@ or hides text. Every finding is a sentence that names a position.
 import numpy as np
 
 from data import example as examples
-from train.inspection import attention
+from train.inspection import attention, look
 
 
 class Broken(Exception):
@@ -17,13 +17,17 @@ class Broken(Exception):
 
 def findings(fields, objective, special, max_length=None):
     """[sentence] of what is wrong with one example. max_length: rows of a learned position table, or None."""
-    return [*names(fields), *shapes(fields, objective), *ids(fields, special), *places(fields, max_length),
-            *weights(fields), *hints(fields, objective)]
+    missing = list(names(fields))
+    if missing:
+        return missing                         # nothing else can be looked at
+    found = [*shapes(fields, objective), *ids(fields, special), *places(fields, max_length), *weights(fields),
+             *hint(fields, objective.hint, '')]
+    own, narrow = look.member(objective, fields)
+    return found + [*(hint(narrow, own.hint, '') if own is not objective else ()), *sides(narrow)]
 
 
-def hints(fields, objective):
-    """The hint against the integers, of the decoder or the only stack; an encoder beside it is always bidirectional."""
-    yield from hint(fields, objective.hint, '')
+def sides(fields):
+    """Beside the hint: an encoder that has a decoder is bidirectional, and a decoder does not see what it must say."""
     if 'encoder_tokens' in fields:
         yield from hint(fields, 'full', 'encoder_')
     if 'slots' not in fields:
@@ -101,9 +105,9 @@ def places(fields, max_length):
             wrong = np.flatnonzero(pad & (np.asarray(fields[side + name]) != fill))
             if len(wrong):
                 yield f'{side}{name}[{wrong[0]}] = {fields[side + name][wrong[0]]} at padding: expected {fill}'
-        wrong = np.flatnonzero((positions < 0) | (positions >= (max_length or examples.NEVER_SEEN)))
+        wrong = np.flatnonzero((positions < 0) | (positions >= max_length)) if max_length else ()
         if len(wrong):
-            yield f'{side}positions[{wrong[0]}] = {positions[wrong[0]]}: expected 0 to model.max_length - 1 = {(max_length or 0) - 1}'
+            yield f'{side}positions[{wrong[0]}] = {positions[wrong[0]]}: expected 0 to model.max_length - 1 = {max_length - 1}'
     slots = np.asarray(fields.get('slots', []))
     wrong = np.flatnonzero((slots < 0) | (slots >= len(fields['tokens'])))
     if len(wrong):

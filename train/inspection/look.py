@@ -42,6 +42,28 @@ def record(look, tokenizer):
             'original': look.original.tolist(), 'example': plain(fields), 'text': text, 'special': described(special)}
 
 
+def member(objective, fields):
+    """(objective, fields) of the member of a mixture that made an example, in its own shapes; of no mixture, the same again."""
+    if not hasattr(objective, 'members'):
+        return objective, fields
+    task = int(fields['task']) % len(objective.members)
+    return member(objective.members[task].objective, objective.narrow(fields, task))
+
+
+def task(objective, number):
+    """What `task` = number means: the name of a denoiser or of a member, and of the member's own task if it has several."""
+    names = getattr(objective, 'names', ())
+    if not names or not hasattr(objective, 'members'):
+        return names[number] if number < len(names) else f'task {number}'
+    inner, own = objective.members[number % len(names)].objective, number // len(names)
+    return names[number % len(names)] + (f'/{task(inner, own)}' if getattr(inner, 'names', ()) else '')
+
+
+def streams(objective):
+    """2 where slots are read by queries of their own: attention by rank, in which the content sees itself (permuted LM)."""
+    return 2 if objective.hint == 'ordered' and 'slots' in objective.lengths() else 1
+
+
 def used(fields, side=''):
     """bool[T]: the positions of a side ('' or 'encoder_') that are no padding."""
     return np.asarray(fields[side + 'segments']) != 0

@@ -16,7 +16,7 @@ SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data
             'tokenizer.path')
 
 
-def write(path, config, source, tokenizer, sums, shown, notices=(), members=(), examples=None):
+def write(path, config, source, tokenizer, sums, shown, notices=(), examples=None):
     """Writes the page. sums: rates.Rates over all examples; shown: [(look.Look, findings)] in full; examples: in an epoch."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
     script = environment.loader.get_source(environment, 'inspect.js')[0]
@@ -24,28 +24,29 @@ def write(path, config, source, tokenizer, sums, shown, notices=(), members=(), 
     name, values = schema.objective_name(config.objective), schema.values(config)
     settings = [(key, values[key]) for key in SETTINGS if values.get(key) is not None]
     settings += [(f'objective.{key}', value) for key, value in vars(config.objective).items() if key not in schema.FOLLOWS]
-    streams = getattr(config.objective, 'streams', 1)
     text = environment.get_template('inspect.html').render(
         title=name, script=markupsafe.Markup(script), digest=digest, kinds=pieces.KINDS, notices=notices,
-        lead=f'{sums.examples:,} examples' + f' of {examples:,} in an epoch' * bool(examples) + f' · {source.num_tokens:,} tokens of text · '
+        lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '') + f' · {source.num_tokens:,} tokens of text · '
              f'vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
         settings=[(key, str(value)) for key, value in settings], findings=list(dict.fromkeys(s for _, found in shown for s in found)),
         rates=[{'cells': terminal.cells(rate), 'far': rate.far, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
         denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
-        fill=[('all' if owner is None else terminal.member(members, owner), what, f'{count:,}', f'{size:,}', f'{count / max(size, 1):.1%}',
+        fill=[('all' if owner is None else look.task(config.objective, owner), what, f'{count:,}', f'{size:,}', f'{count / max(size, 1):.1%}',
                f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
-        examples=[example(one, found, tokenizer, streams, members) for one, found in shown])
+        waste=[(field, f'{share:.1%}') for field, share in sums.waste],
+        examples=[example(one, found, config.objective, tokenizer) for one, found in shown])
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
 
 
-def example(one, found, tokenizer, streams, members):
+def example(one, found, objective, tokenizer):
     """What the template shows of one example."""
-    fields, special = one.example, tokenizer.special
+    special = tokenizer.special
+    own, fields = look.member(objective, one.example)
     named = [f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items()]
-    about = [*([one.denoiser] if one.denoiser else []), *([terminal.member(members, int(fields['task']))] if 'task' in fields else []), *named]
+    about = [*([one.denoiser] if one.denoiser else []), *named]
     counted = int((np.asarray(fields['weights']) > 0).sum())
-    blocks = [block('original', one.original, pieces.original(one, special), tokenizer)]
+    blocks = [block('original', one.original, pieces.original(one.original, fields, special), tokenizer)]
     for side in ('encoder_', '') if 'encoder_tokens' in fields else ('',):
         name = {'encoder_': 'the encoder reads', '': 'the decoder reads' if 'encoder_tokens' in fields else 'the model reads'}[side]
         blocks.append(block(name, fields[side + 'tokens'], pieces.read(fields, special, side), tokenizer, fields, side))
@@ -54,7 +55,7 @@ def example(one, found, tokenizer, streams, members):
             'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
             'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
-                          'size': f'{len(cells)} × {cells.shape[1]}'} for name, cells in attention.pictures(fields, streams).items()]}
+                          'size': f'{len(cells)} × {cells.shape[1]}'} for name, cells in attention.pictures(fields, look.streams(own)).items()]}
 
 
 def block(name, ids, kinds, tokenizer, fields=None, side=''):

@@ -8,6 +8,7 @@ import difflib
 
 import numpy as np
 
+from data import example
 from data import vocabulary
 
 # Kind: what a reader is told about it.
@@ -35,9 +36,8 @@ class Piece:
     stop: int
 
 
-def original(look, special):
+def original(ids, fields, special):
     """[(kind, number)] for the ids before corruption: hidden where the model does not read them."""
-    fields, ids = look.example, look.original
     counted, real = np.asarray(fields['weights']) > 0, np.asarray(fields['segments']) != 0
     if 'slots' in fields:                      # the row is aligned with its original
         chosen = np.zeros(max(len(ids), len(real)), bool)
@@ -96,6 +96,7 @@ def pieces(ids, kinds, tokenizer, breaks=()):
         held.append(at)
         text = _text(tokenizer, (ids[j] for j in held))
         if text is None and len(held) > 1:     # what was held can never become a character: this token starts anew
+            held.pop()
             flush()
             held.append(at)
             text = _text(tokenizer, [i])
@@ -127,8 +128,8 @@ def runs(values):
         step = values[end] - values[at] if end < len(values) and values[end] - values[at] in (0, 1) else None
         while end < len(values) and step is not None and values[end] - values[end - 1] == step:
             end += 1
-        size, first = end - at, f'{values[at]:g}'
-        parts.append(first if size == 1 else f'{first}×{size}' if step == 0 else f'{first}…{values[end - 1]:g}')
+        size, first = end - at, number(values[at])
+        parts.append(first if size == 1 else f'{first}×{size}' if step == 0 else f'{first}…{number(values[end - 1])}')
         at = end
     return ' '.join(parts)
 
@@ -147,6 +148,10 @@ def _matches(one, other):
     if one == other[:len(one)]:
         return [(0, 0, len(one))]
     return difflib.SequenceMatcher(None, one, other, False).get_matching_blocks()
+
+
+def number(value):
+    return 'never' if value == example.NEVER_SEEN else f'{value:g}' if isinstance(value, float) else str(value)
 
 
 def _kind(i, special):

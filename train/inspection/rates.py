@@ -71,6 +71,11 @@ class Rates:
         return [Rate(name, self.expected.get(name), *map(float, self.sums.get(name, (0, 0)))) for name in names]
 
     @property
+    def waste(self):
+        """[(field, share of its places that a row has only because rows of another kind are longer)] of a mixture."""
+        return list(getattr(self.objective, 'waste', dict)().items())
+
+    @property
     def fill(self):
         """[(task or None for all, what, tokens, out of)]: the rest is padding."""
         ordered = sorted(self.filled.items(), key=lambda item: (item[0][0] is not None, item[0][0] or 0))

@@ -5,6 +5,7 @@ import rich.table
 import rich.text
 
 from train.inspection import attention, pieces
+from train.inspection import look as looks
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
@@ -14,14 +15,14 @@ def console(file=None):
     return rich.console.Console(file=file, highlight=False, soft_wrap=True)
 
 
-def show(screen, look, objective, tokenizer, wrong=()):
+def show(screen, one, objective, tokenizer, wrong=()):
     """Prints one example."""
-    fields, special = look.example, tokenizer.special
-    about = [f'epoch {look.epoch}', f'index {look.index}', *([look.denoiser] if look.denoiser else []),
-             *([f'task {int(fields["task"])}'] if 'task' in fields else []),
+    special = tokenizer.special
+    own, fields = looks.member(objective, one.example)
+    about = [f'epoch {one.epoch}', f'index {one.index}', *([one.denoiser] if one.denoiser else []),
              *(f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
-    rows = [('original', look.original, pieces.original(look, special), ())]
+    rows = [('original', one.original, pieces.original(one.original, fields, special), ())]
     for side in (['encoder_'] if 'encoder_tokens' in fields else []) + ['']:
         rows.append((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side), starts(fields[side + 'segments'])))
     rows.append(('targets', fields['targets'], pieces.targets(fields, special), ()))
@@ -30,7 +31,7 @@ def show(screen, look, objective, tokenizer, wrong=()):
         screen.print(coloured(pieces.pieces(ids, kinds, tokenizer, breaks)))
     for name, value in integers(fields):
         screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
-    for name, cells in attention.pictures(fields, getattr(objective, 'streams', 1)).items():
+    for name, cells in attention.pictures(fields, looks.streams(own)).items():
         plain = attention.described(cells)
         screen.print(rich.text.Text(f'{name}: ', style='bold') + rich.text.Text(plain or 'rows see columns'))
         if not plain:
@@ -65,7 +66,7 @@ def starts(segments):
     return (np.flatnonzero(np.diff(np.asarray(segments))) + 1).tolist()
 
 
-def summary(screen, rates, members=()):
+def summary(screen, rates):
     """Prints the rates, the fill and the denoisers."""
     if rates.rates:
         table = rich.table.Table(title=f'rates over {rates.examples} examples', title_justify='left', box=None, header_style='bold')
@@ -75,8 +76,10 @@ def summary(screen, rates, members=()):
             table.add_row(*cells(rate), style='red' if rate.far is not None and rate.far > 4 else '')
         screen.print(table)
     for owner, name, count, size in rates.fill:
-        who = '' if owner is None else f'{member(members, owner)}: '
+        who = '' if owner is None else f'{looks.task(rates.objective, owner)}: '
         screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {count / max(size, 1):.1%}; padding {1 - count / max(size, 1):.1%}'))
+    for name, share in rates.waste:
+        screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
     if rates.denoisers:
         total = sum(rates.denoisers.values())
         shares = ', '.join(f'{name} {count / total:.1%}' for name, count in sorted(rates.denoisers.items()))
@@ -87,8 +90,3 @@ def cells(rate):
     """A rate's texts: name, configured, realised, standard error, out of."""
     number = lambda value: '' if value is None else f'{value:.4f}'
     return rate.name, number(rate.expected), number(rate.realised), number(rate.error), f'{rate.out_of:,.0f}'
-
-
-def member(members, task):
-    """The name of a member of a mixture."""
-    return members[task] if task < len(members) else f'task {task}'
