@@ -4,14 +4,14 @@ import random
 import pytest
 
 from data import objectives
-from train import config
+from train import members
 from train import problems
 from train import schema
 
 
 def candidates():
     kind = objectives.load('span_corruption')
-    return [*schema.kinds(), *config.objective_kinds(kind)]
+    return [*schema.kinds(), *members.kinds(kind)]
 
 
 def mutate(key, how, rng):

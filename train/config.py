@@ -10,8 +10,7 @@ import math
 import os
 import re
 
-from data import objectives
-from train import checks, config_file, fits, flags, problems, schema, values
+from train import checks, config_file, fits, flags, members, problems, schema, values
 
 Error = problems.Error
 
@@ -48,7 +47,7 @@ def parse(argv, parser=None, devices=True):
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
     config, origins, bad, more = assemble(given, complete)
     request = Request(config, origins, line.options)
-    known = [*schema.kinds(), *objective_kinds(config.objective)]
+    known = [*schema.kinds(), *members.kinds(config.objective)]
     wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *flags.missing(line, parser), *more]
     if complete:
         wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad)]
@@ -60,28 +59,18 @@ def parse(argv, parser=None, devices=True):
     return request
 
 
-def objective_kinds(kind):
-    """{dotted key: type} of the settings of an Objective (class or instance, or None)."""
-    found = schema.kinds(kind if isinstance(kind, type) else type(kind), 'objective.') if kind else {}
-    return {'objective.name': str, **{key: t for key, t in found.items() if key.rpartition('.')[2] not in schema.FOLLOWS}}
-
-
-def objective_path(kind):
-    return f'data/objectives/{schema.objective_name(kind)}.py'
-
-
 def assemble(given, complete=True):
     """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)]; later ones win.
 
     With `complete`, a config without objective.name is a problem.
     """
     found, origins, bad = {}, {}, set()
-    kind, wrong = objective(given, complete)
-    kinds = {**schema.kinds(), **objective_kinds(kind)}
+    outline, lost, wrong = members.outline(given, complete)
+    kinds = {**schema.kinds(), **members.kinds(outline)}
     for key, value, origin, text in given:
         if key not in kinds:
-            if kind or not key.startswith('objective.'):
-                wrong.append(unknown(key, value, origin, text, kinds, kind))
+            if not key.startswith(tuple(lost)):
+                wrong.append(unknown(key, value, origin, text, kinds, outline))
             continue
         if text and value is None and kinds[key] is not bool:
             expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
@@ -89,11 +78,11 @@ def assemble(given, complete=True):
             bad.add(key)
             continue
         try:
-            found[key] = read(kinds[key], value, text)
+            found[key] = values.given(kinds[key], value, text)
             origins[key] = origin
             bad.discard(key)
         except ValueError as error:
-            if key != 'objective.name':        # objective() has told it
+            if not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has told it
                 wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
@@ -103,51 +92,35 @@ def assemble(given, complete=True):
             bad.add(key)
     config = schema.build(schema.Config, found)
     everything = schema.values(config)
-    found.update({f'objective.{name}': everything[key] for name, key in schema.FOLLOWS.items()})
-    config = dataclasses.replace(config, objective=kind and schema.build(kind, found, 'objective.'))
+    follows = {name: everything[key] for name, key in schema.FOLLOWS.items()}
+    config = dataclasses.replace(config, objective=outline and members.build(outline, found, follows))
     if not config.model.max_length:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
     return config, origins, bad, wrong
 
 
-def objective(given, complete):
-    """(the class Objective that objective.name names or None, problems)."""
-    named = [(value, origin, text) for key, value, origin, text in given if key == 'objective.name']
-    if not named:
-        text = f'missing; expected one of {", ".join(objectives.names())}.'
-        return None, [problems.Problem('objective.name', text)] * complete
-    value, origin, text = named[-1]
-    try:
-        return objectives.load(read(str, value, text)), []
-    except ValueError as error:
-        return None, [problems.Problem(f'objective.name = {problems.shown(value)}', f'{error}.', origin)]
-
-
-def read(kind, value, text):
-    """A value of the file, or the text of a flag, as `kind`; a flag without a value is True."""
-    if not text:
-        return values.convert(kind, value)
-    return values.read(kind, 'true' if value is None else value)
-
-
-def unknown(key, value, origin, text, kinds, kind):
+def unknown(key, value, origin, text, kinds, objective):
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
     subject = f'--config.{key}' if text else key
     origin = '' if text else origin
-    members = [k for k in kinds if k.startswith(key + '.')]
-    if members:
-        example = subject + members[0][len(key):]
+    inside = [k for k in kinds if k.startswith(key + '.')]
+    if inside:
+        example = subject + inside[0][len(key):]
         return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
     field = key.rpartition('.')[2]
-    if key == f'objective.{field}' and field in schema.FOLLOWS:
+    one, prefix = members.owner(objective, key)
+    if key == prefix + field and field in schema.FOLLOWS:
         return problems.Problem(subject, f'follows {schema.FOLLOWS[field]}; set that.', origin)
     if not key.startswith('objective.'):
         near = problems.did_you_mean(key, kinds) or ' See train/schema.py.'
         return problems.Problem(subject, f'no such setting.{near}', origin)
-    name, own = key.rpartition('.')[2], [k for k in objective_kinds(kind) if k != 'objective.name']
-    near = problems.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == name])
-    has = f' has: {", ".join(k.split(".", 1)[1] for k in own)}.' if own else ' has no settings.'
-    return problems.Problem(subject, f'no such setting.{near} {objective_path(kind)}{has}', origin)
+    if hasattr(one, 'members') and key.startswith(prefix + 'members'):
+        example = f'--config.{prefix}members.NAME.name'
+        return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
+    own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
+    near = problems.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
+    has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
+    return problems.Problem(subject, f'no such setting.{near} {members.path(one)}{has}', origin)
 
 
 def problem(config, origins, key, text):
@@ -155,7 +128,7 @@ def problem(config, origins, key, text):
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/schema.py'
     if key.startswith('objective.'):
-        file = objective_path(config.objective)
+        file = members.path(members.owner(config.objective, key)[0])
     origin = origins.get(key, '' if value is None else f'default in {file}')
     return problems.Problem(key if value is None else f'{key} = {problems.shown(value)}', text, origin)
 
@@ -164,7 +137,7 @@ def to_dict(config):
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
     tree = {}
     found = schema.values(config)
-    for key in [*schema.kinds(), *objective_kinds(config.objective)]:
+    for key in [*schema.kinds(), *members.kinds(config.objective)]:
         group = tree
         for part in key.split('.')[:-1]:
             group = group.setdefault(part, {})

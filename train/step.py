@@ -70,5 +70,5 @@ def evaluation(module):
 
 
 def means(pairs):
-    """{name: sum / weight}; 0 where nothing was weighed."""
-    return {name: value / jnp.where(weight > 0, weight, 1.0) for name, (value, weight) in pairs.items()}
+    """{name: sum / weight}; nan where nothing was weighed (another member's metric), which is not written down."""
+    return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan) for name, (value, weight) in pairs.items()}

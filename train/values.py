@@ -61,6 +61,11 @@ def convert(kind, value):
     raise ValueError(f'expected {describe(whole)}')
 
 
+def given(kind, value, text):
+    """The value of a file, or with `text` that of a flag, as `kind`; a flag without a value is True."""
+    return read(kind, 'true' if value is None else value) if text else convert(kind, value)
+
+
 def read(kind, text):
     """The text of a flag as `kind`. ValueError if it does not read as one."""
     whole, (kind, optional, elements, many) = kind, parts(kind)

@@ -1,9 +1,10 @@
-"""Causal language modelling: say each token from those before it (GPT; Radford et al. 2019), on packed rows.
+"""Causal language modelling: say each token from those before it (GPT; Radford et al. 2019).
 
-Rows hold several documents that do not see one another, as in seqio and T5X: a document's targets are its tokens and
-EOS, the decoder reads them shifted right with BOS at the first token, positions restart. A document longer than a row
-is cut into pieces of the row's length; each starts with BOS, only the last ends with EOS. So every token and every EOS
-is a target exactly once an epoch, and nothing is cropped.
+`documents` says how text becomes rows. `packed`, as in seqio and T5X: a row holds several documents that do not see one
+another; a document's targets are its tokens and EOS, the decoder reads them shifted right with BOS at the first token,
+positions restart; a document longer than a row is cut, each piece starts with BOS, only the last ends with EOS. `stream`:
+all documents in their order, each between two EOS, cut into rows that ignore their limits. Both say every token and every
+EOS exactly once an epoch. `windows` is nanoGPT's reading of that stream: rows that start anywhere, drawn with replacement.
 """
 import dataclasses
 
@@ -11,10 +12,13 @@ import numpy as np
 
 from data import example, packing
 
+DOCUMENTS = ('packed', 'stream', 'windows')
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     sequence_length: int = 0                  # T, targets in a row
+    documents: str = 'packed'                 # packed | stream | windows
 
     architectures = ('decoder',)
     hint = 'causal'
@@ -26,23 +30,33 @@ class Objective:
         return {'tokens': self.sequence_length, 'targets': self.sequence_length}
 
     def problems(self, special=None):
-        return []
+        if self.documents in DOCUMENTS:
+            return []
+        return [('objective.documents', f'expected {", ".join(DOCUMENTS[:-1])} or {DOCUMENTS[-1]}.')]
 
     def plan(self, source, seed, epoch):
-        """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""
-        pieces, lengths = packing.pieces(self._targets(source), self.sequence_length)
-        rows = packing.pack(lengths, self.sequence_length, example.rng(seed, epoch, -1))
-        return np.where(rows >= 0, pieces[rows], -1)
+        """int64[n, k]: the pieces of each row, or of a stream the one where it starts. n is the same for every epoch."""
+        size, rng, lengths = self.sequence_length, example.rng(seed, epoch, -1), packing.ended(source.lengths)
+        if self.documents == 'packed':
+            return packing.rows(lengths, size, rng)
+        ends = np.cumsum(lengths)
+        starts = np.arange(0, ends[-1] if len(ends) else 0, size)
+        if self.documents == 'windows' and len(starts):    # the first target is the second token at the earliest
+            starts = 1 + rng.integers(max(1, ends[-1] - size), size=len(starts))
+        found = np.searchsorted(ends, starts, side='right')
+        return (found * packing.START + starts - (ends - lengths)[found])[:, None]
 
     def fill(self, source, seed=0):
         """Share of the target slots of an epoch that hold a token."""
-        return float(self._targets(source).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
+        if self.documents == 'windows':
+            return 1.0
+        return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
 
     def transform(self, source, row, rng):
-        targets, lengths = self._read(source, row)
+        targets, lengths, first = self._read(source, row)
         total = len(targets)
         targets = example.padded(targets, self.sequence_length, source.special.pad)
-        return {'tokens': example.shifted(targets, lengths, source.special.bos),
+        return {'tokens': example.shifted(targets, lengths, first),
                 'targets': targets,
                 'weights': example.weights(total, self.sequence_length),
                 **example.causal(lengths, self.sequence_length)}
@@ -51,20 +65,27 @@ class Objective:
         """The targets of the row, EOS included: nothing is corrupted."""
         return self._read(source, row)[0]
 
-    def _targets(self, source):
-        lengths = source.lengths
-        return lengths + (lengths > 0)         # an empty document has no EOS either
-
     def _read(self, source, row):
-        """(targets int32[n], lengths of the segments)."""
-        out, lengths = np.empty(self.sequence_length, np.int32), []
-        filled = 0
-        for document, start in zip(*(part.tolist() for part in packing.split(row[row >= 0]))):
-            begin, end = int(source.offsets[document]) + start, int(source.offsets[document + 1])
-            length = min(end - begin + 1, self.sequence_length)
-            text = min(end - begin, length)
-            out[filled:filled + text] = source.flat[begin:begin + text]
-            out[filled + text:filled + length] = source.special.eos
-            lengths.append(length)
-            filled += length
-        return out[:filled], lengths
+        """(targets int32[n], lengths of the segments, what the decoder reads first in each)."""
+        if self.documents == 'packed':
+            targets, lengths = packing.segments(source, row, self.sequence_length)
+            return targets, lengths.tolist(), source.special.bos
+        document, start = packing.split(int(row[0]))
+        before = source.special.eos if start == 0 else int(source.flat[source.offsets[document] + start - 1])
+        targets = _stream(source, document, start, self.sequence_length)
+        return targets, [len(targets)], before
+
+
+def _stream(source, document, start, size):
+    """int32[<= size]: what the stream says from token `start` of a document on; EOS after each document that is not empty."""
+    out, filled = np.empty(size, np.int32), 0
+    while filled < size and document < len(source):
+        begin, end = int(source.offsets[document]), int(source.offsets[document + 1])
+        if begin < end:
+            text = source.flat[begin + start:min(end, begin + start + size - filled)]
+            out[filled:filled + len(text)] = text
+            filled += len(text)
+            if filled < size:
+                out[filled], filled = source.special.eos, filled + 1
+        document, start = document + 1, 0
+    return out[:filled]

@@ -1,8 +1,11 @@
 """The shared token loss: cross-entropy of the backbone's logits with the batch's targets, weighted by its weights.
 
 Serves every objective that says tokens at positions: causal LM, prefix LM, masked LM (at its slots), span corruption and
-denoising (at the decoder's positions). In evaluation (`rows` is None) the loss is the plain negative log-likelihood.
+denoising (at the decoder's positions), and mixtures of them, whose metrics are also told apart by the batch's `task`. In
+evaluation (`rows` is None) the loss is the plain negative log-likelihood.
 """
+from typing import Tuple
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -12,9 +15,10 @@ from train.objectives import loss as losses
 
 
 class TokenLoss(nn.Module):
-    """backbone: the Transformer; settings: label smoothing and z-loss."""
+    """backbone: the Transformer; settings: label smoothing and z-loss; tasks: the names of `task`, modulo their number."""
     backbone: transformer.Transformer
     settings: schema.Loss = schema.Loss()
+    tasks: Tuple[str, ...] = ()
 
     scales = {'tokens': 1.0}
 
@@ -36,11 +40,20 @@ class TokenLoss(nn.Module):
         plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
         return losses.Loss(
             terms={'tokens': (jnp.sum(loss * weights), weight)},
-            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain},
+            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain, **self.apart(batch, nll, correct)},
             carry=carry)
+
+    def apart(self, batch, nll, correct):
+        """{'TASK/METRIC': (sum, weight)}; a task that no row of the batch has weighs nothing."""
+        found, weights = {}, batch['weights']
+        for number, name in enumerate(self.tasks):
+            mine = weights * (batch['task'] % len(self.tasks) == number)[:, None]
+            found[f'{name}/nll'] = jnp.sum(nll * mine), jnp.sum(mine)
+            found[f'{name}/accuracy'] = jnp.sum(correct * mine), jnp.sum(mine)
+        return found
 
 
 def build(config):
     """The module for a resolved `schema.Config`."""
     backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
-    return TokenLoss(backbone=backbone, settings=config.loss)
+    return TokenLoss(backbone=backbone, settings=config.loss, tasks=getattr(config.objective, 'names', ()))

@@ -1,0 +1,29 @@
+"""Alternation: several objectives over one backbone, each with its own loss; a step belongs to one of them.
+
+    objective = dict(name='alternation', members=dict(masked=dict(name='masked_lm', weight=1.0), text=dict(name='causal_lm')))
+
+Whose step it is follows from the seed and the step's number alone: the plan holds whole batches, members' batches mixed by
+weight (data/mixture.py). A member's batches follow one another as if it trained alone, so that a memory continues where
+its last batch ended. train/objectives/alternation.py chooses the loss.
+"""
+import dataclasses
+
+from data import mixture
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective(mixture.Mixture):
+    batch_size: int = 1
+
+    shuffled = False
+
+    @property
+    def block(self):
+        return self.batch_size
+
+    def realised(self, source, row, made):
+        """The shares are those of batches: counted at the first row of each."""
+        found = super().realised(source, row, made)
+        if int(made.get('index', 0)) % self.batch_size:
+            found = {name: pair for name, pair in found.items() if name not in self.names}
+        return found

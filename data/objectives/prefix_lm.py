@@ -1,0 +1,89 @@
+"""Prefix LM: read the first part of a text in both directions, say the rest (Raffel et al. 2020; Liu et al. 2018).
+
+Rows are causal LM's packed ones (data/objectives/causal_lm.py). A piece of L tokens is cut after s of them, s uniform in
+1..L-1 (T5's `random_prefix_noise_mask` at density 0.5). The s tokens of the prefix, and one place more, see one another:
+that place reads the last of them and says the first target (T5X's `PrefixLMFeatureConverter`). Only targets count; in the
+prefix a place sees the token that it would say. Each piece with a target has at least one: T5 gives a text of one token
+an empty prefix or a padding target. T5 ends its inputs with EOS as it ends its targets: `separator = 'eos'`.
+"""
+import dataclasses
+
+import numpy as np
+
+from data import example, packing
+
+SEPARATORS = ('none', 'eos')
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    sequence_length: int = 0                  # T, prefix and targets
+    noise_density: float = 0.5                # share of a text that are targets, on average; at most a half
+    separator: str = 'none'                   # none | eos: what ends the prefix
+
+    architectures = ('decoder',)
+    hint = 'ordered'
+    likelihood = False
+    shuffled = True
+    needs = ()
+
+    def lengths(self):
+        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
+
+    def problems(self, special=None):
+        wrong = []
+        if self.sequence_length < 4:
+            wrong.append(('sequence_length', 'expected at least 4: a token, EOS, a token, EOS.'))
+        if not 0 < self.noise_density <= 0.5:
+            wrong.append(('objective.noise_density', 'expected more than 0 and at most 0.5.'))
+        if self.separator not in SEPARATORS:
+            wrong.append(('objective.separator', f'expected {" or ".join(SEPARATORS)}.'))
+        return wrong
+
+    def plan(self, source, seed, epoch):
+        """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""
+        return packing.rows(packing.ended(source.lengths), self.sequence_length, example.rng(seed, epoch, -1), self._marks)
+
+    def fill(self, source, seed=0):
+        """Share of the places of an epoch that hold a token of the text or its EOS."""
+        return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
+
+    def transform(self, source, row, rng):
+        special, size = source.special, self.sequence_length
+        targets, lengths = packing.segments(source, row, size - self._marks)
+        prefixes = rng.integers(*self._splits(targets, lengths, special))
+        if self._marks:
+            targets = np.insert(targets, np.cumsum(lengths) - lengths + prefixes, special.eos)
+            prefixes, lengths = prefixes + 1, lengths + 1
+        places = example.prefix(lengths.tolist(), prefixes + 1, size)  # BOS, and the prefix
+        weights = example.weights(len(targets), size).copy()
+        weights[:len(targets)][places['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
+        targets = example.padded(targets, size, special.pad)
+        return {'tokens': example.shifted(targets, lengths.tolist(), special.bos), 'targets': targets, 'weights': weights, **places}
+
+    def original(self, source, row):
+        """The pieces of the row, EOS included, without what separates prefix and targets."""
+        return packing.segments(source, row, self.sequence_length - self._marks)[0]
+
+    def expected(self):
+        return {'cut in the first half': 0.5}
+
+    def realised(self, source, row, made):
+        """Pieces that are cut in the lower half of the places where they may be, among those with an even number of such places."""
+        low, high = self._splits(*packing.segments(source, row, self.sequence_length - self._marks), source.special)
+        given = (made['segments'] > 0) & (made['weights'] == 0)
+        cuts = np.bincount(made['segments'][given], minlength=len(low) + 1)[1:] - self._marks
+        even = ((high - low) % 2 == 0) & (high > low)
+        return {'cut in the first half': (int((cuts < (low + high) // 2)[even].sum()), int(even.sum()))}
+
+    @property
+    def _marks(self):
+        return int(self.separator == 'eos')
+
+    def _splits(self, targets, lengths, special):
+        """(low, high): pieces of these targets are cut after low..high-1 tokens."""
+        text = lengths - (targets[np.cumsum(lengths) - 1] == special.eos)
+        most = np.maximum(text - 1, 0)
+        low = np.minimum(most, np.maximum(1, np.round((1 - 2 * self.noise_density) * most).astype(np.int64)))
+        only = (text == 1) & (lengths == 2)   # a token and EOS: the token is the prefix
+        return np.where(only, 1, low), np.where(only, 1, most) + 1
