@@ -13,13 +13,13 @@ def parameters(config):
     model = transformer.Transformer(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
     count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    widths = (config.dim,) + (0 if config.tied else config.dim,) + (int(config.head == 'transform'),)
+    widths = (config.width,) + (0 if config.tied else config.dim,) + (int(config.head != 'linear'),)
     return count - (config.padded_vocab - config.vocab_size) * sum(widths)
 
 
 def forward_flops(config, batch_size, lengths):
     """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}."""
-    D, F, N, K, H = config.dim, config.hidden, config.heads, config.kv, config.size
+    D, E, F, N, K, H = config.dim, config.width, config.hidden, config.heads, config.kv, config.size
     T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)
 
     def projections(queries, keys):
@@ -32,13 +32,14 @@ def forward_flops(config, batch_size, lengths):
         layer = attention(length, length) + 2 * length * D * F * (3 if config.gated else 2)
         if config.crosses(role):
             layer += attention(length, S)
-        return config.depth(role) * layer
+        return config.depth(role) * layer + (2 * length * E * D if E != D else 0)
 
     row = stack('encoder' if config.architecture == 'encoder' else 'decoder', T)
     if config.architecture == 'encoder_decoder':
         row += stack('encoder', S)
     read = lengths.get('slots', T)
-    row += 2 * read * D * config.padded_vocab + (2 * read * D * D if config.head == 'transform' else 0)
+    width = E if config.tied else D
+    row += 2 * read * width * config.padded_vocab + (2 * read * D * width if config.head == 'transform' or width != D else 0)
     return batch_size * row
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model import config as model_config
+from model import heads
 from model import initializers
 from model import transformer
 
@@ -83,6 +84,22 @@ def test_every_parameter_has_a_row(initializer, architecture, positions):
         vocab_size=10, max_length=8, layers=1, dim=16, heads=2, architecture=architecture, positions=positions,
         initializer=initializer, gated=True, tied=False, qk_norm=True, head='transform', types=2)
     jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))
+
+
+@pytest.mark.parametrize('initializer', model_config.INITIALIZERS)
+def test_parameters_of_other_shapes_and_heads_have_a_row(initializer):
+    config = model_config.Config(vocab_size=10, max_length=8, layers=2, dim=16, heads=2, initializer=initializer, embed_dim=8,
+                                 share_layers=True, embed_norm=True, head='biased', architecture='encoder_decoder')
+    shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
+    assert shapes['encoder']['project']['kernel'].shape == (8, 16) and shapes['head']['project']['kernel'].shape == (16, 8)
+    for head in (heads.PairHead(config, name='pair'), heads.TokenHead(config, name='head')):
+        jax.eval_shape(head.init, jax.random.key(0), jnp.zeros((1, 2, 16)))
+
+
+def test_normal_is_not_cut():
+    draw = initializers.find(model_config.Config(initializer='normal'), 'encoder/blocks/mlp/down/kernel')
+    kernel = draw(jax.random.key(0), (300, 300))
+    assert float(jnp.std(kernel)) == pytest.approx(0.02, rel=0.02) and float(jnp.abs(kernel).max()) > 0.06
 
 
 def test_no_row_is_an_error_that_lists_the_rows():

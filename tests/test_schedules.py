@@ -71,6 +71,13 @@ def test_cosine(final):
     close(got[[WARMUP, 550, STEPS]], [PEAK, PEAK * (1 + final) / 2, PEAK * final])
 
 
+def test_cosine_may_end_before_the_run():
+    """GPT-3: down to a tenth over 260 of 300 billion tokens, and on at that."""
+    got = curve(schedule='cosine', warmup=WARMUP, decay=800, final=0.1)
+    close(got[:801], curve(steps=800, schedule='cosine', warmup=WARMUP, final=0.1))
+    close(got[800:], PEAK / 10)
+
+
 def test_rsqrt_is_the_transformers():
     step = np.arange(1, STEPS + 1)
     dim = 512

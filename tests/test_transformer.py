@@ -2,6 +2,7 @@
 import dataclasses
 import functools
 
+from flax import linen as nn
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,9 @@ SCHEMES = {
     'learned': dict(positions='learned', max_length=16),
     'rotary': dict(positions='rotary', kv_heads=2, norm='rmsnorm', gated=True, bias=False, activation='silu'),
     'sinusoidal': dict(positions='sinusoidal', embed_scale=4.0, norm_position='post'),
+    'xl': dict(positions='xl', relative_segments=True, attention_bias=False, norm_position='post', embed_norm=False),
     'relative': dict(positions='relative', relative_buckets=8, relative_distance=10, attention_scale=1.0),
+    'shared': dict(positions='learned', max_length=16, share_layers=True, embed_dim=8, norm_position='post'),
     'windows': dict(positions='rotary', windows=(3, None), qk_norm=True, attention_soft_cap=5.0, logit_soft_cap=3.0),
 }
 RNGS = {'dropout': jax.random.key(5)}
@@ -213,6 +216,94 @@ def test_unrolling_and_recomputing_change_nothing(settings):
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradients, reference)
 
 
+@pytest.mark.parametrize('settings', [dict(), dict(remat='full', unroll=2), dict(windows=(2, None, 4))], ids=str)
+def test_shared_layers_equal_layers_with_equal_weights(settings):
+    """One set of weights under the scan does what three equal ones do; its gradient is the sum of theirs."""
+    model, params = build('shared', layers=3, **settings)
+    block = params['decoder']['block']
+    assert block['mlp']['up']['kernel'].shape == (16, 64) and 'blocks' not in params['decoder']
+    other = dataclasses.replace(model, config=dataclasses.replace(model.config, share_layers=False))
+    copies = {**params['decoder'], 'blocks': jax.tree.map(lambda p: np.stack([p] * 3), block)}
+    copies.pop('block')
+    batch = documents(5, 3)
+    value, gradients = loss_and_gradients(model)(params, batch)
+    expected, reference = loss_and_gradients(other)({**params, 'decoder': copies}, batch)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    stacked = reference['decoder'].pop('blocks')
+    reference['decoder']['block'] = jax.tree.map(lambda g: g.sum(0), stacked)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradients, reference)
+
+
+def test_shared_layers_start_as_one_and_draw_their_own_masks():
+    model, _ = build('shared', norm_position='pre', embed_dim=None, dropout=0.5)
+    params = jax.jit(model.init)(jax.random.key(0), transformer.blank(model.config))['params']
+    assert params['decoder']['block']['attention']['query']['kernel'].shape == (16, 16)
+    params = jax.tree.map(np.zeros_like, params)
+    params['decoder']['block']['mlp']['down']['bias'] += 1
+    params['decoder']['norm']['bias'] += 1
+    params['decoder']['norm']['scale'] += 1
+    params['embed']['embedding'][:, 0] += 1   # the stream is not constant, so that the last norm shows the sum of the branches
+    out = model.apply({'params': params}, documents(8), jnp.array([0]), rngs=RNGS, method='hidden')
+    assert len({tuple(place) for place in np.asarray(out[0]).round(4).tolist()}) > 3
+
+
+@pytest.mark.parametrize('norm_position, embed_norm', [('post', None), ('pre', True), ('post', False), ('pre', None)])
+def test_embeddings_are_summed_normed_and_projected(norm_position, embed_norm):
+    model, params = build('learned', 'encoder', norm_position=norm_position, embed_norm=embed_norm, embed_dim=8, types=2,
+                          norm_epsilon=1e-12, head='transform')
+    batch = {**documents(5, causal=False), 'types': np.array([[0, 0, 1, 1, 1]])}
+    own = params['encoder']
+    x = params['embed']['embedding'][batch['tokens']] + own['positions']['embedding'][:5]
+    x += own['types']['embedding'][batch['types']]
+    if norm_position == 'post' and embed_norm is None or embed_norm:
+        x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True) * own['embed_norm']['scale'] + own['embed_norm']['bias']
+    else:
+        assert 'embed_norm' not in own
+    assert ('norm' in own) == (norm_position == 'pre')
+    x = x @ own['project']['kernel'] + own['project']['bias']
+
+    def embed(model, batch):
+        return model.encoder.embed(model.look_up(batch['tokens']), batch, None)
+
+    np.testing.assert_allclose(model.apply({'params': params}, batch, method=embed), x, atol=1e-5)
+    assert params['head']['transform']['kernel'].shape == (16, 8)
+
+
+class Two(nn.Module):
+    """A model, and another that borrows its embeddings."""
+    large: model_config.Config
+    small: model_config.Config
+
+    def setup(self):
+        self.backbone = transformer.Transformer(self.large)
+        self.generator = transformer.Transformer(self.small, borrowed=self.backbone)
+
+    def __call__(self, batch):
+        return self.generator(batch), self.backbone(batch)
+
+
+@pytest.mark.parametrize('embed_dim', [None, 4])
+def test_borrowed_embeddings_are_the_owners(embed_dim):
+    """Tokens, positions, types and their norm are shared; projection, blocks and head are the borrower's own."""
+    large = model_config.Config(architecture='encoder', vocab_size=40, max_length=8, layers=2, dim=16, heads=4, types=2,
+                                norm_position='post', embed_dim=embed_dim, head='transform')
+    small = dataclasses.replace(large, dim=8, embed_dim=large.width)
+    batch = {**documents(5, causal=False), 'types': np.array([[0, 0, 1, 1, 1]])}
+    params = jax.eval_shape(Two(large, small).init, jax.random.key(0), batch)['params']
+    assert set(params) == {'backbone', 'generator'}
+    assert set(params['generator']) == {'encoder', 'head'} and set(params['generator']['encoder']) == {'blocks', 'project'}
+    lent = {'positions', 'types', 'embed_norm'}
+    assert set(params['backbone']['encoder']) == {'blocks', *lent, *(['project'] if embed_dim else [])}
+
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32) * 0.2, params)
+    own, borrowed = params['generator'], params['backbone']
+    encoder = {**own['encoder'], **{name: borrowed['encoder'][name] for name in lent}}
+    alone = {'embed': borrowed['embed'], 'encoder': encoder, 'head': own['head']}
+    found, _ = jax.jit(Two(large, small).apply)({'params': params}, batch)
+    np.testing.assert_allclose(found, apply(transformer.Transformer(small))(alone, batch), atol=1e-5)
+
+
 def test_scan_equals_a_loop_over_layers():
     model, params = build('relative', layers=3)
     batch = documents(5, 3)
@@ -223,7 +314,7 @@ def test_scan_equals_a_loop_over_layers():
         block = stack.Block(model.config, 'decoder', jnp.float32, parent=None)
         for layer in range(3):
             own = jax.tree.map(lambda p: p[layer], params['decoder']['blocks'])
-            (x, _), _ = block.apply({'params': own}, (x, None), (layer, None, None), shared)
+            (x, _), _ = block.apply({'params': own}, (x, None), (layer, None, None, None), shared)
         return whole.norm(x)
 
     def logits(model, batch):

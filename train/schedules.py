@@ -33,8 +33,8 @@ def linear(settings, steps):
 
 
 def cosine(settings, steps):
-    """Half a cosine from 1 at `warmup` to `final` at `steps` (Loshchilov and Hutter 2017, one period)."""
-    decay = optax.cosine_decay_schedule(1.0, max(1, steps - settings.warmup), settings.final)
+    """Half a cosine from 1 at `warmup` to `final` at step `decay`, or `steps` where that is None (Loshchilov and Hutter 2017)."""
+    decay = optax.cosine_decay_schedule(1.0, max(1, (settings.decay or steps) - settings.warmup), settings.final)
     return lambda step: decay(jnp.maximum(0, step - settings.warmup))
 
 

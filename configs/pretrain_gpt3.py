@@ -1,0 +1,57 @@
+"""GPT-3 (Brown et al. 2020): GPT-2's network in eight sizes, by the paper's tables 2.1 and D.1.
+
+    python -m train.main --config=configs/pretrain_gpt3.py:6.7b --config.data.train='web/*.jsonl' --workdir=runs/gpt3
+
+Variants: small (125M), medium (356M), large (760M), xl (1.3B), 2.7b, 6.7b, 13b, 175b (the plain one), mini (5.9M), tiny.
+Without --config.data.train it reads the bundled novels; the paper's mixture of filtered web pages, books and Wikipedia was not
+published. SentencePiece's BPE with as many pieces replaces GPT-2's. All layers attend densely (see model/families/gpt3.py), and
+the batch has its full size from the start, where the paper's grows over the first 4 to 12 billion tokens.
+
+300 billion tokens each; warm-up over 375 million, cosine to a tenth over 260 billion, then constant.
+Cost (paper): 175b 3,640 petaflop/s-days, 6.7b 139, small 2.6. mini: about 20 minutes on two CPU cores.
+"""
+import ml_collections
+
+from model.families import gpt3
+
+VARIANTS = ('', *gpt3.SIZES, 'mini', 'tiny')
+RECIPES = {                                   # (rows of 2,048 tokens a step, learning rate); table 2.1: 0.5M = 2^19 tokens
+    'small': (256, 6e-4), 'medium': (256, 3e-4), 'large': (256, 2.5e-4), 'xl': (512, 2e-4), '2.7b': (512, 1.6e-4),
+    '6.7b': (1024, 1.2e-4), '13b': (1024, 1e-4), '175b': (1536, 0.6e-4),
+}
+
+
+def get_config(variant=''):
+    size = variant if variant in gpt3.SIZES else '175b'
+    rows, learning_rate = RECIPES[size]
+    config = ml_collections.ConfigDict()
+    config.batch_size = rows
+    config.sequence_length = 2048
+    config.steps = round(300e9 / (rows * 2048))
+    config.dtype = 'bfloat16'
+    config.log_every = 100
+    config.eval_every = 5000
+    config.eval_batches = 100
+    config.checkpoint = dict(every=2000)
+
+    config.objective = dict(name='causal_lm')
+    config.data = dict(train='bundled:novels', eval_fraction=0.01)
+    config.tokenizer = dict(kind='bpe', vocab_size=50257)
+    config.model = dict(gpt3.SIZES[size], remat='dots')
+    config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='cosine', warmup=round(375e6 / (rows * 2048)),
+                            decay=round(260e9 / (rows * 2048)), final=0.1, b1=0.9, b2=0.95, epsilon=1e-8, weight_decay=0.1,
+                            no_decay=(r'bias$', r'scale$'), clip=1.0)
+
+    if variant in ('mini', 'tiny'):
+        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
+                      eval_batches=20)
+        config.data.eval_fraction = 0.1
+        config.tokenizer.vocab_size = 4096
+        config.model.update(layers=6, dim=256, heads=8, vocab_size=None, max_length=None, remat='none')
+        config.optimizer.update(learning_rate=1e-3, warmup=100, decay=870)
+    if variant == 'tiny':
+        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
+        config.tokenizer = dict(kind='bytes')
+        config.model.update(layers=2, dim=64)
+        config.optimizer.update(warmup=2, decay=18)
+    return config
