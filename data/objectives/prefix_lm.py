@@ -69,12 +69,12 @@ class Objective:
         return {'cut in the first half': 0.5}
 
     def realised(self, source, row, made):
-        """Pieces that are cut in the lower half of the places where they may be, among those with an even number of such places."""
+        """Pieces that are cut in the lower half of the places where they may be, among those not cut in the very middle."""
         low, high = self._splits(*packing.segments(source, row, self.sequence_length - self._marks), source.special)
         given = (made['segments'] > 0) & (made['weights'] == 0)
         cuts = np.bincount(made['segments'][given], minlength=len(low) + 1)[1:] - self._marks
-        even = ((high - low) % 2 == 0) & (high > low)
-        return {'cut in the first half': (int((cuts < (low + high) // 2)[even].sum()), int(even.sum()))}
+        side = np.sign(low + high - 1 - 2 * cuts)
+        return {'cut in the first half': (int((side > 0).sum()), int((side != 0).sum()))}
 
     @property
     def _marks(self):
