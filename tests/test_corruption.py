@@ -210,3 +210,24 @@ def test_every_row_length_of_an_accepted_setting_can_be_corrupted(length):
     """At density 0.5 with spans of one token, short rows such as 3 and 7 have one token of text less than spans."""
     noise = corruption.random_spans(length, 0.5, 1.0, np.random.default_rng(0))
     assert len(noise) == length and not noise[0] and noise.sum() == (0 if length == 1 else corruption.span_counts(length, 0.5, 1.0)[0])
+
+
+def test_words_by_hand():
+    starts = np.arange(100) % 2 == 0
+    assert corruption.words(np.array([7, 8, 9, 9, 10], np.int32), starts).tolist() == [True, True, False, False, True]
+    assert corruption.words(np.zeros(0, np.int32), starts).tolist() == []
+    assert starts[0] and not starts[1]         # the table itself is not written to
+
+
+def test_one_draw_for_the_places_of_a_unit():
+    tokens, places, units = np.arange(10, 40), np.arange(0, 30), np.repeat(np.arange(6), 5)
+    seen = np.zeros(3, int)
+    for i in range(500):
+        new = corruption.mask_or_replace(tokens, places, 0.5, 0.3, SPECIAL, example.rng(0, 0, i), units, np.array([77, 78], np.int32))
+        for begin in range(0, 30, 5):
+            part = new[begin:begin + 5]
+            kind = 0 if (part == SPECIAL.mask).all() else 1 if (part == tokens[begin:begin + 5]).all() else 2
+            assert kind < 2 or np.isin(part, [77, 78]).all()
+            seen[kind] += 1
+    assert (abs(seen / 3000 - [0.5, 0.2, 0.3]) < 4 * np.sqrt(0.25 / 3000)).all()
+    assert (corruption.mask_or_replace(tokens, places[:0], 0.5, 0.3, SPECIAL, example.rng(0, 0, 0), units[:0]) == tokens).all()

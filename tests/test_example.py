@@ -103,6 +103,17 @@ def test_stack_and_empty():
     assert batch['seen'][1].tolist() == [N, N]
 
 
+def test_labels_are_a_dict_in_the_batch():
+    one = {'tokens': np.array([1, 2]), 'labels': {'next_sentence': 1, 'spans': np.array([3, 4])}, 'index': 3}
+    batch = example.stack([one, example.empty(one), one])
+    assert batch['labels']['next_sentence'].tolist() == [1, 0, 1] and batch['labels']['spans'].tolist() == [[3, 4], [0, 0], [3, 4]]
+    assert all(value.dtype == np.int32 for value in batch['labels'].values())
+    room = example.allocate(one, 2)
+    example.put(room, 1, one)
+    assert room['labels']['spans'][1].tolist() == [3, 4] and room['index'].dtype == np.int64 and room['index'][1] == 3
+    assert list(example.given(batch)) == ['tokens', 'labels']
+
+
 def test_encoder_names():
     assert set(example.encoder(example.bidirectional([2], 2))) == {
         'encoder_positions', 'encoder_segments', 'encoder_sees', 'encoder_seen'} <= set(example.FIELDS)

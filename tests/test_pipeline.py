@@ -149,6 +149,20 @@ def test_order_is_the_same_in_every_version(name, source):
     assert hashlib.sha256(''.join(rows).encode()).hexdigest()[:16] == GOLDEN[name]
 
 
+def test_labels_travel_with_their_rows(source):
+    """A pair's label stays with its tokens, whoever makes the row; rows of padding have label 0 and no segment."""
+    one = objectives.load('masked_lm')(32, inputs='next_sentence', masks=2)
+    n = pipeline.size(one, source, 0)
+    key = dict(seed=0, batch_size=8, epochs=1, shuffle=False, pad_last=True)
+    batches = list(pipeline.batches(one, source, **key))
+    rows = pipeline.plan(one, source, 0, 0)
+    labels = np.concatenate([batch['labels']['next_sentence'] for batch in batches])
+    assert labels.dtype == np.int32 and labels[:n].tolist() == (rows[:, 4] != 0).astype(int).tolist() and not labels[n:].any()
+    assert all(batch['types'].shape == (8, 32) for batch in batches) and not batches[-1]['segments'][n % 8 or 8:].any()
+    host = list(pipeline.batches(one, source, **key, rows=[6, 1]))
+    assert all((a['labels']['next_sentence'] == b['labels']['next_sentence'][[6, 1]]).all() for a, b in zip(host, batches))
+
+
 def test_stop_epochs_and_last_batches():
     one, source = Counting(), corpus()
     count = lambda **key: [len(b['index']) for b in pipeline.batches(one, source, seed=0, batch_size=4, **key)]

@@ -144,6 +144,48 @@ def test_special_ids_are_shown_or_skipped(tok):
     assert tok.decode([]) == '' and tok.decode(np.array([], np.int32)) == ''
 
 
+def words(tok, text):
+    """The words of a text, as the pieces of its tokens say where they start."""
+    ids, found = tok.encode(text), []
+    for i, start in zip(ids.tolist(), tok.word_starts[ids].tolist()):
+        if start or not found:
+            found.append(b'')
+        found[-1] += tok.table[i]
+    return [word.decode() for word in found]
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('The unhappiest whale', ['The', ' unhappiest', ' whale']),
+    ('Yes, it is (1851).', ['Yes', ',', ' it', ' is', ' ', '(1851', ')', '.']),
+    ('don\'t \u201cgo\u201d', ['don', "'t", ' ', '\u201cgo', '\u201d']),
+    ('caf\u00e9 na\u00efvet\u00e9 \u0434\u043e\u043c', ['caf\u00e9', ' na\u00efvet\u00e9', ' \u0434\u043e\u043c']),
+    ('one\n\ntwo', ['one', '\n', '\ntwo'])])
+def test_words_of_spaced_scripts(tokenizers, text, expected):
+    """By bytes and by pieces alike, but that some pieces hold a space and a sign."""
+    assert words(tokenizers['bytes'], text) == expected
+    for tok in tokenizers.values():
+        assert ''.join(words(tok, text)) == text
+        whole = [word for word in expected if word.strip().isalpha()]
+        assert [word for word in words(tok, text) if word.strip().isalpha()] == whole
+
+
+def test_words_of_chinese(tokenizers):
+    """Each piece is a word; a character that is spelt in bytes is one too; signs stand alone."""
+    text = '\u8bdd\u8bf4\u5929\u4e0b\u5927\u52bf\uff0c\U00020000\u3002'
+    assert words(tokenizers['bytes'], text) == list(text)
+    for tok in tokenizers.values():
+        assert all(tok.word_starts[i] for i, piece in enumerate(tok.table) if len(piece) > 2 and '\u4e00' <= piece.decode()[0] <= '\u9fff')
+        assert words(tok, text) == list(text)
+
+
+def test_word_starts_of_reserved_ids_and_pieces(tok):
+    assert tok.word_starts.shape == (tok.vocab_size,) and tok.word_starts[tok.special.reserved].all()
+    for piece, starts in ((' the', True), ('ing', False), ('\n', True), ('\u00e9', False), ('123', False), ('-', True), ('\u0301', False),
+                          ('a\u4e09', True), ('\u304b', True), ('\ud55c', False), ('\u0e01', True), (' ', True), ('\u20ac', True)):
+        assert vocabulary.begins_word(piece.encode()) is starts, piece
+    assert not any(vocabulary.begins_word(bytes([b])) for b in range(0x80, 0xC0))
+
+
 def test_half_a_character_is_a_replacement_character(tokenizers):
     tok = tokenizers['bytes']
     ids = tok.encode('é')
