@@ -8,6 +8,7 @@ project, and follows the specification of each original, not our code. Exit code
 import collections
 import json
 import math
+import re
 import sys
 
 import numpy as np
@@ -242,31 +243,33 @@ def deshuffle(examples, noise_density=1.0, **_):
     expect(moved > len(examples) // 2, 'most rows are shuffled')
 
 
-UL2 = {'R(3, 0.15)': (3, 0.15), 'R(8, 0.15)': (8, 0.15), 'S(0.25)': (math.inf, 0.25), 'X(3, 0.5)': (3, 0.5), 'X(8, 0.5)': (8, 0.5),
-       'X(64, 0.15)': (64, 0.15), 'X(64, 0.5)': (64, 0.5)}
+UL2 = (('R', 3, 0.15), ('R', 8, 0.15), ('S', math.inf, 0.25), ('X', 3, 0.5), ('X', 8, 0.5), ('X', 64, 0.15), ('X', 64, 0.5))
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
 
 
 def ul2(examples, mode_tokens=True, noise='spans', rates=(), denoisers=None, **_):
-    table = UL2 if not denoisers else {f'S({d:g})' if m == 'S' else f'{m}({mu:g}, {d:g})': (math.inf if m == 'S' else mu, d) for m, mu, d in denoisers}
+    table = [(mode, math.inf if mode == 'S' else mean, density) for mode, mean, density in denoisers or UL2]
+    found = collections.Counter()
     for one, x in examples:
-        name = one['denoiser']
-        expect(name in table, f'a known denoiser, got {name!r}', one)
+        name = re.fullmatch(r'([RSX])\((?:([\d.]+), ?)?([\d.]+)\)', one['denoiser'] or '')
+        expect(name, f'a denoiser such as R(3,0.15) or S(0.25), got {one["denoiser"]!r}', one)
+        mode, mean, density = name[1], float(name[2] or math.inf), float(name[3])
+        expect((mode, mean, density) in table, f'a known denoiser, got {one["denoiser"]!r}', one)
+        found[mode, mean, density] += 1
         inputs, targets = two_sides(one, x, x.special['bos'])
         if mode_tokens:
-            expect(inputs[0] == x.special['marks'][MODES[name[0]]], 'the first input is the mode', one)
+            expect(inputs[0] == x.special['marks'][MODES[mode]], 'the first input is the mode', one)
             inputs = inputs[1:]
-        mean, density = table[name]
-        spans(one, x, inputs, targets, density, mean, rolled=noise == 'rolled' and name[0] != 'S')
-        if name[0] == 'S':
+        spans(one, x, inputs, targets, density, mean, rolled=noise == 'rolled' and mode != 'S')
+        if mode == 'S':
             ids, hidden = merged(one, x, inputs, targets)
             expect(int(np.diff(hidden.astype(int)).clip(0).sum()) == 1 and hidden[-1], 'S hides one suffix', one)
-        if not x.decoder_only and noise == 'spans' and name[0] != 'S':
+        if not x.decoder_only and noise == 'spans' and mode != 'S':
             room = x.encoder_tokens.size - mode_tokens
             expect(len(x.original) <= helper(room, density, mean)[0], 'no more tokens than the length helper says', one)
     weights = np.array(rates or [1.0] * len(table)) / sum(rates or [1.0] * len(table))
-    for name, weight in zip(table, weights):
-        share(sum(one['denoiser'] == name for one, _ in examples), len(examples), weight, f'share of {name}')
+    for denoiser, weight in zip(table, weights):
+        share(found[denoiser], len(examples), weight, f'share of {denoiser}')
 
 
 # Masked language models (BERT, ALBERT, RoBERTa, ELECTRA).
@@ -453,7 +456,7 @@ def fill_in_the_middle(examples, fim_rate=0.5, spm_rate=0.5, spm='joint', **_):
                 parts = [prefix, middle, suffix]
             elif spm == 'joint' and s == p + 1:  # <prefix> <suffix> suffix <middle> prefix middle
                 expect(p == 0 and s < m, 'order of SPM', one)
-                suffix_first += 1
+                suffix_first += bool(characters)
                 parts = [body[m + 1:], body[s + 1:m]]
             else:                              # <prefix> prefix <suffix> suffix <middle> middle
                 expect(p == 0 and p < s < m, 'order of PSM', one)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import struct
 import subprocess
 import sys
@@ -19,11 +20,11 @@ from data import tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, span_corruption
 from tests import inspect_properties
 from train import config as configs
-from train import flags, inspect
+from train import flags, inspect, schema
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TINY = [path for path in flags.configs() if path != 'configs/tiny.py']
+TINY = [name for name in runpy.run_path(str(ROOT / 'configs/tiny.py'))['VARIANTS'] if name not in ('', 'tiny')]
 
 
 @pytest.fixture(scope='session')
@@ -44,22 +45,50 @@ def resolved(*arguments):
     return config, corpus.open(config.data, config.tokenizer, lambda text: None)
 
 
-@pytest.mark.parametrize('name', ['tiny.py:masked_lm', 'tiny.py:span_corruption', *(pathlib.Path(path).name + ':tiny' for path in TINY)])
-def test_every_objective_keeps_the_published_properties(name, text_cache, capsys):
-    arguments = (f'--config=configs/{name}', text_cache, '--num_examples=200', '--json')
-    code, objects, err = printed(capsys, *arguments)
-    assert (code, len(objects)) == (0, 200), err
-    config, _ = resolved(*arguments)
-    inspect_properties.confirm(objects, **vars(config.objective))
+def settings(objective):
+    """What inspect_properties is told of an objective: the values of its fields, and those of its members."""
+    found = dict(vars(objective))
+    if 'members' in found:
+        found['members'] = {member.name: {'name': schema.objective_name(member.objective), 'weight': member.weight,
+                                          'lengths': member.objective.lengths(), **settings(member.objective)} for member in objective.members}
+    return found
 
 
-@pytest.mark.parametrize('variant', ['causal_lm', 'masked_lm', 'span_corruption'])
-def test_chinese_keeps_them_too(variant, text_cache, capsys):
-    arguments = (f'--config=configs/tiny.py:{variant}', text_cache, '--num_examples=100', '--json', '--config.data.train=bundled:sanguo')
-    code, objects, err = printed(capsys, *arguments)
+def confirmed(capsys, *arguments):
+    """The objects of a command line, after every property of its objective was confirmed."""
+    code, objects, err = printed(capsys, *arguments, '--json')
     assert code == 0, err
-    inspect_properties.confirm(objects)
-    assert any('曹操' in one['text']['original'] for one in objects)
+    objective = inspect.parse(list(arguments)).config.objective
+    assert inspect_properties.confirm(objects, **settings(objective)) == schema.objective_name(objective)
+    return objects
+
+
+@pytest.mark.parametrize('name', [f'configs/tiny.py:{variant}' for variant in TINY] + [f'{path}:tiny' for path in flags.configs()])
+def test_every_config_keeps_the_published_properties(name, text_cache, capsys):
+    assert len(confirmed(capsys, f'--config={name}', text_cache, '--num_examples=200')) == 200
+
+
+@pytest.mark.parametrize('variant, changes', [
+    ('causal_lm', 'documents=stream'), ('causal_lm', 'documents=windows'),
+    ('prefix_lm', 'separator=eos'), ('fill_in_the_middle', 'spm=paper'), ('fill_in_the_middle', 'fim_rate=1 spm_rate=0'),
+    ('span_corruption', 'noise=iid'), ('span_corruption', 'noise=rolled'), ('span_corruption', 'noise_density=0.5'),
+    ('span_corruption', 'style=drop'), ('span_corruption', 'style=mask_full noise=iid'), ('span_corruption', 'style=replace_full'),
+    ('span_corruption_decoder', 'noise=rolled'), ('deshuffle', 'noise_density=0.5'), ('ul2', 'noise=rolled'), ('ul2', 'mode_tokens=false'),
+    ('masked_lm', 'select=word'), ('masked_lm', 'select=ngram masks=3'), ('masked_lm', 'select=span'), ('masked_lm', 'count=roberta'),
+    ('masked_lm', 'inputs=full_sentences candidates=row random_ids=text'), ('masked_lm', 'inputs=doc_sentences max_rate=0.3'),
+    ('replaced_token_detection', 'generator=unigram'), ('replaced_token_detection', 'generator=uniform single=1'),
+    ('denoising', 'permute=0'), ('denoising', 'permute=0 infill=0 delete=0.2'), ('denoising', 'infill=0 rotate=1'),
+    ('denoising', 'replace_length=-1 spans_of=tokens'), ('denoising', 'replace_length=0 mask=0.1 insert=0.1'),
+])
+def test_variants_keep_them(variant, changes, text_cache, capsys):
+    confirmed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--num_examples=120', '--config.sequence_length=96',
+              *(f'--config.objective.{change}' for change in changes.split()))
+
+
+@pytest.mark.parametrize('variant', TINY)
+def test_chinese_keeps_them_too(variant, text_cache, capsys):
+    objects = confirmed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--num_examples=100', '--config.data.train=bundled:sanguo')
+    assert any('\u4e00' <= c <= '\u9fff' for one in objects for c in one['text']['original'])
 
 
 def test_the_command_prints_json_alone_and_imports_no_jax(text_cache):

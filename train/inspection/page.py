@@ -4,12 +4,14 @@ Its one script lights up what a token sees; the page's Content-Security-Policy a
 """
 import base64
 import hashlib
+import json
 
 import jinja2
 import markupsafe
 import numpy as np
 
-from train import schema
+from train import config as configs
+from train import config_file, schema
 from train.inspection import attention, look, pieces, rates, terminal
 
 SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction', 'tokenizer.kind',
@@ -21,20 +23,22 @@ def write(path, config, source, tokenizer, sums, shown, notices=(), examples=Non
     environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
     script = environment.loader.get_source(environment, 'inspect.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    name, values = schema.objective_name(config.objective), schema.values(config)
-    settings = [(key, values[key]) for key in SETTINGS if values.get(key) is not None]
-    settings += [(f'objective.{key}', value) for key, value in vars(config.objective).items() if key not in schema.FOLLOWS]
+    settings = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(configs.to_dict(config))
+                if value is not None and (key in SETTINGS or key.startswith('objective.'))]
+    looked = [example(one, found, config.objective, tokenizer) for one, found in shown]
+    used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}
+    kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('inspect.html').render(
-        title=name, script=markupsafe.Markup(script), digest=digest, kinds=pieces.KINDS, notices=notices,
+        title=schema.objective_name(config.objective), script=markupsafe.Markup(script), digest=digest, kinds=kinds, notices=notices,
         lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '') + f' · {source.num_tokens:,} tokens of text · '
              f'vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
-        settings=[(key, str(value)) for key, value in settings], findings=list(dict.fromkeys(s for _, found in shown for s in found)),
+        settings=settings, findings=list(dict.fromkeys(s for _, found in shown for s in found)),
         rates=[{'cells': terminal.cells(rate), 'far': rate.far, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
         denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
         fill=[('all' if owner is None else look.task(config.objective, owner), what, f'{count:,}', f'{size:,}', f'{count / max(size, 1):.1%}',
                f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
         waste=[(field, f'{share:.1%}') for field, share in sums.waste],
-        examples=[example(one, found, config.objective, tokenizer) for one, found in shown])
+        looked=looked)
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
 
@@ -62,6 +66,7 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
     """One row of tokens; side None: the targets, which have no attention of their own."""
     ids = np.asarray(ids).tolist()
     segments = np.asarray(fields[side + 'segments']) if fields and side is not None else np.zeros(0, int)
+    apart = side is None and 'slots' in fields  # said here and there: no text
     several, begins = segments.max(initial=0) > 1, terminal.starts(segments)
     spans, padding = [], 0
     for piece in pieces.pieces(ids, kinds, tokenizer, begins):
@@ -69,11 +74,12 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
             padding += piece.stop - piece.start
             continue
         hue = f' n{piece.number % 6}' if piece.kind in ('hidden', 'sentinel') else ''
-        spans.append({'text': piece.text, 'kind': piece.kind + hue, 'at': piece.start, 'count': piece.stop - piece.start,
+        text = piece.text.rstrip('\n') if apart else piece.text
+        spans.append({'text': text, 'kind': piece.kind + hue, 'at': piece.start, 'count': piece.stop - piece.start,
                       'segment': int(segments[piece.start]) if several and (piece.start in begins or not piece.start) else None,
                       'title': ' | '.join(title(i, ids, tokenizer, fields, side) for i in range(piece.start, piece.stop))})
     rule = {key: np.asarray(fields[side + key]).tolist() for key in ('sees', 'seen', 'segments')} if len(segments) else None
-    return {'name': name, 'spans': spans, 'padding': padding, 'rule': rule}
+    return {'name': name, 'spans': spans, 'padding': padding, 'rule': rule, 'apart': apart}
 
 
 def title(i, ids, tokenizer, fields, side):
