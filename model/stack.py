@@ -144,7 +144,7 @@ class Stack(nn.Module):
     def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None):
         """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache, or else the next memory's states.
 
-        fields: `positions segments sees seen`, and `types` if the model has them. With a cache the T tokens take its
+        fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens take its
         next slots and attend to all of it. With a memory (`memory.Memory`) they attend to that and to themselves.
         """
         config = self.config
@@ -170,7 +170,7 @@ class Stack(nn.Module):
         if config.positions == 'sinusoidal':
             x += positions.sinusoids(fields['positions'], config.width)
         if config.types:
-            x += owner.types(fields['types'])
+            x += owner.types(fields.get('types', jnp.zeros_like(fields['positions'])))
         if config.norms_embeddings:
             x = owner.embed_norm(x)
         x = self.dropout(x.astype(self.dtype), rows)
@@ -207,8 +207,8 @@ class Stack(nn.Module):
             written = [rules.write(rule, window) for window in distinct]
             masks = jnp.stack([each.added for each in written]), jnp.stack([each.sighted for each in written])
             windows = jnp.array([distinct.index(window) for window in config.window(self.role)], jnp.int32)
-        return Shared(rule, masks, start, rotation, key_rotation, bias, relative, memory and memory.reuse, encoded, cross,
-                      rows), windows, cache
+        reuse = None if memory is None else memory.reuse or seen.shape[1]
+        return Shared(rule, masks, start, rotation, key_rotation, bias, relative, reuse, encoded, cross, rows), windows, cache
 
     def distances(self, rule, fields, rows, cache):
         """Transformer-XL's Relative, with dropout, and with the segments if the model tells them apart."""
