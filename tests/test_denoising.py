@@ -181,5 +181,5 @@ def test_problems(fields, key):
 def test_what_it_states():
     objective = denoising.Objective(512)
     assert objective.lengths() == {'tokens': 512, 'targets': 512, 'encoder_tokens': 512} and objective.problems(SPECIAL) == []
-    assert objective.start == 'eos' and objective.architectures == ('encoder_decoder',)
+    assert objective.prompt([7, 8], SPECIAL) == ([SPECIAL.cls, 7, 8], SPECIAL.eos) and objective.architectures == ('encoder_decoder',)
     assert infilling.poisson(3.5)[0] == pytest.approx(math.exp(-3.5), rel=1e-6)

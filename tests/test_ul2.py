@@ -8,8 +8,8 @@ from data import cache, corruption, example, sides, sources, tokenizer, vocabula
 from data.objectives import ul2
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
-TABLE = {'R(3, 0.15)': (568, 114), 'R(8, 0.15)': (588, 100), 'S(0.25)': (512, 130), 'X(3, 0.5)': (766, 512), 'X(8, 0.5)': (908, 512),
-         'X(64, 0.15)': (600, 92), 'X(64, 0.5)': (1006, 512)}
+TABLE = {'R(3,0.15)': (568, 114), 'R(8,0.15)': (588, 100), 'S(0.25)': (512, 130), 'X(3,0.5)': (766, 512), 'X(8,0.5)': (908, 512),
+         'X(64,0.15)': (600, 92), 'X(64,0.5)': (1006, 512)}
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
 
 
@@ -35,7 +35,7 @@ def test_length_table():
     for (name, (tokens, inputs, targets)), (_, mean, density) in zip(zip(with_mode.names, with_mode.sizes()), ul2.PUBLISHED):
         if name != 'S(0.25)':
             assert (tokens, targets) == corruption.span_lengths(511, density, mean) and inputs <= 512
-    assert with_mode.lengths()['encoder_tokens'] == 512 and with_mode.lengths()['targets'] <= 512
+    assert with_mode.lengths() == plain.lengths()
     assert ul2.Objective(512, architecture='decoder', mode_tokens=False).lengths() == {'tokens': 1024, 'targets': 1024}
 
 
@@ -170,6 +170,11 @@ def test_chinese_in_bytes():
     (dict(noise='iid'), 'objective.noise'), (dict(sequence_length=4), 'sequence_length'), (dict(sequence_length=1100), 'objective.denoisers')])
 def test_problems(fields, key):
     assert [k for k, _ in ul2.Objective(**{'sequence_length': 64, **fields}).problems(SPECIAL)] == [key]
+
+
+def test_a_prompt_is_that_of_s():
+    assert ul2.Objective(64).prompt([7, 8], SPECIAL) == ([SPECIAL.mark('s2s'), 7, 8, 999], SPECIAL.bos)
+    assert ul2.Objective(64, mode_tokens=False).prompt([7, 8], SPECIAL) == ([7, 8, 999], SPECIAL.bos)
 
 
 def test_marks_take_sentinels():

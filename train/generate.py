@@ -73,7 +73,7 @@ def answers(options):
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 
     prompts = [text for text in options.prompt or [''] for _ in range(options.num_return_sequences)]
-    tokens, lengths, source = inputs([tokenizer.encode(text) for text in prompts], special, config.model.architecture)
+    tokens, lengths, source = inputs([tokenizer.encode(text) for text in prompts], special, config.model.architecture, config.objective)
     longest = tokens.shape[1]
     if room is not None and longest + options.max_new_tokens > room:
         raise problems.Error([problems.Problem(
@@ -87,17 +87,18 @@ def answers(options):
     return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, said)]
 
 
-def inputs(prompts, special, architecture):
+def inputs(prompts, special, architecture, objective=None):
     """(what the decoder reads first int32[B, T], its lengths int32[B], the encoder's fields) for prompts of ids, as in training."""
     import numpy as np
     from data import example
     source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
     if architecture == 'encoder_decoder':
-        size = max(map(len, starts))
+        asked = [getattr(objective, 'prompt', lambda ids, special: (ids, special.bos))(ids, special) for ids in prompts]
+        prompts, starts = [ids for ids, _ in asked], [np.array([first]) for _, first in asked]
+        size = max(map(len, prompts)) + 1
         source = example.stack([example.encoder({
             'tokens': example.padded(np.append(ids, special.eos), size, special.pad),
             **example.bidirectional([len(ids) + 1], size)}) for ids in prompts])
-        starts = [start[:1] for start in starts]
     size = max(map(len, starts))
     return np.stack([example.padded(start, size, special.pad) for start in starts]), np.array([len(s) for s in starts], np.int32), source
 

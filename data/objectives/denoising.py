@@ -37,7 +37,6 @@ class Objective:
     likelihood = False
     shuffled = True
     needs = ('mask', 'cls')
-    start = 'eos'                             # what the decoder reads first
 
     def lengths(self):
         return sides.lengths('encoder_decoder', self.sequence_length, self.sequence_length)
@@ -84,6 +83,10 @@ class Objective:
         """<s> text </s>, before any noise."""
         special = source.special
         return np.concatenate([[special.cls], self._text(source, row), [special.eos]]).astype(np.int32)
+
+    def prompt(self, ids, special):
+        """(what the encoder reads of a text, EOS left out; what the decoder reads first)."""
+        return [special.cls, *ids], special.eos
 
     def realised(self, source, row, made):
         """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting says either, spans overlap."""

@@ -43,12 +43,14 @@ class Objective:
 
     @property
     def names(self):
-        """The denoisers' names, in their order: 'R(3, 0.15)', 'S(0.25)'; `task` of an example is a number of this list."""
-        return tuple(f'{mode}({density:g})' if mode == 'S' else f'{mode}({mean:g}, {density:g})'
+        """The denoisers' names, in their order: 'R(3,0.15)', 'S(0.25)'; `task` of an example is a number of this list."""
+        return tuple(f'{mode}({density:g})' if mode == 'S' else f'{mode}({mean:g},{density:g})'
                      for mode, mean, density in self.denoisers)
 
     def lengths(self):
-        return sides.lengths(self.architecture, self.sequence_length, max(targets for _, _, targets in self.sizes()))
+        """As long as the longest denoiser's sides would be without a mode: 512 targets for 512 inputs, whether or not there is one."""
+        plans = (self.sizes(), _sizes(self.sequence_length, self.denoisers, False, self.noise))
+        return sides.lengths(self.architecture, self.sequence_length, max(targets for plan in plans for _, _, targets in plan))
 
     def sizes(self):
         """((tokens of a row, ids of its inputs, ids of its targets) of each denoiser): mode and EOS included."""
@@ -92,6 +94,10 @@ class Objective:
     def original(self, source, row):
         """The tokens of the row before corruption, without mode and EOS."""
         return packing.read(source, row[1:], self.sizes()[row[0]][0])
+
+    def prompt(self, ids, special):
+        """(what the encoder reads to continue a text, EOS left out; what the decoder reads first): S, as the release is used."""
+        return [special.mark(MODES['S'])] * self.mode_tokens + [*ids, special.sentinels[0]], special.bos
 
     def denoiser(self, row):
         return self.names[row[0]]
