@@ -2,12 +2,16 @@
 
     python -m train.main --config=configs/tiny.py --workdir=runs/tiny
 
-Variants: causal_lm (the plain one), masked_lm (an encoder like BERT), span_corruption (an encoder-decoder like T5).
+Variants: causal_lm (the plain one), masked_lm (an encoder like BERT), replaced_token_detection (like ELECTRA), span_corruption (an
+encoder-decoder like T5), prefix_lm, fill_in_the_middle, mixture (three objectives in each batch), alternation (masked and causal LM,
+a step each, over one decoder), deshuffle, ul2 and denoising (encoder-decoders like T5, UL2, BART), span_corruption_decoder and
+ul2_decoder (the same corruption in one row, as a prefix LM).
 Cost: seconds on two CPU cores. It learns little more than which letters are frequent.
 """
 import ml_collections
 
-VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'span_corruption')
+VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'replaced_token_detection', 'span_corruption', 'prefix_lm',
+            'fill_in_the_middle', 'mixture', 'alternation', 'span_corruption_decoder', 'ul2_decoder', 'deshuffle', 'ul2', 'denoising')
 
 
 def get_config(variant=''):
@@ -30,9 +34,25 @@ def get_config(variant=''):
         config.objective = dict(name='masked_lm')
         config.model.update(architecture='encoder', norm_position='post', norm_epsilon=1e-12, head='transform',
                             dropout=0.1, attention_dropout=0.1, initializer='bert')
-    if variant == 'span_corruption':           # tied as in T5: the state is scaled by 1 / sqrt(D) before the projection
-        config.objective = dict(name='span_corruption')
+    if variant == 'replaced_token_detection':
+        config.objective = dict(name='replaced_token_detection')
+        config.model.update(architecture='encoder', embed_dim=32, types=2, norm_position='post', norm_epsilon=1e-12, head='transform',
+                            dropout=0.1, attention_dropout=0.1, initializer='bert')
+    if variant in ('span_corruption', 'deshuffle', 'ul2'):  # tied as in T5: the state is scaled by 1 / sqrt(D) before the projection
+        config.objective = dict(name=variant)
         config.model.update(architecture='encoder_decoder', positions='relative', norm='rmsnorm', norm_epsilon=1e-6,
                             bias=False, activation='relu', attention_scale=1.0, logit_scale=64**-0.5, dropout=0.1,
                             mlp_dropout=0.1, output_dropout=0.1, attention_dropout=0.1, initializer='t5')
+    if variant == 'denoising':
+        config.objective = dict(name='denoising')
+        config.model.update(architecture='encoder_decoder', norm_position='post', dropout=0.1, attention_dropout=0.1, initializer='bert')
+    if variant in ('span_corruption_decoder', 'ul2_decoder'):
+        config.objective = dict(name=variant.removesuffix('_decoder'))
+    if variant in ('prefix_lm', 'fill_in_the_middle'):
+        config.objective = dict(name=variant)
+    if variant == 'mixture':
+        config.objective = dict(name='mixture', members=dict(
+            masked=dict(name='masked_lm', weight=1.0, rate=0.3), prefix=dict(name='prefix_lm'), text=dict(name='causal_lm', weight=2.0)))
+    if variant == 'alternation':
+        config.objective = dict(name='alternation', members=dict(masked=dict(name='masked_lm'), text=dict(name='causal_lm')))
     return config

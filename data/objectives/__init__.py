@@ -6,6 +6,8 @@ Each file holds one frozen dataclass `Objective` whose fields are the hyper-para
     hint           what attention looks like: causal (decoders, self-attention), full, or ordered (any other integers)
     shuffled       whether epochs shuffle the rows; False where batches must follow one another (memory), with a plan in that order
     likelihood     whether the loss is the likelihood of the text, so that bits per byte mean something
+    own_loss       (optional) whether it needs more than the shared loss of tokens, so that a mixture cannot hold it
+    names          (optional) what the numbers in the field `task` of its examples mean
 and has
     plan(source, seed, epoch) -> int64[n, k], one row an example, n the same in every epoch where possible
     transform(source, row, rng) -> {field: array} as in data/example.py, from random access to the source
@@ -16,6 +18,9 @@ and, for `train.inspect`, where they say something
     denoiser(row) -> the name of the denoiser of that row
     expected() -> {name of a rate: what the settings say}, measured by
     realised(source, row, example) -> {name of a rate: (count, out of)}, to be summed over examples
+    prompt(ids, special) -> (ids that the encoder reads of a prompt, without EOS; the id that the decoder reads first), for an
+                   encoder-decoder whose rows are not just text and EOS, read from BOS on
+    waste() -> {field: share of its places that are padding}, where examples of different lengths are mixed
 """
 import difflib
 import importlib
