@@ -8,8 +8,6 @@ when. Grain's MapDataset runs over batches, not examples: its bookkeeping is pai
 A plan of another length than epoch 0's: rows past n are not seen in that epoch, missing ones are its first rows again.
 """
 import functools
-import importlib.util
-import pathlib
 import sys
 import threading
 
@@ -17,6 +15,7 @@ import numpy as np
 
 from data import errors
 from data import example
+from data import shuffle as shuffles
 
 _ENDLESS = 2**62
 _planning = threading.Lock()
@@ -118,19 +117,11 @@ def _place(n, seed, position, shuffle):
     return epoch, _index_shuffle()(index, max_index=n - 1, seed=_shuffle_seed(seed, epoch), rounds=4)
 
 
-@functools.lru_cache(maxsize=1)
 def _index_shuffle():
-    """Grain's index shuffle. It is one compiled function and `import grain` takes jax with it (1.1 s), so that commands
-    which only look at examples load its file alone; Grain's public name is used where Grain is imported already, or has moved it.
-    """
-    found = importlib.util.find_spec('grain') if 'grain' not in sys.modules else None
-    for folder in found.submodule_search_locations if found else ():
-        for file in pathlib.Path(folder).glob('_src/python/experimental/index_shuffle/python/index_shuffle_module.*'):
-            spec = importlib.util.spec_from_file_location('index_shuffle_module', file)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module.index_shuffle
-    from grain import experimental             # here, not above: grain imports jax
+    """Grain's, where Grain is imported anyway; the same in Python for commands that only look at examples."""
+    if 'grain' not in sys.modules:
+        return shuffles.index_shuffle
+    from grain import experimental
     return experimental.index_shuffle
 
 
