@@ -74,7 +74,7 @@ def test_rows_are_those_of_the_original_builder(size, short, single):
 
 @pytest.mark.parametrize('coins, first', [(0, 5), (replaced_token_detection.JOINS, 9), (replaced_token_detection.SINGLE, 14)])
 def test_segments_by_hand(coins, first):
-    """Half of the row is (16 - 3) // 2 = 6: 3 + 2 stays below, 4 more does not, so the coin deals; single takes all, cut to 14."""
+    """Half of the row is (16 - 3) // 2 = 6: 3 + 2 stays below, 4 more does not, the coin deals; single takes all, cut to 14."""
     source, objective = corpus([3, 2, 4, 1, 7]), Objective(16)
     flat = source.flat.tolist()
     second = [*flat[first:13], 4] if first < 13 else []

@@ -5,6 +5,7 @@ reads everything back and drops old steps. Restoring takes the newest step whose
 path, whole, whatever their sharding: any mesh and any number of processes restores them, bit by bit. Several processes
 share one folder: all save their shards, process 0 checks, decides and seals, and the others hear of it through `peers`.
 """
+import functools
 import importlib.metadata
 import itertools
 import json
@@ -178,11 +179,12 @@ class Checkpoints:
                          + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
 
 
-def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print):
+def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print, rename=()):
     """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds.
 
     folder, step: as in steps.locate. patterns: re.search. like: (abstract) parameters that will take them; those taken
     must be there with the same shapes, and get their shardings; None: on the first device. what: 'params' or 'ema'.
+    rename: (regex, replacement) pairs, applied in turn to the paths that were taken: what they are called in `like`.
     """
     source = folders.locate(folder, step, notice)
     stored = {path[len(what) + 1:]: spec for path, spec in _specs(source).items() if path.startswith(f'{what}/')}
@@ -190,13 +192,16 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
     if not taken:
         raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; '
                        f'it holds {paths.listed(sorted(stored)) or "none"}')
-    targets = {path: jax.ShapeDtypeStruct(*reversed(tree.parse(spec))) for path, spec in taken.items()}
+    origin = {functools.reduce(lambda name, row: re.sub(*row, name), rename, path): path for path in taken}
+    if len(origin) < len(taken):
+        raise Mismatch(f'{source}: two parameters get one name by {", ".join(map(repr, rename))}; take fewer of them')
+    targets = {path: jax.ShapeDtypeStruct(*reversed(tree.parse(taken[at]))) for path, at in origin.items()}
     if like is not None:
-        targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in taken}
-        tree.compare({f'params/{path}': spec for path, spec in taken.items()},
+        targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in origin}
+        tree.compare({f'params/{path}': taken[at] for path, at in origin.items()},
                      {f'params/{path}': tree.spec(leaf) for path, leaf in targets.items()}, source)
-    arrays = _read(source, {f'{what}/{path}': leaf for path, leaf in targets.items()})
-    return paths.unflatten(arrays)[what], folders.read_meta(source)
+    arrays = _read(source, {f'{what}/{origin[path]}': leaf for path, leaf in targets.items()})
+    return paths.unflatten({path: arrays[f'{what}/{at}'] for path, at in origin.items()}), folders.read_meta(source)
 
 
 def _ocp():

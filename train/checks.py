@@ -180,6 +180,8 @@ def schedule(config):
     elif optimizer.schedule == 'wsd' and optimizer.decay and optimizer.warmup + optimizer.decay > steps:
         yield 'optimizer.decay', (f'optimizer.warmup + optimizer.decay = {optimizer.warmup} + {optimizer.decay} steps, '
                                   f'more than steps = {steps}; expected at most {steps - optimizer.warmup}.')
+    elif optimizer.schedule == 'cosine' and optimizer.decay and optimizer.decay <= optimizer.warmup:
+        yield 'optimizer.decay', f'expected more than optimizer.warmup = {optimizer.warmup}: the step at which the cosine ends.'
     elif optimizer.schedule == 'cyclic' and optimizer.cycle and optimizer.cycle > steps:
         yield 'optimizer.cycle', f'expected at most steps = {steps}.'
 
@@ -204,6 +206,11 @@ def patterns(config):
                 re.compile(regex)
             except re.error as error:
                 yield key, f'expected regular expressions, got {regex!r}: {error}.'
+    for regex, replacement in config.init.rename:
+        try:
+            re.sub(regex, replacement, '')
+        except re.error as error:
+            yield 'init.rename', f'expected (regular expression, replacement) pairs, got {(regex, replacement)!r}: {error}.'
     if any(factor < 0 for _, factor in config.optimizer.multipliers):
         yield 'optimizer.multipliers', 'expected factors of at least 0.'
 
@@ -235,7 +242,7 @@ CHECKS = (                                    # (regex of the keys that a check 
     (r'objective\..*|model\.architecture|sequence_length', objective),
     (r'steps|optimizer\.(name|weight_decay|warmup|decay|cycle|schedule)', schedule),
     (r'checkpoint\.best|early_stopping\.metric|eval_every|data\.eval\w*', evaluation),
-    (r'optimizer\.(no_decay|multipliers)|init\.paths|mesh\.rules', patterns),
+    (r'optimizer\.(no_decay|multipliers)|init\.(paths|rename)|mesh\.rules', patterns),
     (r'init\.from', start),
     (r'mesh\.rules', rules),
 )

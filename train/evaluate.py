@@ -51,9 +51,11 @@ class Evaluator:
         """From [(terms, metrics, bytes)] of the batches to means over the split."""
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
-        means = {name: value / (weight or 1.0) for name, (value, weight) in {**terms, **metrics}.items()}
+        means = {name: area(value, weight) if np.ndim(value) else value / (weight or 1.0)
+                 for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
         shown = [name for name in means if name not in terms or len(terms) > 1]
-        out = {'eval/loss': sum(self.module.scales.get(name, 1.0) * means[name] for name in terms)}
+        scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
+        out = {'eval/loss': sum(scale * means.get(name, 0.0) for name, scale in scales.items())}
         out.update({f'eval/{name}': means[name] for name in shown})
         if self.objective.likelihood and size and getattr(self.source.tokenizer, 'lossless', True):
             (nats, _), = terms.values()
@@ -61,6 +63,17 @@ class Evaluator:
         return out
 
 
+def area(positives, negatives):
+    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs that are
+    ranked rightly, half of those in one bin (Mann and Whitney 1947). 0 where one of them is empty."""
+    below = np.cumsum(negatives) - negatives
+    return float(np.sum(positives * (below + negatives / 2)) / (np.sum(positives) * np.sum(negatives) or 1.0))
+
+
 def _add(results):
-    return {name: tuple(math.fsum(float(result[name][i]) for result in results) for i in (0, 1))
+    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1))
             for name in (results[0] if results else {})}
+
+
+def _sum(values):
+    return np.sum(np.asarray(values, np.float64), axis=0) if np.ndim(values[0]) else math.fsum(map(float, values))

@@ -65,7 +65,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
-        sampler = samples.build(config, corpus)
+        sampler = samples.build(config, corpus, module)
         laps = pace.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
@@ -91,7 +91,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                     screen.update(step, line)
                 if due(step, config.sample_every) or last:
                     with laps.pause(measured):
-                        written.samples(step, sampler(weights(state)['backbone']))
+                        written.samples(step, sampler(weights(state)))
                 told = asked.poll(step)
                 reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
                 judged = evaluated and config.checkpoint.best
@@ -113,7 +113,7 @@ def checkpoints(config, folder):
 def compiled(config, module, mesh, source):
     """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
     like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
-    like = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in example.given(like).items()}
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), example.given(like))
     carry = module.initial_carry(config.batch_size)
     params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry, None)['params'], like)
     chain = optimizer.build(config.optimizer, config.steps, params)
@@ -155,7 +155,7 @@ def start(state, config, screen):
     """A fresh state, with the parameters that `init` takes from another run."""
     if not config.init.from_:
         return state
-    found, _ = checkpoint.load_params(config.init.from_, state.params, config.init.paths, notice=screen.notice)
+    found, _ = checkpoint.load_params(config.init.from_, state.params, config.init.paths, notice=screen.notice, rename=config.init.rename)
     found = paths.flatten(found)
     screen.notice(f'{len(found)} of {len(paths.flatten(state.params))} parameters start from {config.init.from_}')
     params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
@@ -169,9 +169,10 @@ def introduce(screen, config, corpus, mesh, params, begun):
         return
     screen.show(display.parameter_table({path: leaf.shape for path, leaf in paths.flatten(params).items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
-    fill = getattr(config.objective, 'fill', None)
+    fill, waste = getattr(config.objective, 'fill', None), getattr(config.objective, 'waste', dict)()
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
                   + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
+                  + (', padding of ' + ', '.join(f'{name} {share:.1%}' for name, share in waste.items() if share) if any(waste.values()) else '')
                   + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
 
@@ -209,7 +210,7 @@ def train_line(measured, learning_rate):
     """The metrics line of a step: waits for the device."""
     measured = {name: float(value) for name, value in jax.device_get(measured).items()}
     norm = measured.pop('grad_norm')
-    line = {f'train/{name}': value for name, value in measured.items()}
+    line = {f'train/{name}': value for name, value in measured.items() if name == 'loss' or not math.isnan(value)}
     return {**line, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
 
 

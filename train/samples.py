@@ -13,11 +13,13 @@ from model import generate, transformer
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
 
-def build(config, corpus):
-    """sampler(params) -> [{'prompt', 'text'}] for a resolved config; `params` are the backbone's."""
+def build(config, corpus, module):
+    """sampler(params) -> [{'prompt', 'text'}] for a resolved config and its loss module."""
+    if config.model.architecture == 'encoder':
+        return filled(config, corpus, module)
     backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
-    return {'decoder': continuations, 'encoder': filled, 'encoder_decoder': answers}[config.model.architecture](
-        config, corpus, backbone)
+    sampler = {'decoder': continuations, 'encoder_decoder': answers}[config.model.architecture](config, corpus, backbone)
+    return lambda params: sampler(params['backbone'])
 
 
 def continuations(config, corpus, backbone):
@@ -41,10 +43,11 @@ def continuations(config, corpus, backbone):
     return sampler
 
 
-def filled(config, corpus, backbone):
-    """Fills the slots of held-out examples with the likeliest tokens."""
+def filled(config, corpus, module):
+    """Fills the slots of held-out examples with the likeliest tokens: those of the backbone, or what `module.say` says."""
     batch, source = _examples(config, corpus), corpus.eval or corpus.train
-    likeliest = jax.jit(lambda params: jnp.argmax(backbone.apply({'params': params}, batch), axis=-1))
+    say = getattr(type(module), 'say', lambda module, batch: jnp.argmax(module.backbone(batch), axis=-1))
+    likeliest = jax.jit(lambda params: module.apply({'params': params}, batch, method=say))
 
     def sampler(params):
         out = []
@@ -63,11 +66,12 @@ def answers(config, corpus, backbone):
     """Greedy answers to held-out inputs."""
     batch, special = _examples(config, corpus), corpus.tokenizer.special
     source = {name: value for name, value in batch.items() if name.startswith('encoder_')}
-    starts = np.full((EXAMPLES, 1), special.bos, np.int32)
+    starts, new = batch['tokens'][:, :1], config.objective.lengths()['targets']
+    new = min(new, config.model.max_length - 1) if config.model.positions == 'learned' else new
 
     def sampler(params):
         out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
-                                max_new_tokens=config.objective.lengths()['targets'], pad=special.pad, source=source)
+                                max_new_tokens=new, pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
         decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))
         return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(said)} for row, said in zip(inputs, _whole(out))]

@@ -44,7 +44,8 @@ class Optimizer:
     learning_rate: float = 1e-3
     schedule: str = 'cosine'                  # constant linear cosine rsqrt wsd cyclic
     warmup: int = 0                           # steps of linear warm-up
-    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: start, None = warmup
+    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: start, None = warmup;
+                                              # cosine: the step at which it ends, None = steps
     cycle: Optional[int] = None               # cyclic: steps a cycle; None = steps / 4
     final: float = 0.0                        # last learning rate / peak
     weight_decay: float = 0.0
@@ -81,6 +82,7 @@ class Mesh:
 class Init:
     from_: Optional[str] = None               # workdir or checkpoint folder to start from
     paths: Tuple[str, ...] = ('.*',)          # regexes of the parameters to take
+    rename: Tuple[Tuple[str, str], ...] = ()  # (regex, replacement): what the paths taken are called here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,13 +156,13 @@ def objective_name(objective):
 
 
 def kinds(group=Config, prefix=''):
-    """{dotted key: type} of every setting but those of the objective, which come from its own dataclass."""
+    """{dotted key: type} of every setting but those of the objective and of members, which come from their own dataclasses (Any)."""
     found, types = {}, typing.get_type_hints(group)
     for field in dataclasses.fields(group):
         key, kind = prefix + external(field.name), types[field.name]
         if dataclasses.is_dataclass(kind):
             found.update(kinds(kind, key + '.'))
-        elif key != 'objective':
+        elif kind is not Any:
             found[key] = kind
     return found
 
@@ -184,6 +186,11 @@ def values(config, prefix=''):
         key, value = prefix + external(field.name), getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             found.update(values(value, key + '.'))
+        elif field.name == 'members':             # of a mixture (data/mixture.py)
+            for member in value:
+                inner = f'{key}.{member.name}.'
+                found.update({inner + 'name': objective_name(member.objective), inner + 'weight': member.weight})
+                found.update(values(member.objective, inner))
         elif key != 'objective':
             found[key] = value
     return found

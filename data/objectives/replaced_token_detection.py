@@ -39,6 +39,7 @@ class Objective:
     hint = 'full'
     likelihood = False
     shuffled = True
+    own_loss = True
     needs = ('mask', 'cls', 'sep')
 
     def lengths(self):

@@ -1,0 +1,146 @@
+"""Replaced-token detection: a small generator fills masked tokens, the backbone says which tokens are not the original ones.
+
+ELECTRA (Clark et al. 2020; `run_pretraining.py`). The generator has its own projection, layers and head and borrows the
+backbone's tables of tokens, positions and types and their norm. Its samples carry no gradient: the discriminator's loss leaves
+its own parameters alone. A sample that happens to be the original counts as original. The loss is generator + 50 x
+discriminator. Parameters are `backbone` (the discriminator, what init.from takes), `head`, and `generator`; a run with
+objective masked_lm and the generator's sizes (`generator_config`) starts from that one with
+    --config.init.from=RUN --config.init.paths='^backbone/embed/,^backbone/encoder/(positions|types|embed_norm)/,^generator/'
+    --config.init.rename='[("^generator/", "backbone/")]'
+"""
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from model import heads, ops, transformer
+from train import schema
+from train.objectives import loss as losses
+
+BINS, REACH = 2048, 32.0                      # of the logits' histogram, from -REACH to REACH
+
+
+def generator_config(config, objective):
+    """The generator's model.config.Config: ELECTRA's shape for a share of the width and of the layers of `config`."""
+    dim = max(1, round(objective.generator_dim * config.dim))
+    heads = max(1, dim // 64)
+    return dataclasses.replace(
+        config, dim=dim, embed_dim=config.width, layers=max(1, round(objective.generator_layers * config.layers)), heads=heads,
+        kv_heads=None, head_dim=dim // heads if dim % heads else None, mlp_dim=None, head='transform', tied=True)
+
+
+class ReplacedTokenDetection(nn.Module):
+    """backbone: the discriminator; objective: data.objectives.replaced_token_detection.Objective, whose settings these are."""
+    backbone: transformer.Transformer
+    objective: Any
+    settings: schema.Loss = schema.Loss()     # of the generator's loss
+
+    def setup(self):
+        config, dtype = self.backbone.config, self.backbone.dtype
+        self.head = heads.TokenHead(config, dtype)
+        if self.generates:
+            self.generator = transformer.Transformer(generator_config(config, self.objective), dtype, borrowed=self.backbone)
+
+    @property
+    def generates(self):
+        """Whether a network makes the replacements; otherwise the batch holds them."""
+        return self.objective.generator == 'model'
+
+    @property
+    def scales(self):
+        scales = {'generator': self.objective.generator_weight, 'discriminator': self.objective.discriminator_weight}
+        return scales if self.generates else {'discriminator': scales['discriminator']}
+
+    def initial_carry(self, batch_size):
+        return None
+
+    def weights(self, batch):
+        """{term: scalar}: drawn tokens for the generator, all tokens that are not padding for the discriminator."""
+        tokens = jnp.sum(batch['segments'] > 0).astype(jnp.float32)
+        return {name: {'generator': jnp.sum(batch['weights']), 'discriminator': tokens}[name] for name in self.scales}
+
+    def __call__(self, batch, carry=None, rows=None):
+        """Loss of a batch; rows int32[B] as in `Transformer`, None in evaluation, which also measures the AUC."""
+        seen, replaced, terms, metrics = self.replace(batch, rows)
+        logits, real = self.detect(batch, seen, rows), batch['segments'] > 0
+        binary = optax.sigmoid_binary_cross_entropy(logits, replaced)
+        weight = self.weights(batch)['discriminator']
+        return losses.Loss(
+            terms={**terms, 'discriminator': (jnp.sum(binary * real), weight)},
+            metrics={**metrics, **judged(logits, replaced, real, weight, curve=rows is None)},
+            carry=carry)
+
+    def replace(self, batch, rows=None):
+        """(what the discriminator reads int32[B, T], 1 where that is not the original float32[B, T], terms, metrics)."""
+        original = put(batch['tokens'], batch, batch['targets'])
+        terms, metrics, seen = {}, {}, batch['tokens']
+        if self.generates:
+            sampled, terms, metrics = self.generate(batch, rows)
+            seen = put(original, batch, sampled)
+        return seen, (seen != original).astype(jnp.float32), terms, metrics
+
+    def detect(self, batch, seen, rows=None):
+        """float32[B, T]: the log-odds that a token of `seen` is not the original one."""
+        return self.head(self.backbone.hidden({**batch, 'tokens': seen}, rows))
+
+    def generate(self, batch, rows):
+        """(sampled int32[B, P], terms, metrics) of the generator."""
+        targets, weights, weight = batch['targets'], batch['weights'], self.weights(batch)['generator']
+        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
+        logits = self.generator(batch, rows)
+        loss, _, correct = losses.cross_entropy(logits, targets, self.backbone.config.vocab_size, smoothing, z_loss)
+        keys = ops.row_keys(self.make_rng('sample'), jnp.arange(len(targets)) if rows is None else rows)
+        sampled = sample(jax.lax.stop_gradient(logits), keys, self.objective.temperature,
+                         targets if self.objective.disallow_correct else None)
+        metrics = {'generator_accuracy': (jnp.sum(correct * weights), weight),
+                   'sampled_accuracy': (jnp.sum((sampled == targets) * weights), weight)}
+        return sampled, {'generator': (jnp.sum(loss * weights), weight)}, metrics
+
+    def say(self, batch):
+        """int32[B, P]: the likeliest tokens at the slots; without a generator, those of the batch."""
+        if not self.generates:
+            return jnp.take_along_axis(batch['tokens'], batch['slots'], axis=1)
+        return jnp.argmax(self.generator(batch), axis=-1).astype(jnp.int32)
+
+
+def put(tokens, batch, said):
+    """int32[B, T]: `tokens` with int32[B, P] written to the slots that are used."""
+    at = jnp.arange(len(tokens))[:, None], batch['slots']
+    return tokens.at[at].set(jnp.where(batch['weights'] > 0, said, tokens[at]))
+
+
+def sample(logits, keys, temperature=1.0, not_these=None):
+    """int32[B, P] drawn from softmax(logits float32[B, P, V] / temperature), row b with keys[b] (Gumbel's maximum).
+
+    temperature 0 takes the likeliest. not_these: int32[B, P] that must not come out, or None.
+    """
+    noise = jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[1:], logits.dtype))(keys)
+    if not_these is not None:
+        logits = jnp.where(jnp.arange(logits.shape[-1]) == not_these[..., None], -jnp.inf, logits)
+    return jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
+
+
+def judged(logits, replaced, real, weight, curve):
+    """Metrics of logits float32[B, T] that tokens were `replaced` (0 or 1), over those that are `real`, `weight` in all."""
+    guess, replaced = (logits > 0) * real, replaced * real
+    found, guesses, wanted = jnp.sum(guess * replaced), jnp.sum(guess, dtype=jnp.float32), jnp.sum(replaced)
+    metrics = {'discriminator_accuracy': (jnp.sum((guess == replaced) * real, dtype=jnp.float32), weight),
+               'discriminator_precision': (found, guesses), 'discriminator_recall': (found, wanted), 'replaced': (wanted, weight)}
+    if curve:
+        metrics['auc'] = histogram(logits, replaced), histogram(logits, real - replaced)
+    return metrics
+
+
+def histogram(logits, weights):
+    """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluate.area)."""
+    place = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
+    return jnp.zeros(BINS, jnp.float32).at[place].add(weights)
+
+
+def build(config):
+    """The module for a resolved `schema.Config`."""
+    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
+    return ReplacedTokenDetection(backbone=backbone, objective=config.objective, settings=config.loss)
