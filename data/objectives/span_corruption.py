@@ -40,7 +40,7 @@ class Objective:
         return sides.lengths(self.architecture, self.sequence_length, self._sizes()[1])
 
     def problems(self, special=None):
-        wrong = [(f'objective.{name}', f'expected {", ".join(names)}.') for name, names in (('noise', NOISE), ('style', STYLES))
+        wrong = [(f'objective.{name}', f'expected {", ".join(names[:-1])} or {names[-1]}.') for name, names in (('noise', NOISE), ('style', STYLES))
                  if getattr(self, name) not in names]
         least = 4 + (self.noise == 'rolled')
         if self.sequence_length < least:
