@@ -34,7 +34,8 @@ def test_rows_fit_and_are_framed(name):
             assert (row.ids[first:last - 1] == source.flat[begin:begin + last - 1 - first]).all()
             assert not np.isin(source.offsets, np.arange(begin + 1, begin + last - 1 - first)).any()   # one document
     assert inputs.tokens(name, source, plan) == sum(len(row.ids) for row in found)
-    assert {len(row.ends) for row in found} <= {'document': {1}, 'doc_sentences': {1}, 'full_sentences': set(range(1, 39))}.get(name, {2})
+    parts = {'document': {1}, 'doc_sentences': {1}, 'full_sentences': set(range(1, 39))}.get(name, {2})
+    assert {len(row.ends) for row in found} <= parts
 
 
 @pytest.mark.parametrize('name', ['document', 'doc_sentences', 'full_sentences'])
@@ -52,7 +53,8 @@ def test_full_sentences_by_hand():
     assert [row.ids.tolist() for row in found] == [[3, 11, 12, 13, 21, 22, 4, 31, 4], [3, 41, 42, 43, 44, 45, 46, 47, 4]]
     assert [row.ends for row in found] == [[7, 9], [9]] and [row.begins for row in found] == [[0, 5], [6]]
     _, found = rows('full_sentences', source, 8)          # 1 + 1 + 5 > 6
-    assert [row.ids.tolist() for row in found] == [[3, 11, 12, 13, 21, 22, 4], [3, 31, 4], [3, 41, 42, 43, 44, 45, 4], [3, 46, 47, 4]]
+    assert [row.ids.tolist() for row in found] == [
+        [3, 11, 12, 13, 21, 22, 4], [3, 31, 4], [3, 41, 42, 43, 44, 45, 4], [3, 46, 47, 4]]
     _, found = rows('doc_sentences', source, 10)
     assert [row.ids.tolist() for row in found] == [[3, 11, 12, 13, 21, 22, 4], [3, 31, 4], [3, 41, 42, 43, 44, 45, 46, 47, 4]]
 

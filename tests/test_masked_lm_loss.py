@@ -1,4 +1,4 @@
-"""Masked LM with pairs: the loss by hand, rows of padding that judge nothing, accumulation, and what the gradient may not reach."""
+"""Masked LM with pairs: the loss by hand, rows of padding that judge nothing, accumulation, what no gradient may reach."""
 import functools
 
 import jax
@@ -11,12 +11,12 @@ from data import cache, example, tokenizer as tokenizers
 from data.objectives import masked_lm
 from model import config as model_config
 from model import heads, transformer
-from train import schema, state as states, step as steps
+from train import paths, schema, state as states, step as steps
 from train.objectives import masked_lm as losses, token
 
 TOKENIZER = tokenizers.Bytes()
-SHAPE = model_config.Config(architecture='encoder', layers=1, dim=16, heads=2, max_length=48, types=2, head='transform', tied=False,
-                            vocab_size=TOKENIZER.vocab_size, norm_position='post', initializer='bert')
+SHAPE = model_config.Config(architecture='encoder', layers=1, dim=16, heads=2, max_length=48, types=2, head='transform',
+                            tied=False, vocab_size=TOKENIZER.vocab_size, norm_position='post', initializer='bert')
 
 
 def source():
@@ -31,7 +31,8 @@ def source():
 @functools.lru_cache
 def batch(pair, rows=8, padding=0):
     objective, text = masked_lm.Objective(48, inputs=pair, short=0.5), source()
-    made = [objective.transform(text, row, example.rng(0, 0, i)) for i, row in enumerate(objective.plan(text, 0, 0)[:rows - padding])]
+    plan = objective.plan(text, 0, 0)[:rows - padding]
+    made = [objective.transform(text, row, example.rng(0, 0, i)) for i, row in enumerate(plan)]
     made += [example.empty(made[0], TOKENIZER.special.pad)] * padding
     return jax.tree.map(jnp.asarray, example.stack(made))
 
@@ -44,7 +45,7 @@ def module(pair, settings=schema.Loss()):
 def params(pair):
     made = jax.jit(module(pair).init)(jax.random.key(0), batch(pair))['params']
     draw = np.random.default_rng(0)
-    return jax.tree.map(lambda x: np.asarray(x) + 0.1 * draw.normal(size=x.shape).astype(np.float32), made)   # no label is a tie
+    return jax.tree.map(lambda x: np.asarray(x) + 0.1 * draw.normal(size=x.shape).astype(np.float32), made)  # no ties
 
 
 @functools.lru_cache
@@ -130,7 +131,7 @@ def test_accumulation_is_exact():
 
 
 def test_gradients_reach_no_padding_no_other_row_and_no_empty_slot():
-    """d(loss of row 0) / d(embedding of an id) is exactly 0 for ids that only padding and other rows hold, and is not for its own."""
+    """d(loss of row 0) / d(embedding of an id) is exactly 0 for ids that only padding and other rows hold, not for its own."""
     weights, fed = params('next_sentence'), {**batch('next_sentence')}
     tokens, segments = np.array(fed['tokens']), np.asarray(fed['segments'])
     short = int(np.argmin(segments.sum(1)))
@@ -142,10 +143,10 @@ def test_gradients_reach_no_padding_no_other_row_and_no_empty_slot():
     fed['tokens'] = jnp.asarray(tokens)
 
     def loss(embedding, fed):
-        changed = jax.tree_util.tree_map_with_path(
-            lambda path, x: embedding if jax.tree_util.keystr(path, simple=True, separator='/') == 'backbone/embed/embedding' else x, weights)
+        changed = paths.apply(lambda path, leaf: embedding if path == 'backbone/embed/embedding' else leaf, weights)
         only = {**fed, 'weights': fed['weights'].at[1:].set(0), 'segments': fed['segments']}
-        out, judged = module('next_sentence').apply({'params': changed}, only, capture_intermediates=lambda m, _: m.name == 'head')
+        out, judged = module('next_sentence').apply({'params': changed}, only,
+                                                    capture_intermediates=lambda module, _: module.name == 'head')
         judged = judged['intermediates']['head']['__call__'][0]
         return out.terms['masked_lm'][0] + jnp.sum(judged[0] ** 2)
 

@@ -121,7 +121,8 @@ def test_whole_words_all_or_nothing_and_never_more(budget):
         starts, allowed = row(draw, 512)
         one = masking.words(starts, allowed)
         words = [set(range(begin, end)) for begin, end in zip(one.begins, one.ends)]
-        for picks in (masking.whole_words(one, budget, draw), masking.ngrams(one, budget, 3, draw), masking.spans(one, budget, 0.2, 10, draw)):
+        for picks in (masking.whole_words(one, budget, draw), masking.ngrams(one, budget, 3, draw),
+                      masking.spans(one, budget, 0.2, 10, draw)):
             places, units = masking.places(one, picks)
             chosen = set(places.tolist())
             assert len(chosen) == len(places) <= budget and allowed[places].all() and (np.diff(places) > 0).all()

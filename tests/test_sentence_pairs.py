@@ -192,7 +192,7 @@ def test_one_document_pairs_with_itself_and_nothing_gives_nothing():
 def test_random_texts_are_uniform_over_other_documents():
     source = corpus([[30]] * 5)               # one sentence each: B is forced and random
     rows = np.concatenate([pairs.next_sentence(source, 27, 0.0, np.random.default_rng(e)) for e in range(1000)])
-    own, other = np.searchsorted(source.offsets, rows[:, 0], side='right'), np.searchsorted(source.offsets, rows[:, 2], side='right')
+    own, other = (np.searchsorted(source.offsets, rows[:, i], side='right') for i in (0, 2))
     counts = np.zeros((6, 6))
     np.add.at(counts, (own, other), 1)
     assert (np.diag(counts) == 0).all()

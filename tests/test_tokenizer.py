@@ -157,8 +157,8 @@ def words(tok, text):
 @pytest.mark.parametrize('text, expected', [
     ('The unhappiest whale', ['The', ' unhappiest', ' whale']),
     ('Yes, it is (1851).', ['Yes', ',', ' it', ' is', ' ', '(1851', ')', '.']),
-    ('don\'t \u201cgo\u201d', ['don', "'t", ' ', '\u201cgo', '\u201d']),
-    ('caf\u00e9 na\u00efvet\u00e9 \u0434\u043e\u043c', ['caf\u00e9', ' na\u00efvet\u00e9', ' \u0434\u043e\u043c']),
+    ('don\'t “go”', ['don', "'t", ' ', '“go', '”']),
+    ('café naïveté дом', ['café', ' naïveté', ' дом']),
     ('one\n\ntwo', ['one', '\n', '\ntwo'])])
 def test_words_of_spaced_scripts(tokenizers, text, expected):
     """By bytes and by pieces alike, but that some pieces hold a space and a sign."""
@@ -171,17 +171,17 @@ def test_words_of_spaced_scripts(tokenizers, text, expected):
 
 def test_words_of_chinese(tokenizers):
     """Each piece is a word; a character that is spelt in bytes is one too; signs stand alone."""
-    text = '\u8bdd\u8bf4\u5929\u4e0b\u5927\u52bf\uff0c\U00020000\u3002'
+    text = '话说天下大势，𠀀。'
     assert words(tokenizers['bytes'], text) == list(text)
     for tok in tokenizers.values():
-        assert all(tok.word_starts[i] for i, piece in enumerate(tok.table) if len(piece) > 2 and '\u4e00' <= piece.decode()[0] <= '\u9fff')
+        assert all(tok.word_starts[i] for i, piece in enumerate(tok.table) if len(piece) > 2 and '一' <= piece.decode()[0] <= '龥')
         assert words(tok, text) == list(text)
 
 
 def test_word_starts_of_reserved_ids_and_pieces(tok):
     assert tok.word_starts.shape == (tok.vocab_size,) and tok.word_starts[tok.special.reserved].all()
-    for piece, starts in ((' the', True), ('ing', False), ('\n', True), ('\u00e9', False), ('123', False), ('-', True), ('\u0301', False),
-                          ('a\u4e09', True), ('\u304b', True), ('\ud55c', False), ('\u0e01', True), (' ', True), ('\u20ac', True)):
+    for piece, starts in ((' the', True), ('ing', False), ('\n', True), ('é', False), ('123', False), ('-', True),
+                          ('\u0301', False), ('a三', True), ('か', True), ('한', False), ('ก', True), (' ', True), ('€', True)):
         assert vocabulary.begins_word(piece.encode()) is starts, piece
     assert not any(vocabulary.begins_word(bytes([b])) for b in range(0x80, 0xC0))
 

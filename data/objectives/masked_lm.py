@@ -65,8 +65,7 @@ class Objective:
 
     def lengths(self):
         slots = self.max_predictions or self._most()
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots,
-                **({'types': self.sequence_length} if self.pair else {})}
+        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
         return [(key if key == 'sequence_length' else f'objective.{key}', text) for key, text in self._problems()]
