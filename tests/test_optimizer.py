@@ -220,6 +220,17 @@ def test_muon_is_optaxs_on_the_matrices_of_the_blocks_and_adam_elsewhere():
         np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+@pytest.mark.parametrize('name', ['adafactor', 'lamb', 'muon'])
+def test_shared_layers_are_one_layer(name):
+    """What all layers share (`block`) has no layer axis, and is stepped as a stack of one layer is."""
+    shared = random({'encoder/block/mlp/up/kernel': (128, 160)}, 0, 0.5)
+    grads = [random({'encoder/block/mlp/up/kernel': (128, 160)}, seed) for seed in (1, 2)]
+    alone = lambda tree: {'encoder': {'blocks': jax.tree.map(lambda x: x[None], tree['encoder']['block'])}}
+    options = settings(name=name, weight_decay=0.1)
+    stacked = train(options, alone(shared), [alone(grad) for grad in grads])
+    same(alone(train(options, shared, grads)), stacked)
+
+
 def test_muon_orthogonalises_each_layer():
     change = jax.tree.map(jnp.subtract, PARAMS, train(settings(name='muon', learning_rate=1.0), PARAMS, GRADS[:1]))
     for layer in change['blocks']['attention']['out']['kernel']:

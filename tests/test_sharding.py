@@ -35,6 +35,8 @@ MODELS = {
                                 initializer='bert'),
     't5': dataclasses.replace(TRANSFORMER, architecture='encoder_decoder', decoder_layers=3, positions='relative',
                               initializer='t5', vocab_size=384),
+    'albert': dataclasses.replace(TRANSFORMER, architecture='encoder', types=2, embed_dim=16, share_layers=True, head='transform',
+                                  norm_position='post', initializer='bert'),
 }
 
 
@@ -99,7 +101,7 @@ def test_every_parameter_has_a_place_and_keeps_its_values(name, mesh):
     for path, leaf in paths.flatten(placed).items():
         np.testing.assert_array_equal(leaf, paths.flatten(tree)[path])
         parts = mesh.shape['fsdp'] * mesh.shape['tensor']
-        if path.endswith(('/kernel', 'embed/embedding')) and 'transform' not in path:
+        if path.endswith(('/kernel', 'embed/embedding')) and not path.endswith(('transform/kernel', 'project/kernel')):
             assert pieces(leaf) == parts, path      # every matrix is cut over both axes
         assert leaf.sharding.spec[:1] in ((), (None,)) or not paths.stacked(path), path
 

@@ -324,9 +324,10 @@ def test_scan_equals_a_loop_over_layers():
     np.testing.assert_allclose(apply(model)(params, batch), looped, atol=1e-5)
 
 
-def test_a_mesh_changes_nothing():
+@pytest.mark.parametrize('scheme', ['rotary', 'shared'])
+def test_a_mesh_changes_nothing(scheme):
     """Batch, sequence and heads over eight devices, by the constraints of the model alone."""
-    model, params = build('rotary', dropout=0.2, attention_dropout=0.2)
+    model, params = build(scheme, dropout=0.2, attention_dropout=0.2)
     batch = {name: np.concatenate([value] * 4) for name, value in documents(5, 3).items()}
     forward = jax.jit(lambda params, batch: model.apply({'params': params}, batch, jnp.arange(4), rngs=RNGS))
     single = forward(params, batch)

@@ -168,6 +168,22 @@ def objective(config):
         yield 'model.architecture', f'objective.name = {name} needs {one_of(config.objective.architectures)}.'
 
 
+def streams(config):
+    """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
+    scheme = config.model.positions
+    if scheme in ('learned', 'sinusoidal'):
+        if getattr(config.objective, 'memory_length', 0):
+            yield 'objective.memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
+                                              'expected 0, or model.positions = xl.')
+        if getattr(config.objective, 'directions', 'forward') == 'both':
+            yield 'objective.directions', (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
+                                           'ones; expected forward, or model.positions = xl.')
+    if config.model.relative_segments and scheme != 'xl':
+        yield 'model.relative_segments', f'they are a term of xl scores, model.positions = {scheme} have none; expected False.'
+    if scheme == 'xl' and config.model.dim % 2:
+        yield 'model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.'
+
+
 def schedule(config):
     optimizer, steps = config.optimizer, config.steps
     if optimizer.name == 'adam' and optimizer.weight_decay:
@@ -240,6 +256,7 @@ CHECKS = (                                    # (regex of the keys that a check 
     (r'model\.(positions|max_length)|sequence_length|objective\..*', positions),
     (r'model\.vocab_size|tokenizer\.\w+', vocabulary),
     (r'objective\..*|model\.architecture|sequence_length', objective),
+    (r'model\.(positions|relative_segments|dim)|objective\..*', streams),
     (r'steps|optimizer\.(name|weight_decay|warmup|decay|cycle|schedule)', schedule),
     (r'checkpoint\.best|early_stopping\.metric|eval_every|data\.eval\w*', evaluation),
     (r'optimizer\.(no_decay|multipliers)|init\.(paths|rename)|mesh\.rules', patterns),
