@@ -267,6 +267,7 @@ def test_pictures_of_each_architecture():
     assert list(causal) == list(full) == list(prefix) == ['self-attention'] and list(both) == ['encoder', 'decoder', 'cross-attention']
     assert both['cross-attention'].shape == (len(both['decoder']), 32) and both['cross-attention'].any()
     assert 'every token sees every token' in attention.described(full['self-attention'])
+    assert attention.described(np.zeros((3, 4), bool)) == 'nothing is seen'
     fields = {'slots': np.array([2, 0]), 'weights': np.array([1.0, 0]), 'sees': np.array([0, 0, 1, 2]), 'seen': np.array([0, 0, 1, 2]),
               'segments': np.ones(4, int)}
     streams = attention.pictures(fields, streams=2)

@@ -40,6 +40,8 @@ def pictures(fields, streams=1):
 def described(cells):
     """The picture in words where a few do, else ''."""
     queries, keys = cells.any(1), cells.any(0)
+    if not cells.any():
+        return 'nothing is seen'
     T, S = int(queries.sum()), int(keys.sum())
     real = cells[queries][:, keys]
     if real.all():

@@ -77,7 +77,7 @@ def summary(screen, rates):
         screen.print(table)
     for owner, name, count, size in rates.fill:
         who = '' if owner is None else f'{looks.task(rates.objective, owner)}: '
-        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {count / max(size, 1):.1%}; padding {1 - count / max(size, 1):.1%}'))
+        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {count / max(size, 1):.1%}; empty {1 - count / max(size, 1):.1%}'))
     for name, share in rates.waste:
         screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
     if rates.denoisers:
