@@ -75,12 +75,21 @@ def rolled(noise, rng):
 
 def random_text(count, special, rng):
     """int32[count]: ids drawn uniformly among those that stand for text."""
-    return _text(special)[rng.integers(len(_text(special)), size=count)]
+    return text_ids(special)[rng.integers(len(text_ids(special)), size=count)]
 
 
 @functools.lru_cache(maxsize=8)
-def _text(special):
-    return np.setdiff1d(np.arange(special.vocab_size, dtype=np.int32), special.reserved)
+def is_text(special):
+    """bool[V]: which ids stand for text."""
+    table = np.ones(special.vocab_size, bool)
+    table[special.reserved] = False
+    return table
+
+
+@functools.lru_cache(maxsize=8)
+def text_ids(special):
+    """int32[n]: the ids that stand for text, ascending."""
+    return np.flatnonzero(is_text(special)).astype(np.int32)
 
 
 def sentinels(tokens, hidden, special):

@@ -23,7 +23,7 @@ def choose(settings, source, read, salt, slots, rng):
     if settings.count_in == 'row':
         rate = settings.rate if settings.max_rate is None else rng.uniform(settings.rate, settings.max_rate)
         return _within(*_select(settings, source, read.ids, rate, slots, rng), slots, rng)
-    places_, units, first, number = [], [], 0, 0
+    chosen, units, first, number = [], [], 0, 0
     for last, begin in zip(read.ends, read.begins):
         rate = settings.rate
         if salt is not None:
@@ -31,15 +31,15 @@ def choose(settings, source, read, salt, slots, rng):
             rate += (settings.max_rate - rate) * example.rng(salt, 0, document).random()
         found, unit = _select(settings, source, read.ids[first:last], rate, slots, rng)
         unit = np.arange(len(found)) if unit is None else unit
-        places_.append(found + first)
+        chosen.append(found + first)
         units.append(unit + number)
         first, number = last, number + (unit[-1] + 1 if len(unit) else 0)
-    return _within(np.concatenate(places_), np.concatenate(units), slots, rng)
+    return _within(np.concatenate(chosen), np.concatenate(units), slots, rng)
 
 
 def _select(settings, source, text, rate, slots, rng):
     """The same for a row, or for a part of it by its own count."""
-    is_text = text_table(source.special)[text]
+    is_text = corruption.is_text(source.special)[text]
     allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
     if settings.select == 'token':
         return corruption.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
@@ -70,20 +70,6 @@ def _within(chosen, units, slots, rng):
     order = rng.permutation(len(sizes))
     kept = np.isin(units, order[fitting(sizes[order], slots)])
     return chosen[kept], np.unique(units[kept], return_inverse=True)[1]
-
-
-@functools.lru_cache(maxsize=8)
-def text_table(special):
-    """bool[V]: which ids are text."""
-    table = np.ones(special.vocab_size, bool)
-    table[special.reserved] = False
-    return table
-
-
-@functools.lru_cache(maxsize=8)
-def text_ids(special):
-    """int32[n]: those ids."""
-    return np.flatnonzero(text_table(special)).astype(np.int32)
 
 
 class Words(NamedTuple):

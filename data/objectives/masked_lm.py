@@ -92,7 +92,7 @@ class Objective:
         chosen, units = masking.choose(self, source, read, int(row[-1]) if self._by_document else None, slots, rng)
         tokens = corruption.mask_or_replace(
             text, chosen, self.mask, self.random, special, rng, units=units if self._fate == 'unit' else None,
-            pool=masking.text_ids(special) if self.random_ids == 'text' else None)
+            pool=corruption.text_ids(special) if self.random_ids == 'text' else None)
         fields = {'tokens': example.padded(tokens, size, special.pad),
                   'targets': example.padded(text[chosen], slots, special.pad),
                   'slots': example.padded(chosen, slots, 0),

@@ -9,7 +9,6 @@ original draws positions with replacement and averages the ids sampled at one dr
 drawn anew each epoch; the original builds its rows once.
 """
 import dataclasses
-import functools
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class Objective:
         special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
         first, second = self._segments(source, row)
         text = _join(special, first, second)
-        candidates = np.flatnonzero(_is_text(special)[text])
+        candidates = np.flatnonzero(corruption.is_text(special)[text])
         drawn = corruption.choose(candidates, corruption.masked_count(len(text), self.rate, slots), rng)
         tokens, types = text.copy(), np.zeros(size, np.int32)
         if self.generator == 'model':
@@ -98,7 +97,7 @@ class Objective:
         elif self.generator == 'unigram':
             tokens[drawn] = source.flat[rng.integers(source.num_tokens, size=len(drawn))]
         else:
-            ids = _text_ids(special)
+            ids = corruption.text_ids(special)
             tokens[drawn] = ids[rng.integers(len(ids), size=len(drawn))]
         types[len(first) + 2:len(text)] = 1
         return {'tokens': example.padded(tokens, size, special.pad),
@@ -149,16 +148,3 @@ class Objective:
 def _join(special, first, second):
     marks = [[special.cls], first, [special.sep], *([second, [special.sep]] if len(second) else [])]
     return np.concatenate(marks).astype(np.int32)
-
-
-@functools.lru_cache(maxsize=8)
-def _is_text(special):
-    """bool[V]."""
-    table = np.ones(special.vocab_size, bool)
-    table[special.reserved] = False
-    return table
-
-
-@functools.lru_cache(maxsize=8)
-def _text_ids(special):
-    return np.flatnonzero(_is_text(special)).astype(np.int32)
