@@ -270,25 +270,34 @@ def test_another_order_changes_nothing_for_what_is_not_chosen():
     assert (rank[:, :R] > 0).any() and np.abs(one - two).max() > 1e-3
 
 
-def create(module, optimizer, batch, mesh=None):
-    make = lambda batch: states.create(module, optimizer, batch, module.initial_carry(4), 0, None)
-    if mesh is None:
-        return jax.jit(make)(batch)
-    return jax.jit(make, out_shardings=sharding.state(mesh, jax.eval_shape(make, batch)))(batch)
+def create(module, optimizer, batch):
+    return states.create(module, optimizer, batch, module.initial_carry(4), 0, None)
 
 
-def test_a_mesh_and_microbatches_change_nothing_and_memory_lies_by_row():
+def test_memory_lies_by_row_and_its_parameters_have_places():
+    module, optimizer, batch = loss(), optax.sgd(0.1), batches(1)[0]
+    found = sharding.state(sharding.mesh(schema.Mesh(fsdp=2, tensor=2)),
+                           jax.eval_shape(functools.partial(create, module, optimizer), batch))
+    assert found.carry.spec == sharding.ROWS
+    relative = found.params['backbone']['encoder']['blocks']['attention']['relative']
+    assert {name: tuple(relative[name].spec) for name in ('content_bias', 'position_bias', 'segment_bias', 'segments')} == {
+        **dict.fromkeys(('content_bias', 'position_bias', 'segment_bias'), (None, 'tensor', None)),
+        'segments': (None, None, 'tensor', None)}
+    assert tuple(relative['key']['kernel'].spec) == (None, 'fsdp', 'tensor')
+    assert tuple(found.params['query']['embedding'].spec) == (None, 'fsdp')
+
+
+@pytest.mark.slow
+def test_a_mesh_and_microbatches_change_nothing():
     module, optimizer, fed = loss(dropout=0.1), optax.sgd(0.1), batches(2)
-    plain, mesh = create(module, optimizer, fed[0]), sharding.mesh(schema.Mesh(fsdp=2, tensor=2))
+    make = functools.partial(create, module, optimizer)
+    plain, mesh = jax.jit(make)(fed[0]), sharding.mesh(schema.Mesh(fsdp=2, tensor=2))
     update = jax.jit(steps.build(module, optimizer))
     for batch in fed:
         plain, measured = update(plain, batch)
     with jax.set_mesh(mesh):
-        placed = create(module, optimizer, fed[0], mesh)
-        assert placed.carry.sharding.spec[0] == ('data', 'fsdp')
+        placed = jax.jit(make, out_shardings=sharding.state(mesh, jax.eval_shape(make, fed[0])))(fed[0])
         assert len({str(shard.index) for shard in placed.carry.addressable_shards}) == 4
-        spec = placed.params['backbone']['encoder']['blocks']['attention']['relative']['key']['kernel'].sharding.spec
-        assert tuple(spec) == (None, 'fsdp', 'tensor')
         update = jax.jit(steps.build(module, optimizer, accumulation=2))
         for batch in fed:
             placed, again = update(placed, sharding.put(mesh, jax.tree.map(np.asarray, batch), 4))
