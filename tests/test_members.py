@@ -1,0 +1,86 @@
+"""Members of a mixture are settings like all others: from files and flags, through config.json, in diffs and messages."""
+import dataclasses
+import json
+
+import pytest
+
+from data import mixture
+from data.objectives import alternation, causal_lm, masked_lm
+from data.objectives import mixture as mixtures
+from train import config, members, problems, schema
+
+MIXTURE = '--config=configs/tiny.py:mixture'
+
+
+def parse(*argv):
+    return config.parse([*argv, '--workdir=runs/x'], devices=False)
+
+
+def test_members_come_from_the_file_and_the_flags():
+    request = parse(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.text.weight=3',
+                    '--config.objective.members.rows.name=causal_lm', '--config.objective.members.rows.documents=stream')
+    objective = request.config.objective
+    assert objective.names == ('masked', 'prefix', 'text', 'rows') and [m.weight for m in objective.members] == [1.0, 1.0, 3.0, 1.0]
+    assert objective.members[0].objective == masked_lm.Objective(64, rate=0.2)
+    assert objective.members[3].objective == causal_lm.Objective(64, 'stream') and objective.sequence_length == 64
+    assert request.origins['objective.members.masked.rate'] == 'set by --config.objective.members.masked.rate'
+    hash(request.config)
+
+
+def test_members_follow_what_no_one_sets():
+    objective = parse('--config=configs/tiny.py:alternation', '--config.batch_size=6', '--config.sequence_length=32',
+                      '--config.objective.members.fill.name=span_corruption').config.objective
+    assert (objective.batch_size, objective.sequence_length) == (6, 32)
+    assert [member.objective.sequence_length for member in objective.members] == [32, 32, 32]
+    assert objective.members[2].objective.architecture == 'decoder'
+
+
+NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.both.name=mixture', '--config.objective.members.both.weight=2',
+          '--config.objective.members.both.members.one.name=causal_lm', '--config.objective.members.both.members.two.name=masked_lm',
+          '--config.objective.members.both.members.two.rate=0.25')
+
+
+@pytest.mark.parametrize('argv', [(MIXTURE,), ('--config=configs/tiny.py:alternation',), NESTED])
+def test_config_json_and_back(argv):
+    resolved = parse(*argv).config
+    tree = json.loads(json.dumps(config.to_dict(resolved)))
+    assert config.from_dict(tree) == resolved and json.dumps(config.to_dict(config.from_dict(tree))) == json.dumps(tree)
+    for name, member in tree['objective']['members'].items():
+        assert list(member)[:2] == ['name', 'weight'] and 'sequence_length' not in member, name
+
+
+def test_a_mixture_may_be_a_member():
+    objective = parse(*NESTED).config.objective
+    inner = objective.members[2].objective
+    assert isinstance(objective, alternation.Objective) and isinstance(inner, mixtures.Objective) and objective.members[2].weight == 2
+    assert inner.members[1] == mixture.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
+    with pytest.raises(problems.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
+        parse(*NESTED, '--config.objective.members.both.members.two.rat=1')
+
+
+def test_a_resume_with_other_members_is_refused_with_a_diff():
+    old = parse(MIXTURE).config
+    assert config.resume(old, parse(MIXTURE, '--config.steps=50').config, 'runs/x')
+    new = parse(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.more.name=causal_lm')
+    assert config.diff(old, new.config) == [
+        ('objective.members.masked.rate', 0.3, 0.2), ('objective.members.more.name', None, 'causal_lm'),
+        ('objective.members.more.weight', None, 1.0), ('objective.members.more.documents', None, 'packed')]
+    with pytest.raises(problems.Error, match=r'objective\.members\.masked\.rate = 0\.2 +the run in runs/x has 0\.3\. Set it back'):
+        config.resume(old, new.config, 'runs/x', new.origins)
+
+
+def test_outline_kinds_build_and_owner():
+    given = [('objective.name', 'mixture', 'here', False), ('objective.members.a.name', 'masked_lm', 'here', False),
+             ('objective.members.b.rate', '0.1', 'there', True)]
+    outline, lost, wrong = members.outline(given)
+    assert outline == mixtures.Objective(members=(mixture.Member('a', masked_lm.Objective()),)) and lost == ['objective.members.b.']
+    assert [(p.subject, p.text.partition(';')[0]) for p in wrong] == [('objective.members.b.name', 'missing')]
+    kinds = members.kinds(outline)
+    assert kinds['objective.members.a.weight'] is float and kinds['objective.members.a.rate'] is float
+    assert not any('sequence_length' in key for key in kinds)
+    built = members.build(outline, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
+    assert built == mixtures.Objective(32, (mixture.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
+    assert members.owner(built, 'objective.members.a.rate')[1] == 'objective.members.a.'
+    assert members.owner(built, 'objective.members.a.weight')[1] == 'objective.'
+    assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
+    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str} and members.kinds(None) == {'objective.name': str}
