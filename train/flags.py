@@ -6,10 +6,10 @@ plain argparse parser, whose errors are collected too. Imports nothing heavy: `-
 import argparse
 import ast
 import dataclasses
+import importlib
 import os
 import pathlib
 import re
-import runpy
 import textwrap
 
 from train import problems
@@ -150,10 +150,10 @@ def configs():
 
 
 def listing():
-    """One line a config: its path, the first line of its docstring, its variants."""
+    """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
     for path in configs():
         tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
-        names = [variants(path, node.value) for node in tree.body
+        names = [variants(node.value) for node in tree.body
                  if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'VARIANTS']
         names = [':' + name for name in (names[0] if names else ()) if name]
         first = (ast.get_docstring(tree) or '').split('\n')[0]
@@ -162,12 +162,16 @@ def listing():
             yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
 
 
-def variants(path, node):
-    """The value of VARIANTS in a config: a literal is read, only a file that computes it (from a family's sizes) is run."""
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return runpy.run_path(str(ROOT / path), run_name='config')['VARIANTS']
+def variants(node):
+    """The names in the value of VARIANTS: strings, and `*FAMILY.SIZES` of model/families, which is pure data."""
+    names = []
+    for part in node.elts:
+        if isinstance(part, ast.Starred):
+            family = importlib.import_module(f'model.families.{part.value.value.id}')
+            names += getattr(family, part.value.attr)
+        else:
+            names.append(ast.literal_eval(part))
+    return names
 
 
 def find(path):
