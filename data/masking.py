@@ -87,11 +87,14 @@ class Words(NamedTuple):
 def words(starts, allowed):
     """Words of a row from bool[n]: which tokens begin a word, and which may be chosen (words of others are left out)."""
     begins = np.flatnonzero(starts)
-    ends = np.append(begins[1:], len(starts))
+    ends = np.empty_like(begins)
+    ends[:-1], ends[-1:] = begins[1:], len(starts)
     kept = allowed[begins]
     begins, ends = begins[kept], ends[kept]
-    gaps = np.append(np.flatnonzero(begins[1:] != ends[:-1]) + 1, len(begins))
-    return Words(begins, ends, gaps[np.searchsorted(gaps, np.arange(len(begins)), side='right')])
+    reach = np.full(len(begins), len(begins))
+    for gap in reversed((np.flatnonzero(begins[1:] != ends[:-1]) + 1).tolist()):
+        reach[:gap] = gap
+    return Words(begins, ends, reach)
 
 
 def whole_words(found, budget, rng):
@@ -125,23 +128,24 @@ def ngrams(found, budget, longest, rng):
 
     One that exceeds the budget is shortened until it fits; one that meets a chosen word is dropped.
     """
-    count = len(found.begins)
-    begins, ends, reach = (part.tolist() for part in found)
-    sizes = (1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')).tolist()
-    free, picks = bytearray(b'\1' * count), []
+    count, picks = len(found.begins), []
+    sizes = 1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')
+    lasts = np.minimum(np.arange(count) + sizes, found.reach)
+    tokens, lasts, free = (found.ends[lasts - 1] - found.begins).tolist(), lasts.tolist(), bytearray(b'\1' * count)
     for first in rng.permutation(count).tolist():
-        if budget == 0:
-            break
         if not free[first]:
             continue
-        last = min(first + sizes[first], reach[first])
-        while last > first and ends[last - 1] - begins[first] > budget:
+        last, size = lasts[first], tokens[first]
+        while size > budget and last > first:
             last -= 1
+            size = int(found.ends[last - 1] - found.begins[first])
         if last == first or 0 in free[first:last]:
             continue
         free[first:last] = bytes(last - first)
-        budget -= ends[last - 1] - begins[first]
         picks.append((first, last))
+        budget -= size
+        if budget == 0:
+            break
     return np.array(picks, np.int64).reshape(-1, 2)
 
 
@@ -152,20 +156,21 @@ def spans(found, budget, p, longest, rng):
     `longest` are drawn again, as in the original (mean 3.8 at 0.2 and 10). Spans that touch are one, and share one draw.
     """
     count, sizes = len(found.begins), found.sizes
-    lengths = (1 + np.searchsorted(_geometric(p, longest), rng.random(count), side='right')).tolist()
-    anchors = np.repeat(np.arange(count), sizes)[rng.permutation(int(sizes.sum()))].tolist()
-    sizes, reach, free = sizes.tolist(), found.reach.tolist(), bytearray(b'\1' * count)
-    for first in anchors:
-        if budget == 0:
-            break
+    lengths = 1 + np.searchsorted(_geometric(p, longest), rng.random(count), side='right')
+    lasts = np.minimum(np.arange(count) + lengths, found.reach)
+    anchors = np.repeat(np.arange(count), sizes)[rng.permutation(int(sizes.sum()))]
+    sizes, free = sizes.tolist(), bytearray(b'\1' * count)
+    for first in anchors.tolist():
         if not free[first] or sizes[first] > budget:
             continue
-        for word in range(first, min(first + lengths[first], reach[first])):
+        for word in range(first, lasts[first]):
             if free[word]:
                 if sizes[word] > budget:
                     break
                 free[word] = 0
                 budget -= sizes[word]
+        if budget == 0:
+            break
     chosen = np.flatnonzero(np.frombuffer(free, np.uint8) == 0)
     fresh = np.ones(len(chosen), bool)
     fresh[1:] = found.begins[chosen[1:]] != found.ends[chosen[:-1]]
