@@ -55,12 +55,12 @@ class Objective:
                   if not 0 <= getattr(self, name) <= 1]
         if self.generator not in GENERATORS:
             wrong.append(('objective.generator', f'expected {", ".join(GENERATORS[:-1])} or {GENERATORS[-1]}.'))
+        elif self.disallow_correct and self.generator != 'model':
+            wrong.append(('objective.disallow_correct', "is for samples of a network; expected objective.generator = 'model'."))
         wrong += [(f'objective.{name}', 'expected more than 0 and at most 1, a share of the discriminator\'s.')
                   for name in ('generator_dim', 'generator_layers') if not 0 < getattr(self, name) <= 1]
         wrong += [(f'objective.{name}', 'expected at least 0.')
                   for name in ('temperature', 'generator_weight', 'discriminator_weight') if not getattr(self, name) >= 0]
-        if self.disallow_correct and self.generator != 'model':
-            wrong.append(('objective.disallow_correct', "is for samples of a network; expected objective.generator = 'model'."))
         return wrong
 
     def plan(self, source, seed, epoch):
