@@ -374,7 +374,7 @@ def written(path, objective, source, tokenizer, count=3):
     for index in range(count):
         shown.append((look.read(objective, source, 0, 0, index), []))
         sums.add(shown[-1][0])
-    page.write(path, config, source, tokenizer, sums, shown, ['<b>notice</b>'])
+    page.write(path, config, source, tokenizer, sums, shown, ['<i>finding</i>'], ['<b>notice</b>'])
     text = path.read_text(encoding='utf-8')
     return text, Page(text)
 
@@ -398,7 +398,7 @@ def test_untrusted_text_is_escaped(objective, tmp_path):
     documents = [5 + np.random.default_rng(i).integers(0, len(HOSTILE), 40) for i in range(8)]
     source = cache.Tokens.from_arrays(documents, tokenizer.special, token_bytes=tokenizer.token_bytes, tokenizer=tokenizer)
     text, parsed = written(tmp_path / 'page.html', objective, source, tokenizer)
-    assert parsed.tags.count('script') == 1 and '<img' not in text and '<b>notice' not in text and '<script>alert' not in text
+    assert parsed.tags.count('script') == 1 and '<img' not in text and '<b>notice' not in text and '&lt;i&gt;finding' in text and '<script>alert' not in text
     assert not [a for a in parsed.attributes if a[1].startswith('on') or a[1] in ('src', 'action', 'formaction')]
     assert {value.partition(',')[0] for _, name, value in parsed.attributes if name == 'href'} == {'data:image/png;base64'}
     shown = ''.join(parsed.text)

@@ -16,15 +16,21 @@ SHOWN = 24  # examples that a page shows in full
 
 
 def parser():
-    made = flags.parser('train.inspect', 'Shows what the model will be fed: text, tokens, corruption, targets, attention.', workdir=False)
+    made = flags.parser('train.inspect', 'Shows what the model will be fed: text, tokens, corruption, targets, attention.',
+                        workdir=False)
     made.add_argument('--num_examples', type=int, metavar='N', help='how many; default: 4, with --html 200, with --index 1')
     made.add_argument('--json', action='store_true', help='one JSON object an example on standard output, nothing else')
     made.add_argument('--html', metavar='FILE', help='write one self-contained page')
-    made.add_argument('--shown', type=int, default=SHOWN, metavar='N', help=f'examples that the page shows in full ({SHOWN}); all are counted')
-    made.add_argument('--split', choices=('train', 'eval'), default='train', help='eval: the held-out text with its fixed corruption')
-    made.add_argument('--start', type=int, metavar='P', help='from position P of the run, the number of examples seen before; default 0')
-    made.add_argument('--epoch', type=int, metavar='E', help='from the start of epoch E; with --index, the epoch that it is counted in')
-    made.add_argument('--index', type=int, metavar='I', help='example I of the epoch, as `index` and `epoch` of --json name it, and those after it')
+    made.add_argument('--shown', type=int, default=SHOWN, metavar='N',
+                      help=f'examples that the page shows in full ({SHOWN}); all are counted')
+    made.add_argument('--split', choices=('train', 'eval'), default='train',
+                      help='eval: the held-out text with its fixed corruption')
+    made.add_argument('--start', type=int, metavar='P',
+                      help='from position P of the run, the number of examples seen before; default 0')
+    made.add_argument('--epoch', type=int, metavar='E',
+                      help='from the start of epoch E; with --index, the epoch that it is counted in')
+    made.add_argument('--index', type=int, metavar='I',
+                      help='example I of the epoch, as `index` and `epoch` of --json name it, and those after it')
     return made
 
 
@@ -66,7 +72,8 @@ def inspect(request):
     config = configs.with_vocabulary(config, corpus.tokenizer, request.origins)
     objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer
     if source is None:
-        raise problems.Error([problems.Problem('--split = eval', 'nothing is held out: set data.eval, or data.eval_fraction above 0.')], end='nothing was shown')
+        text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
+        raise problems.Error([problems.Problem('--split = eval', text)], end='nothing was shown')
     room = config.model.max_length if config.model.positions == 'learned' else None
     seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluate.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
@@ -83,7 +90,7 @@ def inspect(request):
             kept.append((one, found))
     if options.html:
         from train.inspection import page
-        page.write(options.html, config, source, tokenizer, sums, kept, notices, pipeline.size(objective, source, seed))
+        page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices, pipeline.size(objective, source, seed))
         print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
     elif not options.json:
         from train.inspection import terminal
@@ -113,7 +120,8 @@ def places(objective, source, seed, options, shuffle):
     n, epoch = pipeline.size(objective, source, seed), options.epoch or 0
     if options.index is not None:
         if options.index >= n:
-            raise problems.Error([problems.Problem(f'--index = {options.index}', f'an epoch has {n} examples: expected 0 to {n - 1}.')], end='nothing was shown')
+            text = f'an epoch has {n} examples: expected 0 to {n - 1}.'
+            raise problems.Error([problems.Problem(f'--index = {options.index}', text)], end='nothing was shown')
         return [(epoch, index) for index in range(options.index, min(options.index + (options.num_examples or 1), n))]
     start = epoch * n if options.start is None else options.start
     count = options.num_examples or (200 if options.html else 4)

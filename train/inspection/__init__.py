@@ -1,1 +1,1 @@
-"""What `python -m train.inspect` is made of: which examples, what is in them, whether they keep the contract, and how they are shown."""
+"""What `python -m train.inspect` is made of: what is in an example, whether it keeps the contract, and how it is shown."""

@@ -51,7 +51,8 @@ def hint(fields, promised, side):
         if where.any():
             query, key = (int(i) for i in np.argwhere(where)[0])
             yield (f'{owner}, but position {query} {verb} position {key} ({side}sees[{query}] = {sees[query]}, '
-                   f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; {int(where.sum())} such pairs): '
+                   f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; '
+                   f'{int(where.sum())} such pairs): '
                    f"{meaning}; expected hint = 'ordered' or other integers")
 
 

@@ -28,7 +28,8 @@ def read(objective, source, seed, epoch, index):
     rows = pipeline.plan(objective, source, seed, epoch)
     row = rows[index % len(rows)]
     denoiser = getattr(objective, 'denoiser', lambda row: None)(row)
-    return Look(schema.objective_name(objective), denoiser, epoch, index, row, np.asarray(objective.original(source, row)), fields)
+    original = np.asarray(objective.original(source, row))
+    return Look(schema.objective_name(objective), denoiser, epoch, index, row, original, fields)
 
 
 def record(look, tokenizer):
@@ -76,7 +77,7 @@ def plain(fields):
 
 
 def described(special):
-    """The special ids; `bos` and `marks` let a script check shifted inputs, fill-in-the-middle and mode tokens from this alone."""
+    """The special ids; by `bos` and `marks` a script can check shifted inputs, fill-in-the-middle and modes from this alone."""
     return {**{name: int(getattr(special, name)) for name in ('pad', 'mask', 'cls', 'sep', 'eos')},
             'sentinels': list(special.sentinels), 'vocab_size': int(special.vocab_size), 'bos': int(special.bos),
             'marks': {name: int(special.mark(name)) for name in vocabulary.MARKS}}

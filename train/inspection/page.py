@@ -12,14 +12,17 @@ import numpy as np
 
 from train import config as configs
 from train import config_file, schema
-from train.inspection import attention, look, pieces, rates, terminal
+from train.inspection import attention, look, pieces, terminal
 
-SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction', 'tokenizer.kind',
-            'tokenizer.path')
+SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction',
+            'tokenizer.kind', 'tokenizer.path')
 
 
-def write(path, config, source, tokenizer, sums, shown, notices=(), examples=None):
-    """Writes the page. sums: rates.Rates over all examples; shown: [(look.Look, findings)] in full; examples: in an epoch."""
+def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(), examples=None):
+    """Writes the page. sums: rates.Rates over all examples; shown: [(look.Look, findings)] in full; examples: in an epoch.
+
+    findings: sentences on what is wrong with any example, shown or not.
+    """
     environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
     script = environment.loader.get_source(environment, 'inspect.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -29,14 +32,15 @@ def write(path, config, source, tokenizer, sums, shown, notices=(), examples=Non
     used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}
     kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('inspect.html').render(
-        title=schema.objective_name(config.objective), script=markupsafe.Markup(script), digest=digest, kinds=kinds, notices=notices,
-        lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '') + f' · {source.num_tokens:,} tokens of text · '
-             f'vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
-        settings=settings, findings=list(dict.fromkeys(s for _, found in shown for s in found)),
-        rates=[{'cells': terminal.cells(rate), 'far': rate.far, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
+        title=schema.objective_name(config.objective), script=markupsafe.Markup(script), digest=digest, kinds=kinds,
+        notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
+        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
+        settings=settings, findings=findings,
+        rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))}
+               for rate in sums.rates],
         denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
-        fill=[('all' if owner is None else look.task(config.objective, owner), what, f'{count:,}', f'{size:,}', f'{count / max(size, 1):.1%}',
-               f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
+        fill=[('all' if owner is None else look.task(config.objective, owner), what, f'{count:,}', f'{size:,}',
+               f'{count / max(size, 1):.1%}', f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
         waste=[(field, f'{share:.1%}') for field, share in sums.waste],
         looked=looked)
     with open(path, 'w', encoding='utf-8') as file:
@@ -104,4 +108,4 @@ def deviation(rate):
         return ''
     off = max(-6.0, min(6.0, (rate.realised - rate.expected) / rate.error if rate.error else 0.0))
     return ('<svg class="deviation" viewBox="-65 0 130 14" width="130"><rect x="-20" y="2" width="40" height="10"/>'
-            f'<line x1="0" x2="0" y1="0" y2="14"/><circle class="{"far" if rate.far > rates.FAR else ""}" cx="{10 * off:.1f}" cy="7" r="4"/></svg>')
+            f'<line x1="0" x2="0" y1="0" y2="14"/><circle class="{"far" if rate.off else ""}" cx="{10 * off:.1f}" cy="7" r="4"/></svg>')

@@ -23,7 +23,7 @@ KINDS = {
     'given': 'read, does not count in the loss',
     'pad': 'padding',
 }
-SHOWN = {'\n': '⏎\n', '\t': '⇥\t', '\r': '␍', ' ': ' '}
+SHOWN = {'\n': '⏎\n', '\t': '⇥\t', '\r': '␍'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,9 @@ def original(ids, fields, special):
         chosen[np.asarray(fields['slots'])[counted]] = True
         hidden = chosen[:len(ids)]
     else:                                      # inputs: the encoder's, or what a decoder reads and need not say
-        given = fields['encoder_tokens'][np.asarray(fields['encoder_segments']) != 0] if 'encoder_tokens' in fields else \
-            fields['targets'][real & ~counted]
+        given = fields['targets'][real & ~counted]
+        if 'encoder_tokens' in fields:
+            given = fields['encoder_tokens'][np.asarray(fields['encoder_segments']) != 0]
         hidden = np.full(len(ids), len(given) > 0)
         for start, _, size in _matches(ids, given):
             hidden[start:start + size] = False

@@ -40,6 +40,11 @@ class Rate:
         off = abs(self.realised - self.expected)
         return off / self.error if self.error else (0.0 if off < 1e-9 else math.inf)
 
+    @property
+    def off(self):
+        """Whether they differ by more than chance does."""
+        return self.far is not None and self.far > FAR
+
 
 class Rates:
     """Sums over examples: `add` each, then read `rates`, `fill` and `denoisers`."""

@@ -73,11 +73,12 @@ def summary(screen, rates):
         for name in ('rate', 'configured', 'realised', 'standard error', 'out of'):
             table.add_column(name, justify='left' if name == 'rate' else 'right')
         for rate in rates.rates:
-            table.add_row(*cells(rate), style='red' if rate.far is not None and rate.far > 4 else '')
+            table.add_row(*cells(rate), style='red' if rate.off else '')
         screen.print(table)
     for owner, name, count, size in rates.fill:
         who = '' if owner is None else f'{looks.task(rates.objective, owner)}: '
-        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {count / max(size, 1):.1%}; empty {1 - count / max(size, 1):.1%}'))
+        share = count / max(size, 1)
+        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {share:.1%}; empty {1 - share:.1%}'))
     for name, share in rates.waste:
         screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
     if rates.denoisers:
