@@ -18,7 +18,9 @@ def parameters(config):
 
 
 def forward_flops(config, batch_size, lengths):
-    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}."""
+    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}, and, with
+    streams and memory (XLNet), 'queries' appended to the tokens and positions of 'memory' before them.
+    """
     D, E, F, N, K, H = config.dim, config.width, config.hidden, config.heads, config.kv, config.size
     T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)
 
@@ -28,11 +30,20 @@ def forward_flops(config, batch_size, lengths):
     def attention(queries, keys):
         return projections(queries, keys) + 2 * 2 * queries * keys * N * H
 
+    def relative(length, keys, queries):
+        """Transformer-XL's distances: projected (with dropout for each row), and multiplied with queries in their places."""
+        projected = 1 if config.dropout else 2 / batch_size
+        score = (length + keys) * (length if queries == length else 2 * length) + (2 * queries if config.relative_segments else 0)
+        return 2 * (length + keys) * D * N * H * projected + 2 * score * N * H
+
     def stack(role, length):
-        layer = attention(length, length) + 2 * length * D * F * (3 if config.gated else 2)
+        queries, keys = length + lengths.get('queries', 0), length + lengths.get('memory', 0)
+        layer = attention(queries, keys) + 2 * queries * D * F * (3 if config.gated else 2)
+        if config.positions == 'xl':
+            layer += relative(length, keys, queries)
         if config.crosses(role):
             layer += attention(length, S)
-        return config.depth(role) * layer + (2 * length * E * D if E != D else 0)
+        return config.depth(role) * layer + (2 * queries * E * D if E != D else 0)
 
     row = stack('encoder' if config.architecture == 'encoder' else 'decoder', T)
     if config.architecture == 'encoder_decoder':
@@ -40,7 +51,7 @@ def forward_flops(config, batch_size, lengths):
     read = lengths.get('slots', T)
     width = E if config.tied else D
     row += 2 * read * width * config.padded_vocab + (2 * read * D * width if config.head == 'transform' or width != D else 0)
-    return batch_size * row
+    return round(batch_size * row)
 
 
 def train_flops(config, batch_size, lengths):

@@ -1,10 +1,13 @@
 """Published parameter counts, and operations against XLA's own count of an unrolled model."""
 import jax
+import jax.numpy as jnp
 import pytest
 
 from model import config as model_config
 from model import flops
 from model import transformer
+from train import config as configs
+from train import objectives
 
 GPT2 = dict(vocab_size=50257, max_length=1024)
 BERT = dict(architecture='encoder', vocab_size=30522, max_length=512, norm_position='post', types=2)
@@ -40,7 +43,9 @@ def test_padding_is_not_counted():
     (dict(LLAMA, layers=2, heads=8, kv_heads=2), {'tokens': 128}),
     (dict(BERT, layers=2, heads=8, head='transform', activation='relu'), {'tokens': 128, 'slots': 16}),
     (dict(T5, layers=1, heads=8, decoder_layers=2, positions='none'), {'tokens': 32, 'encoder_tokens': 128}),
-], ids=['decoder', 'encoder', 'encoder_decoder'])
+    (dict(BERT, layers=2, heads=8, head='transform', activation='relu', embed_dim=128, share_layers=True), {'tokens': 128}),
+    (dict(BERT, layers=2, heads=8, positions='xl', relative_segments=True, activation='relu', dropout=0.0), {'tokens': 128}),
+], ids=['decoder', 'encoder', 'encoder_decoder', 'shared', 'xl'])
 def test_operations_equal_those_that_xla_counts(settings, lengths):
     config = model_config.Config(**{**settings, 'vocab_size': 1024, 'dim': 256, 'unroll': 2})
     model = transformer.Transformer(config)
@@ -55,6 +60,27 @@ def test_operations_equal_those_that_xla_counts(settings, lengths):
     expected = flops.forward_flops(config, 2, lengths)
     assert expected < counted < 1.06 * expected  # XLA also counts norms, softmax and activations
     assert flops.train_flops(config, 2, lengths) == 3 * expected
+
+
+@pytest.mark.parametrize('name', ['electra', 'xlnet'])
+def test_operations_of_other_networks_equal_those_that_xla_counts(name):
+    """A generator beside the backbone; two streams with memory."""
+    resolved = configs.parse([
+        f'--config=configs/pretrain_{name}.py:tiny', '--workdir=x', '--config.batch_size=2', '--config.model.dim=256',
+        '--config.model.unroll=2', '--config.model.activation=relu', '--config.model.dropout=0',
+        '--config.model.vocab_size=1024'], devices=False).config
+    module, batch = objectives.build(resolved), transformer.blank(resolved.model, 2, 64)
+    slots = batch['tokens'][:, :resolved.objective.lengths()['slots']]
+    batch |= {'slots': slots, 'targets': slots, 'weights': jnp.ones(slots.shape)}
+    rngs = {name: jax.random.key(0) for name in ('params', 'sample', 'dropout')}
+    carry = module.initial_carry(2)
+    params = jax.eval_shape(module.init, rngs, batch, carry)
+
+    def loss(params, batch, carry):
+        return module.apply(params, batch, carry, jnp.arange(2), rngs=rngs).terms
+
+    counted = jax.jit(loss).lower(params, batch, carry).compile().cost_analysis()['flops']
+    assert objectives.train_flops(resolved) / 3 < counted < 1.1 * objectives.train_flops(resolved) / 3
 
 
 def test_the_rule_of_six():

@@ -4,7 +4,7 @@ import time
 
 import jax
 
-from model import flops
+from train import objectives
 
 # Dense bfloat16 operations a second of one device (vendors' data sheets), by what its name contains; CPUs have no figure.
 PEAK = {'v6': 918e12, 'v5p': 459e12, 'v5 lite': 197e12, 'v5e': 197e12, 'v4': 275e12, 'H200': 989e12, 'H100': 989e12, 'A100': 312e12}
@@ -16,7 +16,7 @@ class Pace:
     def __init__(self, config, mesh, step):
         lengths = config.objective.lengths()
         self.tokens = config.batch_size * (lengths['tokens'] + lengths.get('encoder_tokens', 0))
-        self.flops = flops.train_flops(config.model, config.batch_size, lengths)
+        self.flops = objectives.train_flops(config)
         kind = mesh.devices.flat[0].device_kind
         self.peak = next((peak * mesh.size for name, peak in PEAK.items() if name in kind), None)
         self.step, self.since, self.paused = step, time.monotonic(), 0.0

@@ -7,6 +7,7 @@ its content stream alone. In evaluation (`rows` is None) the loss is the plain n
 import flax.linen as nn
 import jax.numpy as jnp
 
+from model import flops
 from model import layers
 from model import memory as memories
 from model import transformer
@@ -56,3 +57,10 @@ def build(config):
     objective = config.objective
     backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
     return PermutedLoss(backbone, config.loss, objective.memory_length, objective.reused)
+
+
+def forward_flops(config):
+    """Operations of one forward pass of a global batch: content and queries, over the memory and the row."""
+    lengths = config.objective.lengths()
+    lengths = {**lengths, 'queries': lengths['slots'], 'memory': config.objective.memory_length}
+    return flops.forward_flops(config.model, config.batch_size, lengths)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from model import heads, ops, transformer
+from model import flops, heads, ops, transformer
 from train import schema
 from train.objectives import loss as losses
 
@@ -144,3 +144,13 @@ def build(config):
     """The module for a resolved `schema.Config`."""
     backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
     return ReplacedTokenDetection(backbone=backbone, objective=config.objective, settings=config.loss)
+
+
+def forward_flops(config):
+    """Operations of one forward pass of a global batch: the discriminator without a language head, and the generator."""
+    model, rows, lengths = config.model, config.batch_size, config.objective.lengths()
+    head = 2 * lengths['tokens'] * model.dim * (model.dim + 1)
+    found = flops.forward_flops(model, rows, {**lengths, 'slots': 0}) + rows * head
+    if config.objective.generator == 'model':
+        found += flops.forward_flops(generator_config(model, config.objective), rows, lengths)
+    return found
