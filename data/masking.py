@@ -172,17 +172,21 @@ def spans(found, budget, p, longest, rng):
         if budget == 0:
             break
     chosen = np.flatnonzero(np.frombuffer(free, np.uint8) == 0)
-    fresh = np.ones(len(chosen), bool)
-    fresh[1:] = found.begins[chosen[1:]] != found.ends[chosen[:-1]]
-    return np.stack([chosen[fresh], chosen[np.roll(fresh, -1)] + 1], axis=1)
+    if not len(chosen):
+        return np.zeros((0, 2), np.int64)
+    gaps = np.flatnonzero(found.begins[chosen[1:]] != found.ends[chosen[:-1]])
+    picks = np.empty((len(gaps) + 1, 2), np.int64)
+    picks[0, 0], picks[1:, 0] = chosen[0], chosen[gaps + 1]
+    picks[:-1, 1], picks[-1, 1] = chosen[gaps] + 1, chosen[-1] + 1
+    return picks
 
 
 def places(found, picks):
     """(positions int64[n], units int64[n]) of chosen words, ascending: which pick, counted from 0, each position is of."""
-    picks = picks[np.argsort(picks[:, 0])]
-    begins, sizes = found.begins[picks[:, 0]], found.ends[picks[:, 1] - 1] - found.begins[picks[:, 0]]
+    first, last = picks[picks[:, 0].argsort()].T
+    begins, sizes = found.begins[first], found.ends[last - 1] - found.begins[first]
     units = np.repeat(np.arange(len(picks)), sizes)
-    before = np.cumsum(sizes) - sizes
+    before = sizes.cumsum() - sizes
     return np.arange(len(units)) + (begins - before)[units], units
 
 

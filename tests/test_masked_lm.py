@@ -331,7 +331,9 @@ def test_fill_is_the_share_of_places_with_a_token(name):
     (dict(masks=-1), 'masks')])
 def test_problems_of_choices(fields, key):
     (found, text), = masked_lm.Objective(64, **fields).problems()
-    assert found == f'objective.{key}' and text.startswith('expected ') and text.endswith('.')
+    assert found == f'objective.{key}' and text.startswith('expected ') and text.endswith(('.', '?'))
+    if key == 'select':
+        assert text == 'expected token, word, ngram or span. Did you mean word?'
 
 
 def test_pairs_need_five_places():

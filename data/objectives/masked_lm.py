@@ -7,6 +7,7 @@ output is read at P fixed slots: unused ones point to position 0 with weight 0. 
 swapped or not the next (ALBERT). See data/inputs.py for rows, data/masking.py for what is chosen.
 """
 import dataclasses
+import difflib
 import math
 from typing import Optional
 
@@ -170,7 +171,8 @@ class Objective:
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices and not (name == 'fate' and value is None):
-                yield name, f"expected {', '.join(choices[:-1])} or {choices[-1]}."
+                near = difflib.get_close_matches(str(value), choices, 1)
+                yield name, f"expected {', '.join(choices[:-1])} or {choices[-1]}." + (f' Did you mean {near[0]}?' if near else '')
         if self.max_rate is not None and not self.rate <= self.max_rate < 1:
             yield 'max_rate', f'expected objective.rate = {self.rate:g} or more, and less than 1.'
         if not 0 <= self.short <= 1:
