@@ -287,6 +287,6 @@ def test_objective_names():
     with pytest.raises(ValueError, match='no such objective. There are: '):
         objectives.load('../secrets')
     for name in objectives.names():
-        one = objectives.load(name)
+        one = objectives.load(name)()
         assert dataclasses.fields(one)[0].name == 'sequence_length' and one.hint in ('causal', 'full', 'ordered')
         assert set(one.architectures) <= {'decoder', 'encoder', 'encoder_decoder'}
