@@ -16,8 +16,9 @@ def generate(apply, params, prompts, lengths, rng=None, *, max_new_tokens, tempe
     """New tokens int32[B, max_new_tokens] of each row: after `eos` (which is included) only `pad`.
 
     apply: `transformer.apply`; params: its parameters; prompts: int32[B, T], padded on the right; lengths: int32[B].
-    temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: the `encoder_`
-    fields of an encoder-decoder's batch, whose prompts are the decoder's start tokens. Pass the same `apply` object to
+    temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: further fields of
+    the prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and
+    `seen` where prompts are not causal. Pass the same `apply` object to
     reuse the compiled program, and a fresh `rng` (needed unless greedy) for other samples. On CPU a model whose config
     has `unroll` = layers decodes about twice as fast, because a scan copies each layer's kernels at every token.
     """

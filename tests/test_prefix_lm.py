@@ -1,11 +1,15 @@
 """Prefix LM: rows worked by hand, where texts are cut, and that no prefix sees a target."""
+import jax
 import numpy as np
 import pytest
 
 from data import cache, corpus, example, pipeline, vocabulary
 from data import tokenizer as tokenizers
 from data.objectives import prefix_lm
+from model import config as model_config
+from model import generate, transformer
 from tests import dependence
+from train import generate as command
 from train import schema
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(99, 90), vocab_size=100)
@@ -147,3 +151,24 @@ def test_bad_settings():
     assert [key for key, _ in wrong] == ['sequence_length', 'objective.noise_density', 'objective.separator']
     assert len(prefix_lm.Objective(8).plan(text([], []), 0, 0)) == 0
     assert prefix_lm.Objective(10).fill(text([10, 11, 12, 13], [20, 21])) == 0.8
+
+
+@pytest.mark.parametrize('separator', prefix_lm.SEPARATORS)
+def test_a_prompt_is_a_prefix(separator):
+    """What is generated first is what training says at the place that reads the last token of the prefix; so is the second."""
+    shape = model_config.Config(vocab_size=100, layers=2, dim=16, heads=2, positions='rotary')
+    model, objective = transformer.Transformer(shape), prefix_lm.Objective(12, separator=separator)
+    draw = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(shape))['params']
+    params = jax.tree.map(lambda leaf: np.float32(draw.normal(size=leaf.shape) * 0.3), shapes)
+    prompts = [[20, 30, 40, 50], [60, 70]]
+    tokens, lengths, fields = command.inputs(prompts, SPECIAL, 'decoder', objective)
+    said = generate.generate(model.apply, params, tokens, lengths, max_new_tokens=2, temperature=0, source=fields)
+    apply = jax.jit(lambda batch: model.apply({'params': params}, batch))
+    for prompt, new in zip(prompts, np.asarray(said).tolist()):
+        source = text([*prompt, *new, 9])
+        row, = objective.plan(source, 0, 0)
+        one = objective.transform(source, row, Draws([len(prompt)]))
+        first = np.flatnonzero(one['weights'])[0]
+        logits = np.asarray(apply({name: value[None] for name, value in one.items()}))[0]
+        assert logits[first:first + 2, :100].argmax(axis=-1).tolist() == new

@@ -88,7 +88,7 @@ def answers(options):
 
 
 def inputs(prompts, special, architecture, objective=None):
-    """(what the decoder reads first int32[B, T], its lengths int32[B], the encoder's fields) for prompts of ids, as in training."""
+    """(what the decoder reads first int32[B, T], its lengths int32[B], further fields) for prompts of ids, as in training."""
     import numpy as np
     from data import example
     source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
@@ -99,6 +99,10 @@ def inputs(prompts, special, architecture, objective=None):
         source = example.stack([example.encoder({
             'tokens': example.padded(np.append(ids, special.eos), size, special.pad),
             **example.bidirectional([len(ids) + 1], size)}) for ids in prompts])
+    elif hasattr(objective, 'prefix'):        # its tokens see one another, as in training
+        starts = [np.append(special.bos, objective.prefix(ids, special)) for ids in prompts]
+        places = [example.prefix([len(start)], [len(start)], max(map(len, starts))) for start in starts]
+        source = {name: np.stack([place[name] for place in places]) for name in ('sees', 'seen')}
     size = max(map(len, starts))
     return np.stack([example.padded(start, size, special.pad) for start in starts]), np.array([len(s) for s in starts], np.int32), source
 

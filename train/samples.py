@@ -9,6 +9,7 @@ import numpy as np
 
 from data import example, pipeline
 from model import generate, transformer
+from train import generate as prompted
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
@@ -27,15 +28,16 @@ def continuations(config, corpus, backbone):
     special, settings = corpus.tokenizer.special, config.sample
     if not settings.prompts:
         return lambda params: []
-    prompts = [np.concatenate([[special.bos], corpus.tokenizer.encode(text)]) for text in settings.prompts]
-    room = config.sequence_length if config.model.positions == 'learned' else max(map(len, prompts)) + settings.max_new_tokens
-    new = max(1, min(settings.max_new_tokens, room - max(map(len, prompts))))
-    prompts = [prompt[:room - new] for prompt in prompts]
-    tokens = np.stack([example.padded(prompt, max(map(len, prompts)), special.pad) for prompt in prompts])
+    prompts = [corpus.tokenizer.encode(text) for text in settings.prompts]
+    longest = prompted.inputs(prompts, special, 'decoder', config.objective)[0].shape[1]  # with BOS
+    room = config.sequence_length if config.model.positions == 'learned' else longest + settings.max_new_tokens
+    new = max(1, min(settings.max_new_tokens, room - longest))
+    cut = room - new - longest + max(map(len, prompts))
+    tokens, lengths, source = prompted.inputs([ids[:cut] for ids in prompts], special, 'decoder', config.objective)
 
     def sampler(params):
         out = generate.generate(
-            backbone.apply, params, tokens, np.array([len(p) for p in prompts]), jax.random.key(config.seed), max_new_tokens=new,
+            backbone.apply, params, tokens, lengths, jax.random.key(config.seed), max_new_tokens=new, source=source,
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
         return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
                 for text, row in zip(settings.prompts, _whole(out))]

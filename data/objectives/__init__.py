@@ -20,6 +20,7 @@ and, for `train.inspect`, where they say something
     realised(source, row, example) -> {name of a rate: (count, out of)}, to be summed over examples
     prompt(ids, special) -> (ids that the encoder reads of a prompt, without EOS; the id that the decoder reads first), for an
                    encoder-decoder whose rows are not just text and EOS, read from BOS on
+    prefix(ids, special) -> the ids that a decoder reads of a prompt behind BOS, where they see one another
     waste() -> {field: share of its places that are padding}, where examples of different lengths are mixed
 """
 import difflib

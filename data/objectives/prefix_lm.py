@@ -65,6 +65,10 @@ class Objective:
         """The pieces of the row, EOS included, without what separates prefix and targets."""
         return packing.segments(source, row, self.sequence_length - self._marks)[0]
 
+    def prefix(self, ids, special):
+        """What the decoder reads of a prompt, behind BOS."""
+        return [*ids, *[special.eos] * self._marks]
+
     def expected(self):
         return {'cut in the first half': 0.5}
 
