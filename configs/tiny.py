@@ -5,13 +5,14 @@
 Variants: causal_lm (the plain one), masked_lm (an encoder like BERT), replaced_token_detection (like ELECTRA), span_corruption (an
 encoder-decoder like T5), prefix_lm, fill_in_the_middle, mixture (three objectives in each batch), alternation (masked and causal LM,
 a step each, over one decoder), deshuffle, ul2 and denoising (encoder-decoders like T5, UL2, BART), span_corruption_decoder and
-ul2_decoder (the same corruption in one row, as a prefix LM).
+ul2_decoder (the same corruption in one row, as a prefix LM), permuted_lm (an encoder like XLNet, with memory).
 Cost: seconds on two CPU cores. It learns little more than which letters are frequent.
 """
 import ml_collections
 
 VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'replaced_token_detection', 'span_corruption', 'prefix_lm',
-            'fill_in_the_middle', 'mixture', 'alternation', 'span_corruption_decoder', 'ul2_decoder', 'deshuffle', 'ul2', 'denoising')
+            'fill_in_the_middle', 'mixture', 'alternation', 'span_corruption_decoder', 'ul2_decoder', 'deshuffle', 'ul2', 'denoising',
+            'permuted_lm')
 
 
 def get_config(variant=''):
@@ -46,6 +47,11 @@ def get_config(variant=''):
     if variant == 'denoising':
         config.objective = dict(name='denoising')
         config.model.update(architecture='encoder_decoder', norm_position='post', dropout=0.1, attention_dropout=0.1, initializer='bert')
+    if variant == 'permuted_lm':
+        config.objective = dict(name='permuted_lm', memory_length=48)
+        config.model.update(architecture='encoder', positions='xl', relative_segments=True, norm_position='post', embed_norm=False,
+                            attention_bias=False, norm_epsilon=1e-12, activation='gelu_tanh', head='biased', dropout=0.1,
+                            attention_dropout=0.1, initializer='normal')
     if variant in ('span_corruption_decoder', 'ul2_decoder'):
         config.objective = dict(name=variant.removesuffix('_decoder'))
     if variant in ('prefix_lm', 'fill_in_the_middle'):

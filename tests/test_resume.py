@@ -14,7 +14,7 @@ import pytest
 from train import metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OBJECTIVES = ('causal_lm', 'masked_lm', 'span_corruption')
+OBJECTIVES = ('causal_lm', 'masked_lm', 'span_corruption', 'permuted_lm')
 
 
 def command(workdir, variant, steps, *flags):
