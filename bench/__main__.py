@@ -87,11 +87,15 @@ def quality(peers, seeds=3):
 
 
 def pipeline(peers):
-    """Tokens a second from documents to batches, on one core."""
-    output = run('taskset', '-c', '0', sys.executable, '-m', 'bench.pipeline', '--json')[1]
-    for line in output.strip().splitlines():
-        found = json.loads(line)
-        yield f"pipeline tokens/s, {found['objective']} at {found['length']}, one core", f"{found['tokens_per_second']:,.0f}", '', None
+    """Tokens a second from documents to batches on one core, against the data collators of `transformers` on the same ids."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = run(sys.executable, '-m', 'bench.pipeline', '--json', f'--save={folder}/tokens.npy')[1]
+        theirs = run(peers, PEERS / 'collators.py', f'--tokens={folder}/tokens.npy')[1]
+    found, others = ({line['objective']: line for line in map(json.loads, output.strip().splitlines())} for output in (ours, theirs))
+    for label, line in found.items():
+        mine, other = (side.get(label, {}).get('tokens_per_second') for side in (found, others))
+        yield (f"pipeline tokens/s, {label} at {line['length']}, one core", f'{mine:,.0f}', f'{other:,.0f}' if other else '',
+               mine / other if other else None)
 
 
 def start(peers):

@@ -75,7 +75,7 @@ def kill_and_compare(tmp_path, variant, steps, kills, *flags):
 
 
 def test_killed_run_ends_with_the_same_bytes(tmp_path):
-    kill_and_compare(tmp_path, 'causal_lm', 40, [(17, 0.0)], '--config.checkpoint.every=5', '--config.eval_every=20', '--config.eval_batches=4')
+    kill_and_compare(tmp_path, 'tiny.py:causal_lm', 40, [(17, 0.0)], '--config.checkpoint.every=5', '--config.eval_every=20', '--config.eval_batches=4')
 
 
 @pytest.mark.slow
@@ -88,8 +88,18 @@ def test_kills_at_random_moments_of_600_steps(tmp_path, variant):
     kill_and_compare(tmp_path, variant, 600, kills, '--config.checkpoint.every=50')
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('variant', OTHERS)
+def test_kills_at_random_moments_of_every_objective(tmp_path, variant):
+    seed = random.randrange(2**32)
+    print('seed', seed)
+    draw = random.Random(seed)
+    kills = [(step, draw.random() / 20) for step in sorted(draw.sample(range(1, 150), 2))]
+    kill_and_compare(tmp_path, variant, 160, kills, '--config.checkpoint.every=20')
+
+
 def test_sigterm_saves_this_step_and_the_same_command_continues(tmp_path):
-    process = start(tmp_path / 'run', 'causal_lm', 3000)
+    process = start(tmp_path / 'run', 'tiny.py:causal_lm', 3000)
     wait_for_step(tmp_path / 'run', 3, process)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
@@ -98,17 +108,17 @@ def test_sigterm_saves_this_step_and_the_same_command_continues(tmp_path):
     assert 'SIGTERM: saving after this step' in output
     assert (tmp_path / 'run' / 'checkpoints' / str(last) / 'manifest.json').exists()
     assert (tmp_path / 'run' / 'report.html').exists()
-    code, output = finish(start(tmp_path / 'run', 'causal_lm', last + 2))
+    code, output = finish(start(tmp_path / 'run', 'tiny.py:causal_lm', last + 2))
     assert code == 0 and f'continuing at step {last} of {last + 2}' in output
-    code, output = finish(start(tmp_path / 'run', 'causal_lm', last + 2))
+    code, output = finish(start(tmp_path / 'run', 'tiny.py:causal_lm', last + 2))
     assert code == 0 and f'is done: step {last + 2} of {last + 2}' in output
     assert [line['step'] for line in metrics.read(tmp_path / 'run')] == list(range(1, last + 3))
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path):
-    assert finish(start(tmp_path / 'run', 'causal_lm', 2))[0] == 0
+    assert finish(start(tmp_path / 'run', 'tiny.py:causal_lm', 2))[0] == 0
     before = {p: p.read_bytes() for p in (tmp_path / 'run').rglob('*') if p.is_file()}
-    code, output = finish(start(tmp_path / 'run', 'causal_lm', 2, '--config.model.dim=128', '--config.seed=7'))
+    code, output = finish(start(tmp_path / 'run', 'tiny.py:causal_lm', 2, '--config.model.dim=128', '--config.seed=7'))
     assert code == 2
     expected = (ROOT / 'tests' / 'data' / 'messages' / 'refused_resume.txt').read_text()
     assert output[output.index('config: '):] == expected.replace('WORKDIR', str(tmp_path / 'run'))
