@@ -148,4 +148,4 @@ def test_objectives_at_their_published_lengths():
     assert lengths('electra', 'large')['slots'] == 130
     assert lengths('xlnet', 'large')['slots'] == 85
     assert lengths('bart', 'large')['encoder_tokens'] == 512
-    assert lengths('ul2', '20b') == {'tokens': 511, 'targets': 511, 'encoder_tokens': 512}  # planned for 511, beside the mode
+    assert lengths('ul2', '20b') == {'tokens': 512, 'targets': 512, 'encoder_tokens': 512}
