@@ -261,6 +261,18 @@ def test_unused_slots_count_for_nothing():
     np.testing.assert_allclose(one, total(params, {**batch, **cut}), rtol=1e-5)
 
 
+def test_samples_are_said_by_queries():
+    """The content stream sees the token in its place; a sample must not show that."""
+    params, batch, module = parameters(), batches(1)[0], loss()
+    said = module.apply({'params': params}, batch, method='say')
+    changed = batch['tokens'].at[jnp.arange(4), batch['slots'][:, 0]].set(77)
+    other = module.apply({'params': params}, {**batch, 'tokens': changed}, method='say')
+    table, bias = params['backbone']['embed']['embedding'], params['backbone']['head']['bias']
+    logits = (streams(params, batch)[1] @ table.T + bias)[..., :TOKENIZER.vocab_size]
+    np.testing.assert_array_equal(said, jnp.argmax(logits, axis=-1))
+    np.testing.assert_array_equal(said[:, 0], other[:, 0])
+
+
 def test_another_order_changes_nothing_for_what_is_not_chosen():
     params, batch = parameters(), batches(1)[0]
     rank = np.asarray(batch['seen'])
@@ -313,10 +325,10 @@ def test_evaluation_has_a_memory_of_its_own():
     one, again = evaluator(parameters()), evaluator(parameters())
     assert one == again and np.isfinite(one['eval/loss'])
     total = weight = 0.0
-    carry = module.initial_carry(4)
+    carry, apply = module.initial_carry(4), jax.jit(module.apply)
     for batch in pipeline.batches(OBJECTIVE, source(), seed=evaluate.SEED, batch_size=4, shuffle=False, epochs=1, threads=0):
         batch = {name: jnp.asarray(value) for name, value in batch.items() if name != 'index'}
-        out = module.apply({'params': parameters()}, batch, carry)
+        out = apply({'params': parameters()}, batch, carry)
         carry, total, weight = out.carry, total + float(out.terms['tokens'][0]), weight + float(out.terms['tokens'][1])
     assert one['eval/loss'] == pytest.approx(total / weight, rel=1e-5)
     forgetful = evaluate.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)(parameters())

@@ -41,8 +41,7 @@ class PermutedLoss(nn.Module):
         vocab_size, weights = self.backbone.config.vocab_size, batch['weights']
         smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
         memory = None if carry is None else memories.Memory(carry, self.reuse)
-        _, hidden, carry = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
-        logits = self.backbone.logits(hidden)
+        logits, carry = self.predict(batch, memory, rows)
         loss, nll, correct = losses.cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
         weight = self.weights(batch)['tokens']
         plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
@@ -50,6 +49,15 @@ class PermutedLoss(nn.Module):
             terms={'tokens': (jnp.sum(loss * weights), weight)},
             metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain},
             carry=carry)
+
+    def predict(self, batch, memory=None, rows=None):
+        """Logits of the targets float32[B, P, V] and the next memory's states."""
+        _, hidden, states = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
+        return self.backbone.logits(hidden), states
+
+    def say(self, batch):
+        """What the queries, which do not see their targets, find likeliest: int32[B, P]. Without memory, for samples."""
+        return jnp.argmax(self.predict(batch)[0], axis=-1)
 
 
 def build(config):
