@@ -78,8 +78,8 @@ def test_what_is_in_memory():
 
 def test_appended_queries():
     batch = {name: jnp.asarray([value]) for name, value in {
-        'positions': [4, 5, 6], 'segments': [1, 1, 1], 'types': [0, 0, 1], 'sees': [0, 2, 1], 'seen': [0, 2, 1], 'slots': [1, 2, 0],
-        'weights': [1.0, 1.0, 0.0]}.items()}
+        'positions': [4, 5, 6], 'segments': [1, 1, 1], 'types': [0, 0, 1], 'sees': [0, 2, 1], 'seen': [0, 2, 1],
+        'slots': [1, 2, 0], 'weights': [1.0, 1.0, 0.0]}.items()}
     assert {name: value.tolist()[0] for name, value in streams.append(batch).items()} == {
         'positions': [4, 5, 6, 5, 6, 4], 'segments': [1, 1, 1, 1, 1, 0], 'types': [0, 0, 1, 0, 1, 0], 'sees': [0, 2, 1, 1, 0, -1],
         'seen': [0, 2, 1], 'slots': [1, 2, 0]}

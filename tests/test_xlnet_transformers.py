@@ -16,8 +16,7 @@ def parameters(found):
     """The stored parameters by our paths."""
     def layer(i):
         own = {name.split('/', 1)[1].removeprefix(f'layer.{i}.'): found[name] for name in found if f'/layer.{i}.' in name}
-        attention = {name: own[f'rel_attn.{name}'] for name in ('q', 'k', 'v', 'o', 'r', 'r_w_bias', 'r_r_bias', 'r_s_bias', 'seg_embed')}
-        flat = {name: value.reshape(len(value), -1) for name, value in attention.items()}  # [D, N, H] -> [D, N * H]
+        flat = {name: own[f'rel_attn.{name}'].reshape(D, -1) for name in 'qkvor'}          # [D, N, H] -> [D, N * H]
         norm = lambda name: {'scale': own[f'{name}.layer_norm.weight'], 'bias': own[f'{name}.layer_norm.bias']}
         dense = lambda name: {'kernel': own[f'ff.{name}.weight'].T, 'bias': own[f'ff.{name}.bias']}
         return {'attention': {'query': {'kernel': flat['q']}, 'key': {'kernel': flat['k']}, 'value': {'kernel': flat['v']},
@@ -25,8 +24,10 @@ def parameters(found):
                               'relative': {'key': {'kernel': flat['r']}, 'content_bias': own['rel_attn.r_w_bias'],
                                            'position_bias': own['rel_attn.r_r_bias'], 'segment_bias': own['rel_attn.r_s_bias'],
                                            'segments': own['rel_attn.seg_embed']}},
-                'attention_norm': norm('rel_attn'), 'mlp': {'up': dense('layer_1'), 'down': dense('layer_2')}, 'mlp_norm': norm('ff')}
+                'attention_norm': norm('rel_attn'), 'mlp_norm': norm('ff'),
+                'mlp': {'up': dense('layer_1'), 'down': dense('layer_2')}}
 
+    D = found['params/word_embedding.weight'].shape[1]
     blocks = jax.tree.map(lambda *leaves: np.stack(leaves), layer(0), layer(1))
     table = found['params/word_embedding.weight']
     return {'embed': {'embedding': np.pad(table, ((0, 128 - len(table)), (0, 0)))}, 'encoder': {'blocks': blocks},
@@ -37,11 +38,12 @@ def test_streams_and_memory():
     found = dict(np.load(STORED))
     (B, T), (_, P), (_, _, M, D) = found['tokens'].shape, found['slots'].shape, found['memory'].shape
     config = model_config.Config(
-        architecture='encoder', vocab_size=30, layers=2, dim=D, heads=2, positions='xl', relative_segments=True, norm_position='post',
-        embed_norm=False, attention_bias=False, norm_epsilon=1e-12, activation='gelu_tanh', head='biased', initializer='normal')
+        architecture='encoder', vocab_size=30, layers=2, dim=D, heads=2, positions='xl', relative_segments=True,
+        norm_position='post', embed_norm=False, attention_bias=False, norm_epsilon=1e-12, activation='gelu_tanh', head='biased',
+        initializer='normal')
     positions = np.arange(M, M + T) * np.where(np.arange(B) < B // 2, 1, -1)[:, None]      # M tokens lie before the row
-    batch = {'tokens': found['tokens'], 'types': found['types'], 'sees': found['rank'], 'seen': found['rank'], 'slots': found['slots'],
-             'positions': positions, 'segments': np.ones((B, T)), 'weights': np.ones((B, P))}
+    batch = {'tokens': found['tokens'], 'types': found['types'], 'sees': found['rank'], 'seen': found['rank'],
+             'slots': found['slots'], 'positions': positions, 'segments': np.ones((B, T)), 'weights': np.ones((B, P))}
     batch = {name: jnp.asarray(value, jnp.float32 if name == 'weights' else jnp.int32) for name, value in batch.items()}
     memory = memories.Memory(jnp.moveaxis(found['memory'], 0, 1), reuse=5)
     content, queries, states = transformer.Transformer(config).apply(
