@@ -10,7 +10,7 @@ the paper's corpora are Wikipedia and a collection of books. SentencePiece's BPE
 
 The learning rate rises to 1e-4 over 10,000 steps and falls on a line that would meet 0 at a million; the second phase walks
 the last tenth of it. Adam as in google-research/bert, without bias correction; 10 static masks.
-Cost: base 4 days on 16 TPU chips, 6.4e19 operations. mini: about 20 minutes on two CPU cores.
+Cost: base 4 days on 16 TPU chips, 2.4e19 operations. mini: about 10 minutes on two CPU cores.
 """
 import ml_collections
 

@@ -2,12 +2,12 @@
 
     python -m train.main --config=configs/pretrain_electra.py:small --config.data.train='web/*.jsonl' --workdir=runs/electra
 
-Variants: small (14M, rows of 128), base (the plain one, 110M), large (335M), mini (6.0M and a generator), tiny.
+Variants: small (14M, rows of 128), base (the plain one, 110M), large (335M), mini (5.4M and a generator), tiny.
 Without --config.data.train it reads the bundled novels; the paper's corpora are BERT's, and XLNet's for large. (The small model
 is often trained on OpenWebText.) SentencePiece's BPE with as many pieces replaces WordPiece. Fine-tuning takes the discriminator.
 
 Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, a line to 0.
-Cost: small 4 days on one V100, 1.3e18 operations; base 6.4e19. mini: about 20 minutes on two CPU cores.
+Cost: small 4 days on one V100, 1.3e18 operations; base 6.4e19. mini: about 10 minutes on two CPU cores.
 """
 import ml_collections
 

@@ -10,7 +10,7 @@ import dataclasses
 FOREIGN = {
     'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim',
     'width': 'dim', 'depth': 'layers', 'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim',
-    'dim_feedforward': 'mlp_dim', 'block_size': 'sequence_length', 'seq_len': 'sequence_length',
+    'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim', 'block_size': 'sequence_length', 'seq_len': 'sequence_length',
     'seq_length': 'sequence_length', 'max_seq_length': 'sequence_length', 'context_length': 'sequence_length',
     'max_steps': 'steps', 'num_steps': 'steps', 'total_steps': 'steps', 'train_steps': 'steps', 'max_iters': 'steps',
     'warmup_steps': 'warmup', 'warmup_iters': 'warmup', 'decay_steps': 'decay', 'grad_clip': 'clip',
