@@ -14,11 +14,15 @@ import pytest
 from train import metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OBJECTIVES = ('causal_lm', 'masked_lm', 'span_corruption', 'permuted_lm')
+OBJECTIVES = ('tiny.py:causal_lm', 'tiny.py:masked_lm', 'tiny.py:span_corruption', 'tiny.py:permuted_lm')
+# Two networks, pairs with labels, shared layers, rows and steps that alternate, plans and corruptions of all kinds.
+OTHERS = ('pretrain_electra.py:tiny', 'pretrain_bert.py:tiny', 'pretrain_roberta.py:tiny', 'pretrain_albert.py:tiny',
+          'pretrain_bart.py:tiny', 'pretrain_ul2.py:tiny', 'tiny.py:mixture', 'tiny.py:alternation', 'tiny.py:prefix_lm',
+          'tiny.py:fill_in_the_middle', 'tiny.py:deshuffle')
 
 
 def command(workdir, variant, steps, *flags):
-    return ['taskset', '-c', '0', sys.executable, '-m', 'train.main', f'--config=configs/tiny.py:{variant}', f'--workdir={workdir}',
+    return ['taskset', '-c', '0', sys.executable, '-m', 'train.main', f'--config=configs/{variant}', f'--workdir={workdir}',
             f'--config.steps={steps}', '--config.model.dropout=0.1', '--config.accumulation=2', '--config.log_every=1',
             *flags]
 
