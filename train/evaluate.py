@@ -48,12 +48,14 @@ class Evaluator:
         return self.summary(jax.device_get(results))
 
     def summary(self, results):
-        """From [(terms, metrics, bytes)] of the batches to means over the split."""
+        """From [(terms, metrics, bytes)] of the batches to means over the split. Without what nothing was weighed for (a precision
+        without guesses, a member of an alternation that had no batch): those are named in `undefined`."""
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
         means = {name: area(value, weight) if np.ndim(value) else value / (weight or 1.0)
                  for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
         shown = [name for name in means if name not in terms or len(terms) > 1]
+        self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
         scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
         out = {'eval/loss': sum(scale * means.get(name, 0.0) for name, scale in scales.items())}
         out.update({f'eval/{name}': means[name] for name in shown})

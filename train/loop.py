@@ -84,7 +84,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                 if evaluated:
                     with laps.pause(measured):
                         line |= evaluator(weights(state))
-                    known(config, line)
+                    known(config, line, evaluator.undefined)
                     patience.update(line)
                 if line:
                     written.metrics(step, line)
@@ -185,13 +185,13 @@ def finished(folder, begun, config, patience):
     return f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}'
 
 
-def known(config, line):
-    """problems.Error if a metric that decides something is not among those measured."""
+def known(config, line, undefined=()):
+    """problems.Error if a metric that decides something is not among those measured. undefined: measured, without a value this time."""
     measured = [name for name in line if name.startswith('eval/')]
     wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
     wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} '
                                                    f'There are: {", ".join(measured)}.')
-             for key, name in wanted.items() if name and name not in line]
+             for key, name in wanted.items() if name and name not in (*line, *undefined)]
     if wrong:
         raise problems.Error(wrong, end='nothing was saved at this step')
 
