@@ -110,6 +110,12 @@ def test_a_batch_is_worth_what_it_is_worth_to_its_member_alone(settings, name):
     assert all((value > 0) == key.startswith(f'{name}/') for key, value in weights.items())
 
 
+def test_operations_are_the_mean_over_turns():
+    alone = [objectives.train_flops(dataclasses.replace(DECODER, objective=member.objective)) for member in DECODER.objective.members]
+    assert alone[0] < alone[1] and objectives.train_flops(DECODER) == pytest.approx(0.25 * alone[0] + 0.75 * alone[1], rel=1e-6)
+    assert objectives.train_flops(ENCODER) > 0
+
+
 def test_one_backbone_and_what_else_a_member_has():
     _, _, params, carry = made(ENCODER)
     assert set(params) == {'backbone', 'members'} and set(params['members']) == {'pairs', 'replaced', 'permuted'}

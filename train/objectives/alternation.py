@@ -114,5 +114,14 @@ def _joined(one, other):
 
 def build(config):
     """The losses of the members of a resolved `schema.Config`."""
-    return Alternation(config.objective, tuple(objectives.build(dataclasses.replace(config, objective=member.objective))
-                                               for member in config.objective.members))
+    return Alternation(config.objective, tuple(map(objectives.build, _alone(config))))
+
+
+def forward_flops(config):
+    """Operations of one forward pass of a global batch, the mean over the members' turns."""
+    return round(sum(share * objectives.train_flops(own) / 3 for share, own in zip(config.objective.shares, _alone(config))))
+
+
+def _alone(config):
+    """The config of each member by itself."""
+    return [dataclasses.replace(config, objective=member.objective) for member in config.objective.members]
