@@ -10,6 +10,7 @@ import runpy
 import pytest
 
 from model import config as model_config
+from model import flops
 from train import config
 from train import flags
 from train import schedules
@@ -85,6 +86,12 @@ def test_mini_and_tiny_differ_from_the_family_in_size_alone(path):
         kept = [field.name for field in dataclasses.fields(small) if field.name not in scaled]
         assert {name: getattr(small, name) for name in kept} == {name: getattr(whole, name) for name in kept}
         assert small.logit_scale in (None, small.dim ** -0.5) and (small.logit_scale is None) == (whole.logit_scale is None)
+
+
+@pytest.mark.parametrize('path', PRETRAIN)
+def test_mini_has_five_to_ten_million_parameters(path):
+    model = resolve(path, 'mini').model
+    assert 5e6 < flops.parameters(dataclasses.replace(model, vocab_size=4096)) < 10e6
 
 
 # What each original trained with: (config, steps, rows, length, optimizer, learning rate, warm-up, {other settings}).
