@@ -69,8 +69,8 @@ class Mixture:
     def problems(self, special=None):
         wrong = []
         if not self.members:
-            wrong.append(('objective.members', 'missing; expected {NAME: {name: OBJECTIVE, weight: NUMBER, its settings}}, such as '
-                                               '--config.objective.members.text.name=causal_lm.'))
+            text = 'missing; expected {NAME: {name: OBJECTIVE, weight: NUMBER, its settings}}, such as --config.'
+            wrong.append(('objective.members', text + 'objective.members.text.name=causal_lm.'))
         for member in self.members:
             key = f'objective.members.{member.name}'
             if not member.name.isidentifier():
@@ -133,9 +133,8 @@ class Mixture:
 
     def waste(self):
         """{field: share of its places that no member of the row's kind can use}, the mean over the rows."""
-        most, sizes = self.lengths(), [member.objective.lengths() for member in self.members]
-        used = {name: sum(share * size.get(name, size['targets'] if name == 'slots' else 0) for share, size in zip(self.shares, sizes))
-                for name in most}
+        most, sizes = self.lengths(), [{'slots': size['targets'], **size} for size in (m.objective.lengths() for m in self.members)]
+        used = {name: sum(share * size.get(name, 0) for share, size in zip(self.shares, sizes)) for name in most}
         return {name: 1 - float(used[name]) / most[name] for name in most}
 
     def narrow(self, fields, task):

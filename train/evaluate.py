@@ -48,8 +48,10 @@ class Evaluator:
         return self.summary(jax.device_get(results))
 
     def summary(self, results):
-        """From [(terms, metrics, bytes)] of the batches to means over the split. Without what nothing was weighed for (a precision
-        without guesses, a member of an alternation that had no batch): those are named in `undefined`."""
+        """From [(terms, metrics, bytes)] of the batches to means over the split.
+
+        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`.
+        """
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
         means = {name: area(value, weight) if np.ndim(value) else value / (weight or 1.0)

@@ -172,7 +172,7 @@ def introduce(screen, config, corpus, mesh, params, begun):
     fill, waste = getattr(config.objective, 'fill', None), getattr(config.objective, 'waste', dict)()
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
                   + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
-                  + (', padding of ' + ', '.join(f'{name} {share:.1%}' for name, share in waste.items() if share) if any(waste.values()) else '')
+                  + ''.join(f', {share:.1%} padding in {name}' for name, share in waste.items() if share)
                   + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
 
@@ -186,7 +186,7 @@ def finished(folder, begun, config, patience):
 
 
 def known(config, line, undefined=()):
-    """problems.Error if a metric that decides something is not among those measured. undefined: measured, without a value this time."""
+    """problems.Error if a metric that decides something is not measured. undefined: measured, but without a value this time."""
     measured = [name for name in line if name.startswith('eval/')]
     wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
     wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} '

@@ -71,4 +71,5 @@ def evaluation(module):
 
 def means(pairs):
     """{name: sum / weight}; nan where nothing was weighed (another member's metric), which is not written down."""
-    return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan) for name, (value, weight) in pairs.items()}
+    return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan)
+            for name, (value, weight) in pairs.items()}

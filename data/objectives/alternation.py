@@ -1,6 +1,6 @@
 """Alternation: several objectives over one backbone, each with its own loss; a step belongs to one of them.
 
-    objective = dict(name='alternation', members=dict(masked=dict(name='masked_lm', weight=1.0), text=dict(name='causal_lm')))
+    dict(name='alternation', members=dict(masked=dict(name='masked_lm', weight=1.0), text=dict(name='causal_lm')))
 
 Whose step it is follows from the seed and the step's number alone: the plan holds whole batches, members' batches mixed by
 weight (data/mixture.py). A member's batches follow one another as if it trained alone, so that a memory continues where

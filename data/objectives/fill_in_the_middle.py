@@ -13,7 +13,7 @@ import numpy as np
 
 from data import example, packing, vocabulary
 
-GROWTH = 12                                   # tokens that two cuts may add; of 2,000 texts in 4,096 unigram pieces none added more
+GROWTH = 12                                   # tokens that two cuts may add: of 2,000 texts (4,096 unigram pieces) none added more
 # paper: variant 1 of the paper, <suffix> suffix <prefix> prefix <middle> middle. joint: variant 2, which the code has, so that
 # SPM, too, begins with <prefix>: <prefix> <suffix> suffix <middle> prefix middle.
 SPM = ('joint', 'paper')
@@ -37,7 +37,8 @@ class Objective:
 
     def problems(self, special=None):
         least, marks = 2 * (3 + GROWTH), len(vocabulary.MARKS)
-        wrong = [(f'objective.{name}', 'expected 0 to 1.') for name in ('fim_rate', 'spm_rate') if not 0 <= getattr(self, name) <= 1]
+        rates = {'fim_rate': self.fim_rate, 'spm_rate': self.spm_rate}
+        wrong = [(f'objective.{name}', 'expected 0 to 1.') for name, rate in rates.items() if not 0 <= rate <= 1]
         if self.sequence_length < least:
             wrong.append(('sequence_length', f'expected at least {least}: three marks, text and EOS.'))
         if self.spm not in SPM:
@@ -79,7 +80,7 @@ class Objective:
         return {'fim': self.fim_rate, 'spm': self.spm_rate}
 
     def realised(self, source, row, made):
-        """fim: of the pieces with text; spm: of those. With `joint`, PSM with an empty prefix looks like SPM and counts as one."""
+        """fim: of the pieces with text; spm: of those. With `joint`, PSM with an empty prefix looks like SPM and counts as it."""
         special, said = source.special, made['targets']
         texts = sum(int(piece[0] != special.eos) for piece in self._pieces(source, row))
         at = {name: said == special.mark(f'fim_{name}') for name in ('prefix', 'suffix', 'middle')}
@@ -106,7 +107,7 @@ class Objective:
 
 
 def cut(ids, tokenizer, rng, growth):
-    """(prefix, middle, suffix): int32 ids of a text cut at two of its n + 1 gaps, drawn with replacement; at most `growth` more."""
+    """(prefix, middle, suffix): int32 ids of a text cut at two of n + 1 gaps, drawn with replacement; at most `growth` more."""
     begin, end = whole(ids, tokenizer.table)
     text = tokenizer.decode(ids[begin:end], skip_special=True)
     one, two = sorted(rng.integers(len(text) + 1, size=2).tolist())

@@ -59,7 +59,8 @@ class Objective:
         weights = example.weights(len(targets), size).copy()
         weights[:len(targets)][places['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
         targets = example.padded(targets, size, special.pad)
-        return {'tokens': example.shifted(targets, lengths.tolist(), special.bos), 'targets': targets, 'weights': weights, **places}
+        tokens = example.shifted(targets, lengths.tolist(), special.bos)
+        return {'tokens': tokens, 'targets': targets, 'weights': weights, **places}
 
     def original(self, source, row):
         """The pieces of the row, EOS included, without what separates prefix and targets."""

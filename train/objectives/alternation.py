@@ -67,9 +67,10 @@ class Alternation:
             name, module = self.members()[task]
 
             def run(variables, batch, carry, rngs):
-                out = module.apply(self.view(variables, name), self.objective.narrow(batch, task), (carry or {}).get(name), rows, rngs=rngs)
-                kept = {**carry, name: out.carry} if carry and name in carry else carry
-                return losses.Loss(*({f'{name}/{key}': pair for key, pair in pairs.items()} for pairs in (out.terms, out.metrics)), kept)
+                own = self.objective.narrow(batch, task)
+                out = module.apply(self.view(variables, name), own, (carry or {}).get(name), rows, rngs=rngs)
+                terms, metrics = ({f'{name}/{key}': pair for key, pair in pairs.items()} for pairs in (out.terms, out.metrics))
+                return losses.Loss(terms, metrics, {**carry, name: out.carry} if carry and name in carry else carry)
 
             return run
 
@@ -108,8 +109,8 @@ def _turn(batch, module):
 
 def _joined(one, other):
     """Two nested dicts of parameters as one; where both have a leaf, that of `one`."""
-    both = {key: _joined(one[key], value) if isinstance(value, dict) and key in one else one.get(key, value) for key, value in other.items()}
-    return {**one, **both}
+    deeper = {key: _joined(one[key], value) for key, value in other.items() if isinstance(value, dict) and key in one}
+    return {**other, **one, **deeper}
 
 
 def build(config):
