@@ -58,7 +58,7 @@ def test_nothing_wrong(settings):
     (dict(model__dim=40, model__positions='rotary'), ['model.heads']),
     (dict(model__windows=()), ['model.windows']), (dict(sequence_length=65), ['model.max_length']),
     (dict(model__vocab_size=300), ['model.vocab_size']),
-    (dict(name='masked_lm'), ['model.architecture']), (dict(name='span_corruption'), ['model.architecture']),
+    (dict(name='denoising'), ['model.architecture']), (dict(name='replaced_token_detection'), ['model.architecture']),
     (dict(optimizer__warmup=101), ['optimizer.warmup']),
     (dict(optimizer__schedule='wsd', optimizer__warmup=50, optimizer__decay=51), ['optimizer.decay']),
     (dict(optimizer__schedule='cyclic', optimizer__cycle=101), ['optimizer.cycle']),
