@@ -2,7 +2,8 @@
 
 Follows fairseq's `denoising_dataset`. Every function takes the tokens of a text without <s> and </s>, which no noise
 touches, and returns new ones, int32. Left out as no part of the method: random ids there may be special ones, here they
-stand for text; there a rotation by nothing is twice as likely as any other; there rounding may insert a token too many.
+stand for text; there a rotation by nothing is twice as likely as any other; there rounding may insert a token too many;
+there the law of lengths ends at once for means above 16, and no span hides anything.
 """
 import functools
 import math
@@ -35,12 +36,13 @@ def sentence_bounds(tokens, full_stop):
     return np.concatenate([[0], np.flatnonzero(stops & ~np.concatenate([[False], stops[:-1]])) + 1])
 
 
-def infill(tokens, starts, share, mean, replace_length, random, special, rng):
+def infill(tokens, starts, share, mean, replace_length, random, special, rng, most=math.inf):
     """Text infilling: spans of words, as long as a Poisson law of mean `mean` says, hidden until ceil(share * words) are used.
 
     starts: bool[n], where words begin. Spans start at random words and may run into one another: together they then hide
     fewer words, with one [MASK]. Spans of no word become a [MASK] between tokens. replace_length: what becomes of a span,
     1: one [MASK]; 0: nothing; -1: a [MASK] for each token. random: share of the spans whose [MASK] is a random id instead.
+    most: tokens that may come out; spans of no word that exceed it are left out (hardly any, where `room` planned the text).
     """
     words = np.flatnonzero(starts)
     budget = math.ceil(len(words) * share)
@@ -63,7 +65,21 @@ def infill(tokens, starts, share, mean, replace_length, random, special, rng):
     else:
         out[begins] = np.where(replaced, corruption.random_text(len(begins), special, rng), special.mask)
         out = out[~_covered(begins + replace_length, ends, len(tokens))]
-    return insert(out, empty, random, special, rng)
+    return insert(out, min(empty, most - len(out)), random, special, rng)
+
+
+def room(size, share, mean, replace_length):
+    """The most tokens of text that `infill` turns into at most `size`, with empty spans 6 standard deviations above their mean.
+
+    A token stays where no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens
+    need less.
+    """
+    table, spans = poisson(mean), share / mean
+    empty = spans * table[0]
+    kept = 1 if replace_length == -1 else np.prod(1 - spans * (1 - table[replace_length:]))
+    spread = 6 * math.sqrt(empty * (1 + table[0] + table[0] / mean))
+    root = (math.sqrt(spread**2 + 4 * (kept + empty) * max(size, 0)) - spread) / (2 * (kept + empty))
+    return min(size, math.floor(root**2))     # n of (kept + empty) * n + spread * sqrt(n) = size
 
 
 def span_lengths(budget, mean, rng):
@@ -80,9 +96,10 @@ def span_lengths(budget, mean, rng):
 
 @functools.lru_cache(maxsize=8)
 def poisson(mean):
-    """float64[k], cumulative: P(length <= 0), P(length <= 1), ..., up to the first length rarer than 1e-7, renormalised."""
+    """float64[k], cumulative: P(length <= 0), P(length <= 1), ..., up to the first length above the mean that is rarer
+    than 1e-7, renormalised."""
     shares = [math.exp(-mean)]
-    while shares[-1] >= 1e-7 and len(shares) < 128:
+    while shares[-1] >= 1e-7 or len(shares) <= mean:
         shares.append(shares[-1] * mean / len(shares))
     table = np.cumsum(shares)
     return table / table[-1]

@@ -61,8 +61,11 @@ def test_rows_are_whole_sentences_of_one_document():
                                     dict(infill=0.0, mask=0.15), dict(infill=0.0, delete=0.15), dict(full_stop=50, permute=0.5),
                                     dict(replace_length=-1, random=0.1, mask=0.1, delete=0.1, insert=0.3, rotate=0.5)])
 @pytest.mark.parametrize('size', [16, 64])
-def test_any_mixture_of_noise(size, fields):
-    """Targets are the clean row; <s> and </s> stay; inputs are text, [MASK]s and random text; nothing is cropped."""
+def test_any_mixture_of_noise(size, fields, monkeypatch):
+    """Targets are the clean row; <s> and </s> stay; inputs are text, [MASK]s and random text; no text is cropped."""
+    infill = infilling.infill
+    if size == 64:                            # no limit to spans of no word either; a row that is too long raises
+        monkeypatch.setattr(infilling, 'infill', lambda *args: infill(*args[:8]))
     objective = denoising.Objective(size, **fields)
     assert objective.problems(SPECIAL) == []
     for row, text, one in rows(objective, SOURCE):
@@ -75,6 +78,23 @@ def test_any_mixture_of_noise(size, fields):
             assert not collections.Counter(inner[inner != SPECIAL.mask].tolist()) - collections.Counter(text.tolist())
         for name, value in one.items():
             assert value.shape == (size,) and value.dtype == example.FIELDS[name]
+
+
+@pytest.mark.parametrize('fields', [dict(), dict(infill=1.0, mean_span_length=1.0), dict(infill=1.0, mean_span_length=0.5),
+                                    dict(infill=0.5, mean_span_length=0.1), dict(mean_span_length=17.0), dict(infill=1.0, mean_span_length=50.0),
+                                    dict(infill=1.0, mean_span_length=0.5, insert=0.5)])
+@pytest.mark.parametrize('replace_length', [1, 0, -1])
+def test_spans_of_no_word_have_room(replace_length, fields, monkeypatch):
+    """However many there are, the row's text stays whole: 250 full rows, none of which needs the limit."""
+    infill, longest = infilling.infill, []
+    objective = denoising.Objective(512, permute=0.0, replace_length=replace_length, **fields)
+    monkeypatch.setattr(infilling, 'infill', lambda *args: longest.append(len(infill(*args[:8]))) or infill(*args))
+    source = corpus(250 * objective._room(), step=objective._room())
+    assert objective.problems(SPECIAL) == []
+    for _, text, one in rows(objective, source):
+        assert (parts(one)[1] == text).all()
+    limit = objective._infilled
+    assert len(longest) == 250 and max(longest) <= limit and (objective._room() == limit or max(longest) > 0.6 * limit)
 
 
 def test_sentences_change_places_and_stay_whole():
@@ -172,6 +192,8 @@ def test_chinese_in_bytes(monkeypatch):
     (dict(permute=1.5), 'objective.permute'), (dict(infill=-0.1), 'objective.infill'), (dict(rotate=2.0), 'objective.rotate'),
     (dict(mask=1.1), 'objective.mask'), (dict(delete=-1.0), 'objective.delete'), (dict(insert=1.1), 'objective.insert'),
     (dict(random=1.1), 'objective.random'), (dict(mean_span_length=0.0), 'objective.mean_span_length'),
+    (dict(mean_span_length=1e-5), 'objective.mean_span_length'), (dict(mean_span_length=51.0), 'objective.mean_span_length'),
+    (dict(sequence_length=16, infill=1.0, mean_span_length=0.5), 'sequence_length'),
     (dict(replace_length=2), 'objective.replace_length'), (dict(spans_of='bytes'), 'objective.spans_of'),
     (dict(full_stop=1000), 'objective.full_stop'), (dict(sequence_length=3), 'sequence_length')])
 def test_problems(fields, key):

@@ -111,6 +111,21 @@ def test_poisson_table():
     np.testing.assert_allclose(np.diff(table, prepend=0), np.array(shares) / sum(shares), rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize('mean', [0.1, 16.2, 17.0, 50.0])
+def test_laws_of_other_means(mean):
+    """The original's table has one length for a mean above 16.12, where exp(-mean) < 1e-7, and spans never hide a word."""
+    table = infilling.poisson(mean)
+    shares = np.diff(table, prepend=0)
+    assert np.arange(len(table)) @ shares == pytest.approx(mean, rel=1e-4) and shares.argmax() in (int(mean) - 1, int(mean))
+    assert infilling.span_lengths(153, mean, rng()).sum() == 153
+
+
+def test_spans_of_no_word_are_left_out_where_there_is_no_room():
+    """Ten words, all hidden: ten spans of one and fifteen of none; 12 tokens have room for two more [MASK]s."""
+    made = [infilling.infill(TEXT[:10], np.ones(10, bool), 1.0, 0.1, 1, 0.0, SPECIAL, rng(i), most) for i in range(20) for most in (10, 12)]
+    assert [len(tokens) for tokens in made] == [10, 12] * 20
+
+
 def test_span_lengths_add_up_and_follow_the_law():
     every = [infilling.span_lengths(153, 3.0, rng(i)) for i in range(600)]
     assert all(lengths.sum() == 153 and lengths[-1] > 0 for lengths in every)

@@ -44,8 +44,8 @@ class Objective:
     def problems(self, special=None):
         wrong = [(f'objective.{name}', 'expected 0 to 1.') for name in ('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate')
                  if not 0 <= getattr(self, name) <= 1]
-        if not 0 < self.mean_span_length < 50:
-            wrong.append(('objective.mean_span_length', 'expected more than 0 and less than 50.'))
+        if not 0.1 <= self.mean_span_length <= 50:
+            wrong.append(('objective.mean_span_length', 'expected 0.1 to 50.'))
         if self.replace_length not in (-1, 0, 1):
             wrong.append(('objective.replace_length', 'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
         if self.spans_of not in SPANS_OF:
@@ -67,7 +67,7 @@ class Objective:
             tokens = infilling.permute(tokens, self._bounds(source, row, clean), self.permute, rng)
         if self.infill:
             tokens = infilling.infill(tokens, self._starts(source, tokens), self.infill, self.mean_span_length,
-                                      self.replace_length, self.random, special, rng)
+                                      self.replace_length, self.random, special, rng, self._infilled)
         if self.mask:
             tokens = infilling.mask(tokens, self.mask, self.random, special, rng)
         if self.delete:
@@ -76,7 +76,7 @@ class Objective:
             tokens = infilling.insert(tokens, math.ceil((len(tokens) + 2) * self.insert), self.random, special, rng)
         if self.rotate and rng.random() < self.rotate:
             tokens = infilling.rotate(tokens, rng)
-        inputs, targets = (np.concatenate([[special.cls], side]) for side in (tokens[:self.sequence_length - 2], clean))
+        inputs, targets = (np.concatenate([[special.cls], side]) for side in (tokens, clean))
         return sides.fields(inputs, targets, self.lengths(), special, special.eos)
 
     def original(self, source, row):
@@ -96,11 +96,14 @@ class Objective:
         return {'tokens hidden': (int(lacking[lacking > 0].sum()), count), '[MASK]s': (int((inputs == source.special.mask).sum()), count)}
 
     def _room(self):
-        """Tokens of text in a row: what is inserted must fit as well, with empty spans 6 standard deviations above their mean."""
+        """Tokens of text in a row: what noise adds must fit as well."""
+        size = self._infilled
+        return infilling.room(size, self.infill, self.mean_span_length, self.replace_length) if self.infill else size
+
+    @property
+    def _infilled(self):
+        """The same after infilling, before [MASK]s are inserted."""
         size = self.sequence_length - 2
-        if self.replace_length == -1 and self.infill:
-            empty = size * self.infill / self.mean_span_length * math.exp(-self.mean_span_length)
-            size -= math.ceil(empty + 6 * math.sqrt(empty))
         return math.floor((size - 2 * self.insert - 1) / (1 + self.insert)) if self.insert else size
 
     def _text(self, source, row):
