@@ -1,7 +1,7 @@
 """Several objectives in one run: whose turn it is, which of its rows come next, and fields of one shape for all.
 
 A member goes through the whole text, in its own order and with its own seed, before it sees any of it again, however its
-rows are spread over the epochs of the mixture. Its shares are exact in every epoch, and nearly so in every stretch of one:
+rows are spread over the epochs of the mixture. Its shares are exact to a row in every epoch, nearly so in every stretch of one:
 the rows of the epoch (or its batches, in an alternation) are put in order by (i + u) / c, where i counts the c rows of a
 member and u is drawn uniformly, so that the first batches of an evaluation hold every member.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data import example
+from data import example, vocabulary
 
 ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 SAID = ('targets', 'weights')
@@ -77,7 +77,7 @@ class Mixture:
                 wrong.append(('objective.members', f'{member.name!r}: expected a name of letters, digits and underscores.'))
             if not 0 < member.weight < float('inf'):
                 wrong.append((f'{key}.weight', 'expected more than 0.'))
-            found = member.objective.problems(special)
+            found = member.objective.problems(self._left(member, special))
             wrong += [(name.replace('objective.', key + '.', 1), text.replace('objective.', key + '.')) for name, text in found]
         if not self._fitting():
             fits = '; '.join(f'{member.name}: {", ".join(member.objective.architectures)}' for member in self.members)
@@ -150,6 +150,17 @@ class Mixture:
             elif _group(name) in sizes:
                 out[name] = value[..., :sizes[_group(name)]]
         return out
+
+    @property
+    def marks(self):
+        return any(getattr(member.objective, 'marks', False) for member in self.members)
+
+    def _left(self, member, special):
+        """`special` without the sentinels that are marks of another member."""
+        if not special or not self.marks or getattr(member.objective, 'marks', False):
+            return special
+        first, last = special.sentinels
+        return dataclasses.replace(special, sentinels=(first, min(last + len(vocabulary.MARKS), first)))
 
     def _fitting(self):
         return tuple(name for name in ARCHITECTURES if all(name in member.objective.architectures for member in self.members))

@@ -199,6 +199,18 @@ def test_no_text_no_rows_and_little_text_is_read_again():
     assert sorted(plan[:, 0].tolist()) == [0] * 4 + [1] * 4
 
 
+@pytest.mark.parametrize('make', [mixtures.Objective, alternation.Objective])
+@pytest.mark.parametrize('other, left', [(ul2.Objective(64, architecture='decoder'), 250), (fill_in_the_middle.Objective(64), 250),
+                                         (ul2.Objective(64, mode_tokens=False, architecture='decoder'), 256), (causal_lm.Objective(64), 256)])
+def test_marks_of_a_member_are_no_sentinels_of_another(other, left, make):
+    """Six of the 256 sentinels are marks: 256 spans do not fit beside a member that uses them, 250 do."""
+    for noise, size, spans in (('spans', 1024, 256), ('spans', 1000, 250), ('rolled', 1021, 256), ('iid', 967, 256), ('iid', 939, 250)):
+        holes = span_corruption.Objective(size, 0.5 if noise != 'iid' else 0.2, 3.0, noise, architecture='decoder')
+        wrong = make(1024, (mixture.Member('other', other), mixture.Member('holes', holes))).problems(SPECIAL)
+        assert [key.rpartition('.')[0] for key, _ in wrong] == ['objective.members.holes'] * (spans > left), (noise, size, wrong)
+        assert all(f' {spans} spans' in text and f'tokenizer has {left} sentinels' in text for _, text in wrong)
+
+
 def test_what_is_wrong_is_told_with_the_members_keys():
     wrong = mixtures.Objective(SIZE, (
         mixture.Member('masked', masked_lm.Objective(SIZE, rate=2.0), 0.0), mixture.Member('a-b', causal_lm.Objective(SIZE)),

@@ -8,6 +8,7 @@ Each file holds one frozen dataclass `Objective` whose fields are the hyper-para
     likelihood     whether the loss is the likelihood of the text, so that bits per byte mean something
     own_loss       (optional) whether it needs more than the shared loss of tokens, so that a mixture cannot hold it
     names          (optional) what the numbers in the field `task` of its examples mean
+    marks          (optional) whether it uses vocabulary.MARKS, so that other members of a mixture cannot have those sentinels
 and has
     plan(source, seed, epoch) -> int64[n, k], one row an example, n the same in every epoch where possible
     transform(source, row, rng) -> {field: array} as in data/example.py, from random access to the source

@@ -13,7 +13,7 @@ import numpy as np
 
 from data import example, packing, vocabulary
 
-GROWTH = 12                                   # tokens that two cuts may add: of 2,000 texts (4,096 unigram pieces) none added more
+GROWTH = 12                                   # tokens that two cuts may add; where they would add more, see `cut`
 # paper: variant 1 of the paper, <suffix> suffix <prefix> prefix <middle> middle. joint: variant 2, which the code has, so that
 # SPM, too, begins with <prefix>: <prefix> <suffix> suffix <middle> prefix middle.
 SPM = ('joint', 'paper')
@@ -30,6 +30,7 @@ class Objective:
     hint = 'causal'
     likelihood = False
     shuffled = True
+    marks = True
     needs = ('sentinels',)
 
     def lengths(self):

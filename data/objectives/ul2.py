@@ -27,7 +27,7 @@ NOISE = ('spans', 'rolled')
 class Objective:
     sequence_length: int = 0                  # of the inputs: mode, sentinels and EOS included
     denoisers: Tuple[Tuple[str, float, float], ...] = PUBLISHED  # (R | S | X, mean span length, noise density); S has one span
-    rates: Tuple[float, ...] = ()             # how often each is used, in proportion; () = equally, as published
+    rates: Tuple[float, ...] = ()             # how often each is used, in proportion; () = equally; the paper's were not verified
     mode_tokens: bool = True                  # whether inputs begin with the mode
     noise: str = 'spans'                      # spans | rolled
     architecture: str = 'encoder_decoder'
@@ -40,6 +40,10 @@ class Objective:
     @property
     def hint(self):
         return sides.hint(self.architecture)
+
+    @property
+    def marks(self):
+        return self.mode_tokens
 
     @property
     def names(self):
@@ -137,7 +141,7 @@ class Objective:
             if spans > tokens - noise:
                 return [('objective.denoisers', f'{name} makes {spans} spans of noise, which need as many stretches of text between '
                                                 f'them; {tokens - noise} tokens are left.')]
-            room = special and special.num_sentinels - len(vocabulary.MARKS) * self.mode_tokens
+            room = special and special.num_sentinels - len(vocabulary.MARKS) * self.marks
             if special and spans + (self.noise == 'rolled') > room:
                 return [('objective.denoisers', f'{name} makes {spans} spans of sequence_length = {self.sequence_length}, the tokenizer '
                                                 f'has {room} sentinels left; use longer spans or lower sequence_length.')]
