@@ -155,7 +155,7 @@ KINDS = {
     'bert whole words': dict(inputs='next_sentence', select='word'),
     'albert': dict(inputs='sentence_order', select='ngram', masks=3),
     'roberta': dict(inputs='full_sentences', count='roberta', candidates='row', random_ids='text'),
-    'roberta whole words': dict(inputs='full_sentences', count='roberta', select='word', fate='unit'),
+    'roberta whole words': dict(inputs='full_sentences', count='roberta', select='word'),
     'spanbert': dict(inputs='doc_sentences', select='span'),
     'a rate a row': dict(inputs='full_sentences', max_rate=0.5),
     'a rate a document': dict(inputs='full_sentences', count_in='document', max_rate=0.5),
@@ -280,6 +280,19 @@ def test_a_count_for_each_document():
     few = masked_lm.Objective(60, rate=0.1, inputs='full_sentences', count_in='document', max_predictions=3)
     said = [next(rows(few, source, epoch))[1]['targets'].tolist() for epoch in range(200)]
     assert all(len(one) == 3 and 0 not in one for one in said) and abs(np.mean(np.array(said) == 10) - 0.4) < 0.08
+
+
+def test_whole_words_share_their_fate_in_roberta_alone():
+    """Words of one to four tokens, none random: fairseq draws for each word, BERT for each token."""
+    source = sentences(words=True)
+    for count, fate, mixed in (('roberta', None, False), ('roberta', 'token', True), ('bert', None, True), ('bert', 'unit', False)):
+        objective, found = masked_lm.Objective(64, select='word', count=count, fate=fate, random=0.0, mask=0.5), 0
+        for text, one in rows(objective, source):
+            slots = one['slots'][one['weights'] > 0]
+            hidden = one['tokens'][slots] == SPECIAL.mask
+            begins = (text[slots] < 400) | (np.diff(slots, prepend=-2) > 1)
+            found += sum(len(set(word.tolist())) > 1 for word in np.split(hidden, np.flatnonzero(begins)[1:]))
+        assert (found > 0) == mixed
 
 
 @pytest.mark.parametrize('settings', [dict(select='span'), dict(select='ngram', fate='unit'), dict(select='span', fate='token')])

@@ -44,7 +44,7 @@ class Objective:
     count: str = 'bert'                       # bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)
     count_in: str = 'row'                     # n is the length, specials included, of the row | each document or side in it
     max_rate: Optional[float] = None          # each row or document draws its own rate from rate to this; None = rate
-    fate: Optional[str] = None                # [MASK], random or kept is drawn for each token | unit; None: unit for spans
+    fate: Optional[str] = None                # [MASK], random or kept is drawn for each token | unit; None: as published
     candidates: str = 'text'                  # text | row: [CLS] and [SEP] are chosen too (RoBERTa)
     random_ids: str = 'vocabulary'            # vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)
     masks: int = 0                            # epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)
@@ -143,7 +143,9 @@ class Objective:
 
     @property
     def _fate(self):
-        return self.fate or ('unit' if self.select == 'span' else 'token')
+        """Spans share one (SpanBERT), and words that are counted do (RoBERTa); BERT's words and ALBERT's n-grams do not."""
+        together = self.select == 'span' or (self.select, self.count) == ('word', 'roberta')
+        return self.fate or ('unit' if together else 'token')
 
     def _most(self):
         """Slots for what a full row may hide; where the count has no such bound, for all but rare rows, which hide less."""
