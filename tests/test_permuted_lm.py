@@ -313,3 +313,10 @@ def test_problems(fields, key):
 
 def test_no_problems():
     assert objective().problems(SPECIAL) == [] == objective(batch_size=3, directions='forward', memory_length=0).problems()
+
+
+@pytest.mark.parametrize('size', [10, 12, 18])
+def test_the_shortest_rows(size):
+    shortest = objective(size)
+    assert shortest.problems(SPECIAL) == [] and shortest.lengths()['slots'] == max(2, size // 6)
+    assert max(one['weights'].sum() for _, one in rows(shortest, corpus(300, 80, 200))) == max(2, size // 6)

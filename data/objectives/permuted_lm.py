@@ -20,7 +20,7 @@ class Objective:
     batch_size: int = 0                       # rows that read side by side
     reuse_length: int = 0                     # R: tokens that the next batch remembers, and its step; 0 = half of the row
     memory_length: int = 384                  # tokens that a row remembers; 0 = none
-    num_predict: int = 0                      # slots P of a row; 0 = a sixth of the row (85 of 512)
+    num_predict: int = 0                      # slots P of a row; 0 = a sixth of the row (85 of 512), at least 2
     permutation_length: int = 0               # tokens in a permutation, repeated along each half; 0 = reuse_length
     max_span: int = 5                         # n of a span is 1..max_span with p(n) proportional to 1 / n
     context: int = 6                          # tokens left alone around a span, for each of its own
@@ -140,7 +140,7 @@ class Objective:
 
     @property
     def _predicted(self):
-        return self.num_predict or self.sequence_length // 6
+        return self.num_predict or max(2, self.sequence_length // 6)
 
     @property
     def _permutation(self):
