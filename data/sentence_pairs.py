@@ -77,7 +77,7 @@ def bounds(source, sentences):
 
 def walk(following):
     """The places reached from 0 by going from i to following[i] > i, until past the end: int64[n], ascending."""
-    steps, at, found = following.tolist(), 0, []
+    steps, at, found = memoryview(following), 0, []
     while at < len(steps):
         found.append(at)
         at = steps[at]

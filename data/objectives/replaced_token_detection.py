@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from data import corruption, example
+from data import corruption, example, sentence_pairs
 
 GENERATORS = ('model', 'unigram', 'uniform')
 SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]
@@ -71,11 +71,7 @@ class Objective:
         full = np.searchsorted(np.append(starts, source.num_tokens), starts + lengths)  # a row that starts here ends here,
         following = np.searchsorted(starts, source.offsets[1:])                         # or where the next document starts
         ends = np.minimum(full, following[np.searchsorted(source.offsets, starts, side='right') - 1])
-        begins, begin, end_of = [], 0, memoryview(ends)
-        while begin < count:
-            begins.append(begin)
-            begin = end_of[begin]
-        begins = np.asarray(begins, np.int64)
+        begins = sentence_pairs.walk(ends)
         coins = SINGLE * (rng.random(len(begins)) < self.single) + JOINS * (rng.random(len(begins)) < 0.5)
         return np.stack([begins, ends[begins], lengths[begins], coins], axis=1)
 
@@ -97,8 +93,7 @@ class Objective:
         elif self.generator == 'unigram':
             tokens[drawn] = source.flat[rng.integers(source.num_tokens, size=len(drawn))]
         else:
-            ids = corruption.text_ids(special)
-            tokens[drawn] = ids[rng.integers(len(ids), size=len(drawn))]
+            tokens[drawn] = corruption.random_text(len(drawn), special, rng)
         types[len(first) + 2:len(text)] = 1
         return {'tokens': example.padded(tokens, size, special.pad),
                 'types': types,
