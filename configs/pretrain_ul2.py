@@ -4,7 +4,7 @@
 
 Variants: base (the plain one, 223M), 20b (19.5B), mini (8.1M), tiny.
 Without --config.data.train it reads the bundled novels; the paper's corpus is C4. The seven denoisers of the paper's table 1
-are used equally often (--config.objective.rates changes that).
+are used equally often, which was not verified against the paper (--config.objective.rates changes it).
 
 20b: 2 million steps of 1,024 rows, a trillion tokens read, without dropout; base: 500,000 steps of 128 rows, as in the paper's
 ablations. Both: 512 tokens in, at most 512 out, Adafactor, 1 / sqrt(max(step, 10000)).

@@ -13,7 +13,7 @@ from data import corruption, example, packing, sides
 
 NOISE = ('spans', 'rolled', 'iid')
 # What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
-# token, and the whole text; the same with a share of random ids, as BERT does.
+# token, and the whole text; the same with a share of random ids, as BERT does, but none of the reserved ones.
 STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 
 
