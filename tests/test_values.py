@@ -69,6 +69,7 @@ def test_wrong_python_values(kind, value):
 @pytest.mark.parametrize('kind, text', [
     (int, 'an integer'), (Optional[float], 'a number or None'), (STRINGS, 'a list of strings'),
     (PAIRS, 'a list of (string, number) pairs'),
+    (Tuple[Tuple[str, float, float], ...], 'a list of (string, number, number) triples'),
     (RULES, 'a list of (string, value) pairs'), (INTS, 'a list of integers or None, or None')])
 def test_types_in_words(kind, text):
     assert values.describe(kind) == text

@@ -31,7 +31,8 @@ def describe(kind, plural=False):
     if elements and many:
         text = f'a list of {describe(elements[0], plural=True)}'
     elif elements:
-        text = f'({", ".join(describe(e).split(" ", 1)[-1] for e in elements)}) pairs'
+        form = {2: 'pairs', 3: 'triples'}.get(len(elements), 'tuples')
+        text = f'({", ".join(describe(e).split(" ", 1)[-1] for e in elements)}) {form}'
     else:
         text = NAMES[kind][plural]
     return text + (', or None' if ' or ' in text else ' or None') * optional
