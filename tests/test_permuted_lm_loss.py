@@ -321,9 +321,10 @@ def test_a_mesh_and_microbatches_change_nothing():
 
 def test_evaluation_has_a_memory_of_its_own():
     module, mesh = loss(), sharding.mesh(schema.Mesh(data=1), jax.devices()[:1])
-    evaluator = evaluate.Evaluator(module, OBJECTIVE, source(), mesh, 4, carry=module.initial_carry(4))
+    evaluator = evaluate.Evaluator(module, OBJECTIVE, source(), mesh, 4)
     one, again = evaluator(parameters()), evaluator(parameters())
     assert one == again and np.isfinite(one['eval/loss'])
+    assert evaluator.step._cache_size() == 1
     total = weight = 0.0
     carry, apply = module.initial_carry(4), jax.jit(module.apply)
     for batch in pipeline.batches(OBJECTIVE, source(), seed=evaluate.SEED, batch_size=4, shuffle=False, epochs=1, threads=0):

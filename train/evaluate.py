@@ -19,28 +19,29 @@ SEED = 0  # of the fixed corruption
 class Evaluator:
     """Compiled once; called with parameters as often as you like.
 
-    source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all; carry: what the first batch
-    starts from, or None.
+    source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all.
     """
 
-    def __init__(self, module, objective, source, mesh, batch_size, batches=None, carry=None):
+    def __init__(self, module, objective, source, mesh, batch_size, batches=None):
         self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
-        self.batch_size, self.batches, self.carry = batch_size, batches, carry
+        self.batch_size, self.batches = batch_size, batches
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
+        by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
         def step(params, batch, carry, key):
             terms, metrics, carry = evaluation(params, batch, carry, key)
             text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
             return terms, metrics, jnp.sum(text), carry
 
-        self.step = jax.jit(step)
+        self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
+        self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
 
     def __call__(self, params):
         """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
         stop = None if self.batches is None else self.batches * self.batch_size
         host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
                                 rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
-        carry, results, key = self.carry, [], jax.random.key(SEED)
+        carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
         for i, batch in enumerate(host):
             batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
             terms, metrics, size, carry = self.step(params, batch, carry, jax.random.fold_in(key, i))
@@ -50,7 +51,8 @@ class Evaluator:
     def summary(self, results):
         """From [(terms, metrics, bytes)] of the batches to means over the split.
 
-        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`.
+        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`, and so is
+        the loss without one of its terms (a member of an alternation that had no turn).
         """
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
@@ -59,9 +61,12 @@ class Evaluator:
         shown = [name for name in means if name not in terms or len(terms) > 1]
         self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
         scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
-        out = {'eval/loss': sum(scale * means.get(name, 0.0) for name, scale in scales.items())}
-        out.update({f'eval/{name}': means[name] for name in shown})
-        if self.objective.likelihood and size and getattr(self.source.tokenizer, 'lossless', True):
+        out = {f'eval/{name}': means[name] for name in shown}
+        if all(name in means for name in terms):
+            out = {'eval/loss': sum(scale * means[name] for name, scale in scales.items()), **out}
+        else:
+            self.undefined.append('eval/loss')
+        if self.objective.likelihood and size and 'eval/loss' in out and getattr(self.source.tokenizer, 'lossless', True):
             (nats, _), = terms.values()
             out['eval/bits_per_byte'] = nats / math.log(2) / size
         return out

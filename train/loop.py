@@ -114,13 +114,16 @@ def compiled(config, module, mesh, source):
     """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
     like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), example.given(like))
-    carry = module.initial_carry(config.batch_size)
-    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry, None)['params'], like)
+
+    def carry():                               # inside traced functions alone: whole, it would fill every device
+        return module.initial_carry(config.batch_size)
+
+    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry(), None)['params'], like)
     chain = optimizer.build(config.optimizer, config.steps, params)
 
     def create():
         batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-        return states.create(module, chain, batch, carry, config.seed, config.ema)
+        return states.create(module, chain, batch, carry(), config.seed, config.ema)
 
     abstract = jax.eval_shape(create)
     shardings = sharding.state(mesh, abstract, config.mesh.rules)
@@ -147,8 +150,7 @@ def held_out(config, module, corpus, mesh):
     """The Evaluator of the held-out text, or None if there is none."""
     if corpus.eval is None:
         return None
-    return evaluate.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches,
-                              module.initial_carry(config.batch_size))
+    return evaluate.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
 
 
 def start(state, config, screen):

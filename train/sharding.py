@@ -131,12 +131,22 @@ def state(mesh, tree, rules=()):
     def place(path, leaf):
         field, *names = path.split('/')
         if field == 'carry':
-            return NamedSharding(mesh, rowwise(mesh, leaf.shape[0]))
+            return by_row(mesh, leaf)
         suffixes = ('/'.join(names[i:]) for i in range(len(names)))
         mirrored = next((known[suffix] for suffix in suffixes if suffix in known), None)
         return NamedSharding(mesh, mirror(tuple(leaf.shape), *mirrored) if mirrored else P())
 
     return paths.apply(place, tree)
+
+
+def carry(mesh, tree):
+    """The tree of NamedShardings of a carry, or None: by row."""
+    return jax.tree.map(lambda leaf: by_row(mesh, leaf), tree)
+
+
+def by_row(mesh, leaf):
+    """The NamedSharding of an array whose leading axis is the batch."""
+    return NamedSharding(mesh, rowwise(mesh, leaf.shape[0]))
 
 
 def mirror(shape, parameter, rule):

@@ -89,7 +89,11 @@ class Alternation:
         return jax.lax.switch(_turn(batch, self), [whole(run) for run in branches], *given)
 
     def say(self, variables, batch):
-        """int32[B, P]: the likeliest tokens at the slots of a batch that is known while tracing, where they count."""
+        """int32[B, P]: the likeliest tokens at the slots of a batch that is known while tracing, each row said by its own member."""
+        rows = [jax.tree.map(lambda x: x[row:row + 1], batch) for row in range(len(batch['task']))]
+        return jnp.concatenate([self._say(variables, row) for row in rows])
+
+    def _say(self, variables, batch):
         task = int(batch['task'][0]) % len(self.modules)
         name, module = self.members()[task]
         say = getattr(type(module), 'say', lambda module, batch: jnp.argmax(module.backbone(batch), axis=-1).astype(jnp.int32))
