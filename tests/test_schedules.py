@@ -34,7 +34,8 @@ def test_every_schedule_is_positive_bounded_and_warms_up(name, warmup):
     if warmup:
         assert got[0] == 0
         ramp = np.minimum(1, np.arange(STEPS + 1) / warmup)
-        close(got[:warmup], (ramp * curve(schedule=name, final=0.1) if name == 'cyclic' else PEAK * ramp)[:warmup])
+        multiplied = name in ('cyclic', 'linear_electra')
+        close(got[:warmup], (ramp * curve(schedule=name, final=0.1) if multiplied else PEAK * ramp)[:warmup])
 
 
 def test_the_table_is_the_schemas():
@@ -57,11 +58,23 @@ def test_linear(final):
     close(got[[WARMUP, 550, STEPS]], [PEAK, PEAK * (1 + final) / 2, PEAK * final])
 
 
-def test_linear_differs_from_berts_line_by_no_more_than_the_warmup():
+def test_lines_from_step_0():
+    """`create_optimizer` of google-research/bert and albert (a switch), and of electra (a product)."""
     step = np.arange(STEPS + 1)
-    bert = np.where(step < WARMUP, PEAK * step / WARMUP, PEAK * (1 - step / STEPS))
+    decayed, warmup = PEAK * (1 - step / STEPS), WARMUP
+    is_warmup = (step < warmup).astype(float)
+    bert = (1 - is_warmup) * decayed + is_warmup * PEAK * step / warmup
+    close(curve(schedule='linear_bert', warmup=WARMUP), bert)
+    close(curve(schedule='linear_electra', warmup=WARMUP), decayed * np.minimum(1, step / warmup))
     gap = np.abs(curve(schedule='linear', warmup=WARMUP) - bert)
     assert gap.max() == pytest.approx(PEAK * WARMUP / STEPS, rel=1e-4) and gap[-1] < 1e-9
+
+
+@pytest.mark.parametrize('name', ['linear_bert', 'linear_electra'])
+def test_lines_from_step_0_end_at_final_and_go_on_in_another_run(name):
+    whole = curve(schedule=name, warmup=WARMUP)
+    close(curve(steps=900, schedule=name, warmup=WARMUP, final=0.1), whole[:901])
+    close(curve(steps=100, schedule=name, learning_rate=PEAK / 10), whole[900:])
 
 
 @pytest.mark.parametrize('final', [0.0, 0.1])

@@ -1,9 +1,9 @@
-"""Learning rates as functions of the step: linear warm-up times constant, linear, cosine, rsqrt, WSD or cyclic.
+"""Learning rates as functions of the step: linear warm-up times constant, linear (three ways), cosine, rsqrt, WSD or cyclic.
 
-`step` counts the updates already made, as in optax: the first update of a run with warm-up has learning rate 0, update
-`warmup` the peak; at `steps`, where the run ends, linear, cosine and WSD stand at `final` times the peak. Decay begins
-where warm-up ends, as in optax and XLNet. BERT's and ELECTRA's own code draws the line from step 0 instead, which
-starts it at peak * (1 - warmup / steps): 1 % lower for BERT, and the same at both ends.
+`step` counts the updates already made, as in optax: the first update of a run with warm-up has learning rate 0; at
+`steps`, where the run ends, the lines, cosine and WSD stand at `final` times the peak. Decay begins where warm-up ends,
+as in optax, fairseq and XLNet. The code of BERT and ALBERT (linear_bert) and of ELECTRA (linear_electra) draws the line
+from step 0 instead, so that it has lost warmup / steps of the peak where warm-up ends: 1 % in BERT, ALBERT 2.5 %.
 """
 import jax.numpy as jnp
 import optax
@@ -30,6 +30,17 @@ def constant(settings, steps):
 def linear(settings, steps):
     """From 1 at `warmup` to `final` at `steps`."""
     return optax.linear_schedule(1.0, settings.final, max(1, steps - settings.warmup), settings.warmup)
+
+
+def linear_bert(settings, steps):
+    """From `warmup` on, the line from 1 at step 0 to `final` at `steps`; warm-up goes to 1 all the same (Devlin et al. 2019)."""
+    line = linear_electra(settings, steps)
+    return lambda step: jnp.where(step < settings.warmup, 1.0, line(step))
+
+
+def linear_electra(settings, steps):
+    """From 1 at step 0 to `final` at `steps`; warm-up multiplies it, so that the peak is never reached (Clark et al. 2020)."""
+    return optax.linear_schedule(1.0, settings.final, steps)
 
 
 def cosine(settings, steps):
@@ -66,4 +77,5 @@ def cyclic(settings, steps):
     return shape
 
 
-SHAPES = {'constant': constant, 'linear': linear, 'cosine': cosine, 'rsqrt': rsqrt, 'wsd': wsd, 'cyclic': cyclic}
+SHAPES = {'constant': constant, 'linear': linear, 'linear_bert': linear_bert, 'linear_electra': linear_electra, 'cosine': cosine,
+          'rsqrt': rsqrt, 'wsd': wsd, 'cyclic': cyclic}

@@ -13,8 +13,8 @@ from model import config as model_config
 
 KINDS = ('unigram', 'bpe', 'bytes')
 OPTIMIZERS = ('adamw', 'adam', 'adafactor', 'lamb', 'lion', 'muon', 'sgd', 'adagrad', 'rmsprop')
-SCHEDULES = ('constant', 'linear', 'cosine', 'rsqrt', 'wsd', 'cyclic')
-STRETCHED = ('linear', 'cosine', 'wsd', 'cyclic')  # schedules whose shape depends on the number of steps
+SCHEDULES = ('constant', 'linear', 'linear_bert', 'linear_electra', 'cosine', 'rsqrt', 'wsd', 'cyclic')
+STRETCHED = ('linear', 'linear_bert', 'linear_electra', 'cosine', 'wsd', 'cyclic')  # those whose shape depends on `steps`
 DTYPES = ('float32', 'bfloat16')
 AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
@@ -42,7 +42,7 @@ class Tokenizer:
 class Optimizer:
     name: str = 'adamw'                       # adamw adam adafactor lamb lion muon sgd adagrad rmsprop
     learning_rate: float = 1e-3
-    schedule: str = 'cosine'                  # constant linear cosine rsqrt wsd cyclic
+    schedule: str = 'cosine'                  # constant linear linear_bert linear_electra cosine rsqrt wsd cyclic
     warmup: int = 0                           # steps of linear warm-up
     decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: start, None = warmup;
                                               # cosine: the step at which it ends, None = steps
