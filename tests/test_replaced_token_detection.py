@@ -296,6 +296,18 @@ def test_the_generators_shape(shape, fields, expected):
     assert found.size == found.dim // found.heads and (found.head, found.tied) == ('transform', True)
 
 
+@pytest.mark.parametrize('positions', ['rotary', 'xl'])
+@pytest.mark.parametrize('dim, share', [(32, 0.78), (40, 0.225), (160, 0.8125), (32, 0.01)])  # of 25, 9, 2 x 65, 0.3
+def test_a_generator_of_any_share_has_even_widths(positions, dim, share):
+    config = dataclasses.replace(MODEL, dim=dim, positions=positions)
+    objective = dataclasses.replace(OBJECTIVE, generator_dim=share)
+    found = replaced_token_detection.generator_config(config, objective)
+    assert found.dim % 2 == found.size % 2 == 0 and abs(found.dim - share * dim) <= 2
+    module = replaced_token_detection.ReplacedTokenDetection(backbone=transformer.Transformer(config), objective=objective)
+    shapes = jax.eval_shape(module.init, {'params': jax.random.key(0)}, batch_of(OBJECTIVE))['params']
+    assert shapes['generator']['head']['transform']['kernel'].shape[0] == found.dim
+
+
 def test_it_owns_what_the_design_says(built):
     _, params, _ = built
     assert set(params) == {'backbone', 'generator', 'head'} and set(params['generator']) == {'encoder', 'head'}

@@ -24,12 +24,15 @@ BINS, REACH = 2048, 32.0                      # of the logits' histogram, from -
 
 
 def generator_config(config, objective):
-    """The generator's model.config.Config: ELECTRA's shape for a share of the width and of the layers of `config`."""
-    dim = max(1, round(objective.generator_dim * config.dim))
-    heads = max(1, dim // 64)
+    """The generator's model.config.Config: ELECTRA's shape for a share of the width and of the layers of `config`.
+
+    Heads are about 64 wide. All widths are even, because some positions are about pairs of columns.
+    """
+    dim = 2 * max(1, round(objective.generator_dim * config.dim / 2))
+    count = max(1, dim // 64)
     return dataclasses.replace(
-        config, dim=dim, embed_dim=config.width, layers=max(1, round(objective.generator_layers * config.layers)), heads=heads,
-        kv_heads=None, head_dim=dim // heads if dim % heads else None, mlp_dim=None, head='transform', tied=True)
+        config, dim=dim, embed_dim=config.width, layers=max(1, round(objective.generator_layers * config.layers)), heads=count,
+        kv_heads=None, head_dim=2 * (dim // count // 2), mlp_dim=None, head='transform', tied=True)
 
 
 class ReplacedTokenDetection(nn.Module):
