@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, example, pipeline, tokenizer as tokenizers
+from data import cache, pipeline, tokenizer as tokenizers
 from data.objectives import permuted_lm as objectives
 from model import config as model_config
 from model import memory as memories
@@ -81,8 +81,9 @@ def attend(own, asking, known, distance, different, allowed):
     return jnp.concatenate(out, -1) @ own['out']['kernel']
 
 
-def row_by_hand(params, row, memory):
+def row_by_hand(params, row, memory, allowed=None):
     """Two streams of one row, layer after layer, after the paper's figure. memory: [L] states float[m, D] before the row.
+    allowed: what (content, a query in its place) sees of the row, bool[T, T] each; None = as the ranks of the row say.
 
     Returns (content float[T, D], queries float[P, D], rubbish where a slot is not used; states that enter each layer).
     """
@@ -94,8 +95,9 @@ def row_by_hand(params, row, memory):
     known_place = jnp.concatenate([place[0] - way * jnp.arange(m, 0, -1), place])
     known_kind = jnp.concatenate([jnp.zeros(m, int), kinds])
     always = jnp.ones((T, m), bool)
-    own_too = jnp.concatenate([always, rank[None] <= row['sees'][:, None]], 1)
-    before = jnp.concatenate([always[:len(slots)], rank[None] < rank[slots][:, None]], 1) | (row['weights'] == 0)[:, None]
+    content, query = allowed or (rank[None] <= row['sees'][:, None], rank[None] < rank[:, None])
+    own_too = jnp.concatenate([always, content], 1)
+    before = jnp.concatenate([always[:len(slots)], query[slots]], 1) | (row['weights'] == 0)[:, None]
     entered = []
     for layer in range(XLNET.layers):
         block = jax.tree.map(lambda p: p[layer], backbone['encoder']['blocks'])
@@ -113,10 +115,10 @@ def row_by_hand(params, row, memory):
 
 
 @jax.jit
-def by_hand(params, batch, memory=None):
-    """The same for every row of a batch; memory: [L] float[B, m, D]."""
+def by_hand(params, batch, memory=None, allowed=None):
+    """The same for every row of a batch; memory: [L] float[B, m, D]; allowed: for all rows."""
     memory = [jnp.zeros((4, 0, D))] * XLNET.layers if memory is None else memory
-    return jax.vmap(row_by_hand, in_axes=(None, 0, 0))(params, batch, memory)
+    return jax.vmap(row_by_hand, in_axes=(None, 0, 0, None))(params, batch, memory, allowed)
 
 
 def same(batch, found, expected):
@@ -190,14 +192,14 @@ def test_identity_order_is_a_causal_model():
     params, fed = parameters(), batches(2)
     order = jnp.broadcast_to(jnp.arange(T), (4, T))
     identity = [{**batch, 'sees': order, 'seen': order} for batch in fed]
-    plain = {name: fed[0][name] for name in ('tokens', 'positions', 'types', 'segments')}
-    causal = {name: jnp.broadcast_to(example.causal([T], T)[name], (4, T)) for name in ('sees', 'seen')}
-    content, _, _ = streams(params, identity[0])
-    np.testing.assert_allclose(content, hidden(params, {**plain, **causal}), atol=1e-5)
+    triangles = np.tril(np.ones((T, T), bool)), np.tril(np.ones((T, T), bool), -1)
+    expected = by_hand(params, fed[0], allowed=triangles)             # the ranks of `fed` are not looked at
+    content, _, _ = streams(params, identity[0])                      # the query of place 0 has nothing to see
+    np.testing.assert_allclose(content, expected[0], atol=1e-5)
     first, _, states = streams(params, identity[0], jnp.zeros((4, 2, M, D)))
     np.testing.assert_allclose(first, content, atol=1e-5)             # an empty memory is none
-    entered = by_hand(params, identity[0])[2]
-    same(identity[1], streams(params, identity[1], states), by_hand(params, identity[1], [x[:, :R] for x in entered]))
+    remembered = [x[:, :R] for x in expected[2]]
+    same(fed[1], streams(params, identity[1], states), by_hand(params, fed[1], remembered, triangles))
 
 
 @jax.jit
