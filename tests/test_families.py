@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from data.objectives import replaced_token_detection as objectives
 from model import config as model_config
 from model import families
 from model import flops
 from model import heads
+from train.objectives import replaced_token_detection
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
 FAMILIES = {name: importlib.import_module(f'model.families.{name}') for name in NAMES}
@@ -64,8 +66,12 @@ def test_gpt3_is_its_table(size, layers, dim, heads, head_dim, billions):
     assert flops.parameters(config) == pytest.approx(billions * 1e9, rel=0.01)
 
 
-@pytest.mark.parametrize('size, dim, heads', [('small', 64, 1), ('base', 256, 4), ('large', 256, 4)])
-def test_electras_generators(size, dim, heads):
-    """Table 6 of ELECTRA: heads are 64 wide."""
+@pytest.mark.parametrize('size, layers, dim, heads, embed_dim', [
+    ('small', 12, 64, 1, 128), ('base', 12, 256, 4, 768), ('large', 24, 256, 4, 1024)])
+def test_electras_generators(size, layers, dim, heads, embed_dim):
+    """Table 6 of ELECTRA, and the code: heads are 64 wide, the feed-forward layer 4 times the width; the tables are borrowed."""
     share, config = FAMILIES['electra'].GENERATORS[size], model_config.Config(**FAMILIES['electra'].SIZES[size])
-    assert round(share * config.dim) == dim and max(1, dim // config.size) == heads
+    found = replaced_token_detection.generator_config(config, objectives.Objective(512, generator_dim=share))
+    assert (found.layers, found.dim, found.heads, found.kv, found.size) == (layers, dim, heads, heads, 64)
+    assert (found.hidden, found.width, found.vocab_size, found.max_length) == (4 * dim, embed_dim, 30522, 512)
+    assert (found.dropout, found.attention_dropout, found.activation) == (0.1, 0.1, 'gelu')
