@@ -130,12 +130,13 @@ class Vocabulary:
     def decode(self, ids, skip_special=False):
         """Text of a row of ids; special ids are shown as <mask>, <extra_0>, ... or skipped.
 
-        A row may begin or end inside a character that is spelt in bytes: the stray bytes become U+FFFD.
+        A row may begin or end inside a character that is spelt in bytes: the stray bytes become U+FFFD. Ids past the
+        vocabulary, which a model with more rows than ids may say, are shown as <unused> or skipped.
         """
         if not hasattr(self, '_shown'):
             self._shown = [text or (self.special.name(i) or '').encode() for i, text in enumerate(self.table)]
-        table = self.table if skip_special else self._shown
-        return b''.join([table[i] for i in np.asarray(ids).tolist()]).decode('utf-8', 'replace')
+        table, unused = (self.table, b'') if skip_special else (self._shown, b'<unused>')
+        return b''.join([table[i] if i < len(table) else unused for i in np.asarray(ids).tolist()]).decode('utf-8', 'replace')
 
     def pieces(self, ids):
         """list[str], one readable piece an id, for pictures of what the model is fed."""

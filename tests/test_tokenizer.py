@@ -142,6 +142,8 @@ def test_special_ids_are_shown_or_skipped(tok):
     assert tok.decode(ids, skip_special=True) == 'a b'
     assert tok.pieces(ids)[0] == '<cls>' and tok.pieces(ids)[-4:] == ['<extra_1>', '<sep>', '<eos>', '<pad>']
     assert tok.decode([]) == '' and tok.decode(np.array([], np.int32)) == ''
+    unused = [*tok.encode('a'), tok.vocab_size, tok.vocab_size + 27]                      # T5 has 28 rows that are no ids
+    assert tok.decode(unused) == 'a<unused><unused>' and tok.decode(unused, skip_special=True) == 'a'
 
 
 def words(tok, text):
