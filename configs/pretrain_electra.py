@@ -6,8 +6,8 @@ Variants: small (14M, rows of 128), base (the plain one, 110M), large (335M), mi
 Without --config.data.train it reads the bundled novels; the paper's corpora are BERT's, and XLNet's for large. (The small model
 is often trained on OpenWebText.) SentencePiece's BPE with as many pieces replaces WordPiece. Fine-tuning takes the discriminator.
 
-Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, a line to 0.
-Cost: small 4 days on one V100, 1.3e18 operations; base 6.4e19. mini: about 10 minutes on two CPU cores.
+Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, warm-up times a line to 0.
+Cost (paper): small 4 days on one V100, 1.4e18 operations; base 6.4e19.
 """
 import ml_collections
 
@@ -37,8 +37,9 @@ def get_config(variant=''):
     config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(electra.SIZES[size])
-    config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear', warmup=10_000, b1=0.9, b2=0.999,
-                            epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
+    config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear_electra', warmup=10_000, b1=0.9,
+                            b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01,
+                            no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
         config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,

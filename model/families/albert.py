@@ -1,5 +1,6 @@
-"""ALBERT, version 2 (Lan et al. 2020): layers that share their weights, embeddings 128 wide. Version 2 has no dropout.
+"""ALBERT, version 2 (Lan et al. 2020): layers that share their weights, embeddings 128 wide.
 
+Version 2 is the same network without dropout (and trained for longer: configs/pretrain_albert.py has the paper's steps).
 The paper says 12M, 18M, 60M and 235M; its xxlarge was never 235M. Parameters with both heads, as released.
 """
 
