@@ -8,7 +8,6 @@ SentencePiece's BPE with as many pieces and byte fallback.
 
 Steps and rows are the paper's; optimizer and noise are the authors' command for the released model (fairseq issue 1899): spans of
 mean 3.5, a tenth of the masks random ids. The paper's text says 3 and none. As in fairseq, all parameters decay.
-Cost: large about RoBERTa's, half a million steps of 8,000 rows on 256 V100. mini: about 15 minutes on two CPU cores.
 """
 import ml_collections
 

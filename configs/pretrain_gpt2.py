@@ -8,7 +8,7 @@ SentencePiece's BPE with as many pieces and byte fallback.
 
 The paper states batch, length and initialisation. The optimizer is nanoGPT's, which reached OpenAI's loss with it (its 600,000
 steps of 480 rows, validation loss 2.85 on OpenWebText), with GPT-3's learning rates for the larger sizes. Neither uses dropout.
-Cost: small 300B tokens, about 4 days on 8 A100. mini: about 10 minutes on two CPU cores.
+Cost (nanoGPT): small about 4 days on 8 A100.
 """
 import ml_collections
 

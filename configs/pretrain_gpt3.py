@@ -8,7 +8,7 @@ published. SentencePiece's BPE with as many pieces replaces GPT-2's. All layers 
 the batch has its full size from the start, where the paper's grows over the first 4 to 12 billion tokens.
 
 300 billion tokens each; warm-up over 375 million, cosine to a tenth over 260 billion, then constant.
-Cost (paper): 175b 3,640 petaflop/s-days, 6.7b 139, small 2.6. mini: about 10 minutes on two CPU cores.
+Cost (paper): 175b 3,640 petaflop/s-days, 6.7b 139, small 2.6.
 """
 import ml_collections
 
