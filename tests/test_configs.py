@@ -7,13 +7,18 @@ import math
 import pathlib
 import runpy
 
+import jax
 import pytest
 
 from model import config as model_config
 from model import flops
+from model import transformer
 from train import config
 from train import flags
+from train import optimizer
+from train import paths
 from train import schedules
+from train import schema
 
 FILES = flags.configs()
 VARIANTS = [(path, variant) for path in FILES for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']]
@@ -94,35 +99,130 @@ def test_mini_has_five_to_ten_million_parameters(path):
     assert 5e6 < flops.parameters(dataclasses.replace(model, vocab_size=4096)) < 10e6
 
 
-# What each original trained with: (config, steps, rows, length, optimizer, learning rate, warm-up, {other settings}).
-ADAM = dict(b1=0.9, b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01, clip=1.0)
-FAIRSEQ = dict(b2=0.98, epsilon=1e-6, weight_decay=0.01, clip=None, no_decay=())
-T5 = dict(learning_rate=0.01, decay=10_000, weight_decay=0.0, clip=None)
-RECIPES = [
-    ('bert:base', 900_000, 256, 128, 'adamw', 1e-4, 10_000, ADAM),
-    ('bert:large-512', 100_000, 256, 512, 'adamw', 1e-5, 0, ADAM),
-    ('roberta:base', 125_000, 2048, 512, 'adamw', 5e-4, 10_000, FAIRSEQ),
-    ('albert:xxlarge', 125_000, 4096, 512, 'lamb', 0.00176, 3125, ADAM),
-    ('electra:small', 1_000_000, 128, 128, 'adamw', 5e-4, 10_000, ADAM),
-    ('electra:base', 766_000, 256, 512, 'adamw', 2e-4, 10_000, ADAM),
-    ('electra:large', 400_000, 2048, 512, 'adamw', 2e-4, 10_000, ADAM),
-    ('xlnet:large', 500_000, 8192, 512, 'adamw', 4e-4, 40_000, dict(ADAM, final=0.001)),
-    ('t5:baseline', 2 ** 19, 128, 512, 'adafactor', 0.01, 0, T5),
-    ('t5:11b', 1_000_000, 2048, 512, 'adafactor', 0.01, 0, T5),
-    ('ul2:20b', 2_000_000, 1024, 512, 'adafactor', 0.01, 0, T5),
-    ('bart:large', 500_000, 8000, 512, 'adamw', 4e-4, 10_000, dict(weight_decay=0.01, clip=0.1)),
-    ('gpt2:small', 600_000, 512, 1024, 'adamw', 6e-4, 2000, dict(b2=0.95, weight_decay=0.1, final=0.1)),
+# Learning rates as the originals compute them, from the update's number.
+def bert(step, peak, warmup, steps):
+    """google-research/bert and albert, `optimization.py`: one line over all steps, warm-up instead of its beginning."""
+    return peak * step / warmup if step < warmup else peak * (1 - step / steps)
+
+
+def electra(step, peak, warmup, steps):
+    """google-research/electra, `optimization.py`: the same line times the ramp."""
+    return peak * (1 - step / steps) * min(1.0, step / warmup)
+
+
+def xlnet(step, peak, warmup, steps, last=0.001):
+    """zihangdai/xlnet, `model_utils.py`: the line begins where warm-up ends; fairseq's polynomial_decay with last = 0."""
+    decayed = (peak - peak * last) * (1 - (step - warmup) / (steps - warmup)) + peak * last
+    return peak * step / warmup if step < warmup else decayed
+
+
+def t5(step):
+    return 1 / math.sqrt(max(step, 10_000))
+
+
+def cosine(step, peak, warmup, end):
+    """nanoGPT, `train.py`, and GPT-3's appendix: down to a tenth."""
+    share = min(1.0, (step - warmup) / (end - warmup))
+    return peak * step / warmup if step < warmup else peak / 10 + 0.5 * (1 + math.cos(math.pi * share)) * (peak - peak / 10)
+
+
+def prefixed(group, **settings):
+    return {f'{group}.{name}': value for name, value in settings.items()}
+
+
+# What each original trained with.
+VECTORS = (r'bias$', r'scale$')
+ADAM = prefixed('optimizer', name='adamw', b1=0.9, b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01, clip=1.0,
+                no_decay=VECTORS)
+DROPOUT = prefixed('model', dropout=0.1, attention_dropout=0.1)
+BERT = {**ADAM, **DROPOUT, 'optimizer.schedule': 'linear_bert', 'model.initializer': 'bert', **prefixed(
+    'objective', name='masked_lm', inputs='next_sentence', select='token', rate=0.15, mask=0.8, random=0.1, short=0.1, masks=10)}
+ROBERTA = {**DROPOUT, **prefixed(
+    'optimizer', name='adamw', schedule='linear', final=0.0, b1=0.9, b2=0.98, epsilon=1e-6, bias_correction=True,
+    weight_decay=0.01, clip=None, no_decay=()), 'model.initializer': 'normal', **prefixed(
+    'objective', inputs='full_sentences', select='token', rate=0.15, mask=0.8, random=0.1, masks=0)}
+ALBERT = {**ADAM, **prefixed('optimizer', name='lamb', schedule='linear_bert', final=0.0), **prefixed(
+    'model', dropout=0.0, attention_dropout=0.0, initializer='bert'), **prefixed(
+    'objective', inputs='sentence_order', select='ngram', max_ngram=3, rate=0.15, mask=0.8, random=0.1, short=0.1, masks=40)}
+ELECTRA = {**ADAM, **DROPOUT, **prefixed('optimizer', schedule='linear_electra', final=0.0), **prefixed(
+    'model', initializer='bert'), **prefixed(
+    'objective', mask=0.85, generator='model', generator_layers=1.0, temperature=1.0, disallow_correct=False,
+    generator_weight=1.0, discriminator_weight=50.0)}
+XLNET = {**ADAM, **DROPOUT, **prefixed(
+    'optimizer', schedule='linear', final=0.001, no_decay=(r'(^|/)bias$', r'scale$')), **prefixed(
+    'model', mlp_dropout=0.1, initializer='normal'), **prefixed(
+    'objective', reuse_length=256, memory_length=384, num_predict=85, permutation_length=256, max_span=5, context=6,
+    directions='both')}
+T5 = {**prefixed('optimizer', name='adafactor', schedule='rsqrt', decay=10_000, final=0.0, weight_decay=0.0, clip=None),
+      'model.initializer': 't5', 'loss.z_loss': 1e-4}
+SPANS = prefixed('objective', noise_density=0.15, mean_span_length=3.0)
+T5_DROPOUT = prefixed('model', dropout=0.1, mlp_dropout=0.1, attention_dropout=0.1, output_dropout=0.1)
+NO_DROPOUT = {name: 0.0 for name in T5_DROPOUT}
+BART = {**DROPOUT, **prefixed(                # fairseq's Adam has betas 0.9, 0.999 and epsilon 1e-8 unless told otherwise
+    'optimizer', name='adamw', schedule='linear', final=0.0, b1=0.9, b2=0.999, epsilon=1e-8, bias_correction=True,
+    weight_decay=0.01, clip=0.1, no_decay=()), 'model.initializer': 'normal', **prefixed(
+    'objective', permute=1.0, infill=0.3, mean_span_length=3.5, replace_length=1, random=0.1, mask=0.0, delete=0.0,
+    insert=0.0, rotate=0.0, spans_of='words')}
+GPT = {**prefixed('optimizer', name='adamw', schedule='cosine', final=0.1, b1=0.9, b2=0.95, epsilon=1e-8, bias_correction=True,
+                  weight_decay=0.1, clip=1.0, no_decay=VECTORS), **prefixed(
+       'model', dropout=0.0, attention_dropout=0.0, initializer='gpt2')}
+RECIPES = [                                   # config, steps, rows, length, learning rate, warm-up, its course, other settings
+    ('bert:base', 900_000, 256, 128, 1e-4, 10_000, lambda step: bert(step, 1e-4, 10_000, 1_000_000),
+     {**BERT, 'optimizer.final': 0.1, 'objective.max_predictions': 20}),
+    ('bert:large-512', 100_000, 256, 512, 1e-5, 0, lambda step: bert(900_000 + step, 1e-4, 10_000, 1_000_000),
+     {**BERT, 'optimizer.final': 0.0, 'objective.max_predictions': 80}),
+    ('roberta:base', 125_000, 2048, 512, 5e-4, 10_000, lambda step: xlnet(step, 5e-4, 10_000, 125_000, 0), ROBERTA),
+    ('roberta:large', 500_000, 8192, 512, 4e-4, 30_000, lambda step: xlnet(step, 4e-4, 30_000, 500_000, 0), ROBERTA),
+    ('albert:xxlarge', 125_000, 4096, 512, 0.00176, 3125, lambda step: bert(step, 0.00176, 3125, 125_000), ALBERT),
+    ('electra:small', 1_000_000, 128, 128, 5e-4, 10_000, lambda step: electra(step, 5e-4, 10_000, 1_000_000),
+     {**ELECTRA, **prefixed('objective', rate=0.15, generator_dim=1 / 4)}),
+    ('electra:base', 766_000, 256, 512, 2e-4, 10_000, lambda step: electra(step, 2e-4, 10_000, 766_000),
+     {**ELECTRA, **prefixed('objective', rate=0.15, generator_dim=1 / 3)}),
+    ('electra:large', 400_000, 2048, 512, 2e-4, 10_000, lambda step: electra(step, 2e-4, 10_000, 400_000),
+     {**ELECTRA, **prefixed('objective', rate=0.25, generator_dim=1 / 4)}),
+    ('xlnet:large', 500_000, 8192, 512, 4e-4, 40_000, lambda step: xlnet(step, 4e-4, 40_000, 500_000), XLNET),
+    ('t5:baseline', 2 ** 19, 128, 512, 0.01, 0, t5, {**T5, **SPANS, **T5_DROPOUT}),
+    ('t5:11b', 1_000_000, 2048, 512, 0.01, 0, t5, {**T5, **SPANS, **T5_DROPOUT}),
+    ('t5:v1_1-xl', 1_000_000, 2048, 512, 0.01, 0, t5, {**T5, **SPANS, **NO_DROPOUT}),
+    ('ul2:20b', 2_000_000, 1024, 512, 0.01, 0, t5, {**T5, **NO_DROPOUT}),
+    ('bart:large', 500_000, 8000, 512, 4e-4, 10_000, lambda step: xlnet(step, 4e-4, 10_000, 500_000, 0), BART),
+    ('gpt2:small', 600_000, 512, 1024, 6e-4, 2000, lambda step: cosine(step, 6e-4, 2000, 600_000), GPT),
+    ('gpt3:175b', 95_367, 1536, 2048, 0.6e-4, 119, lambda step: cosine(step, 0.6e-4, 119, 82_652), GPT),
 ]
 
 
-@pytest.mark.parametrize('name, steps, rows, length, optimizer, learning_rate, warmup, others', RECIPES)
-def test_recipes(name, steps, rows, length, optimizer, learning_rate, warmup, others):
+@pytest.mark.parametrize('name, steps, rows, length, learning_rate, warmup, course, others', RECIPES,
+                         ids=[row[0] for row in RECIPES])
+def test_recipes(name, steps, rows, length, learning_rate, warmup, course, others):
     stem, _, variant = name.partition(':')
-    found = resolve(f'configs/pretrain_{stem}.py', variant)
-    assert (found.steps, found.batch_size, found.sequence_length) == (steps, rows, length)
-    settings = found.optimizer
-    assert (settings.name, settings.learning_rate, settings.warmup) == (optimizer, learning_rate, warmup)
-    assert {key: getattr(settings, key) for key in others} == others
+    resolved = resolve(f'configs/pretrain_{stem}.py', variant)
+    assert (resolved.steps, resolved.batch_size, resolved.sequence_length) == (steps, rows, length)
+    assert (resolved.optimizer.learning_rate, resolved.optimizer.warmup) == (learning_rate, warmup)
+    found = {**schema.values(resolved), 'objective.name': schema.objective_name(resolved.objective)}
+    assert {key: found[key] for key in others} == others
+    schedule = schedules.build(resolved.optimizer, resolved.steps)
+    for step in (1000, 12_000, 100_000):
+        assert float(schedule(step)) == pytest.approx(course(step), rel=1e-5, abs=1e-12)
+
+
+def test_xlnet_decays_the_biases_of_scores_and_no_others():
+    """`include_in_weight_decay` of `model_utils.py`: r_w_bias, r_r_bias and r_s_bias, not LayerNorm nor other biases."""
+    resolved = resolve('configs/pretrain_xlnet.py', 'tiny')
+    model = dataclasses.replace(resolved.model, vocab_size=512)
+    shapes = jax.eval_shape(transformer.Transformer(model).init, jax.random.key(0), transformer.blank(model))
+    flat = paths.flatten(shapes['params'])
+    kept = [path for path in flat if optimizer.searched(resolved.optimizer.no_decay, path)]
+    biases = [f'encoder/blocks/attention/relative/{name}_bias' for name in ('content', 'position', 'segment')]
+    assert set(biases) <= set(flat) and not set(biases) & set(kept)
+    assert set(kept) == {path for path in flat if path.split('/')[-1] in ('bias', 'scale')} and len(kept) > 6
+
+
+@pytest.mark.parametrize('name', ['t5', 'ul2'])
+def test_sentinels_are_t5s(name):
+    """Ids end at 32,100, the table at 32,128, so that the first sentinel is 32099."""
+    for variant in family(f'pretrain_{name}.py').SIZES:
+        resolved = resolve(f'configs/pretrain_{name}.py', variant)
+        assert (resolved.tokenizer.vocab_size, resolved.model.vocab_size) == (32_100, 32_128)
 
 
 def test_gpt3_reads_300_billion_tokens():
@@ -136,12 +236,13 @@ def test_gpt3_reads_300_billion_tokens():
 
 @pytest.mark.parametrize('size', ['base', 'large'])
 def test_berts_second_phase_goes_on_where_the_first_ends(size):
-    """Together BERT's line from 1e-4 to 0 over a million steps."""
+    """Together BERT's line from 1e-4 at step 0 to 0 over a million steps."""
     first, second = (resolve('configs/pretrain_bert.py', size + phase) for phase in ('', '-512'))
     assert first.model == second.model and first.steps + second.steps == 1_000_000
     begin, end = (schedules.build(phase.optimizer, phase.steps) for phase in (first, second))
     assert math.isclose(begin(first.steps), end(0), rel_tol=1e-5) and math.isclose(end(0), 1e-5, rel_tol=1e-5)
-    assert end(second.steps) == 0 and math.isclose(end(50_000), 0.5e-5, rel_tol=1e-5)
+    slopes = [begin(800_000) - begin(900_000), end(0) - end(100_000)]
+    assert all(math.isclose(slope, 1e-5, rel_tol=1e-4) for slope in slopes) and end(second.steps) == 0
 
 
 def test_objectives_at_their_published_lengths():
