@@ -84,3 +84,7 @@ nothing was run'''
 def test_a_message_cannot_move_the_cursor():
     text = problems.render([problems.Problem('\x1b[2Jsteps', 'a\rb\n\u202e', '\x07')])
     assert all(c.isprintable() for line in text.splitlines() for c in line) and len(text.splitlines()) == 3
+
+
+def test_one_of():
+    assert [problems.one_of(names) for names in ('a', 'ab', ('a', 'b', 'c'))] == ['a', 'a or b', 'a, b or c']

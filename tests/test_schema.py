@@ -5,8 +5,8 @@ import re
 import pytest
 
 from data import objectives
-from train import checks
 from train import optimizer
+from train import ranges
 from train import schedules
 from train import schema
 from train import values
@@ -19,20 +19,20 @@ def test_every_default_has_its_type_and_passes_its_own_check(key):
     default = schema.values(schema.Config())[key]
     assert values.convert(LEAVES[key], default) == default
     assert values.describe(LEAVES[key])
-    assert default is None or checks.alone(key, default) is None
+    assert default is None or ranges.alone(key, default) is None
 
 
 @pytest.mark.parametrize('key', [key for key, kind in LEAVES.items() if values.parts(kind)[0] in (int, float)])
 def test_every_number_has_a_range(key):
-    assert checks.rule(key), f'add a row for {key} to train/checks.py:RANGES'
+    assert ranges.rule(key), f'add a row for {key} to train/ranges.py:RANGES'
 
 
 def test_no_row_is_dead():
-    for pattern, _ in checks.RANGES:
+    for pattern, _ in ranges.RANGES:
         assert any(re.fullmatch(pattern, key) for key in LEAVES), pattern
     for pattern in schema.MAY_CHANGE_ON_RESUME:
         assert any(re.fullmatch(pattern, key) for key in LEAVES), pattern
-    assert set(checks.CHOICES) <= set(LEAVES)
+    assert set(ranges.CHOICES) <= set(LEAVES)
 
 
 def test_keys_that_scripts_outside_rely_on():

@@ -1,4 +1,4 @@
-"""What a value must be, alone (ranges, choices) and beside the others (heads and dim, warm-up and steps, ...).
+"""What values must be beside one another: heads and dim, warm-up and steps, ... What one must be alone is in `train/ranges.py`.
 
 Every check yields (key, text): the text says what was expected and what to change; `train/config.py` adds the value and
 who set it. `CHECKS` pairs each function with the keys that it reads, so that a value already reported is not reported
@@ -7,82 +7,7 @@ twice. No JAX: these run before it is imported. The mesh has its own file, `trai
 import os
 import re
 
-from model import config as model_config
 from train import problems, schema
-
-RULES = {
-    'at least 1': lambda v: v >= 1,
-    'at least 0': lambda v: v >= 0,
-    'more than 0': lambda v: v > 0,
-    '0 to 1': lambda v: 0 <= v <= 1,
-    'at least 0 and below 1': lambda v: 0 <= v < 1,
-    'more than 0 and below 1': lambda v: 0 < v < 1,
-    'more than 0 and at most 1': lambda v: 0 < v <= 1,
-    '0 to 4294967295': lambda v: 0 <= v < 2**32,
-}
-RANGES = (                                    # (regex of the key, rule): one row for every number of the schema
-    (r'seed', '0 to 4294967295'),
-    (r'steps|batch_size|sequence_length|accumulation|log_every|eval_batches', 'at least 1'),
-    (r'eval_every|sample_every|checkpoint\.every', 'at least 0'),
-    (r'epochs', 'more than 0'),
-    (r'ema', 'more than 0 and below 1'),
-    (r'model\.types', 'at least 0'),
-    (r'model\.(\w+_)?dropout', 'at least 0 and below 1'),
-    (r'model\.(norm_epsilon|rotary_base|\w+_scale|\w+_soft_cap)', 'more than 0'),
-    (r'model\.(layers|decoder_layers|dim|embed_dim|heads|kv_heads|head_dim|mlp_dim)', 'at least 1'),
-    (r'model\.(vocab_size|max_length|relative_buckets|relative_distance|unroll)', 'at least 1'),
-    (r'data\.eval_fraction', 'at least 0 and below 1'),
-    (r'data\.(threads|prefetch)|tokenizer\.vocab_size', 'at least 1'),
-    (r'tokenizer\.sample_bytes', 'at least 0'),
-    (r'optimizer\.(learning_rate|adam_learning_rate|epsilon|clip)', 'more than 0'),
-    (r'optimizer\.(b1|b2|momentum)', 'at least 0 and below 1'),
-    (r'optimizer\.final', '0 to 1'),
-    (r'optimizer\.(decay|cycle)', 'at least 1'),
-    (r'optimizer\.(warmup|weight_decay|l1|l2)', 'at least 0'),
-    (r'loss\.label_smoothing', 'at least 0 and below 1'),
-    (r'loss\.z_loss', 'at least 0'),
-    (r'mesh\.\w+', 'at least 1'),
-    (r'checkpoint\.keep|early_stopping\.patience|sample\.max_new_tokens', 'at least 1'),
-    (r'early_stopping\.min_delta|sample\.(temperature|top_k)', 'at least 0'),
-    (r'sample\.top_p', 'more than 0 and at most 1'),
-)
-CHOICES = {
-    'dtype': schema.DTYPES,
-    'model.architecture': model_config.ARCHITECTURES,
-    'model.activation': model_config.ACTIVATIONS,
-    'model.norm': model_config.NORMS,
-    'model.norm_position': model_config.NORM_POSITIONS,
-    'model.positions': model_config.POSITIONS,
-    'model.head': model_config.HEADS,
-    'model.initializer': model_config.INITIALIZERS,
-    'model.remat': model_config.REMAT,
-    'tokenizer.kind': schema.KINDS,
-    'optimizer.name': schema.OPTIMIZERS,
-    'optimizer.schedule': schema.SCHEDULES,
-}
-
-
-def rule(key):
-    """The rule that a number must keep, in words, by its key; None if it has none."""
-    return next((words for pattern, words in RANGES if re.fullmatch(pattern, key)), None)
-
-
-def alone(key, value):
-    """What is wrong with one value by itself, as a sentence; None if nothing is."""
-    if value is None:
-        return None
-    if key in CHOICES and value not in CHOICES[key]:
-        near = problems.did_you_mean(value, CHOICES[key])
-        return f'expected {one_of(CHOICES[key])}.{near}'
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and rule(key) and not RULES[rule(key)](value):
-        return f'expected {rule(key)}.'
-    return None                                # an objective's dataclass checks its own values
-
-
-def one_of(names):
-    """'a', 'a or b', 'a, b or c'."""
-    names = list(names)
-    return ' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
 
 
 def near(value, numbers):
@@ -165,7 +90,7 @@ def objective(config):
         yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
         name = schema.objective_name(config.objective)
-        yield 'model.architecture', f'objective.name = {name} needs {one_of(config.objective.architectures)}.'
+        yield 'model.architecture', f'objective.name = {name} needs {problems.one_of(config.objective.architectures)}.'
 
 
 def streams(config):
@@ -238,7 +163,7 @@ def rules(config):
             for axis in (name if isinstance(name, tuple) else (name,)):
                 if axis is not None and axis not in schema.AXES:
                     near = problems.did_you_mean(str(axis), schema.AXES)
-                    text = f'{pattern!r} names the axis {axis!r}; expected None, {one_of(schema.AXES)}.{near}'
+                    text = f'{pattern!r} names the axis {axis!r}; expected None, {problems.one_of(schema.AXES)}.{near}'
                     yield 'mesh.rules', text
 
 

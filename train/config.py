@@ -10,7 +10,7 @@ import math
 import os
 import re
 
-from train import checks, config_file, fits, flags, members, problems, schema, values
+from train import checks, config_file, fits, flags, members, problems, ranges, schema, values
 
 Error = problems.Error
 
@@ -86,7 +86,7 @@ def assemble(given, complete=True):
                 wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
-        text = checks.alone(key, found[key])
+        text = ranges.alone(key, found[key])
         if text:
             wrong.append(problems.Problem(f'{key} = {problems.shown(found.pop(key))}', text, origins[key]))
             bad.add(key)

@@ -63,6 +63,12 @@ def shown(value, limit=60):
     return text if len(text) <= limit else text[:limit - 1] + '…'
 
 
+def one_of(names):
+    """'a', 'a or b', 'a, b or c'."""
+    names = list(names)
+    return ' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+
+
 def edits(a, b):
     """How many letters are inserted, deleted, replaced or swapped with their neighbour between two strings."""
     before, row = None, list(range(len(b) + 1))
