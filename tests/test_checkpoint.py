@@ -312,7 +312,7 @@ def test_a_checkpoint_that_does_not_fit_shows_both_trees(two):
   + params/backbone/blocks/mlp/up/kernel  bfloat16[2, 32, 8]
   - params/backbone/embed/embedding  float32[32, 16]
   + params/backbone/embed/embedding  float32[32, 32]
-likely cause: model.dim"""
+likely cause: model.dim or model.embed_dim"""
     sgd = 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'
     for other, cause in ((make(optimizer=optax.sgd(0.1)), sgd), (make(ema=True), 'ema'),
                          (make(carry=True), 'batch_size or objective.* (its memory)')):
