@@ -38,7 +38,7 @@ def get_config(variant=''):
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'(^|/)bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
+        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=600, log_every=10, eval_every=250,
                       eval_batches=20)
         config.data.eval_fraction = 0.1
         config.tokenizer.vocab_size = 4096
