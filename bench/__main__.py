@@ -82,7 +82,7 @@ def quality(peers, seeds=3):
         peer_bits.append(found['bits_per_byte'])
     mine, other = statistics.median(ours), statistics.median(theirs)
     yield (f'seconds to {WANTED} bits/byte, against nanoGPT to {statistics.median(peer_bits):.3f}', f'{mine:.1f}', f'{other:.1f}', other / mine)
-    yield (f'bits/byte at the end of the quickstart (nanoGPT: its 2,000 steps)', f'{statistics.median(reached):.3f}',
+    yield ('bits/byte at the end of the quickstart (nanoGPT: its 2,000 steps)', f'{statistics.median(reached):.3f}',
            f'{statistics.median(peer_bits):.3f}', statistics.median(peer_bits) / statistics.median(reached))
 
 

@@ -12,8 +12,7 @@ The learning rate rises to 1e-4 over 10,000 steps and then falls on the line tha
 the second phase walks the last tenth of it. Adam as in google-research/bert, without bias correction; 10 static masks.
 Cost (paper): base 4 days on 16 TPU chips, large 4 days on 64.
 """
-import ml_collections
-
+import configs
 from model.families import bert
 
 VARIANTS = ('', 'base', 'large', 'base-512', 'large-512', 'mini', 'tiny')
@@ -21,19 +20,13 @@ VARIANTS = ('', 'base', 'large', 'base-512', 'large-512', 'mini', 'tiny')
 
 def get_config(variant=''):
     size, _, phase = variant.partition('-')
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps = 100_000 if phase else 900_000
     config.batch_size = 256
     config.sequence_length = 512 if phase else 128
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='masked_lm', inputs='next_sentence', select='token', count='bert', rate=0.15, mask=0.8,
                             random=0.1, short=0.1, masks=10, max_predictions=80 if phase else 20)
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(bert.SIZES[size if size in bert.SIZES else 'base'])
     config.optimizer = dict(name='adamw', learning_rate=1e-4, schedule='linear_bert', warmup=10_000, final=0.1, b1=0.9,
@@ -43,16 +36,10 @@ def get_config(variant=''):
         config.optimizer.update(learning_rate=1e-5, warmup=0, final=0.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
-        config.model.update(layers=6, dim=256, heads=8, vocab_size=None, max_length=None)
-        config.optimizer.update(learning_rate=1e-3, warmup=100, final=0.0)
+        configs.mini(config)
+        config.model.update(layers=6)
+        config.optimizer.update(learning_rate=1e-3, final=0.0)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
+        configs.tiny(config)
         config.objective.max_predictions = 0
-        config.model.update(layers=2, dim=64)
-        config.optimizer.warmup = 2
     return config

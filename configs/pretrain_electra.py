@@ -9,8 +9,7 @@ is often trained on OpenWebText.) SentencePiece's BPE with as many pieces replac
 Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, warm-up times a line to 0.
 Cost (paper): small 4 days on one V100, 1.4e18 operations; base 6.4e19.
 """
-import ml_collections
-
+import configs
 from model.families import electra
 
 VARIANTS = ('', 'small', 'base', 'large', 'mini', 'tiny')
@@ -23,18 +22,12 @@ RECIPES = {                                   # steps, rows, length, learning ra
 
 def get_config(variant=''):
     size = variant if variant in electra.SIZES else 'base'
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps, config.batch_size, config.sequence_length, learning_rate, rate = RECIPES[size]
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='replaced_token_detection', rate=rate, mask=0.85, generator='model',
                             generator_dim=electra.GENERATORS[size], generator_layers=1.0, temperature=1.0,
                             generator_weight=1.0, discriminator_weight=50.0)
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(electra.SIZES[size])
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear_electra', warmup=10_000, b1=0.9,
@@ -42,16 +35,11 @@ def get_config(variant=''):
                             no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
+        configs.mini(config)
         config.objective.generator_dim = 0.25
-        config.model.update(layers=6, dim=256, heads=8, embed_dim=128, vocab_size=None, max_length=None)
-        config.optimizer.update(learning_rate=5e-4, warmup=100)
+        config.model.update(layers=6, embed_dim=128)
+        config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64, embed_dim=32)
-        config.optimizer.warmup = 2
+        configs.tiny(config)
+        config.model.update(embed_dim=32)
     return config

@@ -10,8 +10,7 @@ The paper states batch, length and initialisation. The optimizer is nanoGPT's, w
 steps of 480 rows, validation loss 2.85 on OpenWebText), with GPT-3's learning rates for the larger sizes. Neither uses dropout.
 Cost (nanoGPT): small about 4 days on 8 A100.
 """
-import ml_collections
-
+import configs
 from model.families import gpt2
 
 VARIANTS = ('', 'small', 'medium', 'large', 'xl', 'mini', 'tiny')
@@ -20,33 +19,21 @@ LEARNING_RATES = {'small': 6e-4, 'medium': 3e-4, 'large': 2.5e-4, 'xl': 2e-4}
 
 def get_config(variant=''):
     size = variant if variant in gpt2.SIZES else 'small'
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps = 600_000
     config.batch_size = 512
     config.sequence_length = 1024
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='causal_lm')
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=50257)
     config.model = dict(gpt2.SIZES[size])
     config.optimizer = dict(name='adamw', learning_rate=LEARNING_RATES[size], schedule='cosine', warmup=2000, final=0.1,
                             b1=0.9, b2=0.95, weight_decay=0.1, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
-        config.model.update(layers=6, dim=256, heads=8, vocab_size=None, max_length=None)
-        config.optimizer.update(learning_rate=1e-3, warmup=100)
+        configs.mini(config)
+        config.model.update(layers=6)
+        config.optimizer.update(learning_rate=1e-3)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64)
-        config.optimizer.warmup = 2
+        configs.tiny(config)
     return config

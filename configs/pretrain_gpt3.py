@@ -10,8 +10,7 @@ the batch has its full size from the start, where the paper's grows over the fir
 300 billion tokens each; warm-up over 375 million, cosine to a tenth over 260 billion, then constant.
 Cost (paper): 175b 3,640 petaflop/s-days, 6.7b 139, small 2.6.
 """
-import ml_collections
-
+import configs
 from model.families import gpt3
 
 VARIANTS = ('', *gpt3.SIZES, 'mini', 'tiny')
@@ -24,18 +23,13 @@ RECIPES = {                                   # (rows of 2,048 tokens a step, le
 def get_config(variant=''):
     size = variant if variant in gpt3.SIZES else '175b'
     rows, learning_rate = RECIPES[size]
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.batch_size = rows
     config.sequence_length = 2048
     config.steps = round(300e9 / (rows * 2048))
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=2000)
+    config.checkpoint.every = 2000
 
     config.objective = dict(name='causal_lm')
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=50257)
     config.model = dict(gpt3.SIZES[size], remat='dots')
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='cosine', warmup=round(375e6 / (rows * 2048)),
@@ -43,15 +37,10 @@ def get_config(variant=''):
                             no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
-        config.model.update(layers=6, dim=256, heads=8, vocab_size=None, max_length=None, remat='none')
-        config.optimizer.update(learning_rate=1e-3, warmup=100, decay=870)
+        configs.mini(config)
+        config.model.update(layers=6, remat='none')
+        config.optimizer.update(learning_rate=1e-3, decay=870)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64)
-        config.optimizer.update(warmup=2, decay=18)
+        configs.tiny(config)
+        config.optimizer.decay = 18
     return config

@@ -9,8 +9,7 @@ BPE is replaced by SentencePiece's BPE with as many pieces and byte fallback.
 As in fairseq, <s> and </s> (here [CLS] and [SEP]) may be masked too, random ids are no special ones, all parameters decay.
 Cost (paper): large, 100,000 steps, a day on 1,024 V100.
 """
-import ml_collections
-
+import configs
 from model.families import roberta
 
 VARIANTS = ('', 'base', 'base-500k', 'large', 'mini', 'tiny')
@@ -23,34 +22,22 @@ RECIPES = {                                   # steps, rows, learning rate, warm
 
 def get_config(variant=''):
     steps, rows, learning_rate, warmup = RECIPES.get(variant, RECIPES['base'])
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps = steps
     config.batch_size = rows
     config.sequence_length = 512
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='masked_lm', inputs='full_sentences', select='token', count='roberta', candidates='row',
                             random_ids='text', rate=0.15, mask=0.8, random=0.1, masks=0)
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='bpe', vocab_size=50265)
     config.model = dict(roberta.SIZES['large' if variant == 'large' else 'base'])
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear', warmup=warmup, b1=0.9, b2=0.98,
                             epsilon=1e-6, weight_decay=0.01, no_decay=(), clip=None)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
-        config.model.update(layers=6, dim=256, heads=8, vocab_size=None, max_length=None)
-        config.optimizer.update(learning_rate=1e-3, warmup=100)
+        configs.mini(config)
+        config.model.update(layers=6)
+        config.optimizer.update(learning_rate=1e-3)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64)
-        config.optimizer.warmup = 2
+        configs.tiny(config)
     return config

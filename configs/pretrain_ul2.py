@@ -10,8 +10,7 @@ are used equally often, which was not verified against the paper (--config.objec
 ablations. Both: 512 tokens in, at most 512 out, Adafactor, 1 / sqrt(max(step, 10000)).
 Of the table's 32,128 rows 32,100 are ids, as in T5; 256 of those are sentinels where T5 has 100, so 156 fewer are text.
 """
-import ml_collections
-
+import configs
 from model.families import ul2
 
 VARIANTS = ('', *ul2.SIZES, 'mini', 'tiny')
@@ -20,32 +19,22 @@ RECIPES = {'base': (500_000, 128), '20b': (2_000_000, 1024)}  # steps, rows
 
 def get_config(variant=''):
     size = variant if variant in ul2.SIZES else 'base'
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps, config.batch_size = RECIPES[size]
     config.sequence_length = 512
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='ul2')
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='unigram', vocab_size=32100)
     config.model = dict(ul2.SIZES[size], remat='dots' if size == '20b' else 'none')
     config.loss = dict(z_loss=1e-4)
     config.optimizer = dict(name='adafactor', learning_rate=0.01, schedule='rsqrt', warmup=0, decay=10_000, clip=None)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
-        config.model.update(layers=3, dim=256, heads=8, mlp_dim=1024, logit_scale=256**-0.5, vocab_size=None)
-        config.optimizer.update(learning_rate=0.03, warmup=100, decay=500)
+        configs.mini(config)
+        config.model.update(layers=3, mlp_dim=1024, logit_scale=256**-0.5)
+        config.optimizer.update(learning_rate=0.03, decay=500)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64, mlp_dim=256, logit_scale=64**-0.5)
-        config.optimizer.update(warmup=2, decay=10)
+        configs.tiny(config)
+        config.model.update(mlp_dim=256, logit_scale=64**-0.5)
+        config.optimizer.decay = 10
     return config

@@ -11,44 +11,32 @@ without bias correction, a learning rate that ends at a thousandth, and weight d
 but no others.
 Cost (paper): large 5.5 days on 512 TPU v3 chips.
 """
-import ml_collections
-
+import configs
 from model.families import xlnet
 
 VARIANTS = ('', 'base', 'large', 'mini', 'tiny')
 
 
 def get_config(variant=''):
-    config = ml_collections.ConfigDict()
+    config = configs.published()
     config.steps = 500_000
     config.batch_size = 8192
     config.sequence_length = 512
-    config.dtype = 'bfloat16'
-    config.log_every = 100
-    config.eval_every = 5000
-    config.eval_batches = 100
-    config.checkpoint = dict(every=5000)
 
     config.objective = dict(name='permuted_lm', reuse_length=256, memory_length=384, num_predict=85, permutation_length=256,
                             max_span=5, context=6, span_unit='token', directions='both')
-    config.data = dict(train='bundled:novels', eval_fraction=0.01)
     config.tokenizer = dict(kind='unigram', vocab_size=32000)
     config.model = dict(xlnet.SIZES[variant if variant in xlnet.SIZES else 'large'])
     config.optimizer = dict(name='adamw', learning_rate=4e-4, schedule='linear', warmup=40_000, final=0.001, b1=0.9, b2=0.999,
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'(^|/)bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        config.update(dtype='float32', batch_size=32, sequence_length=128, steps=600, log_every=10, eval_every=250,
-                      eval_batches=20)
-        config.data.eval_fraction = 0.1
-        config.tokenizer.vocab_size = 4096
+        configs.mini(config)
+        config.steps = 600
         config.objective.update(reuse_length=64, memory_length=96, num_predict=21, permutation_length=64)
-        config.model.update(layers=6, dim=256, heads=8, vocab_size=None)
-        config.optimizer.update(learning_rate=5e-4, warmup=100)
+        config.model.update(layers=6)
+        config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
-        config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
-        config.tokenizer = dict(kind='bytes')
+        configs.tiny(config)
         config.objective.update(reuse_length=32, memory_length=48, num_predict=10, permutation_length=32)
-        config.model.update(layers=2, dim=64)
-        config.optimizer.warmup = 2
     return config

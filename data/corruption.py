@@ -110,6 +110,11 @@ def sentinels(tokens, hidden, special):
     return ids[keep]
 
 
+def unmarked(ids, special):
+    """How many of the ids are no sentinels: of targets, the tokens that were hidden."""
+    return int(np.sum((ids < special.sentinels[1]) | (ids > special.sentinels[0])))
+
+
 def merge(inputs, targets, special):
     """The tokens before corruption, from the inputs and targets of `sentinels` (without EOS and padding)."""
     text, noise = _runs(inputs, special), _runs(targets, special)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from data import cache, example, infilling, sides, sources, tokenizer, vocabulary
+from data import cache, example, infilling, sources, tokenizer, vocabulary
 from data.objectives import denoising
 
 N = example.NEVER_SEEN

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 import pytest
 
-from data import cache, corpus, example, pipeline, vocabulary
+from data import cache, corpus, pipeline, vocabulary
 from data import tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, span_corruption
 from tests import inspect_properties

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, example, pipeline
+from data import cache, pipeline
 from data import tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, permuted_lm as plm
 from data.objectives import replaced_token_detection as rtd

@@ -13,7 +13,6 @@ import logging
 import re
 import threading
 
-from etils import epath
 import jax
 
 from train import manifest

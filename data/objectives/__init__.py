@@ -34,6 +34,18 @@ def names():
     return sorted(path.stem for path in pathlib.Path(__file__).parent.glob('*.py') if path.stem != '__init__')
 
 
+def misnamed(objective, **choices):
+    """[(config key, text)] of the fields of an Objective, {field: the names that it may have}, that have none of them."""
+    wrong = []
+    for field, names in choices.items():
+        value = getattr(objective, field)
+        if value not in names:
+            near = difflib.get_close_matches(str(value), names, 1)
+            text = f'expected {", ".join(names[:-1])} or {names[-1]}.' + (f' Did you mean {near[0]}?' if near else '')
+            wrong.append((f'objective.{field}', text))
+    return wrong
+
+
 def load(name):
     """The class `Objective` of that name; ValueError names those that exist."""
     if name not in names():

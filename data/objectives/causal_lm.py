@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from data import example, packing
+from data import example, objectives, packing
 
 DOCUMENTS = ('packed', 'stream', 'windows')
 
@@ -30,9 +30,7 @@ class Objective:
         return {'tokens': self.sequence_length, 'targets': self.sequence_length}
 
     def problems(self, special=None):
-        if self.documents in DOCUMENTS:
-            return []
-        return [('objective.documents', f'expected {", ".join(DOCUMENTS[:-1])} or {DOCUMENTS[-1]}.')]
+        return objectives.misnamed(self, documents=DOCUMENTS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row, or of a stream the one where it starts. n is the same for every epoch."""

@@ -12,7 +12,7 @@ from typing import Optional
 
 import numpy as np
 
-from data import corruption, infilling, sentence_pairs, sides
+from data import corruption, infilling, objectives, sentence_pairs, sides
 
 SPANS_OF = ('words', 'tokens')
 
@@ -48,8 +48,7 @@ class Objective:
             wrong.append(('objective.mean_span_length', 'expected 0.1 to 50.'))
         if self.replace_length not in (-1, 0, 1):
             wrong.append(('objective.replace_length', 'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
-        if self.spans_of not in SPANS_OF:
-            wrong.append(('objective.spans_of', f'expected {" or ".join(SPANS_OF)}.'))
+        wrong += objectives.misnamed(self, spans_of=SPANS_OF)
         if self.full_stop is not None and not 0 <= self.full_stop < (special.vocab_size if special else math.inf):
             wrong.append(('objective.full_stop', 'expected the id of a token.'))
         if not wrong and self._room() < 2:

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from data import example, packing, vocabulary
+from data import example, objectives, packing, vocabulary
 
 GROWTH = 12                                   # tokens that two cuts may add; where they would add more, see `cut`
 # paper: variant 1 of the paper, <suffix> suffix <prefix> prefix <middle> middle. joint: variant 2, which the code has, so that
@@ -42,8 +42,7 @@ class Objective:
         wrong = [(f'objective.{name}', 'expected 0 to 1.') for name, rate in rates.items() if not 0 <= rate <= 1]
         if self.sequence_length < least:
             wrong.append(('sequence_length', f'expected at least {least}: three marks, text and EOS.'))
-        if self.spm not in SPM:
-            wrong.append(('objective.spm', f'expected {" or ".join(SPM)}.'))
+        wrong += objectives.misnamed(self, spm=SPM)
         if special and special.num_sentinels < marks:
             wrong.append(('tokenizer.path', f'marks take {marks} sentinels, the tokenizer has {special.num_sentinels}.'))
         return wrong

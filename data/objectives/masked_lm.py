@@ -7,13 +7,12 @@ output is read at P fixed slots: unused ones point to position 0 with weight 0. 
 swapped or not the next (ALBERT). See data/inputs.py for rows, data/masking.py for what is chosen.
 """
 import dataclasses
-import difflib
 import math
 from typing import Optional
 
 import numpy as np
 
-from data import corruption, example, inputs, masking, sentence_pairs
+from data import corruption, example, inputs, masking, objectives, sentence_pairs
 
 CHOICES = {
     'inputs': inputs.NAMES,
@@ -170,11 +169,8 @@ class Objective:
                              'expected at most 1; the rest of the chosen tokens stays as it is.')
         if not 0 <= self.max_predictions <= max(size - 2, 0):
             yield 'max_predictions', f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices and not (name == 'fate' and value is None):
-                near = difflib.get_close_matches(str(value), choices, 1)
-                yield name, f"expected {', '.join(choices[:-1])} or {choices[-1]}." + (f' Did you mean {near[0]}?' if near else '')
+        choices = {name: names for name, names in CHOICES.items() if name != 'fate' or self.fate is not None}
+        yield from ((key.removeprefix('objective.'), text) for key, text in objectives.misnamed(self, **choices))
         if self.max_rate is not None and not self.rate <= self.max_rate < 1:
             yield 'max_rate', f'expected objective.rate = {self.rate:g} or more, and less than 1.'
         if not 0 <= self.short <= 1:

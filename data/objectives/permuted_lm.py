@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from data import errors, example, streams
+from data import errors, example, objectives, streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Objective:
         for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
             if getattr(self, name) < least:
                 wrong.append((f'objective.{name}', f'expected at least {least}.'))
-        for name, choices in (('span_unit', ('token', 'word')), ('directions', ('both', 'forward'))):
-            if getattr(self, name) not in choices:
-                wrong.append((f'objective.{name}', f'expected {choices[0]} or {choices[1]}.'))
+        wrong += objectives.misnamed(self, span_unit=('token', 'word'), directions=('both', 'forward'))
         if self.directions == 'both' and self.batch_size % 2:
             wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; '
                                         'or set objective.directions = forward.'))

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from data import example, packing
+from data import example, objectives, packing
 
 SEPARATORS = ('none', 'eos')
 
@@ -36,9 +36,7 @@ class Objective:
             wrong.append(('sequence_length', 'expected at least 4: a token, EOS, a token, EOS.'))
         if not 0 < self.noise_density <= 0.5:
             wrong.append(('objective.noise_density', 'expected more than 0 and at most 0.5.'))
-        if self.separator not in SEPARATORS:
-            wrong.append(('objective.separator', f'expected {" or ".join(SEPARATORS)}.'))
-        return wrong
+        return wrong + objectives.misnamed(self, separator=SEPARATORS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from data import corruption, example, sentence_pairs
+from data import corruption, example, objectives, sentence_pairs
 
 GENERATORS = ('model', 'unigram', 'uniform')
 SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]
@@ -53,9 +53,8 @@ class Objective:
             wrong.append(('objective.rate', 'expected more than 0 and less than 1.'))
         wrong += [(f'objective.{name}', 'expected 0 to 1.') for name in ('mask', 'single', 'short')
                   if not 0 <= getattr(self, name) <= 1]
-        if self.generator not in GENERATORS:
-            wrong.append(('objective.generator', f'expected {", ".join(GENERATORS[:-1])} or {GENERATORS[-1]}.'))
-        elif self.disallow_correct and self.generator != 'model':
+        wrong += objectives.misnamed(self, generator=GENERATORS)
+        if self.disallow_correct and self.generator in GENERATORS[1:]:
             wrong.append(('objective.disallow_correct', "is for samples of a network; expected objective.generator = 'model'."))
         wrong += [(f'objective.{name}', 'expected more than 0 and at most 1, a share of the discriminator\'s.')
                   for name in ('generator_dim', 'generator_layers') if not 0 < getattr(self, name) <= 1]

@@ -9,7 +9,7 @@ T5's loader took one stretch of at most 65,536 tokens of each document.
 import dataclasses
 import math
 
-from data import corruption, example, packing, sides
+from data import corruption, example, objectives, packing, sides
 
 NOISE = ('spans', 'rolled', 'iid')
 # What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
@@ -40,8 +40,7 @@ class Objective:
         return sides.lengths(self.architecture, self.sequence_length, self._sizes()[1])
 
     def problems(self, special=None):
-        wrong = [(f'objective.{name}', f'expected {", ".join(names[:-1])} or {names[-1]}.') for name, names in (('noise', NOISE), ('style', STYLES))
-                 if getattr(self, name) not in names]
+        wrong = objectives.misnamed(self, noise=NOISE, style=STYLES)
         least = 4 + (self.noise == 'rolled')
         if self.sequence_length < least:
             wrong.append(('sequence_length', f'expected at least {least}: a token, a sentinel, a token and EOS.'))
@@ -101,11 +100,9 @@ class Objective:
     def realised(self, source, row, made):
         """Hidden tokens of the row; for replace_full those that became a sentinel."""
         inputs, targets = sides.split(made)
-        last, first = source.special.sentinels[::-1]
         if self.style in ('mask_full', 'replace_full'):
-            return {'noise': (int((inputs == first).sum()), len(inputs))}
-        hidden = int(((targets < last) | (targets > first)).sum())
-        return {'noise': (hidden, len(self.original(source, row)))}
+            return {'noise': (int((inputs == source.special.sentinels[0]).sum()), len(inputs))}
+        return {'noise': (corruption.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def _mask(self, length, rng):
         if self.noise == 'iid':

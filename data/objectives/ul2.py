@@ -14,7 +14,7 @@ from typing import Tuple
 
 import numpy as np
 
-from data import corruption, example, packing, sides, vocabulary
+from data import corruption, example, objectives, packing, sides, vocabulary
 
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
 PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15),
@@ -70,8 +70,7 @@ class Objective:
             wrong.append(('objective.denoisers', 'expected each denoiser once; objective.rates says how often it is used.'))
         if self.rates and (len(self.rates) != len(self.denoisers) or min(self.rates) < 0 or not 0 < sum(self.rates) < float('inf')):
             wrong.append(('objective.rates', f'expected {len(self.denoisers)} numbers of at least 0, one a denoiser, not all 0.'))
-        if self.noise not in NOISE:
-            wrong.append(('objective.noise', f'expected {" or ".join(NOISE)}.'))
+        wrong += objectives.misnamed(self, noise=NOISE)
         if self.sequence_length < 8:
             wrong.append(('sequence_length', 'expected at least 8: a mode, text, sentinels and EOS.'))
         return wrong or self._span_problems(special)
@@ -114,10 +113,8 @@ class Objective:
 
     def realised(self, source, row, made):
         targets, name = sides.split(made)[1], self.denoiser(row)
-        last, first = source.special.sentinels[::-1]
-        hidden = int(((targets < last) | (targets > first)).sum())
         return {**{other: (int(other == name), 1) for other in self.names},
-                f'noise of {name}': (hidden, len(self.original(source, row)))}
+                f'noise of {name}': (corruption.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def waste(self):
         """{field: share of its places that are padding}, the mean over the mixture's full rows."""

@@ -1,7 +1,7 @@
 """Permuted language modelling: XLNet."""
 import numpy as np
 
-from properties import batch, given, words
+from properties import given, words
 from properties.given import expect
 
 

@@ -10,12 +10,40 @@ from typing import Any, Dict, NamedTuple, Tuple
 import jax
 import jax.numpy as jnp
 
+from train import schema
+
 
 class Loss(NamedTuple):
     """terms, metrics: {name: (sum, weight)}, scalars; carry: pytree whose leaves lead with the batch axis, or None."""
     terms: Dict[str, Tuple[jax.Array, jax.Array]]
     metrics: Dict[str, Tuple[jax.Array, jax.Array]]
     carry: Any = None
+
+
+class Scores(NamedTuple):
+    """How well logits foretell a batch: the loss's term (sum, weight) and metrics; of each target nll and correct, float32[B, P]."""
+    term: Tuple[jax.Array, jax.Array]
+    metrics: Dict[str, Tuple[jax.Array, jax.Array]]
+    nll: jax.Array
+    correct: jax.Array
+
+
+def score(logits, batch, vocab_size, settings, training):
+    """The Scores of logits float32[B, P, V padded], by the batch's `weights`. settings: schema.Loss, which count while `training`.
+
+    The metrics are `accuracy` and, where the settings make the loss another, the plain `nll`.
+    """
+    smoothing, z_loss = (settings.label_smoothing, settings.z_loss) if training else (0.0, 0.0)
+    loss, nll, correct = cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
+    metrics = {'accuracy': weighed(correct, batch['weights'])}
+    if settings != schema.Loss():
+        metrics['nll'] = weighed(nll, batch['weights'])
+    return Scores(weighed(loss, batch['weights']), metrics, nll, correct)
+
+
+def weighed(values, weights):
+    """(sum of values * weights, sum of the weights)."""
+    return jnp.sum(values * weights), jnp.sum(weights)
 
 
 def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):

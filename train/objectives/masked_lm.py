@@ -36,21 +36,16 @@ class PairLoss(nn.Module):
 
     def __call__(self, batch, carry=None, rows=None):
         """Loss of a batch (design: fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
-        weights, each = self.weights(batch), batch['weights']
         hidden = self.backbone.hidden(batch, rows)
         logits = self.backbone.logits(ops.gather(hidden, batch['slots']))
-        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
-        loss, nll, correct = losses.cross_entropy(logits, batch['targets'], self.backbone.config.vocab_size, smoothing, z_loss)
-        plain = {'masked_lm_nll': jnp.sum(nll * each)} if self.settings != schema.Loss() else {}  # else it is the loss
-
+        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
         judged, labels = self.head(hidden), batch['labels'][self.pair]
-        right = (jnp.argmax(judged, axis=-1) == labels) * _real(batch)
-        missed = -jnp.take_along_axis(jax.nn.log_softmax(judged), labels[:, None], axis=-1)[:, 0] * _real(batch)
+        missed = -jnp.take_along_axis(jax.nn.log_softmax(judged), labels[:, None], axis=-1)[:, 0]
+        right = jnp.argmax(judged, axis=-1) == labels
         return losses.Loss(
-            terms={'masked_lm': (jnp.sum(loss * each), weights['masked_lm']), self.pair: (jnp.sum(missed), weights[self.pair])},
-            metrics={'masked_lm_accuracy': (jnp.sum(correct * each), weights['masked_lm']),
-                     f'{self.pair}_accuracy': (jnp.sum(right), weights[self.pair]),
-                     **{name: (value, weights['masked_lm']) for name, value in plain.items()}},
+            terms={'masked_lm': scores.term, self.pair: losses.weighed(missed, _real(batch))},
+            metrics={**{f'masked_lm_{name}': pair for name, pair in scores.metrics.items()},
+                     f'{self.pair}_accuracy': losses.weighed(right, _real(batch))},
             carry=carry)
 
 

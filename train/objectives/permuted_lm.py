@@ -38,17 +38,10 @@ class PermutedLoss(nn.Module):
 
     def __call__(self, batch, carry=None, rows=None):
         """Loss of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
-        vocab_size, weights = self.backbone.config.vocab_size, batch['weights']
-        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
         memory = None if carry is None else memories.Memory(carry, self.reuse)
         logits, carry = self.predict(batch, memory, rows)
-        loss, nll, correct = losses.cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
-        weight = self.weights(batch)['tokens']
-        plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
-        return losses.Loss(
-            terms={'tokens': (jnp.sum(loss * weights), weight)},
-            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain},
-            carry=carry)
+        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        return losses.Loss({'tokens': scores.term}, scores.metrics, carry)
 
     def predict(self, batch, memory=None, rows=None):
         """Logits of the targets float32[B, P, V] and the next memory's states."""

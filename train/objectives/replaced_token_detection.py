@@ -91,16 +91,14 @@ class ReplacedTokenDetection(nn.Module):
 
     def generate(self, batch, rows):
         """(sampled int32[B, P], terms, metrics) of the generator."""
-        targets, weights, weight = batch['targets'], batch['weights'], self.weights(batch)['generator']
-        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
-        logits = self.generator(batch, rows)
-        loss, _, correct = losses.cross_entropy(logits, targets, self.backbone.config.vocab_size, smoothing, z_loss)
+        logits, targets = self.generator(batch, rows), batch['targets']
+        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
         keys = ops.row_keys(self.make_rng('sample'), jnp.arange(len(targets)) if rows is None else rows)
         sampled = sample(jax.lax.stop_gradient(logits), keys, self.objective.temperature,
                          targets if self.objective.disallow_correct else None)
-        metrics = {'generator_accuracy': (jnp.sum(correct * weights), weight),
-                   'sampled_accuracy': (jnp.sum((sampled == targets) * weights), weight)}
-        return sampled, {'generator': (jnp.sum(loss * weights), weight)}, metrics
+        metrics = {**{f'generator_{name}': pair for name, pair in scores.metrics.items()},
+                   'sampled_accuracy': losses.weighed(sampled == targets, batch['weights'])}
+        return sampled, {'generator': scores.term}, metrics
 
     def say(self, batch):
         """int32[B, P]: the likeliest tokens at the slots; without a generator, those of the batch."""

@@ -32,24 +32,15 @@ class TokenLoss(nn.Module):
 
     def __call__(self, batch, carry=None, rows=None):
         """Loss of a batch (design: fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
-        vocab_size, weights = self.backbone.config.vocab_size, batch['weights']
-        smoothing, z_loss = (0.0, 0.0) if rows is None else (self.settings.label_smoothing, self.settings.z_loss)
-        logits = self.backbone(batch, rows)
-        loss, nll, correct = losses.cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
-        weight = self.weights(batch)['tokens']
-        plain = {'nll': (jnp.sum(nll * weights), weight)} if self.settings != schema.Loss() else {}  # else it is the loss
-        return losses.Loss(
-            terms={'tokens': (jnp.sum(loss * weights), weight)},
-            metrics={'accuracy': (jnp.sum(correct * weights), weight), **plain, **self.apart(batch, nll, correct)},
-            carry=carry)
+        scores = losses.score(self.backbone(batch, rows), batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        return losses.Loss({'tokens': scores.term}, {**scores.metrics, **self.apart(batch, scores.nll, scores.correct)}, carry)
 
     def apart(self, batch, nll, correct):
         """{'TASK/METRIC': (sum, weight)}; a task that no row of the batch has weighs nothing."""
-        found, weights = {}, batch['weights']
+        found = {}
         for number, name in enumerate(self.tasks):
-            mine = weights * (batch['task'] % len(self.tasks) == number)[:, None]
-            found[f'{name}/nll'] = jnp.sum(nll * mine), jnp.sum(mine)
-            found[f'{name}/accuracy'] = jnp.sum(correct * mine), jnp.sum(mine)
+            mine = batch['weights'] * (batch['task'] % len(self.tasks) == number)[:, None]
+            found[f'{name}/nll'], found[f'{name}/accuracy'] = losses.weighed(nll, mine), losses.weighed(correct, mine)
         return found
 
 
