@@ -1,0 +1,76 @@
+"""Llama 2, 3, 3.1 and 3.2 (Touvron et al. 2023; Dubey et al. 2024), and SmolLM2 (Allal et al. 2025), the same network.
+
+RMSNorm, rotary positions, gated SiLU, no biases; fewer key-value heads in most. From 3.1 on the rotary frequencies are scaled.
+`max_length` is how far the released model reads.
+"""
+from model import families
+
+COMMON = dict(architecture='decoder', positions='rotary', norm='rmsnorm', norm_epsilon=1e-5, bias=False, activation='silu',
+              gated=True, tied=False, initializer='normal')
+TWO = dict(COMMON, vocab_size=32000, max_length=4096)
+THREE = dict(COMMON, vocab_size=128256, max_length=8192, rotary_base=500000.0, kv_heads=8)
+LONG = dict(THREE, max_length=131072, rotary_scaling=(8.0, 1.0, 4.0, 8192))
+SHORT = dict(LONG, tied=True, rotary_scaling=(32.0, 1.0, 4.0, 8192))
+SMOL = dict(COMMON, vocab_size=49152, max_length=8192, tied=True)
+
+SIZES = {
+    '2-7b': dict(TWO, layers=32, dim=4096, heads=32, mlp_dim=11008),
+    '2-13b': dict(TWO, layers=40, dim=5120, heads=40, mlp_dim=13824),
+    '2-70b': dict(TWO, layers=80, dim=8192, heads=64, kv_heads=8, mlp_dim=28672),
+    '3-8b': dict(THREE, layers=32, dim=4096, heads=32, mlp_dim=14336),
+    '3-70b': dict(THREE, layers=80, dim=8192, heads=64, mlp_dim=28672),
+    '3.1-8b': dict(LONG, layers=32, dim=4096, heads=32, mlp_dim=14336),
+    '3.1-70b': dict(LONG, layers=80, dim=8192, heads=64, mlp_dim=28672),
+    '3.1-405b': dict(LONG, layers=126, dim=16384, heads=128, mlp_dim=53248),
+    '3.2-1b': dict(SHORT, layers=16, dim=2048, heads=32, mlp_dim=8192),
+    '3.2-3b': dict(SHORT, layers=28, dim=3072, heads=24, mlp_dim=8192),
+    'smollm2-135m': dict(SMOL, layers=30, dim=576, heads=9, kv_heads=3, mlp_dim=1536, rotary_base=100000.0),
+    'smollm2-360m': dict(SMOL, layers=32, dim=960, heads=15, kv_heads=5, mlp_dim=2560, rotary_base=100000.0),
+    'smollm2-1.7b': dict(SMOL, layers=24, dim=2048, heads=32, mlp_dim=8192, rotary_base=130000.0),
+}
+PARAMETERS = {'2-7b': 6_738_415_616, '2-13b': 13_015_864_320, '2-70b': 68_976_648_192, '3-8b': 8_030_261_248,
+              '3-70b': 70_553_706_496, '3.1-8b': 8_030_261_248, '3.1-70b': 70_553_706_496, '3.1-405b': 405_853_388_800,
+              '3.2-1b': 1_235_814_400, '3.2-3b': 3_212_749_824, 'smollm2-135m': 134_515_008, 'smollm2-360m': 361_821_120,
+              'smollm2-1.7b': 1_711_376_384}
+
+MODEL_TYPE = 'llama'
+PREFIX = 'model.'
+FIXED = dict(architecture='decoder', positions='rotary', norm='rmsnorm', bias=False, gated=True)
+SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', layers='num_hidden_layers', dim='hidden_size',
+                heads='num_attention_heads', kv_heads='num_key_value_heads', head_dim='head_dim', mlp_dim='intermediate_size',
+                activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='rms_norm_eps', rotary_base='rope_theta',
+                rotary_scaling=('rope_scaling', 'llama3'), attention_bias='attention_bias', mlp_bias='mlp_bias',
+                attention_dropout='attention_dropout', tied='tie_word_embeddings')
+DEFAULTS = dict(num_key_value_heads=None, head_dim=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
+                attention_bias=False, mlp_bias=False, attention_dropout=0.0, tie_word_embeddings=False)
+EXPECTED = dict(pretraining_tp=1)
+BLOCK, THEIRS = 'backbone/decoder/blocks', 'model.layers.{layer}'
+NAMES = (
+    ('backbone/embed', 'model.embed_tokens'),
+    (f'{BLOCK}/attention_norm', f'{THEIRS}.input_layernorm'),
+    (f'{BLOCK}/attention/query', f'{THEIRS}.self_attn.q_proj'),
+    (f'{BLOCK}/attention/key', f'{THEIRS}.self_attn.k_proj'),
+    (f'{BLOCK}/attention/value', f'{THEIRS}.self_attn.v_proj'),
+    (f'{BLOCK}/attention/out', f'{THEIRS}.self_attn.o_proj'),
+    (f'{BLOCK}/mlp_norm', f'{THEIRS}.post_attention_layernorm'),
+    (f'{BLOCK}/mlp/gate', f'{THEIRS}.mlp.gate_proj'),
+    (f'{BLOCK}/mlp/up', f'{THEIRS}.mlp.up_proj'),
+    (f'{BLOCK}/mlp/down', f'{THEIRS}.mlp.down_proj'),
+    ('backbone/decoder/norm', 'model.norm'),
+)
+HEADS = {
+    'language': (('backbone/head/kernel', 'lm_head.weight'),),
+    'classes': (('head/labels', 'score'),),
+    'token_classes': (('head/labels', 'score'),),
+    'spans': (('head/labels', 'qa_outputs'),),
+}
+BARE = 'LlamaModel'
+ARCHITECTURES = {
+    'LlamaForCausalLM': ('language', {}),
+    'LlamaModel': ('language', {}),
+    'LlamaForSequenceClassification': ('classes', dict(read='last', bias=False)),
+    'LlamaForTokenClassification': ('token_classes', {}),
+    'LlamaForQuestionAnswering': ('spans', {}),
+}
+DUPLICATES = {'lm_head.weight': 'model.embed_tokens.weight'}
+BUFFERS = {r'rotary_emb\.inv_freq$': None}

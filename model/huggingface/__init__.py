@@ -1,0 +1,123 @@
+"""Published models from and to Hugging Face folders: config.json, safetensors. Tokenizer files are data/'s.
+
+    module, variables = huggingface.load('folder')
+    logits = module.apply(variables, huggingface.batch(module.config, input_ids, attention_mask))
+
+Parameters come tensor by tensor: beside the result, memory holds one tensor. Arrays are float32, whatever the file has.
+"""
+import math
+
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model import pretrained
+from model import transformer
+from model.huggingface import compare
+from model.huggingface import files
+from model.huggingface import names
+from model.huggingface import settings
+
+
+def load(folder, head=None, dtype=jnp.float32, place=None, seed=0, notice=print):
+    """(pretrained.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
+
+    head: a pretrained.Head instead of the checkpoint's. What the checkpoint lacks of a head is initialised from `seed`, and a notice
+    names it. dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
+    errors.ConfigError, errors.FolderError.
+    """
+    config, own, family, raw = settings.read(folder)
+    module = pretrained.Model(config, head or own, dtype)
+    optional = module.settings != own or settings.bare(family, raw)
+    params = {path: jax.device_put(array, place and place(path, array.shape))
+              for path, array in arrays(folder, module, family, optional, seed, notice)}
+    return module, {'params': traverse_util.unflatten_dict(params, sep='/')}
+
+
+def save(folder, module, variables, dtype='float32', family=None, more=None, shard=files.SHARD):
+    """Writes config.json and the safetensors of a pretrained.Model to an existing folder; returns the files of weights.
+
+    dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further keys of
+    config.json. shard: bytes of a file at most. errors.ConfigError if no family has the model or its head.
+    """
+    family, params = family or settings.fit(module.config), flat(variables['params'])
+    wanted = names.tensors(family, module.settings.kind, {path: leaf.shape for path, leaf in params.items()})
+    by_name = {tensor.name: tensor for tensor in wanted}
+    bare = settings.architecture(family, module.settings) == family.BARE
+
+    def read(name):
+        tensor = by_name[name]
+        ours = [np.asarray(params[path]) for path in tensor.paths]
+        return names.whole(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], module.config)
+
+    shapes = {path: leaf.shape for path, leaf in params.items()}
+    sizes = {name: math.prod(names.shape(tensor, shapes, module.config)) for name, tensor in by_name.items()}
+    settings.write(folder, family, module.config, module.settings, dtype, more)
+    called = {name.removeprefix(family.PREFIX) if bare else name: name for name in sorted(by_name)}
+    return files.write(folder, list(called), lambda name: read(called[name]), {new: sizes[old] for new, old in called.items()}, dtype, shard)
+
+
+def arrays(folder, module, family, optional, seed=0, notice=print):
+    """(path, float32 numpy array) of each parameter of `module`, one after the other; all tensors are checked before the first.
+
+    optional: whether a head that the files lack is initialised.
+    """
+    reader, shapes = files.Reader(folder), {path: leaf.shape for path, leaf in flat(abstract(module)).items()}
+    kind, config = module.settings.kind, module.config
+    tensors = names.tensors(family, kind, shapes)
+    bare = not any(name.startswith(family.PREFIX) for name in reader.shapes)
+    tensors = [tensor._replace(name=tensor.name.removeprefix(family.PREFIX)) for tensor in tensors] if bare else tensors
+    lost = compare.check(reader, family, kind, tensors, shapes, config, optional, notice)
+    fresh = initialised(module, lost, seed) if lost else {}
+    for path, shape in shapes.items():
+        yield path, fresh[path] if path in lost else assembled(path, shape, tensors, reader, config)
+
+
+def assembled(path, shape, tensors, reader, config):
+    """The float32 array of one parameter, from its tensors."""
+    mine = [tensor for tensor in tensors if path in tensor.paths]
+    if mine[0].layer is None:
+        return np.asarray(names.part(mine[0], reader.read(mine[0].name), path, shape, config), np.float32)
+    array = np.empty(shape, np.float32)
+    for tensor in mine:
+        array[tensor.layer] = names.part(tensor, reader.read(tensor.name), path, shape[1:], config)
+    return array
+
+
+def abstract(module):
+    """The parameters of a pretrained.Model as shapes."""
+    batch = transformer.blank(module.config, length=2)
+    return jax.eval_shape(lambda: module.init(jax.random.key(0), batch, method='everything'))['params']
+
+
+def initialised(module, paths, seed):
+    """{path: float32 array} of fresh parameters."""
+    batch = transformer.blank(module.config, length=2)
+    draw = jax.jit(lambda key: {path: leaf for path, leaf in flat(module.init(key, batch, method='everything')['params']).items() if path in paths})
+    return {path: np.asarray(leaf) for path, leaf in draw(jax.random.key(seed)).items()}
+
+
+def flat(tree):
+    """{path: leaf} of nested dicts."""
+    return traverse_util.flatten_dict(tree, sep='/')
+
+
+def batch(config, input_ids, attention_mask=None, token_type_ids=None, decoder_input_ids=None, decoder_attention_mask=None):
+    """The batch (data/example.py) of what `transformers` calls a model with: ids int[B, T], masks of real tokens, sentence types.
+
+    Positions count real tokens, from 0.
+    """
+    if config.architecture == 'encoder_decoder':
+        read = side(input_ids, attention_mask, causal=False)
+        return {**side(decoder_input_ids, decoder_attention_mask, causal=True), **{f'encoder_{name}': value for name, value in read.items()}}
+    found = side(input_ids, attention_mask, causal=config.architecture == 'decoder')
+    return found if token_type_ids is None else {**found, 'types': np.asarray(token_type_ids, np.int32)}
+
+
+def side(ids, mask, causal):
+    ids = np.asarray(ids, np.int32)
+    mask = np.ones_like(ids) if mask is None else np.asarray(mask, np.int32)
+    places = np.maximum(np.cumsum(mask, axis=1, dtype=np.int32) - 1, 0)
+    sees = places if causal else np.zeros_like(ids)
+    return {'tokens': ids, 'positions': places, 'segments': mask, 'sees': sees, 'seen': sees}

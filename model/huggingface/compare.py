@@ -1,0 +1,70 @@
+"""Whether a folder holds the tensors that its config.json promises: all that differs is told at once, as a tree with + and -."""
+import re
+
+import numpy as np
+
+from model.huggingface import errors
+from model.huggingface import names
+
+LINES = 60
+
+
+def check(reader, family, kind, tensors, shapes, config, optional, notice):
+    """Our paths that the files lack and that may be initialised: those of the head, if `optional`. FolderError otherwise.
+
+    tensors: the names.Tensor of the model whose parameters {path: shape} are `shapes`. What is a buffer, a tied duplicate or another
+    head's is left aside; a notice says so of heads.
+    """
+    expected = {tensor.name: names.shape(tensor, shapes, config) for tensor in tensors}
+    extra = {name for name in reader.shapes if name not in expected}
+    extra -= buffers(reader, family, extra) | duplicates(reader, family, extra)
+    others = {name for name in extra if other_head(family, kind, name)}
+    missing = {tensor.name: tensor.paths for tensor in tensors if tensor.name not in reader.shapes}
+    lost = {path for paths in missing.values() for path in paths}
+    if not (optional and all(path.startswith(('head/', 'backbone/head/', 'query/')) for path in lost)):
+        lost = set()
+    wrong = {name for name in expected if name in reader.shapes and reader.shapes[name] != expected[name]}
+    wrong |= extra - others | {name for name, paths in missing.items() if not lost.issuperset(paths)}
+    if wrong:
+        lines = [f'  {sign} {name}  {list(side[name])}' for name in sorted(wrong)
+                 for sign, side in (('-', reader.shapes), ('+', expected)) if name in side]
+        raise errors.FolderError('\n'.join([
+            f'{reader.folder} does not hold the tensors of its config.json (- in the files, + expected; '
+            f'{len(set(expected) - wrong)} others agree)', *lines[:LINES],
+            *([f'  ... and {len(lines) - LINES} more lines'] if len(lines) > LINES else [])]))
+    if others:
+        notice(f'left aside, of another head: {", ".join(sorted(others))}')
+    if lost:
+        notice(f'not in {reader.folder}, and so initialised: {", ".join(sorted(lost))}')
+    return lost
+
+
+def buffers(reader, family, found):
+    """Those of the names that are no parameters. FolderError if one holds other numbers than it must."""
+    aside = set()
+    for name in found:
+        rows = [value for pattern, value in family.BUFFERS.items() if re.search(pattern, name)]
+        if rows:
+            aside.add(name)
+        if rows and rows[0] is not None and np.any(reader.read(name) != rows[0]):
+            raise errors.FolderError(f'{reader.folder}: {name} expected {rows[0]} everywhere, got other numbers; this model has no place for them')
+    return aside
+
+
+def duplicates(reader, family, found):
+    """Those of the names that repeat a tied tensor. FolderError if they do not."""
+    aside, bare = set(), not any(name.startswith(family.PREFIX) for name in reader.shapes)
+    for name, original in family.DUPLICATES.items():
+        name, original = (text.removeprefix(family.PREFIX) if bare else text for text in (name, original))
+        if name in found and original in reader.shapes:
+            aside.add(name)
+            if not np.array_equal(reader.read(name), reader.read(original)):
+                raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers; '
+                                         'set "tie_word_embeddings": false')
+    return aside
+
+
+def other_head(family, kind, name):
+    """Whether a tensor belongs to a head of the family, of another kind than `kind`."""
+    rows = [theirs for other, table in family.HEADS.items() if other != kind for _, theirs, *_ in table]
+    return any(name.removeprefix(family.PREFIX).startswith(theirs.removeprefix(family.PREFIX)) for theirs in rows)

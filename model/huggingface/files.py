@@ -1,0 +1,94 @@
+"""The safetensors of a Hugging Face folder: one file, or many with an index. Tensors are read one by one, from the mapped file.
+
+Pickles (`pytorch_model.bin`) run the code of whoever wrote them when they are opened; they are refused. A file's name in an index is
+a name: one that leads out of the folder is refused.
+"""
+import json
+import pathlib
+
+import ml_dtypes  # noqa: F401  numpy learns bfloat16
+import numpy as np
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from model.huggingface import errors
+
+WEIGHTS, INDEX = 'model.safetensors', 'model.safetensors.index.json'
+DTYPES = ('float32', 'float16', 'bfloat16')
+SHARD = 5_000_000_000                         # bytes of a file, as `transformers` cuts them
+SAFE = ('python -c "import sys, transformers as t; c = t.AutoConfig.from_pretrained(sys.argv[1]); '
+        'getattr(t, c.architectures[0]).from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])" {folder} {folder}-safetensors')
+
+
+class Reader:
+    """Tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError when files are missing or damaged."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.files = {name: safe_open(path) for name, path in self._paths().items()}
+        self.where = {tensor: name for name, file in self.files.items() for tensor in file.keys()}
+        self.shapes = {tensor: tuple(self.files[name].get_slice(tensor).get_shape()) for tensor, name in self.where.items()}
+
+    def read(self, name):
+        """The tensor as a numpy array of the dtype that the file has."""
+        return self.files[self.where[name]].get_tensor(name)
+
+    def _paths(self):
+        folder = self.folder
+        if (folder / WEIGHTS).exists():
+            return {WEIGHTS: folder / WEIGHTS}
+        if not (folder / INDEX).exists():
+            pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
+            if pickles:
+                raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when it '
+                                         f'is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
+            raise errors.FolderError(f'{folder}: expected {WEIGHTS} or {INDEX}, got neither')
+        names = sorted(set(weight_map(folder / INDEX).values()))
+        for name in names:
+            if name != pathlib.PurePath(name).name or name in ('', '.', '..'):
+                raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
+            if not (folder / name).exists():
+                raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
+        return {name: folder / name for name in names}
+
+
+def weight_map(path):
+    """{tensor: file} of an index."""
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))['weight_map']
+        if all(isinstance(name, str) for name in found.values()):
+            return found
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise errors.FolderError(f'{path}: expected JSON with a weight_map of tensors to files')
+
+
+def safe_open(path):
+    try:
+        return safetensors.safe_open(path, framework='numpy')
+    except (safetensors.SafetensorError, OSError) as error:
+        raise errors.FolderError(f'{path}: expected a whole safetensors file, got {path.stat().st_size:,} bytes ({error}); copy it again') from None
+
+
+def write(folder, names, read, sizes, dtype='float32', shard=SHARD):
+    """Writes the tensors `names` in their order: read(name) gives each as a numpy array, sizes {name: numbers in it}.
+
+    Holds one file's tensors in memory at a time. Returns the names of the files.
+    """
+    folder, width = pathlib.Path(folder), np.dtype(dtype).itemsize
+    groups, room = [[]], shard
+    for name in names:
+        if groups[-1] and sizes[name] * width > room:
+            groups.append([])
+            room = shard
+        groups[-1].append(name)
+        room -= sizes[name] * width
+    files = [WEIGHTS] if len(groups) == 1 else [f'model-{i + 1:05d}-of-{len(groups):05d}.safetensors' for i in range(len(groups))]
+    for group, file in zip(groups, files):
+        tensors = {name: np.ascontiguousarray(read(name).astype(dtype)) for name in group}
+        safetensors_numpy.save_file(tensors, folder / file, metadata={'format': 'pt'})
+    if len(groups) > 1:
+        index = {'metadata': {'total_size': sum(sizes.values()) * width},
+                 'weight_map': {name: file for group, file in zip(groups, files) for name in group}}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + '\n', encoding='utf-8')
+    return files

@@ -1,0 +1,67 @@
+"""How the numbers of a tensor lie there and here: each layout is two functions on numpy arrays, inverse to each other.
+
+The first gives the part-th of our parameters that share the tensor, each `width` wide in its last axis; the second makes the tensor
+of all parts. Matrices are [in, out] here, and [out, in] in torch.nn.Linear.
+"""
+import numpy as np
+
+
+def from_linear(tensor, part, width, config):
+    return tensor[part * width:(part + 1) * width].T
+
+
+def to_linear(parts, config):
+    return np.concatenate([array.T for array in parts]) if len(parts) > 1 else parts[0].T
+
+
+def from_conv(tensor, part, width, config):
+    return tensor[..., part * width:(part + 1) * width]
+
+
+def to_conv(parts, config):
+    return np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def from_heads(tensor, part, width, config):
+    heads = tensor.reshape(config.heads, 3, config.size, *tensor.shape[1:])[:, part]
+    return heads.reshape(width, *tensor.shape[1:]).T
+
+
+def to_heads(parts, config):
+    heads = [array.T.reshape(config.heads, config.size, *array.shape[:-1]) for array in parts]
+    return np.stack(heads, axis=1).reshape(-1, *parts[0].shape[:-1])
+
+
+def from_einsum(tensor, part, width, config):
+    return tensor.reshape(-1, width)
+
+
+def to_einsum(parts, config):
+    return parts[0].reshape(-1, config.heads, config.size)
+
+
+def from_einsum_out(tensor, part, width, config):
+    return tensor.reshape(width, -1).T
+
+
+def to_einsum_out(parts, config):
+    return parts[0].T.reshape(-1, config.heads, config.size)
+
+
+def from_vector(tensor, part, width, config):
+    return tensor.reshape(1, width)
+
+
+def to_vector(parts, config):
+    return parts[0][None]
+
+
+LAYOUTS = {
+    'same': (lambda tensor, part, width, config: tensor, lambda parts, config: parts[0]),
+    'linear': (from_linear, to_linear),       # torch.nn.Linear: [out, in], parts one below the other
+    'conv': (from_conv, to_conv),             # GPT-2's Conv1D: [in, out], parts side by side
+    'heads': (from_heads, to_heads),          # BLOOM: [N x 3 x H, in], the query, key and value of a head one below the other
+    'einsum': (from_einsum, to_einsum),       # XLNet: [in, N, H]
+    'einsum_out': (from_einsum_out, to_einsum_out),  # XLNet's projection out of the heads, [D, N, H]
+    'vector': (from_vector, to_vector),       # [1, 1, D], one row of ours
+}

@@ -1,0 +1,97 @@
+"""Which tensor of a Hugging Face file holds which of our parameters: the rows of a family, applied to a tree, in both directions.
+
+Invertible dictionaries of names follow torchtitan's state_dict_adapter; that tensors are found for every parameter and parameters
+for every tensor is checked here once, for all families.
+"""
+import re
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from model.huggingface import layouts
+
+LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
+ROLES = ('encoder', 'decoder')
+# Axes as long as the vocabulary, which are padded here: (paths, axis).
+VOCABULARY = ((r'(^|/)backbone/embed/embedding$', 0), (r'(^|/)backbone/head/kernel$', 1), (r'(^|/)backbone/head/bias$', 0))
+
+
+class Tensor(NamedTuple):
+    """One tensor there. paths: our parameters in it; layer: which of our stacked layers, None = the whole parameter."""
+    name: str
+    paths: Tuple[str, ...]
+    layer: Optional[int]
+    layout: str
+
+
+def tensors(family, kind, shapes):
+    """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
+    found, named = [], set()
+    for row in expanded((*family.NAMES, *family.HEADS[kind])):
+        for paths, name, layout in parameters(row, shapes):
+            stacked = '{layer}' in name
+            for layer in range(shapes[paths[0]][0]) if stacked else (None,):
+                found.append(Tensor(name.format(layer=layer), paths, layer, layout))
+            named.update(paths)
+    lost = sorted(set(shapes) - named)
+    if lost:
+        raise ValueError(f'no row of model/families/{family.__name__.rpartition(".")[2]}.py names {", ".join(lost)}; add one to NAMES or HEADS')
+    return found
+
+
+def expanded(rows):
+    """(our paths, their name, layout or None) of the rows, once for each role where they say {role}."""
+    for ours, theirs, *layout in rows:
+        ours = (ours,) if isinstance(ours, str) else ours
+        for role in ROLES if '{role}' in ours[0] else (None,):
+            yield (tuple(path.replace('{role}', str(role)) for path in ours), theirs.replace('{role}', str(role)),
+                   layout[0] if layout else None)
+
+
+def parameters(row, shapes):
+    """(our paths, their name, layout) of each parameter that a row means: of all leaves of its module, or of itself."""
+    ours, theirs, layout = row
+    if ours[0] in shapes:
+        yield ours, theirs, layout or ('linear' if ours[0].endswith('/kernel') else 'same')
+    for leaf, name in LEAVES.items():
+        paths = tuple(f'{path}/{leaf}' for path in ours)
+        if paths[0] in shapes:
+            yield paths, f'{theirs}.{name}', layout or ('linear' if leaf == 'kernel' else 'same')
+
+
+def vocabulary_axis(path):
+    """The axis of a parameter that is as long as the padded vocabulary, or None."""
+    return next((axis for pattern, axis in VOCABULARY if re.search(pattern, path)), None)
+
+
+def part(tensor, array, path, shape, config):
+    """Our parameter at `path`, or one layer of it, from the numpy `array` of its Tensor; `shape` is what it has here.
+
+    ValueError if the numbers do not fit. Rows of the vocabulary that the file lacks are 0.
+    """
+    found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), unpadded(path, shape, config)[-1], config)
+    if found.shape != unpadded(path, shape, config):
+        raise ValueError(f'{tensor.name}: {list(array.shape)}')
+    axis = vocabulary_axis(path)
+    if axis is None or found.shape == shape:
+        return found
+    widths = [(0, size - have) for size, have in zip(shape, found.shape)]
+    return np.pad(found, widths)
+
+
+def whole(tensor, arrays, config):
+    """The numpy array of a Tensor, from those of our parameters in it (one layer of them, if they are stacked)."""
+    stripped = [array[tuple(slice(size) for size in unpadded(path, array.shape, config))] for path, array in zip(tensor.paths, arrays)]
+    return layouts.LAYOUTS[tensor.layout][1](stripped, config)
+
+
+def shape(tensor, shapes, config):
+    """The shape of a Tensor there, for our parameters {path: shape}."""
+    ours = [shapes[path] if tensor.layer is None else shapes[path][1:] for path in tensor.paths]
+    return whole(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape
+
+
+def unpadded(path, shape, config):
+    """A shape of ours without the padded rows of the vocabulary."""
+    axis = vocabulary_axis(path)
+    return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

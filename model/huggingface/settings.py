@@ -1,0 +1,200 @@
+"""config.json to a model's Config and the kind of its head, and back, by the tables in model/families/.
+
+`transformers` 5 writes rotary settings as `rope_parameters`, older ones as `rope_theta` and `rope_scaling`; both are read, and the
+older ones written, which all versions read.
+"""
+import dataclasses
+import difflib
+import importlib
+import json
+import pathlib
+import pkgutil
+
+from model import config as model_config
+from model import families
+from model import pretrained
+from model.huggingface import errors
+
+CONFIG = 'config.json'
+# What says how a model is trained or run, not what it computes; a family need not know it.
+TRAINING = ('initializer', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
+DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings'}
+FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
+LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
+
+
+def known():
+    """{model_type: module} of the families that have a name at Hugging Face."""
+    modules = (importlib.import_module(f'model.families.{entry.name}') for entry in pkgutil.iter_modules(families.__path__))
+    return {module.MODEL_TYPE: module for module in modules if hasattr(module, 'MODEL_TYPE')}
+
+
+def read(folder):
+    """(Config, Head, family module, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
+    path = pathlib.Path(folder) / CONFIG
+    if not path.exists():
+        raise errors.FolderError(f'{folder}: expected a Hugging Face folder with {CONFIG} and model.safetensors, got no {CONFIG}')
+    try:
+        raw = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
+    family = of_type(raw.get('model_type') if isinstance(raw, dict) else None, path)
+    given = {**family.DEFAULTS, **older(raw)}
+    config = to_config(family, given, path)
+    return config, to_head(family, given, path), family, raw
+
+
+def of_type(name, path):
+    families_known = known()
+    if name in families_known:
+        return families_known[name]
+    near = difflib.get_close_matches(str(name), families_known, 1)
+    raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(families_known))}.'
+                             + (f' Did you mean {near[0]}?' if near else ''))
+
+
+def older(raw):
+    """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`."""
+    raw = dict(raw)
+    rope = raw.pop('rope_parameters', None) or {}
+    if 'rope_theta' in rope:
+        raw['rope_theta'] = rope['rope_theta']
+        raw['rope_scaling'] = {key: value for key, value in rope.items() if key != 'rope_theta'}
+    scaling = raw.get('rope_scaling') or {}
+    if scaling.get('rope_type', scaling.get('type', 'default')) == 'default':
+        raw['rope_scaling'] = None
+    return raw
+
+
+def to_config(family, given, path):
+    """The Config that config.json describes; every setting that is not understood is told at once."""
+    wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.EXPECTED.items() if given.get(key, value) != value]
+    found = dict(family.FIXED)
+    for setting, rule in family.SETTINGS.items():
+        key, how = (rule, None) if isinstance(rule, str) else rule
+        if key not in given:
+            wrong.append(f'{key}   expected, as {setting} follows from it; got nothing')
+            continue
+        try:
+            found[setting] = ours(how, given[key], given)
+        except ValueError as error:
+            wrong.append(f'{key} = {given[key]!r}   expected {error}')
+    if wrong:
+        raise errors.ConfigError(f'{path}: {len(wrong)} setting{"s" * (len(wrong) > 1)} of a {family.MODEL_TYPE} that this model does not have\n  '
+                                 + '\n  '.join(wrong))
+    return model_config.Config(**found)
+
+
+def ours(how, value, given):
+    """A value of config.json as our setting has it. ValueError says what it should have been."""
+    if how is None:
+        return value
+    if isinstance(how, dict):
+        if value not in how:
+            raise ValueError(' or '.join(map(repr, how)))
+        return how[value]
+    return value + how if isinstance(how, int) else CONVERSIONS[how][0](value, given)
+
+
+def theirs(family, config):
+    """{key of config.json: value} of a Config that the family has: what SETTINGS and EXPECTED say."""
+    found, choices = dict(family.EXPECTED), {}
+    for setting, rule in family.SETTINGS.items():
+        key, how = (rule, None) if isinstance(rule, str) else rule
+        value = resolved(config, setting)
+        if isinstance(how, dict):                # several settings may follow from one key: what all of them allow
+            names = [name for name, mine in how.items() if mine == value]
+            choices[key] = [name for name in choices.get(key, names) if name in names]
+        elif how is None:
+            found[key] = value
+        else:
+            found[key] = value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
+    return {**found, **{key: names[0] for key, names in choices.items()}}
+
+
+def resolved(config, setting):
+    """The value of a setting of a Config, derived where it is None."""
+    if setting == 'decoder_layers':
+        return config.depth('decoder')
+    value = getattr(config, DERIVED.get(setting, setting))
+    return resolved(config, FOLLOWS[setting]) if value is None and setting in FOLLOWS else value
+
+
+def to_head(family, given, path):
+    """The pretrained.Head that `architectures` names; without it, the family's first."""
+    name = (given.get('architectures') or [next(iter(family.ARCHITECTURES))])[0]
+    if name not in family.ARCHITECTURES:
+        raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(family.ARCHITECTURES)}')
+    kind, settings = family.ARCHITECTURES[name]
+    return pretrained.Head(kind, labels=len(given.get('id2label') or range(2)), **settings)
+
+
+def bare(family, raw):
+    """Whether config.json is that of a backbone without a head, such as a BertModel."""
+    return family.BARE in (raw.get('architectures') or ())
+
+
+def fit(config):
+    """The family that has a Config. ConfigError names the nearest one and the settings in which it differs."""
+    differ = {family: differences(family, config) for family in known().values()}
+    nearest = min(differ, key=lambda family: (len(differ[family]), family.MODEL_TYPE))
+    if differ[nearest]:
+        rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.MODEL_TYPE} has {theirs!r}' for setting, mine, theirs in differ[nearest])
+        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.MODEL_TYPE}:\n  {rows}')
+    return nearest
+
+
+def differences(family, config):
+    """[(setting, its value, that of the family)] that keep a Config out of a family."""
+    rules, wrong = family.SETTINGS, []
+    for field in dataclasses.fields(config):
+        setting = field.name
+        if setting in rules:
+            how = None if isinstance(rules[setting], str) else rules[setting][1]
+            if isinstance(how, dict) and resolved(config, setting) not in how.values():
+                wrong.append((setting, resolved(config, setting), ' or '.join(map(str, dict.fromkeys(how.values())))))
+        elif setting not in TRAINING:
+            plain = model_config.Config(**{**{name: getattr(config, name) for name in rules}, **family.FIXED})
+            if resolved(config, setting) != resolved(plain, setting):
+                wrong.append((setting, resolved(config, setting), resolved(plain, setting)))
+    return wrong
+
+
+def architecture(family, head):
+    """The class of `transformers` for a head. ConfigError if the family has none."""
+    for name, (kind, settings) in family.ARCHITECTURES.items():
+        if kind == head.kind and all(getattr(head, key) == value for key, value in settings.items()):
+            return name
+    raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {head.kind!r}; expected '
+                             + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
+
+
+def write(folder, family, config, head, dtype, more=None):
+    """Writes config.json. more: further keys, such as those of an imported one."""
+    labels = {} if head.kind not in ('classes', 'token_classes') else {
+        'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
+    known_keys = {**labels, **older(more or {}), **theirs(family, config)}
+    found = {'architectures': [architecture(family, head)], 'model_type': family.MODEL_TYPE, **known_keys, 'dtype': dtype}
+    found['architectures'] = [architecture(family, head)]
+    found.pop('torch_dtype', None)
+    found.pop('transformers_version', None)
+    (pathlib.Path(folder) / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+def llama3(scaling, given):
+    """Llama 3's scaling of the rotary frequencies as a tuple; other ways of scaling are refused."""
+    if scaling is None:
+        return None
+    if scaling.get('rope_type', scaling.get('type')) != 'llama3' or not set(LLAMA3) <= set(scaling):
+        raise ValueError(f'none, or rope_type llama3 with {", ".join(LLAMA3)}')
+    return tuple(scaling[key] for key in LLAMA3)
+
+
+def from_llama3(scaling, config):
+    return None if scaling is None else {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}
+
+
+# {name: (their value, all of config.json -> ours; our value, Config -> theirs)}
+CONVERSIONS = {
+    'llama3': (llama3, from_llama3),
+}

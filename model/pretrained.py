@@ -1,0 +1,88 @@
+"""A backbone with the head of a task: what a published checkpoint is, and what fine-tuning starts from.
+
+Parameters have the paths that the losses in train/objectives/ give them: `backbone`, `head` and, for Transformer-XL's positions,
+`query`; so a run starts from any of these.
+"""
+import dataclasses
+from typing import Any, Optional
+
+from flax import linen as nn
+import jax.numpy as jnp
+
+from model import config as model_config
+from model import heads
+from model import layers
+from model import transformer
+
+# What `Model` says of a batch, float32. pretraining: what `pair` says, and a language head beside it (BERT, ALBERT).
+KINDS = {
+    'language': 'logits of tokens [B, T, V], or at `slots` [B, P, V]',
+    'pooler': 'one vector a row [B, D]',
+    'pair': 'logits of two labels for a pair of sentences [B, 2]',
+    'pretraining': 'the same, beside the language head',
+    'discriminator': 'a logit a token [B, T]: replaced or not',
+    'classes': 'logits of labels for a row [B, labels]',
+    'token_classes': 'logits of labels for each token [B, T, labels]',
+    'spans': 'logits of begin and end at each token [B, T, 2]',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A key of KINDS and, for classes, what is read: the first or last real token, by way of a dense layer or not."""
+    kind: str = 'language'
+    labels: int = 2
+    read: str = 'first'                       # first | last
+    activation: Optional[str] = None          # of a dense layer D -> D before the labels; None = no such layer
+    bias: bool = True                         # of the labels
+
+
+class Model(nn.Module):
+    """A `backbone`, and a `head` unless it is the backbone's own, that of the language."""
+    config: model_config.Config
+    settings: Head = Head()
+    dtype: Any = jnp.float32
+
+    def setup(self):
+        config, settings = self.config, self.settings
+        self.backbone = transformer.Transformer(config, self.dtype)
+        if config.positions == 'xl' and settings.kind == 'language':
+            self.query = layers.Embed(config, 1, config.width)  # what XLNet's queries start from
+        if settings.kind == 'pooler':
+            self.head = heads.Pooler(config, self.dtype)
+        if settings.kind in ('pair', 'pretraining'):
+            self.head = heads.PairHead(config, self.dtype)
+        if settings.kind == 'discriminator':
+            self.head = heads.TokenHead(config, self.dtype)
+        if settings.kind == 'classes':
+            self.head = heads.ClassHead(config, settings.labels, settings.read, settings.activation, settings.bias, self.dtype)
+        if settings.kind in ('token_classes', 'spans'):
+            self.head = heads.TokenClassHead(config, 2 if settings.kind == 'spans' else settings.labels, self.dtype)
+
+    def __call__(self, batch, rows=None):
+        """What the head says of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None = evaluation."""
+        if self.settings.kind == 'language':
+            return self.language(batch, rows)
+        hidden = self.backbone.hidden(batch, rows)
+        if self.settings.kind == 'classes':
+            return self.head(hidden, batch['segments'], rows)
+        return self.head(hidden)
+
+    def language(self, batch, rows=None):
+        """Logits of tokens, as `Transformer`; those of the query stream in a Transformer-XL model whose batch has `slots`."""
+        if self.config.positions == 'xl' and 'slots' in batch:
+            return self.streams(batch, rows=rows)[0]
+        return self.backbone(batch, rows)
+
+    def streams(self, batch, memory=None, rows=None):
+        """XLNet's two streams: logits of the queries at `slots` float32[B, P, V], the next memory's states (model/memory.py)."""
+        _, hidden, states = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
+        return self.backbone.logits(hidden), states
+
+    def everything(self, batch):
+        """Calls all that has parameters: for initialisation and shapes."""
+        if self.settings.kind == 'pretraining':
+            self.language(batch)
+        if self.settings.kind == 'language' and self.config.positions == 'xl':
+            self.query(jnp.int32(0))
+        return self(batch)
