@@ -10,7 +10,7 @@ ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 ACTIVATIONS = ('gelu', 'gelu_tanh', 'relu', 'silu')
 NORMS = ('layernorm', 'rmsnorm')
 NORM_POSITIONS = ('pre', 'post')
-POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'xl', 'none')
+POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'xl', 'alibi', 'none')
 HEADS = ('linear', 'biased', 'transform')
 INITIALIZERS = ('gpt2', 'bert', 't5', 'normal')
 REMAT = ('none', 'dots', 'full')
@@ -20,7 +20,7 @@ REMAT = ('none', 'dots', 'full')
 class Config:
     architecture: str = 'decoder'             # decoder | encoder | encoder_decoder
     vocab_size: Optional[int] = None          # V, the true vocabulary; None = the tokenizer's
-    max_length: Optional[int] = None          # rows of the learned position table; None = sequence_length
+    max_length: Optional[int] = None          # positions of the learned table; None = sequence_length
     layers: int = 2                           # L (of the encoder, in an encoder-decoder)
     decoder_layers: Optional[int] = None      # None = layers
     dim: int = 64                             # D
@@ -33,13 +33,19 @@ class Config:
     gated: bool = False                       # act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)
     bias: bool = True                         # biases in projections and LayerNorm
     attention_bias: Optional[bool] = None     # biases in the projections of attention; None = bias
+    out_bias: Optional[bool] = None           # a bias in attention's output projection; None = attention_bias
+    mlp_bias: Optional[bool] = None           # biases in the feed-forward layer; None = bias
     norm: str = 'layernorm'                   # layernorm | rmsnorm
     norm_position: str = 'pre'                # pre | post
     norm_epsilon: float = 1e-5
     embed_norm: Optional[bool] = None         # a norm of the summed embeddings; None = in post-norm models
     share_layers: bool = False                # every layer of a stack has the same weights (ALBERT)
-    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | xl (XLNet) | none
+    query_layer: bool = False                 # the last of the L layers comes after the norm and asks with a table
+                                              # of positions (PanGu-alpha)
+    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | xl (XLNet) | alibi | none
+    position_offset: int = 0                  # learned: rows before that of position 0 (fairseq's RoBERTa and BART: 2)
     rotary_base: float = 10000.0
+    rotary_scaling: Optional[Tuple[float, float, float, int]] = None  # Llama 3.1: factor, low, high, first length
     relative_buckets: int = 32
     relative_distance: int = 128
     relative_segments: bool = False           # xl: scores also know whether query and key have the same type (XLNet)

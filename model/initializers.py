@@ -16,7 +16,7 @@ import jax.numpy as jnp
 PROJECTION = r'(^|/)(query|key|value|gate|up|project|transform|dense|labels|head)/kernel$'
 RESIDUAL = r'(^|/)(out|down)/kernel$'        # what writes to the residual stream
 TOKENS = r'(^|/)embed/embedding$'
-TABLES = r'(^|/)((positions|types)/embedding|relative/\w+)$'  # and Transformer-XL's biases and segments
+TABLES = r'(^|/)((positions|types|queries)/embedding|relative/\w+)$'  # and Transformer-XL's biases and segments
 VECTORS = ((r'(^|/)bias$', initializers.zeros), (r'(^|/)scale$', initializers.ones),
            (r'(^|/)query/embedding$', initializers.glorot_uniform()))  # what XLNet's queries start from: TensorFlow's default
 

@@ -4,6 +4,7 @@ Parameters are float32 and are cast to `dtype` where they are used; statistics o
 one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters which
 intercept them (LoRA, prompt tuning) reach the whole model.
 """
+import functools
 from typing import Any, Optional
 
 from flax import linen as nn
@@ -82,8 +83,9 @@ class MLP(nn.Module):
     def __call__(self, x, rows=None):
         config = self.config
         act = ops.ACTIVATIONS[config.activation]
-        h = Dense(config, config.hidden, self.dtype, name='up')(x)
-        h = act(Dense(config, config.hidden, self.dtype, name='gate')(x)) * h if config.gated else act(h)
+        dense = functools.partial(Dense, config, dtype=self.dtype, bias=config.mlp_bias)
+        h = dense(config.hidden, name='up')(x)
+        h = act(dense(config.hidden, name='gate')(x)) * h if config.gated else act(h)
         h = ops.constrain(h, 'batch', 'length', 'mlp')
         h = Dropout(config.mlp_dropout)(h, rows)
-        return Dense(config, config.dim, self.dtype, name='down')(h)
+        return dense(config.dim, name='down')(h)

@@ -128,4 +128,5 @@ ACTIVATIONS = {
     'gelu_tanh': lambda x: jax.nn.gelu(x, approximate=True),
     'relu': jax.nn.relu,
     'silu': jax.nn.silu,
+    'tanh': jnp.tanh,                         # of heads alone
 }

@@ -1,9 +1,10 @@
-"""Where a token is: rotary angles, sinusoids, T5's buckets, Transformer-XL's distances. (A learned table is `layers.Embed`.)
+"""Where a token is: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances. (A table is `layers.Embed`.)
 
 Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
 need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
-Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
 """
+import math
 from typing import Any
 
 from flax import linen as nn
@@ -15,11 +16,22 @@ from model import config as model_config
 from model import initializers
 
 
-def angles(positions, size, base):
+def angles(positions, size, base, scaling=None):
     """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
-    frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size) if scaling is None else scaled(size, base, *scaling)
     angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
     return jnp.cos(angle), jnp.sin(angle)
+
+
+def scaled(size, base, factor, low, high, length):
+    """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
+
+    A wave that turns more than `high` times in `length` positions stays, one that turns less than `low` times is stretched
+    by `factor`, and those between blend the two frequencies linearly in their number of turns.
+    """
+    frequencies = float(base) ** -(np.arange(0, size, 2) / size)
+    kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
+    return jnp.asarray(kept * frequencies + (1 - kept) * frequencies / factor, jnp.float32)
 
 
 def rotate(x, rotation):
@@ -68,6 +80,26 @@ def buckets(relative, count, distance, bidirectional):
     steps = np.ceil(steps - 1e-6).astype(np.int32)  # the first distance of every later bucket
     later = exact + jnp.sum(far[..., None] >= steps, axis=-1, dtype=jnp.int32)
     return start + jnp.where(far < exact, far, later)
+
+
+def slopes(heads):
+    """ALiBi's number for each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
+
+    Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).
+    """
+    n = 2 ** math.floor(math.log2(heads))
+    first, second = (np.float64(np.float32(2 ** (-8 / count))) for count in (n, 2 * n))  # BLOOM's code has powers of a float32
+    found = np.concatenate([first ** np.arange(1, n + 1), second ** np.arange(1, 2 * (heads - n), 2)])
+    return found.astype(np.float32)
+
+
+def alibi(query_positions, key_positions, heads, bidirectional):
+    """ALiBi's bias, which falls with the distance of a key: int32[B, T], int32[B, S] -> float32[B, heads, T, S].
+
+    slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance.
+    """
+    relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
+    return slopes(heads)[:, None, None] * (-jnp.abs(relative) if bidirectional else relative)[:, None]
 
 
 class Relative(nn.Module):

@@ -1,9 +1,9 @@
 """A stack of blocks: an encoder or a decoder between the embedding and the head.
 
 Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
-axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does
-not differ between layers (masks, biases, rotary angles, distances) is computed once, in `Stack.share`. The only lifted
-transforms of the model are in `Stack`.
+axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. The last
+layer of PanGu-alpha (Zeng et al. 2021), `query_block`, stands alone. What does not differ between layers (masks, biases,
+rotary angles, distances) is computed once, in `Stack.share`. The only lifted transforms of the model are in `Stack`.
 """
 import dataclasses
 import functools
@@ -39,12 +39,18 @@ class Shared:
     start: Any = None                         # int32[], the first cache slot of these tokens
     rotation: Any = None                      # cosine and sine for queries, two float32[B, 1, T, H / 2]
     key_rotation: Any = None                  # the same for new keys
-    bias: Any = None                          # float32[B, N, T, S], T5's position bias
+    bias: Any = None                          # float32[B, N, T, S], the position bias of T5 or ALiBi
     relative: Any = None                      # Transformer-XL's distances and segments
     reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # how many tokens the memory takes
     encoded: Any = None                       # float[B, S', D], what the encoder says
     cross: Any = None                         # rule of cross attention
     rows: Any = None                          # int32[B], global row numbers; None = no dropout
+    queries: Any = None                       # float[B, T, D], what attention asks with instead of the stream (PanGu)
+
+
+def remat(config, **options):
+    """The class of a block that keeps for its gradient what config.remat says."""
+    return Block if config.remat == 'none' else nn.remat(Block, policy=REMAT[config.remat], **options)
 
 
 class Block(nn.Module):
@@ -80,8 +86,8 @@ class Block(nn.Module):
         kv = self.attention.keys_values(y[:, :keys], shared.key_rotation)
         if stacked is not None:
             stacked, kv = caches.write(stacked, kv, number, shared.start)
-        y = self.attention(y[:, -x.shape[1]:], kv, rule, rotation=rotation, bias=shared.bias, relative=shared.relative,
-                           rows=rows)
+        asking = y[:, -x.shape[1]:] if shared.queries is None else shared.queries
+        y = self.attention(asking, kv, rule, rotation=rotation, bias=shared.bias, relative=shared.relative, rows=rows)
         x = self.leave(x, y, self.attention_norm, rows)
 
         if self.config.crosses(self.role):
@@ -116,7 +122,7 @@ class Stack(nn.Module):
     def setup(self):
         config = self.config
         if config.positions == 'learned':
-            self.positions = layers.Embed(config, config.max_length, config.width)
+            self.positions = layers.Embed(config, config.max_length + config.position_offset, config.width)
         if config.positions == 'relative':
             self.positions = positions.Relative(config, bidirectional=self.role == 'encoder', dtype=self.dtype)
         if config.types:
@@ -129,10 +135,12 @@ class Stack(nn.Module):
             self.norm = layers.Norm(config, self.dtype)
         self.dropout = layers.Dropout(config.dropout)
         self.output_dropout = layers.Dropout(config.output_dropout)
-        block = Block
-        if config.remat != 'none':
-            block = nn.remat(block, policy=REMAT[config.remat], prevent_cse=False)
         depth = config.depth(self.role)
+        if config.query_layer:
+            depth -= 1
+            self.queries = layers.Embed(config, config.max_length, config.dim)
+            self.query_block = remat(config)(config, self.role, self.dtype)
+        block = remat(config, prevent_cse=False)  # the loop over layers keeps what is recomputed apart
         scan = functools.partial(nn.scan, block, in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))
         if config.share_layers:
             self.block = scan(variable_broadcast=('params', 'adapter'), split_rngs={'params': False, 'dropout': True})(
@@ -153,10 +161,16 @@ class Stack(nn.Module):
         states = None if memory is None else jnp.moveaxis(memory.states, 1, 0)
         x = self.embed(x, fields, rows)
         numbers = jnp.arange(config.depth(self.role), dtype=jnp.int32)
+        layer = numbers, windows, cross, states
+        last = jax.tree.map(lambda each: each[-1], layer) if config.query_layer else None
+        layer = jax.tree.map(lambda each: each[:-1], layer) if config.query_layer else layer
         blocks = self.block if config.share_layers else self.blocks
-        (x, stacked), (made, states) = blocks((x, stacked), (numbers, windows, cross, states), shared)
+        (x, stacked), (made, states) = blocks((x, stacked), layer, shared)
         if config.norm_position == 'pre':
             x = self.norm(x)
+        if config.query_layer:
+            shared = dataclasses.replace(shared, queries=self.queries(fields['positions']).astype(self.dtype))
+            (x, stacked), _ = self.query_block((x, stacked), last, shared)
         x = self.output_dropout(x, rows)
         if cache is not None:
             cache = dataclasses.replace(cache, k=stacked[0], v=stacked[1], cross=cross or made)
@@ -166,7 +180,7 @@ class Stack(nn.Module):
         """Adds to token embeddings what the model knows of their places and types: float[B, T, E] -> float[B, T, D]."""
         config, owner = self.config, self.borrowed or self
         if config.positions == 'learned':
-            x += owner.positions(fields['positions'])
+            x += owner.positions(fields['positions'] + config.position_offset)
         if config.positions == 'sinusoidal':
             x += positions.sinusoids(fields['positions'], config.width)
         if config.types:
@@ -191,12 +205,15 @@ class Stack(nn.Module):
             start, cache = cache.length, caches.extend(cache, seen, segments, place)
             rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
         cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments))
-        bias = self.positions(place, rule.key_positions) if config.positions == 'relative' else None
-        rotation = key_rotation = relative = None
+        bias = rotation = key_rotation = relative = None
+        if config.positions == 'relative':
+            bias = self.positions(place, rule.key_positions)
+        if config.positions == 'alibi':
+            bias = positions.alibi(place, rule.key_positions, config.heads, bidirectional=self.role == 'encoder')
         if config.positions == 'rotary':
-            rotation = positions.angles(place, config.size, config.rotary_base)
+            rotation = positions.angles(place, config.size, config.rotary_base, config.rotary_scaling)
             new = place if cache is not None else rule.key_positions
-            key_rotation = positions.angles(new, config.size, config.rotary_base)
+            key_rotation = positions.angles(new, config.size, config.rotary_base, config.rotary_scaling)
         if config.positions == 'xl':
             relative = self.distances(rule, fields, rows, cache)
 

@@ -1,5 +1,7 @@
-"""Rotary angles depend on distances alone, sinusoids and buckets are the published ones."""
+"""Rotary angles depend on distances alone; sinusoids, buckets, slopes and scaled frequencies are the published ones."""
+import json
 import math
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,8 @@ import pytest
 
 from model import config as model_config
 from model import positions
+
+STORED = json.loads((pathlib.Path(__file__).parent / 'data/positions/transformers.json').read_text())
 
 
 def test_rotary_scores_depend_on_the_distance_alone():
@@ -89,3 +93,46 @@ def test_relative_bias_looks_buckets_up():
         np.testing.assert_allclose(bias[0, n, t, s], params['embedding'][bucket, n], rtol=1e-6)
     counts = jax.grad(lambda p: module.apply({'params': p}, query, key).sum())(params)['embedding']
     assert counts.sum() == 3 * 3 * 4
+
+
+@pytest.mark.parametrize('stored', STORED['frequencies'], ids=lambda stored: str(stored['size']))
+def test_scaled_frequencies_are_llamas(stored):
+    found = np.asarray(positions.scaled(stored['size'], stored['base'], *stored['scaling']))
+    np.testing.assert_allclose(found, np.float32(stored['frequencies']), rtol=5e-7)
+    cos, sin = positions.angles(jnp.array([[0, 3]]), stored['size'], stored['base'], tuple(stored['scaling']))
+    np.testing.assert_allclose(np.arctan2(sin, cos)[0, 0, 1], (3 * found + np.pi) % (2 * np.pi) - np.pi, atol=1e-6)
+
+
+def test_scaling_keeps_fast_waves_and_stretches_slow_ones():
+    """By the number of turns in 8,192 positions: above 4 as they were, below 1 eight times as long."""
+    plain = 500000.0 ** -(np.arange(0, 128, 2) / 128)
+    ratio = np.asarray(positions.scaled(128, 500000.0, 8.0, 1.0, 4.0, 8192)) / plain
+    turns = 8192 * plain / (2 * math.pi)
+    np.testing.assert_allclose(ratio[turns > 4], 1, rtol=1e-6)
+    np.testing.assert_allclose(ratio[turns < 1], 1 / 8, rtol=1e-6)
+    between = (turns > 1) & (turns < 4)
+    assert 3 < between.sum() < 10 and np.all(np.diff(ratio[between]) < 0)
+
+
+@pytest.mark.parametrize('heads', [int(heads) for heads in STORED['slopes']])
+def test_slopes_are_blooms(heads):
+    np.testing.assert_allclose(positions.slopes(heads), np.float32(STORED['slopes'][str(heads)]), rtol=2e-7)
+
+
+def test_published_slopes():
+    """Press et al.: 1/2, 1/4, ... of 8 heads; 16 heads have the geometric means between them too, of which 12 take the first."""
+    eight = 2.0 ** -np.arange(1, 9)
+    np.testing.assert_array_equal(positions.slopes(8), eight)
+    np.testing.assert_allclose(positions.slopes(12), [*eight, *2.0 ** -np.array([0.5, 1.5, 2.5, 3.5])], rtol=1e-6)
+
+
+@pytest.mark.parametrize('bidirectional', [False, True])
+def test_alibi_is_a_loop_over_heads_and_pairs(bidirectional):
+    """Positions of two packed texts and of one that is read backwards; keys that are more than the queries."""
+    query, key = np.array([[0, 1, 2, 0, 1], [9, 8, 7, 6, 5]]), np.array([[0, 1, 2, 0, 1, 7], [9, 8, 7, 6, 5, 0]])
+    found = np.asarray(positions.alibi(jnp.asarray(query), jnp.asarray(key), 6, bidirectional))
+    assert found.shape == (2, 6, 5, 6) and found.dtype == np.float32
+    for b, n, t, s in np.ndindex(found.shape):
+        slope = [2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8, 2 ** -1, 2 ** -3][n]
+        distance = int(key[b, s]) - int(query[b, t])
+        assert found[b, n, t, s] == pytest.approx(slope * (-abs(distance) if bidirectional else distance), rel=1e-6, abs=0)

@@ -20,6 +20,8 @@ SCHEMES = {
     'xl': dict(positions='xl', relative_segments=True, attention_bias=False, norm_position='post', embed_norm=False),
     'relative': dict(positions='relative', relative_buckets=8, relative_distance=10, attention_scale=1.0),
     'shared': dict(positions='learned', max_length=16, share_layers=True, embed_dim=8, norm_position='post'),
+    'alibi': dict(positions='alibi', embed_norm=True, heads=6, dim=24),
+    'query': dict(positions='learned', max_length=16, layers=3, query_layer=True),
     'windows': dict(positions='rotary', windows=(3, None), qk_norm=True, attention_soft_cap=5.0, logit_soft_cap=3.0),
 }
 RNGS = {'dropout': jax.random.key(5)}

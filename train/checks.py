@@ -67,6 +67,42 @@ def positions(config):
         yield 'model.max_length', f'expected at least {longest(config)} for sequence_length = {config.sequence_length}.'
 
 
+def types(config):
+    """An objective tells pairs of sentences apart by types; ids past the end of a table have no embedding."""
+    name = config.objective and schema.objective_name(config.objective)
+    wanted = {'replaced_token_detection': 2, 'permuted_lm': 3}.get(name, 2 if getattr(config.objective, 'pair', None) else 0)
+    if 0 < config.model.types < wanted:
+        yield 'model.types', f'objective.name = {name} tells {wanted} types apart; expected at least {wanted}, or 0 for none.'
+
+
+def of_positions(config):
+    """Settings that belong to one kind of positions."""
+    model = config.model
+    if model.position_offset and model.positions != 'learned':
+        yield 'model.position_offset', (f'they are rows of the learned table, model.positions = {model.positions} have none; '
+                                        'expected 0.')
+    if model.rotary_scaling is None:
+        return
+    factor, low, high, length = model.rotary_scaling
+    if model.positions != 'rotary':
+        yield 'model.rotary_scaling', f'model.positions = {model.positions} have no frequencies; expected None.'
+    elif not (factor > 0 and 0 < low < high and length > 0):
+        yield 'model.rotary_scaling', ('expected (factor, low, high, length) above 0 with low below high, such as '
+                                       '(8.0, 1.0, 4.0, 8192) of Llama 3.1.')
+
+
+def query_layer(config):
+    model = config.model
+    if not model.query_layer:
+        return
+    for name, expected in (('architecture', 'decoder'), ('positions', 'learned'), ('norm_position', 'pre')):
+        if getattr(model, name) != expected:
+            yield f'model.{name}', f'model.query_layer = True needs {expected}: the layer that asks with a table of positions ' \
+                                   'ends a pre-norm decoder.'
+    if model.layers < 2:
+        yield 'model.layers', 'model.query_layer = True is the last of them; expected at least 2.'
+
+
 def longest(config):
     """The most tokens that a stack of the model reads in a row."""
     return max([config.sequence_length, *lengths(config).values()])
@@ -179,6 +215,9 @@ CHECKS = (                                    # (regex of the keys that a check 
     (r'model\.(windows|layers|decoder_layers|architecture)', windows),
     (r'model\.(positions|relative_\w+)', relative),
     (r'model\.(positions|max_length)|sequence_length|objective\..*', positions),
+    (r'model\.types|objective\..*', types),
+    (r'model\.(positions|position_offset|rotary_scaling)', of_positions),
+    (r'model\.(query_layer|architecture|positions|norm_position|layers)', query_layer),
     (r'model\.vocab_size|tokenizer\.\w+', vocabulary),
     (r'objective\..*|model\.architecture|sequence_length', objective),
     (r'model\.(positions|relative_segments|dim)|objective\..*', streams),

@@ -16,7 +16,7 @@ from train import paths
 from train import problems
 from train import schedules
 
-MUON = r'(^|/)block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
+MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 
 
 def build(settings, steps, params):

@@ -24,7 +24,7 @@ RANGES = (                                    # (regex of the key, rule): one ro
     (r'eval_every|sample_every|checkpoint\.every', 'at least 0'),
     (r'epochs', 'more than 0'),
     (r'ema', 'more than 0 and below 1'),
-    (r'model\.types', 'at least 0'),
+    (r'model\.(types|position_offset)', 'at least 0'),
     (r'model\.(\w+_)?dropout', 'at least 0 and below 1'),
     (r'model\.(norm_epsilon|rotary_base|\w+_scale|\w+_soft_cap)', 'more than 0'),
     (r'model\.(layers|decoder_layers|dim|embed_dim|heads|kv_heads|head_dim|mlp_dim)', 'at least 1'),

@@ -23,7 +23,7 @@ SMALL = 2 ** 16  # entries of a layer's leaf, up to which keeping it whole costs
 
 RULES = (
     (r'(^|/)embed/embedding$', P('tensor', 'fsdp')),                                       # [V, D]
-    (r'(^|/)(positions|types)/embedding$', P(None, 'fsdp')),                               # [T, D]; T5's [32, N]
+    (r'(^|/)(positions|types|queries)/embedding$', P(None, 'fsdp')),                       # [T, D]; T5's [32, N]
     (r'(^|/)(attention|cross_attention)/(query|key|value)/kernel$', P('fsdp', 'tensor')),   # [D, N * H]
     (r'(^|/)(attention|cross_attention)/(query|key|value)/bias$', P('tensor')),             # [N * H]
     (r'(^|/)(attention|cross_attention)/out/kernel$', P('tensor', 'fsdp')),                 # [N * H, D]

@@ -18,6 +18,7 @@ CAUSES = (
     (r'^params/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
     (r'^params/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
     (r'^params/.*/block/', 'missing', 'model.share_layers'),
+    (r'^params/.*/query_block/', 'missing', 'model.query_layer'),
     (r'^params/.*encoder/', 'missing', 'model.architecture'),
     (r'^params/.*positions', None, 'model.positions, model.max_length or sequence_length'),
     (r'^params/.*types', None, 'model.types'),

@@ -26,7 +26,8 @@ class Attention(nn.Module):
     def setup(self):
         config = self.config
         dense = functools.partial(layers.Dense, config, dtype=self.dtype, bias=config.attention_bias)
-        self.query, self.out = dense(config.heads * config.size), dense(config.dim)
+        self.query = dense(config.heads * config.size)
+        self.out = dense(config.dim, bias=config.attention_bias if config.out_bias is None else config.out_bias)
         self.key, self.value = dense(config.kv * config.size), dense(config.kv * config.size)
         if config.qk_norm:
             norm = functools.partial(layers.Norm, config, self.dtype, 'rmsnorm')
