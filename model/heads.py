@@ -2,9 +2,10 @@
 
 `LanguageHead` projects to the vocabulary: linear as in GPT-2, with a bias as in XLNet, or BERT's (dense, activation, norm,
 projection, bias). `PairHead` judges a pair of sentences (BERT's next sentence, ALBERT's sentence order), `TokenHead` each
-token (ELECTRA's discriminator).
+token (ELECTRA's discriminator). `ClassHead` puts a text, `TokenClassHead` each of its tokens into classes, as the published
+fine-tuned models do.
 """
-from typing import Any
+from typing import Any, Optional
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -76,3 +77,39 @@ class TokenHead(nn.Module):
         x = layers.Dense(config, config.dim, self.dtype, name='transform')(x)
         x = ops.ACTIVATIONS[config.activation](x)
         return layers.Dense(config, 1, name='labels')(x)[..., 0]
+
+
+class ClassHead(nn.Module):
+    """A number for each class of a text, logits: float[B, T, D] -> float32[B, labels], by way of one of its tokens.
+
+    BERT, ELECTRA and RoBERTa read the first token, decoders the last: [activation(transform(x)),] dropout, labels.
+    """
+    config: model_config.Config
+    labels: int
+    read: str = 'first'                       # first | last (the last that is no padding)
+    activation: Optional[str] = 'tanh'        # after a dense layer `transform`, a name of ops.ACTIVATIONS; None = no such layer
+    bias: bool = True                         # of the labels
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, segments, rows=None):
+        """segments: int32[B, T], 0 = padding; rows: int32[B] as in `Transformer`, None = evaluation."""
+        config, (B, T) = self.config, segments.shape
+        places = {'first': jnp.zeros(B, jnp.int32), 'last': jnp.max(jnp.where(segments > 0, jnp.arange(T), 0), axis=1)}
+        x = ops.gather(x, places[self.read][:, None])[:, 0]
+        if self.activation is not None:
+            x = layers.Dense(config, config.dim, self.dtype, True, name='transform')(x)
+            x = ops.ACTIVATIONS[self.activation](x)
+        x = layers.Dropout(config.dropout)(x, rows)
+        return layers.Dense(config, self.labels, bias=self.bias, name='labels')(x)
+
+
+class TokenClassHead(nn.Module):
+    """A number for each class of every token, logits: float[B, T, D] -> float32[B, T, labels]; spans have 2, start and end."""
+    config: model_config.Config
+    labels: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        return layers.Dense(self.config, self.labels, self.dtype, True, name='labels')(x).astype(jnp.float32)
