@@ -65,7 +65,7 @@ def family(path):
 
 def test_every_published_family_has_a_config():
     assert [pathlib.Path(path).stem.removeprefix('pretrain_') for path in PRETRAIN] == sorted([
-        'gpt2', 'gpt3', 'bert', 'roberta', 'albert', 't5', 'ul2', 'bart', 'electra', 'xlnet'])
+        'gpt2', 'gpt3', 'bert', 'roberta', 'albert', 't5', 'ul2', 'bart', 'electra', 'xlnet', 'pangu'])
 
 
 @pytest.mark.parametrize('path', PRETRAIN)
@@ -188,6 +188,7 @@ RECIPES = [                                   # config, steps, rows, length, lea
     ('bart:large', 500_000, 8000, 512, 4e-4, 10_000, lambda step: xlnet(step, 4e-4, 10_000, 500_000, 0), BART),
     ('gpt2:small', 600_000, 512, 1024, 6e-4, 2000, lambda step: cosine(step, 6e-4, 2000, 600_000), GPT),
     ('gpt3:175b', 95_367, 1536, 2048, 0.6e-4, 119, lambda step: cosine(step, 0.6e-4, 119, 82_652), GPT),
+    ('pangu:200b', 260_000, 512, 1024, 2e-5, 2000, lambda step: cosine(step, 2e-5, 2000, 200_000), {**GPT, **DROPOUT}),
 ]
 
 

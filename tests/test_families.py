@@ -19,8 +19,7 @@ SIZES = [(name, size) for name, family in FAMILIES.items() for size in family.SI
 # Trained beside the backbone: the judge of sentence pairs, with its pooler; the judge of tokens, which takes the place of
 # the language head; and what XLNet's queries start from.
 PAIRS, TOKENS = ('bert', 'albert'), ('electra',)
-# RoBERTa and BART have tables with 2 unused rows of positions, RoBERTa one type; GPT-3's table is rounded.
-INEXACT = ('roberta', 'bart', 'gpt3')
+INEXACT = ('gpt3',)                           # its table is rounded
 
 
 def size_of(module, *arguments):
