@@ -11,6 +11,7 @@ INTS = Optional[Tuple[Optional[int], ...]]
 PAIRS = Tuple[Tuple[str, float], ...]
 RULES = Tuple[Tuple[str, Any], ...]
 STRINGS = Tuple[str, ...]
+SCALING = Optional[Tuple[float, float, float, int]]
 
 
 @pytest.mark.parametrize('kind, text, value', [
@@ -28,6 +29,7 @@ STRINGS = Tuple[str, ...]
     (STRINGS, r'bias$, \d+', ('bias$', r'\d+')), (STRINGS, '[a-z]+$', ('[a-z]+$',)),
     (STRINGS, '"Hello, you"', ('Hello, you',)), (STRINGS, '3', ('3',)),
     (PAIRS, "[('embed', 1), ('head', .5)]", (('embed', 1.0), ('head', 0.5))), (PAIRS, '()', ()),
+    (SCALING, '8,1, 4,8192', (8.0, 1.0, 4.0, 8192)), (SCALING, '(8, 1, 4, 8192)', (8.0, 1.0, 4.0, 8192)), (SCALING, 'None', None),
     (RULES, "[('kernel$', ('fsdp', None, ['data', 'tensor']))]", (('kernel$', ('fsdp', None, ('data', 'tensor'))),)),
 ])
 def test_texts(kind, text, value):
@@ -42,6 +44,7 @@ def test_texts(kind, text, value):
     (float, 'nan'), (float, 'inf'),
     (float, ''), (bool, 'maybe'), (bool, ''), (INTS, 'a,b'), (INTS, '1.5'), (PAIRS, 'embed'),
     (PAIRS, "[('embed', 'x')]"), (PAIRS, "[('a', 1, 2)]"),
+    (SCALING, '8,1,4'), (SCALING, '8,1,4,8192.5'), (SCALING, '8,1,4,8192,2'), (SCALING, '8'),
     (RULES, '__import__("os")'), (PAIRS, '(' * 500)])
 def test_wrong_texts(kind, text):
     with pytest.raises(ValueError, match='expected'):
@@ -68,7 +71,7 @@ def test_wrong_python_values(kind, value):
 
 @pytest.mark.parametrize('kind, text', [
     (int, 'an integer'), (Optional[float], 'a number or None'), (STRINGS, 'a list of strings'),
-    (PAIRS, 'a list of (string, number) pairs'),
+    (PAIRS, 'a list of (string, number) pairs'), (SCALING, 'a (number, number, number, integer) tuple or None'),
     (Tuple[Tuple[str, float, float], ...], 'a list of (string, number, number) triples'),
     (RULES, 'a list of (string, value) pairs'), (INTS, 'a list of integers or None, or None')])
 def test_types_in_words(kind, text):

@@ -31,8 +31,9 @@ def describe(kind, plural=False):
     if elements and many:
         text = f'a list of {describe(elements[0], plural=True)}'
     elif elements:
-        form = {2: 'pairs', 3: 'triples'}.get(len(elements), 'tuples')
+        form = {2: 'pair', 3: 'triple'}.get(len(elements), 'tuple')
         text = f'({", ".join(describe(e).split(" ", 1)[-1] for e in elements)}) {form}'
+        text = f'{text}s' if plural else f'a {text}'
     else:
         text = NAMES[kind][plural]
     return text + (', or None' if ' or ' in text else ' or None') * optional
@@ -89,9 +90,10 @@ def read(kind, text):
                 return convert(whole, value if isinstance(value, (list, tuple)) else (value,))
             if text[0] + text[-1] in ('()', '[]'):
                 text = text[1:-1]
-        if many and not parts(elements[0])[2]:
+        items = [item for item in text.split(',') if item.strip()]
+        if not any(parts(element)[2] for element in elements) and (many or len(items) == len(elements)):
             try:
-                return tuple(read(elements[0], item) for item in text.split(',') if item.strip())
+                return tuple(read(element, item) for element, item in zip(elements * len(items) if many else elements, items))
             except ValueError:
                 pass                           # as above
     if kind is typing.Any:
