@@ -46,7 +46,7 @@ class Model(nn.Module):
     def setup(self):
         config, settings = self.config, self.settings
         self.backbone = transformer.Transformer(config, self.dtype)
-        if config.positions == 'xl' and settings.kind == 'language':
+        if config.positions == 'xl':
             self.query = layers.Embed(config, 1, config.width)  # what XLNet's queries start from
         if settings.kind == 'pooler':
             self.head = heads.Pooler(config, self.dtype)
@@ -83,6 +83,6 @@ class Model(nn.Module):
         """Calls all that has parameters: for initialisation and shapes."""
         if self.settings.kind == 'pretraining':
             self.language(batch)
-        if self.settings.kind == 'language' and self.config.positions == 'xl':
+        if self.config.positions == 'xl':
             self.query(jnp.int32(0))
         return self(batch)

@@ -8,13 +8,15 @@ A family that `transformers` knows has, besides, what model/huggingface/ reads i
 
 MODEL_TYPE  `model_type` of config.json
 FIXED       {setting: what it is in every model of the family}; a setting that is neither here nor in SETTINGS has its default
+SAME        {key: another key that must say the same}, where there is such a key
 SETTINGS    {setting: where config.json has it}: 'key' | ('key', {theirs: ours}) | ('key', n), ours = theirs + n
             | ('key', 'name'), a function of model/huggingface/settings.py
 DEFAULTS    {key: what `transformers` takes when config.json does not say}
 EXPECTED    {key: the one value that is understood}, refused with another
 NAMES       rows (our path, their name) of the backbone. A row names a module, or a parameter by its whole path. `{layer}` counts the
             layers that we stack, `{role}` is encoder and decoder. A third entry is the layout of the numbers, from
-            model/huggingface/layouts.py, where it is not that of torch.nn.Linear; several paths share one tensor then.
+            model/huggingface/layouts.py, where it is not that of torch.nn.Linear; several paths share one tensor then. A fourth
+            is a path: the row is for models that have it. The first row for a path counts.
 PREFIX      what begins their names and is missing in files of a bare backbone
 HEADS       {kind of head (model/pretrained.py): its rows}
 BARE        their class that has no head; its tensors lack the PREFIX

@@ -27,3 +27,49 @@ PARAMETERS = {'small': 60_506_624, 'base': 222_903_552, 'large': 737_668_096, '3
               'v1_1-small': 76_961_152, 'v1_1-base': 247_577_856, 'v1_1-large': 783_150_080, 'v1_1-xl': 2_849_757_184,
               'v1_1-xxl': 11_135_332_352}
 PARAMETERS.update({'xl': PARAMETERS['3b'], 'xxl': PARAMETERS['11b']})
+
+MODEL_TYPE = 't5'
+PREFIX = ''
+FIXED = dict(architecture='encoder_decoder', positions='relative', norm='rmsnorm', bias=False, attention_scale=1.0)
+ACTIVATIONS = {'relu': 'relu', 'gelu': 'gelu', 'silu': 'silu', 'gated-gelu': 'gelu_tanh', 'gated-silu': 'silu',
+               'gated-relu': 'relu'}
+SETTINGS = dict(vocab_size='vocab_size', layers='num_layers', decoder_layers='num_decoder_layers', dim='d_model',
+                heads='num_heads', head_dim='d_kv', mlp_dim='d_ff', activation=('feed_forward_proj', ACTIVATIONS),
+                gated=('feed_forward_proj', {name: name.startswith('gated-') for name in ACTIVATIONS}),
+                relative_buckets='relative_attention_num_buckets', relative_distance='relative_attention_max_distance',
+                norm_epsilon='layer_norm_epsilon', dropout='dropout_rate', mlp_dropout='dropout_rate',
+                output_dropout='dropout_rate', attention_dropout='dropout_rate', tied=('tie_word_embeddings', 't5_tied'),
+                logit_scale=('tie_word_embeddings', 't5_scale'))
+DEFAULTS = dict(num_decoder_layers=None, feed_forward_proj='relu', relative_attention_num_buckets=32,
+                relative_attention_max_distance=128, layer_norm_epsilon=1e-6, dropout_rate=0.1, tie_word_embeddings=True)
+EXPECTED = dict(is_decoder=False)
+BLOCK, THEIRS = 'backbone/{role}/blocks', '{role}.block.{layer}.layer'
+NAMES = (
+    ('backbone/embed', 'shared'),
+    ('backbone/{role}/positions', '{role}.block.0.layer.0.SelfAttention.relative_attention_bias'),
+    (f'{BLOCK}/attention_norm', f'{THEIRS}.0.layer_norm'),
+    (f'{BLOCK}/attention/query', f'{THEIRS}.0.SelfAttention.q'),
+    (f'{BLOCK}/attention/key', f'{THEIRS}.0.SelfAttention.k'),
+    (f'{BLOCK}/attention/value', f'{THEIRS}.0.SelfAttention.v'),
+    (f'{BLOCK}/attention/out', f'{THEIRS}.0.SelfAttention.o'),
+    (f'{BLOCK}/cross_attention_norm', f'{THEIRS}.1.layer_norm'),
+    (f'{BLOCK}/cross_attention/query', f'{THEIRS}.1.EncDecAttention.q'),
+    (f'{BLOCK}/cross_attention/key', f'{THEIRS}.1.EncDecAttention.k'),
+    (f'{BLOCK}/cross_attention/value', f'{THEIRS}.1.EncDecAttention.v'),
+    (f'{BLOCK}/cross_attention/out', f'{THEIRS}.1.EncDecAttention.o'),
+    *((f'backbone/{role}/blocks/{ours}', f'{role}.block.{{layer}}.layer.{place}.{theirs}', *only)
+      for role, place in (('encoder', 1), ('decoder', 2))
+      for ours, theirs, *only in (
+          ('mlp_norm', 'layer_norm'),
+          ('mlp/gate', 'DenseReluDense.wi_0'),
+          ('mlp/up', 'DenseReluDense.wi_1', None, f'backbone/{role}/blocks/mlp/gate/kernel'),
+          ('mlp/up', 'DenseReluDense.wi'),
+          ('mlp/down', 'DenseReluDense.wo'))),
+    ('backbone/{role}/norm', '{role}.final_layer_norm'),
+)
+HEADS = {'language': (('backbone/head', 'lm_head'),)}
+BARE = 'T5Model'
+ARCHITECTURES = {'T5ForConditionalGeneration': ('language', {}), 'T5Model': ('language', {})}
+DUPLICATES = {'encoder.embed_tokens.weight': 'shared.weight', 'decoder.embed_tokens.weight': 'shared.weight',
+              'lm_head.weight': 'shared.weight'}
+BUFFERS = {r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None}  # in old files, never read

@@ -41,7 +41,7 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further keys of
     config.json. shard: bytes of a file at most. errors.ConfigError if no family has the model or its head.
     """
-    family, params = family or settings.fit(module.config), flat(variables['params'])
+    family, params = family or settings.fit(module.config, module.settings, (more or {}).get('model_type')), flat(variables['params'])
     wanted = names.tensors(family, module.settings.kind, {path: leaf.shape for path, leaf in params.items()})
     by_name = {tensor.name: tensor for tensor in wanted}
     bare = settings.architecture(family, module.settings) == family.BARE

@@ -27,8 +27,10 @@ class Tensor(NamedTuple):
 def tensors(family, kind, shapes):
     """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
     found, named = [], set()
-    for row in expanded((*family.NAMES, *family.HEADS[kind])):
+    for *row, only in expanded((*family.NAMES, *family.HEADS[kind])):
         for paths, name, layout in parameters(row, shapes):
+            if named.intersection(paths) or only and only not in shapes:
+                continue
             stacked = '{layer}' in name
             for layer in range(shapes[paths[0]][0]) if stacked else (None,):
                 found.append(Tensor(name.format(layer=layer), paths, layer, layout))
@@ -40,12 +42,12 @@ def tensors(family, kind, shapes):
 
 
 def expanded(rows):
-    """(our paths, their name, layout or None) of the rows, once for each role where they say {role}."""
-    for ours, theirs, *layout in rows:
+    """(our paths, their name, layout or None, a path that must exist or None) of the rows, once for each role where they say {role}."""
+    for ours, theirs, *more in rows:
         ours = (ours,) if isinstance(ours, str) else ours
+        layout, only = (*more, None, None)[:2]
         for role in ROLES if '{role}' in ours[0] else (None,):
-            yield (tuple(path.replace('{role}', str(role)) for path in ours), theirs.replace('{role}', str(role)),
-                   layout[0] if layout else None)
+            yield tuple(path.replace('{role}', str(role)) for path in ours), theirs.replace('{role}', str(role)), layout, only
 
 
 def parameters(row, shapes):

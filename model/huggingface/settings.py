@@ -17,7 +17,7 @@ from model.huggingface import errors
 
 CONFIG = 'config.json'
 # What says how a model is trained or run, not what it computes; a family need not know it.
-TRAINING = ('initializer', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
+TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
 DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings'}
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
 LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
@@ -69,6 +69,8 @@ def older(raw):
 def to_config(family, given, path):
     """The Config that config.json describes; every setting that is not understood is told at once."""
     wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.EXPECTED.items() if given.get(key, value) != value]
+    wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in same(family).items()
+              if given.get(key, given.get(other)) != given.get(other)]
     found = dict(family.FIXED)
     for setting, rule in family.SETTINGS.items():
         key, how = (rule, None) if isinstance(rule, str) else rule
@@ -79,6 +81,7 @@ def to_config(family, given, path):
             found[setting] = ours(how, given[key], given)
         except ValueError as error:
             wrong.append(f'{key} = {given[key]!r}   expected {error}')
+    wrong = list(dict.fromkeys(wrong))
     if wrong:
         raise errors.ConfigError(f'{path}: {len(wrong)} setting{"s" * (len(wrong) > 1)} of a {family.MODEL_TYPE} that this model does not have\n  '
                                  + '\n  '.join(wrong))
@@ -109,7 +112,13 @@ def theirs(family, config):
             found[key] = value
         else:
             found[key] = value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
-    return {**found, **{key: names[0] for key, names in choices.items()}}
+    found.update({key: names[0] for key, names in choices.items()})
+    return {**found, **{key: found[other] for key, other in same(family).items()}}
+
+
+def same(family):
+    """{key of config.json: another key that must say the same}: sides of an encoder-decoder that have one setting here."""
+    return getattr(family, 'SAME', {})
 
 
 def resolved(config, setting):
@@ -134,10 +143,14 @@ def bare(family, raw):
     return family.BARE in (raw.get('architectures') or ())
 
 
-def fit(config):
-    """The family that has a Config. ConfigError names the nearest one and the settings in which it differs."""
+def fit(config, head=None, model_type=None):
+    """The family that has a Config and, if given, a pretrained.Head. ConfigError names the nearest one and the settings in which it differs.
+
+    model_type: which of several to take (an ELECTRA whose embeddings are as wide as its layers is a BERT, too).
+    """
     differ = {family: differences(family, config) for family in known().values()}
-    nearest = min(differ, key=lambda family: (len(differ[family]), family.MODEL_TYPE))
+    nearest = min(differ, key=lambda family: (len(differ[family]), head is not None and head.kind not in family.HEADS, family.MODEL_TYPE != model_type,
+                                              family.MODEL_TYPE))
     if differ[nearest]:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.MODEL_TYPE} has {theirs!r}' for setting, mine, theirs in differ[nearest])
         raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.MODEL_TYPE}:\n  {rows}')
@@ -194,7 +207,23 @@ def from_llama3(scaling, config):
     return None if scaling is None else {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}
 
 
+def t5_tied(value, given):
+    """`transformers` 5 writes tie_word_embeddings = true for every T5, and of an untied one that its output is not scaled."""
+    return value and given.get('scale_decoder_outputs', True)
+
+
+def t5_scale(value, given):
+    return given['d_model'] ** -0.5 if t5_tied(value, given) else None
+
+
+def bart_scale(value, given):
+    return given['d_model'] ** 0.5 if value else None
+
+
 # {name: (their value, all of config.json -> ours; our value, Config -> theirs)}
 CONVERSIONS = {
     'llama3': (llama3, from_llama3),
+    't5_tied': (t5_tied, lambda tied, config: tied),
+    't5_scale': (t5_scale, lambda scale, config: config.tied),
+    'bart_scale': (bart_scale, lambda scale, config: scale is not None),
 }

@@ -1,4 +1,4 @@
-"""The matrix of tests/peers/models.py: families, heads, and the settings in which published models differ. Pure data and numpy."""
+"""The matrix of tests/peers/models.py: families, heads, the settings in which published models differ. Data and numpy."""
 import dataclasses
 from typing import Any, Callable, Tuple, Union
 
@@ -22,8 +22,8 @@ class Shape:
 # Settings of a family for a Shape, in the words of its configuration class.
 
 def gpt2(s):
-    return dict(vocab_size=s.vocab, n_positions=64, n_embd=s.dim, n_layer=s.layers, n_head=s.heads, pad_token_id=0, bos_token_id=1,
-                eos_token_id=2)
+    return dict(vocab_size=s.vocab, n_positions=64, n_embd=s.dim, n_layer=s.layers, n_head=s.heads, pad_token_id=0,
+                bos_token_id=1, eos_token_id=2)
 
 
 def bert(s):
@@ -162,7 +162,8 @@ class Case:
 LABELS = dict(num_labels=3)
 ROPE = dict(rope_type='llama3', factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
 SCALED = dict(rope_parameters=dict(ROPE, rope_theta=10000.0))
-HUB_ROPE = dict(rewritten=dict(rope_scaling=ROPE, rope_theta=10000.0), removed=('rope_parameters',))  # Llama 3.1 and 3.2, as released
+# Llama 3.1 and 3.2 as released: the older keys.
+HUB_ROPE = dict(rewritten=dict(rope_scaling=ROPE, rope_theta=10000.0), removed=('rope_parameters',))
 HUB_T5 = dict(rewritten=dict(tie_word_embeddings=False), removed=('scale_decoder_outputs',))
 GATED = dict(feed_forward_proj='gated-gelu', tie_word_embeddings=False)
 
@@ -228,8 +229,8 @@ CASES = {
     'llama_tied': Case('LlamaForCausalLM', llama, settings=dict(tie_word_embeddings=True, rms_norm_eps=1e-5)),
     'llama_scaled': Case('LlamaForCausalLM', llama, settings=lambda s: dict(grouped(s), max_position_embeddings=512, **SCALED),
                          shape=dict(rows=1, length=90, vocab=61)),
-    'llama_scaled_hub': Case('LlamaForCausalLM', llama, settings=lambda s: dict(grouped(s), max_position_embeddings=512, **SCALED),
-                             shape=dict(rows=1, length=90, vocab=61), **HUB_ROPE),
+    'llama_scaled_hub': Case('LlamaForCausalLM', llama, shape=dict(rows=1, length=90, vocab=61),
+                             settings=lambda s: dict(grouped(s), max_position_embeddings=512, **SCALED), **HUB_ROPE),
     'llama_biased': Case('LlamaForCausalLM', llama, settings=dict(attention_bias=True, mlp_bias=True)),
     'llama_head_dim': Case('LlamaForCausalLM', llama, settings=lambda s: dict(grouped(s), head_dim=12)),
     'llama_classes': Case('LlamaForSequenceClassification', llama, settings=LABELS),
