@@ -5,6 +5,7 @@ import json
 import huggingface_folder as folders
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors
@@ -105,3 +106,105 @@ def test_an_export_of_the_import_is_byte_equal(loaded, tmp_path):
     changed = {key for key, value in case['config'].items() if value is not None and config.get(key, value) != value}
     assert changed <= ({'tie_word_embeddings'} if 'scale_decoder_outputs' in case['config'] else set())
     assert case['config'].keys() - config.keys() <= {'transformers_version', 'rope_parameters'}
+
+
+def model(name, folder, found=None):
+    """(case, the tensors of its file, module, variables) of a stored case whose file has the tensors `found`, or else its own."""
+    case, _ = folders.read(name)
+    module, variables = huggingface.load(folders.write(case, folder, found), notice=silent)
+    return case, folders.tensors(case), module, variables
+
+
+def same(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other)))
+
+
+@pytest.mark.parametrize('name,number', [('float16', np.float16), ('bfloat16', ml_dtypes.bfloat16)])
+def test_half_the_bits(name, number, tmp_path):
+    """What comes in is float32 and exactly the file's numbers; what goes out is the file."""
+    case, found, module, whole = model('llama_tied', tmp_path / 'whole')
+    half = {tensor: array.astype(number) for tensor, array in found.items()}
+    _, _, _, variables = model('llama_tied', tmp_path / 'half', half)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')} and not same(variables, whole)
+    assert same(variables, jax.tree.map(lambda leaf: np.asarray(leaf).astype(number).astype(np.float32), whole))
+    (tmp_path / 'out').mkdir()
+    huggingface.save(tmp_path / 'out', module, whole, name)
+    written = safetensors.load_file(tmp_path / 'out/model.safetensors')
+    assert written.keys() == half.keys()
+    assert all(written[tensor].dtype == number and written[tensor].tobytes() == half[tensor].tobytes() for tensor in half)
+    assert json.loads((tmp_path / 'out/config.json').read_text())['dtype'] == name
+
+
+def test_many_files_with_an_index(tmp_path):
+    """Written here: each file within the limit or of one tensor, all of them in the index. Read: as `transformers` cut them."""
+    case, found, module, whole = model('bart', tmp_path / 'whole')
+    names = [name for name in found if name not in BUFFERS]
+    (tmp_path / 'ours').mkdir()
+    files = huggingface.save(tmp_path / 'ours', module, whole, shard=20_000)
+    assert len(files) > 3 and files[0] == f'model-00001-of-{len(files):05d}.safetensors'
+    index = json.loads((tmp_path / 'ours/model.safetensors.index.json').read_text())
+    assert index['metadata']['total_size'] == sum(found[name].nbytes for name in names)
+    held = {name: safetensors.load_file(tmp_path / 'ours' / name) for name in files}
+    assert {tensor: file for file, tensors in held.items() for tensor in tensors} == index['weight_map']
+    assert sorted(index['weight_map']) == sorted(names)
+    assert all(len(tensors) == 1 or sum(array.nbytes for array in tensors.values()) <= 20_000 for tensors in held.values())
+    assert same(huggingface.load(tmp_path / 'ours', notice=silent)[1], whole)
+
+    folder = folders.write(case, tmp_path / 'theirs', found)
+    (folder / 'model.safetensors').unlink()
+    cut = {f'model-0000{part + 1}-of-00003.safetensors': dict(list(found.items())[part::3]) for part in range(3)}
+    for name, tensors in cut.items():
+        safetensors.save_file(tensors, folder / name)
+    (folder / 'model.safetensors.index.json').write_text(json.dumps(
+        {'metadata': {'total_size': 0}, 'weight_map': {tensor: name for name, tensors in cut.items() for tensor in tensors}}))
+    assert same(huggingface.load(folder, notice=silent)[1], whole)
+
+
+def older_bert(found):
+    """The first files on the hub: norms as in TensorFlow, tied tensors twice, a buffer of positions."""
+    older = {name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'): array
+             for name, array in found.items()}
+    return {**older, 'bert.embeddings.position_ids': np.arange(64)[None],
+            'cls.predictions.decoder.weight': found['bert.embeddings.word_embeddings.weight'],
+            'cls.predictions.decoder.bias': found['cls.predictions.bias']}
+
+
+def older_gpt2(found):
+    """The file of GPT-2 on the hub: that of a bare backbone, whatever config.json says, with the causal masks."""
+    return {**{name.removeprefix('transformer.'): array for name, array in found.items()},
+            **{f'h.{layer}.attn.bias': np.tril(np.ones((1, 1, 64, 64), np.float32)) for layer in range(2)}}
+
+
+def older_t5(found):
+    """The table once for each side, and the bias of cross attention that was never read."""
+    return {**found, 'encoder.embed_tokens.weight': found['shared.weight'], 'decoder.embed_tokens.weight': found['shared.weight'],
+            'lm_head.weight': found['shared.weight'],
+            'decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight': np.ones((8, 4), np.float32)}
+
+
+def older_bart(found):
+    return {**found, 'lm_head.weight': found['model.shared.weight'], 'model.encoder.embed_tokens.weight': found['model.shared.weight'],
+            'model.decoder.embed_tokens.weight': found['model.shared.weight'], 'model.encoder.version': np.zeros(1, np.float32)}
+
+
+def older_albert(found):
+    return {**found, 'albert.embeddings.position_ids': np.arange(64)[None],
+            'predictions.decoder.weight': found['albert.embeddings.word_embeddings.weight'],
+            'predictions.decoder.bias': found['predictions.bias']}
+
+
+def older_xlnet(found):
+    return {**found, 'lm_loss.weight': found['transformer.word_embedding.weight']}
+
+
+def older_llama(found):
+    return {**found, **{f'model.layers.{layer}.self_attn.rotary_emb.inv_freq': np.ones(4, np.float32) for layer in range(2)}}
+
+
+@pytest.mark.parametrize('name,older', [('bert', older_bert), ('gpt2', older_gpt2), ('t5', older_t5), ('bart', older_bart),
+                                        ('albert', older_albert), ('xlnet', older_xlnet), ('llama', older_llama)])
+def test_buffers_and_tied_duplicates_of_older_files_are_left_aside(name, older, tmp_path):
+    _, found, _, whole = model(name, tmp_path / 'whole')
+    assert older(found).keys() != found.keys()
+    assert same(model(name, tmp_path / 'older', older(found))[3], whole)

@@ -26,12 +26,13 @@ class Reader:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.files = {name: safe_open(path) for name, path in self._paths().items()}
-        self.where = {tensor: name for name, file in self.files.items() for tensor in file.keys()}
-        self.shapes = {tensor: tuple(self.files[name].get_slice(tensor).get_shape()) for tensor, name in self.where.items()}
+        self.where = {later(tensor): (name, tensor) for name, file in self.files.items() for tensor in file.keys()}
+        self.shapes = {tensor: tuple(self.files[name].get_slice(own).get_shape()) for tensor, (name, own) in self.where.items()}
 
     def read(self, name):
-        """The tensor as a numpy array of the dtype that the file has."""
-        return self.files[self.where[name]].get_tensor(name)
+        """The tensor as a numpy array of the dtype that the file has. Mapped anew each time: pages read before leave the memory."""
+        file, own = self.where[name]
+        return safe_open(self.folder / file).get_tensor(own)
 
     def _paths(self):
         folder = self.folder
@@ -50,6 +51,11 @@ class Reader:
             if not (folder / name).exists():
                 raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
         return {name: folder / name for name in names}
+
+
+def later(name):
+    """A tensor's name as `transformers` writes it now: files of BERT's first years call scales and biases of norms as TensorFlow did."""
+    return name.replace('LayerNorm.gamma', 'LayerNorm.weight').replace('LayerNorm.beta', 'LayerNorm.bias')
 
 
 def weight_map(path):
