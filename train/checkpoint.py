@@ -65,7 +65,7 @@ class Checkpoints:
         if bad := tree.not_finite(arrays):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
         specs = {path: tree.spec(leaf) for path, leaf in arrays.items()}
-        meta = json.dumps({**meta, 'step': step, 'best': self.best, 'versions': _versions(),
+        meta = json.dumps({**meta, 'step': step, 'best': self.best, 'versions': versions(),
                            'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
                           indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
         call = f'save/{next(_saves)}/{step}'
@@ -203,6 +203,16 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
     return paths.unflatten({path: arrays[f'{what}/{at}'] for path, at in origin.items()}), folders.read_meta(source)
 
 
+def stored(folder, what='params'):
+    """{path: 'float32[2, 64]'} of the newest checkpoint of a workdir, or of a step; its bytes are not checked. {} without one."""
+    folder = folders.absolute(folder)
+    folder = folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder
+    steps = folders.complete(folder)
+    source = folder if (folder / manifest.NAME).exists() else folder / str(steps[-1]) if steps else None
+    specs = _specs(source) if source else {}
+    return {path.removeprefix(f'{what}/'): spec for path, spec in specs.items() if path.startswith(f'{what}/')}
+
+
 def _ocp():
     import orbax.checkpoint as ocp            # 0.2 s on top of JAX and Flax: only those pay who save or restore
     logging.getLogger('absl').addFilter(_no_orbax_traceback)
@@ -214,7 +224,7 @@ def _no_orbax_traceback(record):
     return not (record.exc_info and 'orbax' in record.pathname)
 
 
-def _versions():
+def versions():
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 

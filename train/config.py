@@ -10,7 +10,7 @@ import math
 import os
 import re
 
-from train import checks, config_file, fits, flags, members, problems, ranges, schema, values
+from train import checks, config_file, fits, flags, inherited, members, problems, ranges, schema, values
 
 Error = problems.Error
 
@@ -45,10 +45,12 @@ def parse(argv, parser=None, devices=True):
     complete = not wrong                       # otherwise a check of what the flags say alone would mislead
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
-    config, origins, bad, more = assemble(given, complete)
+    taken, lost = inherited.read(given)
+    complete = complete and not lost
+    config, origins, bad, more = assemble([*taken, *given], complete)
     request = Request(config, origins, line.options)
     known = [*schema.kinds(), *members.kinds(config.objective)]
-    wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *flags.missing(line, parser), *more]
+    wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *lost, *flags.missing(line, parser), *more]
     if complete:
         wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad)]
         if not any(re.fullmatch(fits.READS, key) for key in bad):

@@ -31,6 +31,9 @@ def usable(workdir):
 def claim(workdir, config, origins=None):
     """Checks that `workdir` is new or holds a run that `config` continues: notices to show. problems.Error otherwise."""
     folder = step_folders.absolute(workdir)
+    if (folder / 'huggingface').exists():
+        text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
+        raise problems.Error([problems.Problem(f'--workdir={workdir}', text)])
     if (folder / 'config.json').exists():
         return configs.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
@@ -49,11 +52,11 @@ def read(folder):
 
 
 def write(workdir, config, tokenizer, parameters):
-    """config.json, and at the first start environment.json and tokenizer/; each is there as a whole or not at all."""
+    """config.json, and at the first start environment.json and tokenizer/ (None = none); each is there as a whole or not at all."""
     folder = step_folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', configs.to_dict(config))
-    if not (folder / 'tokenizer' / 'tokenizer.json').exists():
+    if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
     if not (folder / 'environment.json').exists():
         _put(folder / 'environment.json', environment(parameters))

@@ -1,0 +1,49 @@
+"""Another number of rows for a vocabulary: kept rows stay as they are, new ones are the mean of the old ones.
+
+The mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models"): a new token is then never likelier
+than the average of the old ones, where a random row may draw all of the probability. Tables have rows of padding behind the
+true vocabulary (model/config.py); those are no tokens, take no part in the mean, and are zero.
+"""
+import dataclasses
+import re
+
+import jax
+import numpy as np
+
+AXES = (                                      # (path of what has a row for each token, the axis of the vocabulary)
+    (r'(^|/)embed/embedding$', 0),            # [V, E]; tied heads read it too
+    (r'(^|/)head/kernel$', 1),                # [D, V] of a head that is not tied
+    (r'(^|/)head/bias$', 0),                  # [V] of a head with a bias
+)
+
+
+def resize(params, config, size):
+    """(parameters, config) with `size` tokens. params: any tree that holds Transformers of a model.config.Config `config`.
+
+    Tables become numpy arrays, whatever they were; other leaves are passed on.
+    """
+    config_after = dataclasses.replace(config, vocab_size=size)
+
+    def leaf(keys, array):
+        return rows(jax.tree_util.keystr(keys, simple=True, separator='/'), array, config, config_after)
+
+    return jax.tree_util.tree_map_with_path(leaf, params), config_after
+
+
+def rows(path, array, before, after):
+    """One parameter for `after.vocab_size` tokens instead of `before.vocab_size`: numpy, or `array` itself if it has no such axis."""
+    at = axis(path)
+    if at is None or before.vocab_size == after.vocab_size:
+        return array
+    old = np.moveaxis(np.asarray(array), at, 0)[:before.vocab_size]
+    kept = old[:after.vocab_size]
+    new = np.zeros((after.padded_vocab, *old.shape[1:]), old.dtype)
+    new[:len(kept)] = kept
+    if after.vocab_size > len(kept):
+        new[len(kept):after.vocab_size] = old.mean(axis=0, dtype=np.float64)
+    return np.ascontiguousarray(np.moveaxis(new, 0, at))
+
+
+def axis(path):
+    """The axis of the parameter at `path` that counts tokens, or None."""
+    return next((number for pattern, number in AXES if re.search(pattern, path)), None)

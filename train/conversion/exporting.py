@@ -1,0 +1,115 @@
+"""From a workdir to a Hugging Face folder: config.json, safetensors, tokenizer, generation_config.json and a model card.
+
+The newest good checkpoint counts, its moving average of the weights if it has one. Works for imported models and for every run
+whose structure a family in model/families/ has.
+"""
+import json
+import pathlib
+
+from data import tokenizer as tokenizers
+from model import huggingface, pretrained
+from model.huggingface import errors, settings
+from train import checkpoint, inherited, paths, problems, schema, step_folders, workdir
+from train.conversion import card, folders, recipes
+from train.objectives import replaced_token_detection
+
+
+def run(options, notice):
+    """Writes the folder `options.hf` from the workdir `options.workdir`. Errors of model/huggingface/errors.py, problems.Error."""
+    source = step_folders.absolute(options.workdir)
+    config, kept = workdir.read(source), original(source)
+    params, meta = checkpoint.load_params(source, step=options.step, what='params' if config.ema is None else 'ema', notice=notice)
+    head = settings.read(kept)[1] if kept and kept.parent == source else None
+    module, params = network(options, config, head or pretrained.Head(recipes.heads(config.objective)), paths.flatten(params))
+    family = choose(options.family, module.config, kept)
+    wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
+    lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
+    if lost:
+        raise errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head {module.settings.kind!r} needs')
+    if aside:
+        notice(f'left out: {paths.listed(aside)}')
+    variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
+    tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
+    imported = json.loads((kept / 'config.json').read_text()) if kept else {}
+    imported = imported if imported.get('model_type') == family.MODEL_TYPE else {}
+    more = {**ids(tokenizer, config.model.architecture), **imported}
+    with folders.whole(options.hf) as made:
+        folder = pathlib.Path(made)
+        weights = huggingface.save(folder, module, variables, options.dtype, family, more)
+        if tokenizer is None:
+            notice(f'{source} has no tokenizer: none was written')
+        else:
+            tokenizer.export(folder)
+        generation(folder, kept if imported else None, config.model.architecture)
+        text = card.text(folder, weights, source, config, meta, more=options, kept=kept, parameters=sum(leaf.size for leaf in params.values()))
+        (folder / 'README.md').write_text(text, encoding='utf-8')
+    notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
+
+
+def original(source):
+    """The folder huggingface/ of a workdir, or of the workdir that its run started from; None without one."""
+    if (source / 'huggingface' / 'config.json').exists():
+        return source / 'huggingface'
+    start = workdir.read(source).init.from_
+    if not start:
+        return None
+    kept = inherited.run(start)[0] / 'huggingface'
+    return kept if (kept / 'config.json').exists() else None
+
+
+def network(options, config, head, params):
+    """(pretrained.Model, {path: array}) of what is exported: the run's model, or the generator of replaced-token detection."""
+    if options.network == 'discriminator':
+        return pretrained.Model(config.model, head), params
+    if not any(path.startswith('generator/') for path in params):
+        name = schema.objective_name(config.objective)
+        raise problems.Error([problems.Problem('--network = generator', f'{options.workdir} has none; its objective is {name}.')],
+                             kind='convert', end='nothing was written')
+    shape = replaced_token_detection.generator_config(config.model, config.objective)
+    own = {path.replace('generator/', 'backbone/'): leaf for path, leaf in params.items() if path.startswith('generator/')}
+    shared = {path: leaf for path, leaf in params.items() if path.startswith((
+        'backbone/embed/', 'backbone/encoder/positions/', 'backbone/encoder/types/', 'backbone/encoder/embed_norm/'))}
+    return pretrained.Model(shape, pretrained.Head()), {**shared, **own}
+
+
+def choose(name, config, kept):
+    """The family module: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
+    families = settings.known()
+    if name is not None and name not in families:
+        near = problems.did_you_mean(name, list(families))
+        text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
+        raise problems.Error([problems.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
+    if name is None and kept is not None:
+        name = json.loads((kept / 'config.json').read_text())['model_type']
+        name = None if settings.differences(families[name], config) else name
+    if name is None:
+        return settings.fit(config)
+    wrong = settings.differences(families[name], config)
+    if wrong:
+        rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
+        raise errors.ConfigError(f'this model is no {name}:\n  {rows}')
+    return families[name]
+
+
+def ids(tokenizer, architecture):
+    """The special ids of config.json, which generation needs."""
+    if tokenizer is None:
+        return {}
+    special = tokenizer.special
+    found = {'pad_token_id': special.pad, 'eos_token_id': special.eos}
+    if architecture == 'decoder':
+        found['bos_token_id'] = special.bos
+    if architecture == 'encoder_decoder':
+        found.update(decoder_start_token_id=special.bos, is_encoder_decoder=True)
+    return found
+
+
+def generation(folder, kept, architecture):
+    """generation_config.json of a model that generates: that of the import, or the ids of config.json."""
+    if kept is not None and (kept / 'generation_config.json').exists():
+        (folder / 'generation_config.json').write_bytes((kept / 'generation_config.json').read_bytes())
+    elif architecture != 'encoder':
+        config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+        names = ('bos_token_id', 'decoder_start_token_id', 'eos_token_id', 'forced_eos_token_id', 'pad_token_id')
+        found = {key: config[key] for key in names if config.get(key) is not None}
+        (folder / 'generation_config.json').write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')

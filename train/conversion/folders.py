@@ -1,0 +1,32 @@
+"""A folder that is there as a whole or not at all: it is made beside its place and renamed in the end."""
+import contextlib
+import os
+import shutil
+
+from train import manifest
+from train import step_folders
+
+
+@contextlib.contextmanager
+def whole(target):
+    """A new folder (epath.Path) that takes the place of `target`, which is absent or empty, when the block ends without an error.
+
+    Where there is no rename (gs://...) it is `target` itself, and the block writes last what makes it count.
+    """
+    target = step_folders.absolute(target)
+    if not manifest.local(target):
+        yield target
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+    made.mkdir()
+    try:
+        yield made
+        manifest.sync(made)
+        if target.exists():
+            target.rmdir()
+        os.rename(made, target)
+        manifest.sync(target.parent)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise

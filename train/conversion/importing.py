@@ -1,0 +1,113 @@
+"""From a Hugging Face folder to a workdir, as train.main writes it: config, tokenizer, and a checkpoint of step 0 with parameters alone.
+
+Besides, `huggingface/` keeps what came with the weights, for the export: config.json, generation_config.json, the model card.
+"""
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+import re
+
+import jax.numpy as jnp
+
+from data import tokenizer as tokenizers
+from model import huggingface, pretrained, vocabulary
+from model.huggingface import settings
+from train import checks, manifest, problems, schema, workdir
+from train import config as configs
+from train.conversion import folders, recipes, streaming
+
+TOKENIZERS = ('tokenizer.json', 'vocab.txt', 'vocab.json', '*.model')  # a folder with one of these has a tokenizer
+KEPT = ('config.json', 'generation_config.json', 'README.md')
+LENGTH = 512                                  # tokens of a row, where the model has places for as many
+
+
+def run(options, notice):
+    """Writes the workdir `options.out` from the folder `options.hf`. Errors of model/huggingface/errors.py, problems.Error."""
+    folder = pathlib.Path(options.hf).expanduser()
+    model, head, family, raw = settings.read(folder)
+    if 'auto_map' in raw:
+        notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
+    size = options.vocab_size or model.vocab_size
+    tokenizer = read_tokenizer(folder, size, notice)
+    start = next(iter(family.SIZES.values()), {}).get('initializer', model.initializer)
+    model = dataclasses.replace(model, initializer=start)
+    config = configuration(dataclasses.replace(model, vocab_size=size), recipes.objective(family.MODEL_TYPE, model.architecture, head.kind),
+                           options.dtype)
+    module = pretrained.Model(model, head)
+    shapes = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(dataclasses.replace(module, config=config.model))).items()}
+    found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
+    found = ((path, vocabulary.rows(path, array, model, config.model)) for path, array in found)
+    if size != model.vocab_size:
+        notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
+            'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'))
+    meta = {'examples': 0, 'config': configs.to_dict(config), 'metrics': {}, 'vocab_size': size, 'tokenizer': tokenizer and tokenizer.hash,
+            'data': None, 'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
+    with folders.whole(options.out) as made:
+        streaming.save(made / 'checkpoints', 0, shapes, found, meta)
+        for kept in KEPT:
+            if (folder / kept).exists():
+                (made / 'huggingface').mkdir(exist_ok=True)
+                manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
+        workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
+    notice(f'{options.out}: {family.MODEL_TYPE}, {sum(map(math.prod, shapes.values())):,} parameters, objective '
+           f'{schema.objective_name(config.objective)}')
+    for line in next_steps(options.out, config):
+        notice(line)
+
+
+def read_tokenizer(folder, size, notice):
+    """The tokenizer of the folder, or None with a notice. problems.Error if it has more ids than the model rows."""
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        notice(f'{folder} has no tokenizer: none was written. Runs that start from here need --config.tokenizer.path=DIR')
+        return None
+    tokenizer = tokenizers.load(folder)
+    if tokenizer.vocab_size > size:
+        text = f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; grow it with --vocab_size={tokenizer.vocab_size}.'
+        raise problems.Error([problems.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
+    return tokenizer
+
+
+def configuration(model, objective, dtype):
+    """The schema.Config of a run with this model, of rows as long as its places allow."""
+    given = {f'model.{key}': value for key, value in dataclasses.asdict(model).items()}
+    given |= {f'objective.{key}': value for key, value in objective.items()} | {'dtype': dtype, 'steps': 1}
+    length = LENGTH
+    while True:
+        pairs = [(key, value, 'from config.json', False) for key, value in {**given, 'sequence_length': length}.items()]
+        config, _, _, wrong = configs.assemble(pairs)
+        if wrong:
+            raise problems.Error(wrong, kind='convert', end='nothing was written')
+        if model.positions != 'learned' or checks.longest(config) <= model.max_length or length == 1:
+            return config
+        length //= 2
+
+
+def name(folder, raw):
+    """What the model is called: as its config.json says, or its folder."""
+    return raw.get('_name_or_path') or folder.resolve().name
+
+
+def license_of(folder):
+    """The licence in the head of the model card, or None."""
+    card = folder / 'README.md'
+    text = card.read_text(encoding='utf-8', errors='replace') if card.exists() else ''
+    found = re.search(r'\A---\n(?:.*\n)*?license: *(\S+) *\n(?:.*\n)*?---', text)
+    return found and found[1]
+
+
+def digests(folder):
+    """{file of weights: its SHA-256}."""
+    found = {}
+    for path in sorted(folder.glob('*.safetensors')):
+        with open(path, 'rb') as file:
+            found[path.name] = hashlib.file_digest(file, 'sha256').hexdigest()
+    return found
+
+
+def next_steps(out, config):
+    """What one can do with it, as commands."""
+    if config.model.architecture != 'encoder':
+        yield f'  python -m train.generate --workdir={out} --prompt="..."'
+    yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=FILES --workdir=runs/NAME'

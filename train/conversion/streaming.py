@@ -1,0 +1,75 @@
+"""A checkpoint whose arrays are made one at a time, so that what is in memory is one parameter, not the model.
+
+Orbax takes a tree of arrays. Here its leaves are only promises, and a handler reads each one, writes it and drops it before the
+next. What lies on the disk is what train/checkpoint.py writes, and it restores it: any mesh, any number of processes.
+"""
+import asyncio
+import dataclasses
+import json
+from typing import Any, Tuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from train import checkpoint
+from train import manifest
+from train import paths
+from train import step_folders
+from train import tree
+
+CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once
+
+
+class NotFinite(Exception):
+    """What was to be imported holds NaN or infinity."""
+
+    exit_code, kind = 3, 'huggingface'
+
+
+@dataclasses.dataclass(frozen=True)
+class Promise:
+    """An array that comes when its turn does."""
+    path: str
+    shape: Tuple[int, ...]
+    dtype: Any = np.dtype('float32')
+
+
+class OneByOne(ocp.type_handlers.NumpyHandler):
+    """Writes Promises in their order, from an iterator of (path, array) in the same order."""
+
+    def __init__(self, arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    async def serialize(self, values, infos, args=None):
+        for value, info, arg in zip(values, infos, args):
+            path, array = next(self.arrays)
+            if (path, array.shape, array.dtype) != (value.path, value.shape, value.dtype):
+                raise ValueError(f'expected {value}, got {path} {array.dtype}{list(array.shape)}')
+            if not np.isfinite([array.min(), array.max()]).all():
+                raise NotFinite(f'{path} would hold NaN or infinity; nothing is worth training from there')
+            writer = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+            for future in await writer.serialize([array], [info], [arg]):
+                await asyncio.to_thread(future.result)
+            del array
+        return []
+
+
+def save(folder, step, shapes, arrays, meta):
+    """Writes folder/STEP with parameters alone, manifest last. shapes {path: shape}; arrays yields (path, float32 array) of each,
+    in the order of a flattened tree. meta: as in checkpoint.Checkpoints.save."""
+    target = step_folders.absolute(folder) / str(step)
+    target.mkdir(parents=True)
+    promised = paths.unflatten({f'params/{path}': Promise(path, tuple(shape)) for path, shape in shapes.items()})
+    handlers = (Promise, OneByOne(iter(arrays))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
+    registry = ocp.type_handlers.create_type_handler_registry(*handlers)
+    args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
+        writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+    meta = {**meta, 'step': step, 'best': None, 'versions': checkpoint.versions(), 'rng': {}}
+    manifest.put(target / 'meta.json', (json.dumps(meta, indent=1) + '\n').encode())
+    specs = {path: tree.spec(leaf) for path, leaf in paths.flatten(promised).items()}
+    manifest.write(target, {'step': step, 'arrays': specs})
+    if problems := manifest.check(target):
+        raise checkpoint.SaveError(f'{target} reads back differently, {step_folders.summary(problems)}')

@@ -1,0 +1,98 @@
+"""`python -m train.convert import --hf=DIR --out=DIR` and `export --workdir=DIR --hf=DIR`: Hugging Face folders to workdirs and back.
+
+A Hugging Face folder is config.json, safetensors and the tokenizer's files, nothing else: no pickle is opened and no code of a
+folder runs. Both commands write a whole folder or none. JAX is imported after the flags were checked.
+"""
+import argparse
+import os
+import sys
+
+from train import command
+from train import problems
+
+IMPORT = """\
+examples:
+  python -m train.convert import --hf=downloads/gpt2 --out=runs/gpt2
+  python -m train.generate --workdir=runs/gpt2 --prompt="It was"
+  python -m train.main --config=configs/continue.py --config.init.from=runs/gpt2 --config.data.train='text/*.txt' --workdir=runs/more
+"""
+EXPORT = """\
+examples:
+  python -m train.convert export --workdir=runs/more --hf=exported --dtype=bfloat16
+  python -c "import transformers as t; print(t.AutoModelForCausalLM.from_pretrained('exported'))"
+"""
+
+
+def parser():
+    made = argparse.ArgumentParser(prog='python -m train.convert', description=__doc__.split('\n')[0], allow_abbrev=False)
+    commands = made.add_subparsers(dest='command', required=True, metavar='import|export')
+    plain = argparse.RawDescriptionHelpFormatter
+
+    add = commands.add_parser('import', help='a Hugging Face folder to a workdir', epilog=IMPORT, formatter_class=plain, allow_abbrev=False)
+    add.add_argument('--hf', required=True, metavar='DIR', help='folder with config.json, model.safetensors (or shards and their index), tokenizer')
+    add.add_argument('--out', required=True, metavar='DIR', help='workdir to write; must not exist, or be empty')
+    add.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='of the computation; parameters are float32 (float32)')
+    add.add_argument('--vocab_size', type=int, metavar='N', help='grow or cut the vocabulary to N tokens; new ones are the mean of the others')
+
+    add = commands.add_parser('export', help='a workdir to a Hugging Face folder', epilog=EXPORT, formatter_class=plain, allow_abbrev=False)
+    add.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run, or of an imported model')
+    add.add_argument('--hf', required=True, metavar='DIR', help='folder to write; must not exist, or be empty')
+    add.add_argument('--step', type=int, metavar='N', help='checkpoint to take; default: the newest')
+    add.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='of the weights written (float32)')
+    add.add_argument('--family', metavar='NAME', help='model_type to write; default: the one that has the structure of the model')
+    add.add_argument('--network', choices=('discriminator', 'generator'), default='discriminator', help='of replaced-token detection (discriminator)')
+    add.add_argument('--license', metavar='ID', help='for the model card, such as apache-2.0; default: that of the imported model, or unknown')
+    return made
+
+
+def check(options):
+    """problems.Error with everything that is wrong with the flags."""
+    wrong, target = [], options.out if options.command == 'import' else options.hf
+    if options.command == 'import':
+        if not os.path.isdir(os.path.expanduser(options.hf)):
+            wrong.append(problems.Problem(f'--hf = {options.hf}', 'no such folder; expected one with config.json and model.safetensors.'))
+        if options.vocab_size is not None and options.vocab_size < 1:
+            wrong.append(problems.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
+    else:
+        if '://' not in options.workdir and not os.path.exists(os.path.join(os.path.expanduser(options.workdir), 'config.json')):
+            wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+                                          'python -m train.main --workdir=DIR writes.'))
+        if options.step is not None and options.step < 0:
+            wrong.append(problems.Problem(f'--step = {options.step}', 'expected at least 0.'))
+    flag = '--out' if options.command == 'import' else '--hf'
+    if '://' in target:
+        if options.command == 'export':
+            wrong.append(problems.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
+    elif occupied(os.path.expanduser(target)):
+        wrong.append(problems.Problem(f'{flag} = {target}', 'exists; expected a new or an empty folder. Nothing is written over.'))
+    if wrong:
+        raise problems.Error(wrong, kind='convert', end='nothing was written')
+
+
+def occupied(target):
+    """Whether something is there that a new folder would replace."""
+    return os.path.lexists(target) and not (os.path.isdir(target) and not os.path.islink(target) and not os.listdir(target))
+
+
+def convert(options):
+    """Imports JAX and does it."""
+    from train import platform
+    platform.prepare(os.environ)
+    from train.conversion import exporting, importing
+    run = importing.run if options.command == 'import' else exporting.run
+    run(options, lambda text: print(text, file=sys.stderr))
+
+
+def main(argv=None):
+    """Runs the command line; returns the exit code."""
+    options = parser().parse_args(argv)
+
+    def run():
+        check(options)
+        convert(options)
+
+    return command.run(run)
+
+
+if __name__ == '__main__':
+    command.main(main)
