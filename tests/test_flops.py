@@ -45,7 +45,9 @@ def test_padding_is_not_counted():
     (dict(T5, layers=1, heads=8, decoder_layers=2, positions='none'), {'tokens': 32, 'encoder_tokens': 128}),
     (dict(BERT, layers=2, heads=8, head='transform', activation='relu', embed_dim=128, share_layers=True), {'tokens': 128}),
     (dict(BERT, layers=2, heads=8, positions='xl', relative_segments=True, activation='relu', dropout=0.0), {'tokens': 128}),
-], ids=['decoder', 'encoder', 'encoder_decoder', 'shared', 'xl'])
+    (dict(GPT2, layers=3, heads=8, activation='relu', query_layer=True), {'tokens': 128}),
+    (dict(layers=2, heads=8, activation='relu', positions='alibi', embed_norm=True), {'tokens': 128}),
+], ids=['decoder', 'encoder', 'encoder_decoder', 'shared', 'xl', 'query_layer', 'alibi'])
 def test_operations_equal_those_that_xla_counts(settings, lengths):
     config = model_config.Config(**{**settings, 'vocab_size': 1024, 'dim': 256, 'unroll': 2})
     model = transformer.Transformer(config)

@@ -1,4 +1,4 @@
-"""The language head: linear, with a bias and BERT's, tied and own, capped, blind to padding rows; judges of pairs and tokens."""
+"""The language head: linear, with a bias and BERT's, tied and own, capped, blind to padding rows; judges of pairs, tokens, classes."""
 import math
 
 import jax
@@ -102,6 +102,53 @@ def test_each_token_is_judged_alone():
     np.testing.assert_allclose(heads.TokenHead(module.config, name='head').apply({'params': params}, X), expected, atol=1e-4)
     rough = module.apply({'params': params}, X)
     assert rough.dtype == jnp.float32
+    np.testing.assert_allclose(rough, expected, atol=0.2)
+
+
+SEGMENTS = np.array([[1, 1, 0], [0, 1, 1]], np.int32)  # padding after a text, and before one
+
+
+@pytest.mark.parametrize('read, places', [('first', [0, 0]), ('last', [1, 2])])
+@pytest.mark.parametrize('activation, function', [
+    (None, None), ('tanh', np.tanh), ('gelu', lambda x: np.asarray(jax.nn.gelu(x, approximate=False)))])
+@pytest.mark.parametrize('bias', [True, False])
+def test_a_text_is_classed_by_one_token(read, places, activation, function, bias):
+    """A decoder like GPT-2 reads the last token without biases; a model without any biases (T5) keeps those of its head."""
+    config = model_config.Config(dim=8, bias=False, dropout=0.5)
+    module = heads.ClassHead(config, 5, read, activation, bias, name='head')
+    params = module.init(jax.random.key(0), X, SEGMENTS)['params']
+    params = jax.tree.map(lambda p: p + RNG.normal(size=p.shape).astype(np.float32), params)
+    assert jax.tree.map(np.shape, params) == {
+        'labels': {'kernel': (8, 5), **({'bias': (5,)} if bias else {})},
+        **({'transform': {'kernel': (8, 8), 'bias': (8,)}} if activation else {})}
+    h = X[np.arange(2), places]
+    if activation:
+        h = function(h @ params['transform']['kernel'] + params['transform']['bias'])
+    logits = module.apply({'params': params}, X, SEGMENTS)
+    assert logits.dtype == jnp.float32
+    np.testing.assert_allclose(logits, h @ params['labels']['kernel'] + params['labels'].get('bias', 0), atol=1e-5)
+
+
+def test_what_classes_a_text_drops_by_the_row():
+    """Before the labels, in training: with the identity as labels each number is dropped or doubled."""
+    module = heads.ClassHead(model_config.Config(dim=8, dropout=0.5), 8, 'first', None, False, name='head')
+    params, rngs = {'labels': {'kernel': np.eye(8, dtype=np.float32)}}, {'dropout': jax.random.key(1)}
+    whole = np.asarray(module.apply({'params': params}, X, SEGMENTS, jnp.arange(2), rngs=rngs))
+    dropped = np.isclose(whole, 0)
+    np.testing.assert_allclose(whole[~dropped], 2 * X[:, 0][~dropped], rtol=1e-6)
+    assert 2 <= dropped.sum() <= 14 and (dropped[0] != dropped[1]).any()
+    second = module.apply({'params': params}, X[1:], SEGMENTS[1:], jnp.array([1]), rngs=rngs)
+    np.testing.assert_array_equal(whole[1:], second)
+
+
+def test_a_class_or_a_span_for_each_token():
+    module = heads.TokenClassHead(model_config.Config(dim=8, bias=False), 3, name='head')
+    params = draw(module)
+    assert jax.tree.map(np.shape, params) == {'labels': {'kernel': (8, 3), 'bias': (3,)}}
+    expected = X @ params['labels']['kernel'] + params['labels']['bias']
+    np.testing.assert_allclose(module.apply({'params': params}, X), expected, atol=1e-5)
+    rough = heads.TokenClassHead(module.config, 3, jnp.bfloat16, name='head').apply({'params': params}, X)
+    assert rough.shape == (2, 3, 3) and rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, expected, atol=0.2)
 
 

@@ -92,8 +92,25 @@ def test_parameters_of_other_shapes_and_heads_have_a_row(initializer):
                                  share_layers=True, embed_norm=True, head='biased', architecture='encoder_decoder')
     shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
     assert shapes['encoder']['project']['kernel'].shape == (8, 16) and shapes['head']['project']['kernel'].shape == (16, 8)
-    for head in (heads.PairHead(config, name='pair'), heads.TokenHead(config, name='head')):
-        jax.eval_shape(head.init, jax.random.key(0), jnp.zeros((1, 2, 16)))
+    hidden = jnp.zeros((1, 2, 16))
+    for head in (heads.PairHead(config, name='pair'), heads.TokenHead(config, name='head'), heads.TokenClassHead(config, 2, name='head')):
+        jax.eval_shape(head.init, jax.random.key(0), hidden)
+    jax.eval_shape(heads.ClassHead(config, 3, name='head').init, jax.random.key(0), hidden, jnp.ones((1, 2), jnp.int32))
+
+
+@pytest.mark.parametrize('initializer', model_config.INITIALIZERS)
+def test_the_query_layer_starts_as_the_others(initializer):
+    config = model_config.Config(vocab_size=10, max_length=8, layers=3, dim=16, heads=2, initializer=initializer, query_layer=True)
+    shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
+    alone = [path for path in traverse_util.flatten_dict(shapes, sep='/') if 'query_block' in path]
+    assert len(alone) == 16
+
+    def start(path):
+        return initializers.find(config, path)(jax.random.key(0), (8, 8) if path.endswith(('kernel', 'embedding')) else (8,))
+
+    for path in alone:
+        np.testing.assert_array_equal(start(path), start(path.replace('query_block', 'blocks')))
+    np.testing.assert_array_equal(start('decoder/queries/embedding'), start('decoder/positions/embedding'))
 
 
 def test_normal_is_not_cut():

@@ -220,12 +220,12 @@ def test_muon_is_optaxs_on_the_matrices_of_the_blocks_and_adam_elsewhere():
         np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
-@pytest.mark.parametrize('name', ['adafactor', 'lamb', 'muon'])
-def test_shared_layers_are_one_layer(name):
-    """What all layers share (`block`) has no layer axis, and is stepped as a stack of one layer is."""
-    shared = random({'encoder/block/mlp/up/kernel': (128, 160)}, 0, 0.5)
-    grads = [random({'encoder/block/mlp/up/kernel': (128, 160)}, seed) for seed in (1, 2)]
-    alone = lambda tree: {'encoder': {'blocks': jax.tree.map(lambda x: x[None], tree['encoder']['block'])}}
+@pytest.mark.parametrize('name, block', [('adafactor', 'block'), ('lamb', 'block'), ('muon', 'block'), ('muon', 'query_block')])
+def test_single_layers_are_stacks_of_one(name, block):
+    """What all layers share (`block`) and a layer beside the stack have no layer axis, and are stepped as a stack of one is."""
+    shared = random({f'encoder/{block}/mlp/up/kernel': (128, 160)}, 0, 0.5)
+    grads = [random({f'encoder/{block}/mlp/up/kernel': (128, 160)}, seed) for seed in (1, 2)]
+    alone = lambda tree: {'encoder': {'blocks': jax.tree.map(lambda x: x[None], tree['encoder'][block])}}
     options = settings(name=name, weight_decay=0.1)
     stacked = train(options, alone(shared), [alone(grad) for grad in grads])
     same(alone(train(options, shared, grads)), stacked)

@@ -79,7 +79,7 @@ def test_the_whole_model_is_its_definition():
         np.testing.assert_allclose(found[row], definition(params, rows['tokens'][row]), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('settings', [{}, dict(windows=(None, 3)), dict(share_layers=True), dict(unroll=3)], ids=str)
+@pytest.mark.parametrize('settings', [dict(windows=(None, 3)), dict(share_layers=True)], ids=str)
 def test_prefill_and_steps_equal_the_full_forward(settings):
     model, params = draw(dataclasses.replace(CONFIG, **settings))
     whole = batch()

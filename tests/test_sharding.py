@@ -37,6 +37,7 @@ MODELS = {
                               initializer='t5', vocab_size=384),
     'albert': dataclasses.replace(TRANSFORMER, architecture='encoder', types=2, embed_dim=16, share_layers=True, head='transform',
                                   norm_position='post', initializer='bert'),
+    'pangu': dataclasses.replace(TRANSFORMER, layers=3, query_layer=True),
 }
 
 

@@ -271,6 +271,22 @@ def test_embeddings_are_summed_normed_and_projected(norm_position, embed_norm):
     assert params['head']['transform']['kernel'].shape == (16, 8)
 
 
+@pytest.mark.parametrize('architecture', ['encoder', 'encoder_decoder'])
+def test_an_offset_shifts_the_table(architecture):
+    """Position 0 is row 2: the same as without the first two rows, which nothing reads."""
+    model, params = build('learned', architecture, position_offset=2)
+    batch = pair((5,), (6,)) if architecture == 'encoder_decoder' else documents(6, causal=False)
+    shifted, roles = dict(params), [role for role in ('encoder', 'decoder') if role in params]
+    for role in roles:
+        table = params[role]['positions']['embedding']
+        assert table.shape == (18, 16)
+        shifted[role] = {**params[role], 'positions': {'embedding': table[2:]}}
+        other = {**params[role], 'positions': {'embedding': np.concatenate([np.full_like(table[:2], np.nan), table[2:]])}}
+        params = {**params, role: other}
+    plain, _ = build('learned', architecture)
+    np.testing.assert_array_equal(apply(model)(params, batch), apply(plain)(shifted, batch))
+
+
 class Two(nn.Module):
     """A model, and another that borrows its embeddings."""
     large: model_config.Config
@@ -405,6 +421,11 @@ def test_parameter_tree():
     both = paths(architecture='encoder_decoder', decoder_layers=3, positions='relative')
     assert both['decoder/blocks/cross_attention/key/kernel'] == (3, 16, 16)
     assert both['encoder/positions/embedding'] == both['decoder/positions/embedding'] == (32, 4)
+    for settings, biased in ((dict(bias=False, attention_bias=True, out_bias=False), {'query', 'key', 'value'}),
+                             (dict(attention_bias=False), {'up', 'down', 'norm'}), (dict(mlp_bias=False), {'query', 'key', 'value', 'out', 'norm'}),
+                             (dict(bias=False, out_bias=True, mlp_bias=True), {'out', 'up', 'down'})):
+        found = {path.split('/')[-2] for path in paths(**settings) if path.endswith('/bias')}
+        assert {name.removeprefix('attention_').removeprefix('mlp_') for name in found} == biased
     encoder = paths(architecture='encoder', head='transform', norm_position='post', types=2)
     assert {path for path in encoder if not path.startswith('encoder/blocks')} == {
         'embed/embedding', 'encoder/positions/embedding', 'encoder/types/embedding', 'encoder/embed_norm/scale',
