@@ -12,6 +12,7 @@ SAME        {key: another key that must say the same}, where there is such a key
 SETTINGS    {setting: where config.json has it}: 'key' | ('key', {theirs: ours}) | ('key', n), ours = theirs + n
             | ('key', 'name'), a function of model/huggingface/settings.py
 DEFAULTS    {key: what `transformers` takes when config.json does not say}
+ALIASES     {older name of a key of config.json: its name}
 EXPECTED    {key: the one value that is understood}, refused with another
 NAMES       rows (our path, their name) of the backbone. A row names a module, or a parameter by its whole path. `{layer}` counts the
             layers that we stack, `{role}` is encoder and decoder. A third entry is the layout of the numbers, from

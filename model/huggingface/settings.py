@@ -39,7 +39,7 @@ def read(folder):
     except ValueError as error:
         raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
     family = of_type(raw.get('model_type') if isinstance(raw, dict) else None, path)
-    given = {**family.DEFAULTS, **older(raw)}
+    given = {**family.DEFAULTS, **renamed(family, older(raw))}
     config = to_config(family, given, path)
     return config, to_head(family, given, path), family, raw
 
@@ -64,6 +64,11 @@ def older(raw):
     if scaling.get('rope_type', scaling.get('type', 'default')) == 'default':
         raw['rope_scaling'] = None
     return raw
+
+
+def renamed(family, raw):
+    """config.json by the names of its keys that `transformers` writes today."""
+    return {getattr(family, 'ALIASES', {}).get(key, key): value for key, value in raw.items()}
 
 
 def to_config(family, given, path):
@@ -186,7 +191,7 @@ def write(folder, family, config, head, dtype, more=None):
     """Writes config.json. more: further keys, such as those of an imported one."""
     labels = {} if head.kind not in ('classes', 'token_classes') else {
         'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
-    known_keys = {**labels, **older(more or {}), **theirs(family, config)}
+    known_keys = {**labels, **renamed(family, older(more or {})), **theirs(family, config)}
     found = {'architectures': [architecture(family, head)], 'model_type': family.MODEL_TYPE, **known_keys, 'dtype': dtype}
     found['architectures'] = [architecture(family, head)]
     found.pop('torch_dtype', None)
