@@ -1,4 +1,4 @@
-"""Text to ids and back, losslessly: a byte vocabulary that needs no training, and SentencePiece.
+"""Text to ids and back: a byte vocabulary that needs no training, SentencePiece, and the tokenizers of published models.
 
 Every tokenizer has `special`, `vocab_size`, `encode`, `encode_batch`, `decode`, `pieces`, `token_bytes`, `hash` and
 `save`. Trains one from a terminal:
@@ -26,20 +26,33 @@ FORMAT = 1          # raise it when training changes, so that tokenizers in cach
 
 
 def load(path):
-    """A tokenizer from a folder that `save` wrote, a SentencePiece .model file, or a folder that holds one.
+    """A tokenizer from a folder that `save` wrote, a folder (or a file in it) of Hugging Face, or a SentencePiece .model.
 
+    A published model's vocabulary gets no id more than it has. That is a folder with a tokenizer.json of Hugging Face, with
+    vocab.txt, with vocab.json and merges.txt, or with a .model beside a config.json or tokenizer_config.json; a .model by
+    itself is somebody's vocabulary to train with, and gets the symbols that it lacks.
     DataError when there is none, or when its files do not belong together.
     """
     path = files.path(path)
     if path.exists() and not path.is_dir():
+        if path.suffix != '.model' or _huggingface().holds(path.parent):
+            return load(path.parent)
         return _pieces().SentencePiece(path.read_bytes())
     models = sorted(path.glob('*.model')) if path.is_dir() else []
     definition = _definition(path / 'tokenizer.json')
+    if definition is None and path.is_dir() and _huggingface().holds(path):
+        return _huggingface().load(path)
     if definition is None:
         if len(models) != 1:
             raise errors.DataError(f'{path}: expected a SentencePiece .model file or a folder with one, got '
                                    f'{", ".join(model.name for model in models) or "none"}; check tokenizer.path')
         return _pieces().SentencePiece(models[0].read_bytes())
+    if definition['kind'] == 'huggingface':
+        result = _huggingface().load(path / 'original', Special(**definition['special']))
+        if result.hash != definition['hash']:
+            raise errors.DataError(f'{path / "original"}: expected the files whose hash {path / "tokenizer.json"} holds, got others; '
+                                   'copy the whole folder again')
+        return result
     if definition['kind'] == 'bytes':
         return Bytes(sentinels=definition['special']['sentinels'][0] - definition['special']['sentinels'][1] + 1)
     model = path / 'tokenizer.model'
@@ -104,9 +117,23 @@ def build(settings, source, cache):
     return result
 
 
+def export(tokenizer, folder):
+    """Writes the files of Hugging Face that `transformers` loads to the same ids; a list of their names.
+
+    DataError for a SentencePiece model that is not ours and normalises.
+    """
+    from data import huggingface_export
+    return huggingface_export.save(tokenizer, folder)
+
+
 def _pieces():
     from data import pieces  # imports SentencePiece, which neither --help nor bytes need
     return pieces
+
+
+def _huggingface():
+    from data import huggingface
+    return huggingface
 
 
 def _definition(path):

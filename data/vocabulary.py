@@ -32,7 +32,8 @@ class Special:
 
     `sentinels` is (first, last): the first one used has the highest id, `vocab_size - 1`, and they descend. `bos`,
     what a decoder reads first, is `pad` unless the vocabulary says otherwise (seqio, T5). `others` are further ids
-    that never stand for text, such as `<unk>` and a foreign model's control symbols.
+    that never stand for text, such as `<unk>` and a foreign model's control symbols. A foreign vocabulary may lack a mask,
+    `mask` = -1, and sentinels, `sentinels` = (vocab_size - 1, vocab_size), of which there are 0; roles may share an id.
     """
     pad: int
     eos: int
@@ -50,8 +51,10 @@ class Special:
         object.__setattr__(self, 'sentinels', tuple(int(i) for i in self.sentinels))
         object.__setattr__(self, 'others', tuple(int(i) for i in self.others))
         first, last = self.sentinels
-        ids = [getattr(self, name) for name in NAMES] + [first, last, *self.others]
-        if min(ids) < 0 or max(ids) >= self.vocab_size or last > first:
+        if last == first + 1:
+            object.__setattr__(self, 'sentinels', (self.vocab_size - 1, self.vocab_size))
+        ids = [*self._single(), *range(last, first + 1)[:1], *range(last, first + 1)[-1:], *self.others]
+        if min(ids) < 0 or max(ids) >= self.vocab_size or last > first + 1 or self.mask < -1:
             raise ValueError(f'special ids must lie in [0, vocab_size) and sentinels descend, got {self}')
 
     @property
@@ -66,15 +69,20 @@ class Special:
         return self.sentinels[0] - j
 
     def mark(self, name):
-        """Id of one of MARKS."""
+        """Id of one of MARKS; ValueError when there are too few sentinels for them."""
+        if self.num_sentinels < len(MARKS):
+            raise ValueError(f'marks take {len(MARKS)} sentinels, the tokenizer has {self.num_sentinels}')
         return self.sentinels[1] + MARKS.index(name)
 
     @property
     def reserved(self):
         """int32[R], sorted: every id that never stands for text."""
         first, last = self.sentinels
-        ids = [getattr(self, name) for name in NAMES] + list(self.others) + list(range(last, first + 1))
-        return np.unique(np.asarray(ids, np.int32))
+        return np.unique(np.asarray([*self._single(), *self.others, *range(last, first + 1)], np.int32))
+
+    def _single(self):
+        """Ids of the roles, without a mask that there is not."""
+        return [i for i in (getattr(self, name) for name in NAMES) if i != -1]
 
     def name(self, i):
         """How id `i` is written in decoded text: <mask>, <extra_0>, ...; None when it is text."""
@@ -96,8 +104,8 @@ class Special:
 class Vocabulary:
     """What tokenizers share: the byte string of every id, and everything that follows from it.
 
-    A child sets `special`, `table` (one `bytes` an id: the text it stands for, empty for reserved ids), `names`
-    (how ids are shown) and `definition` (bytes that determine the tokenizer).
+    A child sets `special`, `table` (one `bytes` an id: the text it stands for, empty for reserved ids) and `definition`
+    (bytes that determine the tokenizer).
     """
     lossless = True  # decode(encode(text)) == text, and token_bytes sums to the text's bytes
 
@@ -127,6 +135,10 @@ class Vocabulary:
             self._hash = hashlib.sha256(header + b'\0' + self.definition).hexdigest()
         return self._hash
 
+    def name(self, i):
+        """How id `i` is shown when it is special; None when it is text."""
+        return self.special.name(i)
+
     def decode(self, ids, skip_special=False):
         """Text of a row of ids; special ids are shown as <mask>, <extra_0>, ... or skipped.
 
@@ -134,7 +146,7 @@ class Vocabulary:
         vocabulary, which a model with more rows than ids may say, are shown as <unused> or skipped.
         """
         if not hasattr(self, '_shown'):
-            self._shown = [text or (self.special.name(i) or '').encode() for i, text in enumerate(self.table)]
+            self._shown = [text or (self.name(i) or '').encode() for i, text in enumerate(self.table)]
         table, unused = (self.table, b'') if skip_special else (self._shown, b'<unused>')
         return b''.join([table[i] if i < len(table) else unused for i in np.asarray(ids).tolist()]).decode('utf-8', 'replace')
 
@@ -143,7 +155,7 @@ class Vocabulary:
         return [self.piece(i) for i in np.asarray(ids).tolist()]
 
     def piece(self, i):
-        name = self.special.name(i)
+        name = self.name(i)
         if name:
             return name
         try:
@@ -158,12 +170,14 @@ def begins_word(text):
     It begins one with white space or with anything that is no letter, digit or mark, as in ALBERT: punctuation begins a word,
     and letters after it without a space belong to that word. A piece with characters of a script without spaces is a word
     by itself (ALBERT's rule for all letters but English ones). Bytes of longer characters are judged one by one: LEADS.
-    A reserved id, which has no text, is a word of its own.
+    A reserved id, which has no text, is a word of its own. Of bytes that are no whole characters the first says it.
     """
     try:
         characters = text.decode()
     except UnicodeDecodeError:
-        return text[0] in LEADS
+        if text[0] >= 0x80:
+            return text[0] in LEADS
+        characters = chr(text[0])
     if not characters or UNSPACED.search(characters):
         return True
     return not (characters[0].isalnum() or unicodedata.category(characters[0])[0] == 'M')
