@@ -3,6 +3,9 @@ import dataclasses
 import functools
 import json
 import math
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ import pytest
 from model import config as model_config
 from model import transformer
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIG = model_config.Config(vocab_size=40, max_length=12, layers=3, dim=16, heads=4, query_layer=True, activation='gelu_tanh')
 
 
@@ -137,13 +141,14 @@ def test_its_dropout_draws_by_the_row():
 
 
 @pytest.mark.slow
-def test_pangu_trains(tmp_path):
-    """400 steps of the tiny form on bytes of the bundled novels: 0.2 nats below the entropy of the letters, as GPT-2's does."""
-    from train import main
-    flags = ['--config=configs/pretrain_pangu.py:tiny', f'--workdir={tmp_path}', '--config.steps=400', '--config.eval_every=400',
-             '--config.batch_size=16', '--config.optimizer.name=muon', '--config.optimizer.learning_rate=0.01',
-             '--config.optimizer.adam_learning_rate=0.01', '--config.model.dropout=0', '--config.model.attention_dropout=0',
-             '--config.optimizer.decay=None', '--config.checkpoint.every=0', '--config.sample.max_new_tokens=1']
-    assert main.main(flags) in (0, None)
-    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
-    assert lines[-1]['eval/loss'] < 2.9
+def test_pangu_learns(tmp_path):
+    """400 steps of bytes of the bundled novels, in a process of its own: 0.8 nats below the entropy of the letters, 3.09."""
+    flags = ['eval_every=100', 'log_every=100', 'steps=400', 'batch_size=16', 'optimizer.name=muon', 'optimizer.learning_rate=0.01',
+             'optimizer.adam_learning_rate=0.01', 'model.dropout=0', 'model.attention_dropout=0', 'checkpoint.every=0',
+             'sample.max_new_tokens=1']
+    command = [sys.executable, '-m', 'train.main', '--config=configs/pretrain_pangu.py:tiny', f'--workdir={tmp_path}/run']
+    result = subprocess.run([*command, *(f'--config.{flag}' for flag in flags)], cwd=ROOT, text=True, capture_output=True, timeout=600)
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = (tmp_path / 'run/metrics.jsonl').read_text().splitlines()
+    losses = [line['eval/loss'] for line in map(json.loads, lines) if 'eval/loss' in line]
+    assert len(losses) == 4 and losses == sorted(losses, reverse=True) and 1.9 < losses[-1] < 2.3
