@@ -16,7 +16,7 @@ from data.objectives import alternation, causal_lm, masked_lm, permuted_lm, repl
 from data.objectives import mixture as mixtures
 from model import config as model_config
 from train import config as configs
-from train import display, evaluate, loop, metrics, objectives, schema
+from train import display, evaluation, loop, metrics, objectives, schema
 from train import state as states
 from train import step as steps
 
@@ -143,7 +143,7 @@ def test_steps_report_their_member_alone():
 
 def test_an_evaluation_is_the_mean_over_steps_and_leaves_out_who_was_not_there():
     module = made(DECODER)[0]
-    evaluator = object.__new__(evaluate.Evaluator)
+    evaluator = object.__new__(evaluation.Evaluator)
     evaluator.module, evaluator.objective = module, DECODER.objective
     none, some = (0.0, 0.0), (30.0, 10.0)
     masked = ({'masked/tokens': some, 'text/tokens': none}, {'masked/accuracy': (5.0, 10.0), 'text/accuracy': none}, 0)

@@ -14,7 +14,7 @@ import pytest
 
 from data import corpus, objectives, pipeline
 from train import config as configs
-from train import evaluate, metrics
+from train import evaluation, metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BANDS = ROOT / 'tests' / 'data' / 'learning'
@@ -43,7 +43,7 @@ def entropy(request):
     config = request.config
     text = corpus.open(config.data, config.tokenizer, lambda line: None)
     counts = np.zeros(text.tokenizer.vocab_size)
-    for batch in pipeline.batches(config.objective, text.eval, seed=evaluate.SEED, batch_size=config.batch_size, shuffle=False, epochs=1,
+    for batch in pipeline.batches(config.objective, text.eval, seed=evaluation.SEED, batch_size=config.batch_size, shuffle=False, epochs=1,
                                   stop=config.eval_batches * config.batch_size, pad_last=True, threads=0):
         np.add.at(counts, batch['targets'].ravel(), batch['weights'].ravel())
     shares = counts[counts > 0] / counts.sum()

@@ -13,7 +13,7 @@ from data.objectives import permuted_lm as objectives
 from model import config as model_config
 from model import memory as memories
 from model import transformer
-from train import evaluate, schema, sharding, state as states, step as steps
+from train import evaluation, schema, sharding, state as states, step as steps
 from train.objectives import permuted_lm
 
 TOKENIZER = tokenizers.Bytes()
@@ -323,18 +323,18 @@ def test_a_mesh_and_microbatches_change_nothing():
 
 def test_evaluation_has_a_memory_of_its_own():
     module, mesh = loss(), sharding.mesh(schema.Mesh(data=1), jax.devices()[:1])
-    evaluator = evaluate.Evaluator(module, OBJECTIVE, source(), mesh, 4)
+    evaluator = evaluation.Evaluator(module, OBJECTIVE, source(), mesh, 4)
     one, again = evaluator(parameters()), evaluator(parameters())
     assert one == again and np.isfinite(one['eval/loss'])
     assert evaluator.step._cache_size() == 1
     total = weight = 0.0
     carry, apply = module.initial_carry(4), jax.jit(module.apply)
-    for batch in pipeline.batches(OBJECTIVE, source(), seed=evaluate.SEED, batch_size=4, shuffle=False, epochs=1, threads=0):
+    for batch in pipeline.batches(OBJECTIVE, source(), seed=evaluation.SEED, batch_size=4, shuffle=False, epochs=1, threads=0):
         batch = {name: jnp.asarray(value) for name, value in batch.items() if name != 'index'}
         out = apply({'params': parameters()}, batch, carry)
         carry, total, weight = out.carry, total + float(out.terms['tokens'][0]), weight + float(out.terms['tokens'][1])
     assert one['eval/loss'] == pytest.approx(total / weight, rel=1e-5)
-    forgetful = evaluate.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)(parameters())
+    forgetful = evaluation.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)(parameters())
     assert abs(forgetful['eval/loss'] - one['eval/loss']) > 1e-4
 
 

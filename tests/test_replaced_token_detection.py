@@ -12,7 +12,7 @@ from data import tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
 from model import config as model_config
 from model import transformer
-from train import evaluate, paths, sharding, schema
+from train import evaluation, paths, sharding, schema
 from train.objectives import replaced_token_detection
 
 TOKENIZER = tokenizers.Bytes()
@@ -250,7 +250,7 @@ def test_metrics_are_counts(built):
     assert found['generator_accuracy'] == pytest.approx(np.mean(right))
     scores = np.asarray(logits)[real]
     pairs = scores[label][:, None] - scores[~label]
-    assert evaluate.area(*map(np.asarray, out.metrics['auc'])) == pytest.approx(np.mean(pairs > 0), abs=0.01)
+    assert evaluation.area(*map(np.asarray, out.metrics['auc'])) == pytest.approx(np.mean(pairs > 0), abs=0.01)
     assert [float(part.sum()) for part in out.metrics['auc']] == [label.sum(), (~label).sum()]
 
 
@@ -259,10 +259,10 @@ def test_area_under_the_curve():
     positives, negatives = draw.integers(0, 5, (2, 6)).astype(float)
     scores = [np.repeat(np.arange(6), counts.astype(int)) for counts in (positives, negatives)]
     pairs = scores[0][:, None] - scores[1]
-    assert evaluate.area(positives, negatives) == pytest.approx(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
-    assert evaluate.area(np.array([0.0, 3]), np.array([2.0, 0])) == 1
-    assert evaluate.area(np.array([3.0, 0]), np.array([0.0, 2])) == 0
-    assert evaluate.area(np.zeros(3), np.ones(3)) == 0
+    assert evaluation.area(positives, negatives) == pytest.approx(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
+    assert evaluation.area(np.array([0.0, 3]), np.array([2.0, 0])) == 1
+    assert evaluation.area(np.array([3.0, 0]), np.array([0.0, 2])) == 0
+    assert evaluation.area(np.zeros(3), np.ones(3)) == 0
     extreme = replaced_token_detection.histogram(jnp.array([-1e9, -32, 0, 31.99, 1e9]), jnp.array([1.0, 2, 4, 8, 16]))
     assert extreme[0] == 3 and extreme[1024] == 4 and extreme[-1] == 24
 
@@ -274,7 +274,7 @@ def test_the_evaluation_adds_the_histograms_of_its_batches(built):
     found = []
     for size in (8, 16):
         with jax.set_mesh(mesh):
-            found.append(evaluate.Evaluator(module, OBJECTIVE, text, mesh, size)(params))
+            found.append(evaluation.Evaluator(module, OBJECTIVE, text, mesh, size)(params))
     first, again = found
     assert set(first) == {f'eval/{name}' for name in (
         'loss generator discriminator generator_accuracy sampled_accuracy discriminator_accuracy discriminator_precision '

@@ -5,9 +5,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from train import generate, main
+from data import example, tokenizer
+from model import transformer
+from train import checkpoint, generate, main, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -17,7 +20,7 @@ def runs(tmp_path_factory):
     """Two steps of each architecture."""
     folder = tmp_path_factory.mktemp('runs')
     before = os.environ.copy()
-    for variant in ('causal_lm', 'masked_lm', 'span_corruption'):
+    for variant in ('causal_lm', 'masked_lm', 'span_corruption', 'permuted_lm'):
         assert main.main([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2', '--config.mesh.data=8',
                           '--config.eval_batches=1', f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
     os.environ.clear()
@@ -49,6 +52,28 @@ def test_an_encoder_decoder_answers(runs):
     assert len(found) == 1 and len(found[0]['tokens']) <= 5
 
 
+def test_an_encoder_fills_masks(runs):
+    """With what its own logits find likeliest at each mask, whatever else is in the batch."""
+    config = workdir.read(runs / 'masked_lm')
+    params, _ = checkpoint.load_params(runs / 'masked_lm')
+    asked = ('It w[MASK]s', '<mask>[MASK] and so on')
+    found = answers(f'--workdir={runs}/masked_lm', *(f'--prompt={text}' for text in asked))
+    for one, text in zip(found, asked):
+        row = [259, *(2 if letter == '\0' else ord(letter) + 3 for letter in text.replace('[MASK]', '\0').replace('<mask>', '\0')), 260]
+        tokens = np.array(row, np.int32)[None]
+        fields = {**example.bidirectional([len(row)], len(row)), 'tokens': tokens[0]}
+        logits = transformer.Transformer(config.model).apply({'params': params['backbone']}, {name: value[None] for name, value in fields.items()})
+        said = np.argmax(logits[0], axis=-1)
+        assert one['tokens'] == said[tokens[0] == 2].tolist() and len(one['tokens']) == text.count('[MASK]') + text.count('<mask>')
+        filled = np.where(tokens[0] == 2, said, tokens[0])[1:-1]
+        assert one['text'] == tokenizer.Bytes().decode(filled) and one['prompt'] == text
+
+
+def test_xlnets_queries_do_not_see_what_they_fill(runs):
+    one, two = answers(f'--workdir={runs}/permuted_lm', '--prompt=It w<mask>s', '--prompt=<mask>')
+    assert one['text'].startswith('It w') and len(one['tokens']) == len(two['tokens']) == 1
+
+
 def test_the_command_prints_json(runs):
     result = subprocess.run([sys.executable, '-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3', '--json'],
                             cwd=ROOT, env={**os.environ, 'XLA_FLAGS': ''}, capture_output=True, text=True, timeout=120)
@@ -63,8 +88,10 @@ def test_the_command_prints_json(runs):
   3. --workdir = FOLDER/nowhere   no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.
 nothing was generated
 '''),
-    ('masked_lm', [], '''generate: 1 problem
-  1. --workdir = FOLDER/masked_lm   holds an encoder, which cannot continue a text; expected a decoder or an encoder-decoder.
+    ('masked_lm', ['--prompt=It was', '--prompt=' + 'a' * 62 + '[MASK]', '--num_return_sequences=2'], '''generate: 3 problems
+  1. --prompt = 'It was' the run holds an encoder, which fills masks: expected a text with <mask> or [MASK].
+  2. --prompt = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa… has 63 tokens; the model has 64 positions, two of them for [CLS] and [SEP].
+  3. --num_return_sequences = 2 an encoder has one answer, the likeliest.
 nothing was generated
 '''),
     ('causal_lm', ['--max_new_tokens=64'], '''generate: 1 problem

@@ -1,88 +1,89 @@
-"""Evaluation of parameters on a split: the same rows, in the same order, with the same corruption, every time.
+"""`python -m train.evaluate --workdir=DIR`: what the model of a run, or an imported one, is worth on a split of text.
 
-Keys and data depend on the split alone, never on the training state, so that evaluating changes nothing of the training.
+The newest good checkpoint is evaluated with the run's objective, its moving average of the weights if it has one: the same examples
+with the same corruption every time, on whatever devices there are. Other text: --data, read with the run's tokenizer.
 """
-import math
+import argparse
+import dataclasses
+import json
+import os
+import sys
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from train import command
+from train import problems
 
-from data import example
-from data import pipeline
-from train import sharding
-from train import step as steps
-
-SEED = 0  # of the fixed corruption
+END = 'nothing was evaluated'
 
 
-class Evaluator:
-    """Compiled once; called with parameters as often as you like.
-
-    source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all.
-    """
-
-    def __init__(self, module, objective, source, mesh, batch_size, batches=None):
-        self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
-        self.batch_size, self.batches = batch_size, batches
-        evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
-        by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
-
-        def step(params, batch, carry, key):
-            terms, metrics, carry = evaluation(params, batch, carry, key)
-            text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
-            return terms, metrics, jnp.sum(text), carry
-
-        self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
-        self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
-
-    def __call__(self, params):
-        """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
-        stop = None if self.batches is None else self.batches * self.batch_size
-        host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
-                                rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
-        carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
-        for i, batch in enumerate(host):
-            batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
-            terms, metrics, size, carry = self.step(params, batch, carry, jax.random.fold_in(key, i))
-            results.append((terms, metrics, size))
-        return self.summary(jax.device_get(results))
-
-    def summary(self, results):
-        """From [(terms, metrics, bytes)] of the batches to means over the split.
-
-        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`, and so is
-        the loss without one of its terms (a member of an alternation that had no turn).
-        """
-        terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
-        size = sum(int(result[2]) for result in results)
-        means = {name: area(value, weight) if np.ndim(value) else value / (weight or 1.0)
-                 for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
-        shown = [name for name in means if name not in terms or len(terms) > 1]
-        self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
-        scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
-        out = {f'eval/{name}': means[name] for name in shown}
-        if all(name in means for name in terms):
-            out = {'eval/loss': sum(scale * means[name] for name, scale in scales.items()), **out}
-        else:
-            self.undefined.append('eval/loss')
-        if self.objective.likelihood and size and 'eval/loss' in out and getattr(self.source.tokenizer, 'lossless', True):
-            (nats, _), = terms.values()
-            out['eval/bits_per_byte'] = nats / math.log(2) / size
-        return out
+def parser():
+    made = argparse.ArgumentParser(prog='python -m train.evaluate', description=__doc__.split('\n')[0], allow_abbrev=False)
+    made.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run or of an import')
+    made.add_argument('--data', metavar='TEXT', help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT; '
+                                                     'all of it; default: the text that the run held out')
+    made.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
+    made.add_argument('--batches', type=int, metavar='N', help='read only so many batches; default: everything')
+    made.add_argument('--batch_size', type=int, metavar='N', help="rows of a batch; default: the run's")
+    made.add_argument('--step', type=int, help='checkpoint to use; default: the newest')
+    made.add_argument('--json', action='store_true', help='one JSON object instead of a table')
+    return made
 
 
-def area(positives, negatives):
-    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs that are
-    ranked rightly, half of those in one bin (Mann and Whitney 1947). 0 where one of them is empty."""
-    below = np.cumsum(negatives) - negatives
-    return float(np.sum(positives * (below + negatives / 2)) / (np.sum(positives) * np.sum(negatives) or 1.0))
+def check(options):
+    """problems.Error with everything that is wrong with the options."""
+    wrong = [problems.Problem(f'--{name} = {getattr(options, name)}', 'expected at least 1.') for name in ('batches', 'batch_size')
+             if getattr(options, name) is not None and getattr(options, name) < 1]
+    if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
+        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+                                      'python -m train.main --workdir=DIR writes.'))
+    if wrong:
+        raise problems.Error(wrong, kind='evaluate', end=END)
 
 
-def _add(results):
-    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1))
-            for name in (results[0] if results else {})}
+def measured(options):
+    """{metric: number} with `step` and `examples`; imports JAX."""
+    from train import platform
+    platform.prepare(os.environ)
+    import jax
+    from data import corpus, pipeline
+    from train import checkpoint, config as configs, evaluation, loop, objectives, sharding, workdir
+
+    config = workdir.read(options.workdir)
+    settings = dataclasses.replace(config.data, train=options.data, eval=None, eval_fraction=0.0, field=options.field) if options.data else config.data
+    tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
+    text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
+    source = text.train if options.data else text.eval
+    if source is None:
+        raise problems.Error([problems.Problem('--data', 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.')],
+                             kind='evaluate', end=END)
+    config = configs.with_vocabulary(config, text.tokenizer)
+    config = dataclasses.replace(config, accumulation=1, batch_size=options.batch_size or config.batch_size, mesh=type(config.mesh)())
+    mesh, module = sharding.mesh(config.mesh), objectives.build(config)
+    with jax.set_mesh(mesh):
+        like = loop.compiled(config, module, mesh, source)[0].params
+        params, meta = checkpoint.load_params(options.workdir, like, step=options.step, what='params' if config.ema is None else 'ema',
+                                              notice=lambda notice: print(notice, file=sys.stderr))
+        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(params)
+    examples = pipeline.size(config.objective, source, evaluation.SEED)
+    read = min(examples, (options.batches or examples) * config.batch_size)
+    return {'step': meta['step'], 'examples': read, **found}
 
 
-def _sum(values):
-    return np.sum(np.asarray(values, np.float64), axis=0) if np.ndim(values[0]) else math.fsum(map(float, values))
+def main(argv=None):
+    """Runs the command line; returns the exit code."""
+    options = parser().parse_args(argv)
+
+    def run():
+        check(options)
+        found = measured(options)
+        if options.json:
+            print(json.dumps(found))
+            return
+        width = max(map(len, found))
+        for name, value in found.items():
+            print(f'{name:{width}}  {value:,.4f}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
+
+    return command.run(run)
+
+
+if __name__ == '__main__':
+    command.main(main)

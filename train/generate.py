@@ -1,6 +1,6 @@
 """`python -m train.generate --workdir=DIR --prompt="..."`: what the model of a run says.
 
-Decoders continue the prompt; encoder-decoders read it and answer. The newest good checkpoint is used, its moving average
+Decoders continue the prompt; encoder-decoders read it and answer; encoders fill its masks, spelt <mask>. The newest good checkpoint is used, its moving average
 of the weights if it has one, on whatever devices there are.
 """
 import argparse
@@ -51,24 +51,29 @@ def answers(options):
     """[{'prompt', 'text', 'tokens'}] for the options; imports JAX."""
     from train import platform
     platform.prepare(os.environ)
-    from etils import epath
+    from data import tokenizer as tokenizers
+    from train import checkpoint, filling, workdir
+
+    config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
+    encoder = config.model.architecture == 'encoder'
+    if encoder:
+        filling.check(options, config, tokenizer)
+    params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^backbone/',),
+                                       what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
+    if encoder:
+        return filling.answers(options.prompt, config, tokenizer, params)
+    return continuations(options, config, tokenizer, params)
+
+
+def continuations(options, config, tokenizer, params):
+    """What a decoder says after the prompts, or an encoder-decoder to them."""
     import jax
     import jax.numpy as jnp
     import numpy as np
     from data import example
-    from data import tokenizer as tokenizers
     from model import generate, transformer
-    from train import checkpoint, workdir
 
-    folder = epath.Path(options.workdir)
-    config = workdir.read(folder)
-    if config.model.architecture == 'encoder':
-        raise problems.Error([problems.Problem(f'--workdir = {options.workdir}', 'holds an encoder, which cannot continue a text; '
-                                               'expected a decoder or an encoder-decoder.')], kind='generate', end='nothing was generated')
-    tokenizer = tokenizers.load(folder / 'tokenizer')
     special, room = tokenizer.special, config.model.max_length if config.model.positions == 'learned' else None
-    params, _ = checkpoint.load_params(folder, step=options.step, patterns=('^backbone/',), what='params' if config.ema is None else 'ema',
-                                       notice=lambda text: print(text, file=sys.stderr))
     shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 
@@ -113,8 +118,11 @@ def main(argv=None):
 
     def run():
         check(options)
-        for i, one in enumerate(answers(options)):
-            print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + one['text'])
+        found = answers(options)
+        from train import workdir
+        between = '' if workdir.read(options.workdir).model.architecture == 'decoder' else '\n→ '
+        for i, one in enumerate(found):
+            print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + between + one['text'])
 
     return command.run(run)
 

@@ -75,7 +75,7 @@ def inspect(request):
         text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
         raise problems.Error([problems.Problem('--split = eval', text)], end='nothing was shown')
     room = config.model.max_length if config.model.positions == 'learned' else None
-    seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluate.py
+    seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluation.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
     write = shower(options, objective, tokenizer, notices)
     for epoch, index in places(objective, source, seed, options, shuffle):

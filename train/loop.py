@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from data import corpus as corpora
 from data import example, pipeline
-from train import checkpoint, config as configs, display, early_stopping, evaluate, objectives, optimizer, pace, paths
-from train import problems, record, samples, schedules, sharding, signals, workdir
+from train import checkpoint, config as configs, display, early_stopping, evaluation, objectives, optimizer, pace, paths
+from train import problems, record, samples, schedules, sharding, signals, starting, workdir
 from train import state as states
 from train import step as steps
 
@@ -150,16 +150,14 @@ def held_out(config, module, corpus, mesh):
     """The Evaluator of the held-out text, or None if there is none."""
     if corpus.eval is None:
         return None
-    return evaluate.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
+    return evaluation.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
 
 
 def start(state, config, screen):
     """A fresh state, with the parameters that `init` takes from another run."""
     if not config.init.from_:
         return state
-    found, _ = checkpoint.load_params(config.init.from_, state.params, config.init.paths, notice=screen.notice, rename=config.init.rename)
-    found = paths.flatten(found)
-    screen.notice(f'{len(found)} of {len(paths.flatten(state.params))} parameters start from {config.init.from_}')
+    found = starting.parameters(config, state.params, screen.notice)
     params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
     return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 

@@ -10,6 +10,7 @@ import numpy as np
 from data import example, pipeline
 from model import generate, transformer
 from train import generate as prompted
+from train.objectives import loss as losses
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
@@ -48,8 +49,7 @@ def continuations(config, corpus, backbone):
 def filled(config, corpus, module):
     """Fills the slots of held-out examples with the likeliest tokens: those of the backbone, or what `module.say` says."""
     batch, source = _examples(config, corpus), corpus.eval or corpus.train
-    say = getattr(type(module), 'say', lambda module, batch: jnp.argmax(module.backbone(batch), axis=-1))
-    likeliest = jax.jit(lambda params: module.apply({'params': params}, batch, method=say))
+    likeliest = jax.jit(lambda params: module.apply({'params': params}, batch, method=losses.say(module)))
 
     def sampler(params):
         out = []

@@ -65,3 +65,8 @@ def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):
     if z_loss:
         loss = loss + z_loss * jnp.square(log_z)
     return loss, nll, (target >= jnp.max(logits, axis=-1)).astype(jnp.float32)
+
+
+def say(module):
+    """method(module, batch) -> int32[B, P], the likeliest tokens at the slots: the loss module's own, or that of its backbone."""
+    return getattr(type(module), 'say', lambda module, batch: jnp.argmax(module.backbone(batch), axis=-1).astype(jnp.int32))

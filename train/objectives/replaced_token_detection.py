@@ -136,7 +136,7 @@ def judged(logits, replaced, real, weight, curve):
 
 
 def histogram(logits, weights):
-    """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluate.area)."""
+    """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluation.area)."""
     place = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
     return jnp.zeros(BINS, jnp.float32).at[place].add(weights)
 

@@ -1,0 +1,59 @@
+"""The command on a real run: the figures of the training's own evaluation, other text, another batch size, and messages."""
+import json
+import os
+
+import pytest
+
+from train import evaluate, main
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """Two steps of a causal LM; its last line holds what the loop measured."""
+    folder = tmp_path_factory.mktemp('run')
+    before = os.environ.copy()
+    assert main.main(['--config=configs/tiny.py', f'--workdir={folder}/run', '--config.steps=2', '--config.mesh.data=8', '--config.eval_batches=2',
+                      f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
+    os.environ.clear()
+    os.environ.update(before)
+    return folder
+
+
+def measured(run, capsys, *flags):
+    assert evaluate.main([f'--workdir={run}/run', '--json', *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_it_is_the_evaluation_of_the_run(run, capsys):
+    line = json.loads((run / 'run' / 'metrics.jsonl').read_text().splitlines()[-1])
+    found = measured(run, capsys, '--batches=2')
+    assert {name: line[name] for name in line if name.startswith('eval/')} == {name: found[name] for name in found if name.startswith('eval/')}
+    assert (found['step'], found['examples']) == (2, 16)
+
+
+def test_other_text_is_read_whole_whatever_the_batch_size(run, capsys, tmp_path):
+    (tmp_path / 'text.txt').write_text('Call me Ishmael. ' * 60)
+    eight, sixteen = (measured(run, capsys, f'--data={tmp_path}/text.txt', f'--batch_size={size}') for size in (8, 16))
+    assert eight == pytest.approx(sixteen, rel=1e-6) and eight['examples'] == -(-1021 // 64)
+    assert eight['eval/loss'] != measured(run, capsys, '--batches=2')['eval/loss']
+
+
+def test_the_table(run, capsys):
+    assert evaluate.main([f'--workdir={run}/run', '--batches=1']) == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert rows['step'] == '2' and float(rows['eval/loss']) > 0
+
+
+@pytest.mark.parametrize('flags, message, code', [
+    (['--workdir=nowhere', '--batches=0', '--batch_size=-1'], '''evaluate: 3 problems
+  1. --batches = 0       expected at least 1.
+  2. --batch_size = -1   expected at least 1.
+  3. --workdir = nowhere   no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.
+nothing was evaluated
+''', 2),
+    (['--workdir=RUN/run', '--data=RUN/none.txt'], 'data: RUN/none.txt: expected a file, got none; check data.train, data.eval\n', 3),
+])
+def test_messages(run, capsys, flags, message, code):
+    assert evaluate.main([flag.replace('RUN', str(run)) for flag in flags]) == code
+    squeeze = lambda text: ' '.join(text.split())
+    assert squeeze(capsys.readouterr().err.replace(str(run), 'RUN')) == squeeze(message)

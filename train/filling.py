@@ -1,0 +1,71 @@
+"""Fills the masks of a text with what an encoder finds likeliest there: `train.generate` for models that cannot continue one.
+
+A text is read as training rows are: [CLS] text [SEP]. Masks are spelt <mask> or as the tokenizer spells its own.
+"""
+import jax
+import numpy as np
+
+from data import example
+from train import objectives
+from train import problems
+from train.objectives import loss as losses
+
+
+def answers(prompts, config, tokenizer, params):
+    """[{'prompt', 'text', 'tokens'}]: the text without its masks, and the ids that took their places; params of the loss module."""
+    batch = read([ids(text, tokenizer) for text in prompts], tokenizer.special, config.objective)
+    module = objectives.build(config)
+    said = np.asarray(jax.jit(lambda params: module.apply({'params': params}, batch, method=losses.say(module)))(params))
+    found = []
+    for row, prompt in enumerate(prompts):
+        used, real = batch['weights'][row] > 0, batch['segments'][row] > 0
+        text = batch['tokens'][row].copy()
+        text[batch['slots'][row][used]] = said[row][used]
+        found.append({'prompt': prompt, 'text': tokenizer.decode(text[real][1:-1]), 'tokens': said[row][used].tolist()})
+    return found
+
+
+def check(options, config, tokenizer):
+    """problems.Error unless the run can fill the masks of the prompts."""
+    wrong, spelt = [], spellings(tokenizer)
+    if getattr(config.objective, 'generator', 'model') != 'model':
+        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'holds a discriminator, which says no tokens; expected a run that does.'))
+    for text in options.prompt or ['']:
+        if not any(mask in text for mask in spelt):
+            wrong.append(problems.Problem(f'--prompt = {problems.shown(text)}', 'the run holds an encoder, which fills masks: expected '
+                                          f'a text with {problems.one_of(spelt)}.'))
+        elif config.model.positions == 'learned' and len(ids(text, tokenizer)) + 2 > config.model.max_length:
+            wrong.append(problems.Problem(f'--prompt = {problems.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
+                                          f'{config.model.max_length} positions, two of them for [CLS] and [SEP].'))
+    if options.num_return_sequences > 1:
+        wrong.append(problems.Problem(f'--num_return_sequences = {options.num_return_sequences}', 'an encoder has one answer, the likeliest.'))
+    if wrong:
+        raise problems.Error(wrong, kind='generate', end='nothing was generated')
+
+
+def spellings(tokenizer):
+    """How a mask may be written in a prompt."""
+    return dict.fromkeys(('<mask>', '[MASK]', tokenizer.piece(tokenizer.special.mask)))
+
+
+def ids(text, tokenizer):
+    """int32[n] of a text with masks in it."""
+    for spelling in spellings(tokenizer):
+        text = text.replace(spelling, '\0')
+    parts = [tokenizer.encode(part) for part in text.split('\0')]
+    mask = np.array([tokenizer.special.mask], np.int32)
+    return np.concatenate([piece for part in parts for piece in (part, mask)][:-1])
+
+
+def read(rows, special, objective):
+    """The batch of rows of ids, read at their masks."""
+    rows = [np.concatenate([[special.cls], row, [special.sep]]).astype(np.int32) for row in rows]
+    masks = [np.flatnonzero(row == special.mask) for row in rows]
+    size, count = max(map(len, rows)), max(1, *map(len, masks))
+    made = []
+    for row, places in zip(rows, masks):
+        fields = {name: value.copy() for name, value in example.bidirectional([len(row)], size).items()}
+        getattr(objective, 'hide', lambda fields, places: None)(fields, places)
+        made.append({**fields, 'tokens': example.padded(row, size, special.pad), 'slots': example.padded(places, count, 0),
+                     'weights': example.weights(len(places), count)})
+    return example.stack(made)
