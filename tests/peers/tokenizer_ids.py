@@ -1,11 +1,12 @@
 """The ids that PyTorch `transformers` gives for tricky strings: what data/huggingface.py must give.
 
-    PEERS_PYTHON tests/peers/tokenizer_ids.py make FOLDER      trains the small vocabularies (packages tokenizers, sentencepiece)
-    PEERS_PYTHON tests/peers/tokenizer_ids.py ids FOLDER       writes FOLDER/ids.json for the folder's own cases
-    PEERS_PYTHON tests/peers/tokenizer_ids.py ids FOLDER NAME=DIR ...   the same for other folders, to standard output
+    PEERS_PYTHON tests/peers/tokenizer_ids.py make FOLDER    trains the small vocabularies (needs sentencepiece and protobuf)
+    PEERS_PYTHON tests/peers/tokenizer_ids.py ids FOLDER     writes FOLDER/ids.json
+    PEERS_PYTHON tests/peers/tokenizer_ids.py answer         reads a request on standard input, see `answer`
 
 Special tokens in the text are split (split_special_tokens=True): in this project text stays text.
 """
+import contextlib
 import io
 import json
 import lzma
@@ -66,7 +67,7 @@ def text():
     for name, size in (('novels', 250_000), ('sanguo', 12_000)):
         with lzma.open(ROOT / f'data/corpora/{name}.jsonl.xz', 'rt', encoding='utf-8') as file:
             found += json.loads(file.readline())['text'][:size].split('\n')
-    return found + ['caf\u00e9 na\u00efve \u0434\u043e\u043c \u0438 \u043c\u0438\u0440 \ud55c\uad6d\uc5b4 0123456789 x = y[i] + 1;', 'def f(x):', '    return x * 2'] * 20
+    return found + [' '.join(map(chr, range(33, 127))), 'caf\u00e9 na\u00efve \u0434\u043e\u043c \u0438 \u043c\u0438\u0440 \ud55c\uad6d\uc5b4 0123456789 x = y[i] + 1;', 'def f(x):', '    return x * 2'] * 20
 
 
 def make(folder):
@@ -128,34 +129,45 @@ def opened(folder, case, target):
     return transformers.AutoTokenizer.from_pretrained(target)
 
 
-def measured(tokenizer):
-    """What is stored of a tokenizer: its class, its size, the special tokens' ids, and the ids of STRINGS."""
-    special = {role: getattr(tokenizer, f'{role}_id') for role in ('pad_token', 'eos_token', 'mask_token', 'cls_token', 'sep_token', 'bos_token', 'unk_token')}
-    ids = [tokenizer(string, add_special_tokens=False, split_special_tokens=True)['input_ids'] for string in STRINGS]
+def measured(tokenizer, strings):
+    """What is stored of a tokenizer: its class, its size, the special tokens' ids, and the ids of strings."""
+    special = {role: getattr(tokenizer, f'{role}_token_id') for role in ('pad', 'eos', 'mask', 'cls', 'sep', 'bos', 'unk')}
+    ids = [tokenizer(string, add_special_tokens=False, split_special_tokens=True)['input_ids'] for string in strings]
     return {'class': type(tokenizer).__name__, 'size': len(tokenizer), 'special': special, 'ids': ids}
 
 
-def main(command, folder, *others):
+def answer(request):
+    """{name: what is measured of the folder, and what transformers said while loading} of {'folders': {name: path}, 'strings': [...]}."""
+    import transformers
+    found = {}
+    for name, path in request['folders'].items():
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+        names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        found[name] = {**measured(tokenizer, request['strings']), 'said': said.getvalue(), 'names': names,
+                       'decoded': [tokenizer.decode(ids) for ids in request.get('decode', [])]}
+    return found
+
+
+def main(command, folder=None):
+    if command == 'answer':
+        return print(json.dumps(answer(json.load(sys.stdin))))
     folder = pathlib.Path(folder)
     if command == 'make':
         return make(folder)
     import transformers
-    if others:
-        pairs = [other.split('=', 1) for other in others]
-        found = {name: measured(transformers.AutoTokenizer.from_pretrained(path)) for name, path in pairs}
-        return print(json.dumps({'strings': STRINGS, 'cases': found}))
     found = {}
     for case, (files, config) in CASES.items():
         with tempfile.TemporaryDirectory() as scratch:
-            made = measured(opened(folder, case, pathlib.Path(scratch)))
+            made = measured(opened(folder, case, pathlib.Path(scratch)), STRINGS)
         model_type = {'model_type': MODEL_TYPES[case]} if case in MODEL_TYPES else {}
         found[case] = {'files': files, 'tokenizer_config.json': config, 'config.json': model_type, **made}
     stored = {'transformers': transformers.__version__, 'strings': STRINGS, 'cases': found}
-    lines = json.dumps(stored, indent=None, separators=(',', ':')).replace('"cases":{', '"cases":{\n').replace('},"', '},\n"')
+    lines = json.dumps(stored, separators=(',', ':')).replace('"cases":{', '"cases":{\n').replace('},"', '},\n"')
     (folder / 'ids.json').write_text(lines + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':
     os.environ['HF_HUB_OFFLINE'] = '1'
-
     main(*sys.argv[1:])
