@@ -83,14 +83,14 @@ def training(config, meta):
     lengths, step = config.objective.lengths(), meta['step']
     tokens = step * config.batch_size * (lengths['tokens'] + lengths.get('encoder_tokens', 0))
     operations = step * objectives.train_flops(config)
-    optimizer = config.optimizer
+    optimizer, average = config.optimizer, '' if config.ema is None else f', their moving average with decay {config.ema:g}'
     return '\n'.join([
         f'- data: `{config.data.train}`' + (f' (sha256 of the tokens `{meta["data"][:12]}`)' if meta.get('data') else ''),
         f'- objective: {schema.objective_name(config.objective)}, rows of {config.sequence_length} tokens',
         f'- {step:,} steps of {config.batch_size:,} rows: {meta["examples"]:,} examples, {tokens:,} tokens, padding included',
         f'- compute: {operations:.3g} floating-point operations (three forward passes a step, products only), in {config.dtype}',
-        f'- optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup:,} steps of warm-up',
-    ] + [f'- moving average of the weights, decay {config.ema:g}'] * (config.ema is not None))
+        f'- optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup:,} steps of '
+        f'warm-up; parameters in float32{average}'])
 
 
 def evaluation(source, meta):

@@ -4,11 +4,13 @@ The newest good checkpoint counts, its moving average of the weights if it has o
 whose structure a family in model/families/ has.
 """
 import json
+import math
 import pathlib
 
+from data import errors as data_errors
 from data import tokenizer as tokenizers
 from model import huggingface, pretrained
-from model.huggingface import errors, settings
+from model.huggingface import errors, names, settings
 from train import checkpoint, inherited, paths, problems, schema, step_folders, workdir
 from train.conversion import card, folders, recipes
 from train.objectives import replaced_token_detection
@@ -18,10 +20,14 @@ def run(options, notice):
     """Writes the folder `options.hf` from the workdir `options.workdir`. Errors of model/huggingface/errors.py, problems.Error."""
     source = step_folders.absolute(options.workdir)
     config, kept = workdir.read(source), original(source)
+    steps = step_folders.complete(source / 'checkpoints')
+    if options.step is not None and options.step not in steps:
+        text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
+        raise problems.Error([problems.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
     params, meta = checkpoint.load_params(source, step=options.step, what='params' if config.ema is None else 'ema', notice=notice)
     head = settings.read(kept)[1] if kept and kept.parent == source else None
     module, params = network(options, config, head or pretrained.Head(recipes.heads(config.objective)), paths.flatten(params))
-    family = choose(options.family, module.config, kept)
+    family = choose(options.family, module, kept)
     wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
@@ -39,11 +45,16 @@ def run(options, notice):
         if tokenizer is None:
             notice(f'{source} has no tokenizer: none was written')
         else:
-            tokenizer.export(folder)
+            write_tokenizer(tokenizer, folder, notice)
         generation(folder, kept if imported else None, config.model.architecture)
-        text = card.text(folder, weights, source, config, meta, more=options, kept=kept, parameters=sum(leaf.size for leaf in params.values()))
+        text = card.text(folder, weights, source, config, meta, more=options, kept=kept, parameters=count(wanted, module.config))
         (folder / 'README.md').write_text(text, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
+
+
+def count(shapes, config):
+    """How many numbers train in parameters {path: shape}; rows that pad the vocabulary are not counted."""
+    return sum(math.prod(names.unpadded(path, shape, config)) for path, shape in shapes.items())
 
 
 def original(source):
@@ -72,19 +83,16 @@ def network(options, config, head, params):
     return pretrained.Model(shape, pretrained.Head()), {**shared, **own}
 
 
-def choose(name, config, kept):
+def choose(name, module, kept):
     """The family module: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
     families = settings.known()
     if name is not None and name not in families:
         near = problems.did_you_mean(name, list(families))
         text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
         raise problems.Error([problems.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
-    if name is None and kept is not None:
-        name = json.loads((kept / 'config.json').read_text())['model_type']
-        name = None if settings.differences(families[name], config) else name
     if name is None:
-        return settings.fit(config)
-    wrong = settings.differences(families[name], config)
+        return settings.fit(module.config, module.settings, json.loads((kept / 'config.json').read_text())['model_type'] if kept else None)
+    wrong = settings.differences(families[name], module.config)
     if wrong:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
         raise errors.ConfigError(f'this model is no {name}:\n  {rows}')
@@ -102,6 +110,14 @@ def ids(tokenizer, architecture):
     if architecture == 'encoder_decoder':
         found.update(decoder_start_token_id=special.bos, is_encoder_decoder=True)
     return found
+
+
+def write_tokenizer(tokenizer, folder, notice):
+    """Its files, if `transformers` can have it."""
+    try:
+        tokenizers.export(tokenizer, folder)
+    except data_errors.DataError as error:
+        notice(f'no tokenizer was written: {error}')
 
 
 def generation(folder, kept, architecture):

@@ -11,14 +11,14 @@ import re
 
 import jax.numpy as jnp
 
+from data import huggingface as published
 from data import tokenizer as tokenizers
 from model import huggingface, pretrained, vocabulary
 from model.huggingface import settings
 from train import checks, manifest, problems, schema, workdir
 from train import config as configs
-from train.conversion import folders, recipes, streaming
+from train.conversion import exporting, folders, recipes, streaming
 
-TOKENIZERS = ('tokenizer.json', 'vocab.txt', 'vocab.json', '*.model')  # a folder with one of these has a tokenizer
 KEPT = ('config.json', 'generation_config.json', 'README.md')
 LENGTH = 512                                  # tokens of a row, where the model has places for as many
 
@@ -51,7 +51,7 @@ def run(options, notice):
                 (made / 'huggingface').mkdir(exist_ok=True)
                 manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
-    notice(f'{options.out}: {family.MODEL_TYPE}, {sum(map(math.prod, shapes.values())):,} parameters, objective '
+    notice(f'{options.out}: {family.MODEL_TYPE}, {exporting.count(shapes, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)
@@ -59,7 +59,7 @@ def run(options, notice):
 
 def read_tokenizer(folder, size, notice):
     """The tokenizer of the folder, or None with a notice. problems.Error if it has more ids than the model rows."""
-    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+    if not published.holds(folder):
         notice(f'{folder} has no tokenizer: none was written. Runs that start from here need --config.tokenizer.path=DIR')
         return None
     tokenizer = tokenizers.load(folder)
