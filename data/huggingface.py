@@ -17,7 +17,7 @@ from data import vocabulary
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 MOST = 1 << 23        # characters in flight: bounds the memory, some 100 bytes a character
-PROBE = ' a  b\r\n\n\t\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
+PROBE = ' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
 
 
@@ -32,6 +32,9 @@ class Tokenizer(vocabulary.Vocabulary):
         import tokenizers
         pipeline, settings = huggingface_files.load(files)
         self.files, spellings = files, huggingface_files.spellings(pipeline)
+        if not 0 <= min(spellings) <= max(spellings) < 2 * len(spellings) + 1024:
+            raise huggingface_files.FilesError(f'expected ids from 0 on, got {len(spellings)} tokens with ids from '
+                                               f'{min(spellings)} to {max(spellings)}')
         added = {token['id']: bool(token.get('special')) for token in pipeline['added_tokens']}
         self.special = special or roles.find(spellings, [i for i, marked in added.items() if marked], settings)
         if self.special is None:
@@ -42,7 +45,8 @@ class Tokenizer(vocabulary.Vocabulary):
         try:
             self.engine = tokenizers.Tokenizer.from_str(json.dumps(runnable(pipeline, self.names)))
         except Exception as error:  # the package raises nothing more special
-            raise huggingface_files.FilesError(f'expected a tokenizer that the package tokenizers runs, got {error}') from None
+            raise huggingface_files.FilesError(f'expected a tokenizer that the package tokenizers runs, got '
+                                               f'{str(error).partition(" at line")[0]}') from None
         self.engine.encode_special_tokens = True
         text = reader(pipeline, added)
         self.table = [b'' if i in reserved or i not in spellings else text(i, spellings[i]) for i in range(self.vocab_size)]
@@ -106,6 +110,9 @@ def load(folder, special=None):
         return Tokenizer({name: (folder / name).read_bytes() for name in names if (folder / name).exists()}, special)
     except huggingface_files.FilesError as error:
         raise errors.DataError(f'{folder}: {error}') from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
+        raise errors.DataError(f'{folder}: expected tokenizer files in the form that transformers writes, got '
+                               f'{type(error).__name__} ({error})') from error
     except OSError as error:
         raise errors.DataError(f'{folder}: expected files that can be read, got {error.strerror}') from None
 

@@ -19,8 +19,8 @@ SENTENCEPIECE = ('T5', 'Albert', 'XLNet', 'Llama')
 CLASSES = {'t5': 'T5', 'mt5': 'T5', 'MT5': 'T5', 'albert': 'Albert', 'xlnet': 'XLNet', 'llama': 'Llama', 'bert': 'Bert',
            'distilbert': 'DistilBert', 'electra': 'Electra', 'gpt2': 'GPT2', 'roberta': 'Roberta', 'bart': 'Bart', 'qwen2': 'Qwen2'}
 # What tokens a class means when its files do not say.
-DEFAULTS = {'eos_token': '<|endoftext|>', 'bos_token': '<|endoftext|>', 'unk_token': '<|endoftext|>'}
-ENDOFTEXT = ('GPT2', 'CodeGen', 'Qwen2')
+GPT2 = dict.fromkeys(('eos_token', 'bos_token', 'unk_token'), '<|endoftext|>')
+DEFAULTS = {'GPT2': GPT2, 'CodeGen': GPT2, 'Qwen2': dict.fromkeys(('eos_token', 'pad_token', 'unk_token'), '<|endoftext|>')}
 GENERIC = ('PreTrained', 'PreTrainedTokenizerFast', 'TokenizersBackend')
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
@@ -46,7 +46,7 @@ def load(files):
         found = _wordpiece(files['vocab.txt'], kind, settings['tokenizer_config.json'])
     else:
         found = _byte_level(files, kind, settings['tokenizer_config.json'])
-    return _with_added(found, settings), {**settings, 'class': DEFAULTS if kind in ENDOFTEXT else {}}
+    return _with_added(found, settings), {**settings, 'class': DEFAULTS.get(kind, {})}
 
 
 def spellings(pipeline):

@@ -33,8 +33,8 @@ def read(data):
                 normalizer.update(_fields(value))
     except (AttributeError, IndexError, KeyError, TypeError, UnicodeDecodeError, struct.error) as error:
         raise ValueError('no SentencePiece model') from error
-    if not pieces:
-        raise ValueError('no pieces')
+    if not (pieces and trainer and normalizer):
+        raise ValueError('not whole')
     return Model(tuple(pieces), trainer.get(3, UNIGRAM), trainer.get(40, 0), normalizer.get(2, b''))
 
 

@@ -54,7 +54,7 @@ class Special:
         if last == first + 1:
             object.__setattr__(self, 'sentinels', (self.vocab_size - 1, self.vocab_size))
         ids = [*self._single(), *range(last, first + 1)[:1], *range(last, first + 1)[-1:], *self.others]
-        if min(ids) < 0 or max(ids) >= self.vocab_size or last > first + 1 or self.mask < -1:
+        if min(ids) < 0 or max(ids) >= self.vocab_size or last > first + 1:
             raise ValueError(f'special ids must lie in [0, vocab_size) and sentinels descend, got {self}')
 
     @property
@@ -82,7 +82,7 @@ class Special:
 
     def _single(self):
         """Ids of the roles, without a mask that there is not."""
-        return [i for i in (getattr(self, name) for name in NAMES) if i != -1]
+        return [getattr(self, name) for name in NAMES if name != 'mask' or self.mask != -1]
 
     def name(self, i):
         """How id `i` is written in decoded text: <mask>, <extra_0>, ...; None when it is text."""
@@ -90,7 +90,7 @@ class Special:
         if last <= i <= first:
             return f'<extra_{first - i}>'
         for name in NAMES:
-            if i == getattr(self, name):
+            if i == getattr(self, name) and i >= 0:
                 return f'<{name}>'
         return f'<reserved_{i}>' if i in self.others else None
 

@@ -53,7 +53,7 @@ class Objective:
             wrong.append(('objective.full_stop', 'expected the id of a token.'))
         if not wrong and self._room() < 2:
             wrong.append(('sequence_length', 'expected more: <s>, two tokens and </s>, and room for what is inserted.'))
-        return wrong
+        return wrong + objectives.lacking(self, special, ('mask',) if self.infill or self.mask or self.insert else ())
 
     def plan(self, source, seed, epoch):
         """int64[n, 2]: where the text of each row begins in `source.flat`, and where it ends."""

@@ -43,9 +43,9 @@ class Objective:
         if self.sequence_length < least:
             wrong.append(('sequence_length', f'expected at least {least}: three marks, text and EOS.'))
         wrong += objectives.misnamed(self, spm=SPM)
-        if special and special.num_sentinels < marks:
+        if special and 0 < special.num_sentinels < marks:
             wrong.append(('tokenizer.path', f'marks take {marks} sentinels, the tokenizer has {special.num_sentinels}.'))
-        return wrong
+        return wrong + objectives.lacking(self, special, self.needs)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""

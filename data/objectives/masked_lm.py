@@ -68,7 +68,8 @@ class Objective:
         return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
-        return [(key if key == 'sequence_length' else f'objective.{key}', text) for key, text in self._problems()]
+        wrong = [(key if key == 'sequence_length' else f'objective.{key}', text) for key, text in self._problems()]
+        return wrong + objectives.lacking(self, special, ('mask',) if self.mask else ())
 
     def plan(self, source, seed, epoch):
         """int64[n, k], one row an example: where its text is (data/inputs.py); a key of static masks; a key of rates."""

@@ -60,7 +60,7 @@ class Objective:
                   for name in ('generator_dim', 'generator_layers') if not 0 < getattr(self, name) <= 1]
         wrong += [(f'objective.{name}', 'expected at least 0.')
                   for name in ('temperature', 'generator_weight', 'discriminator_weight') if not getattr(self, name) >= 0]
-        return wrong
+        return wrong + objectives.lacking(self, special, ('mask',) if self.generator == 'model' else ())
 
     def plan(self, source, seed, epoch):
         """int64[n, 4]: first sentence, the sentence after the last, target length, coins (SINGLE + JOINS) of each row."""

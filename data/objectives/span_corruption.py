@@ -50,6 +50,7 @@ class Objective:
             wrong.append(('objective.mean_span_length', 'expected at least 1.'))
         if not 0 <= self.random <= 1:
             wrong.append(('objective.random', 'expected 0 to 1.'))
+        wrong += objectives.lacking(self, special, self.needs if self.style != 'drop' else ())
         if wrong or self.noise == 'iid':
             return wrong or self._iid_problems(special)
         tokens = self._sizes()[0]

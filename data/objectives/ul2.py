@@ -73,7 +73,7 @@ class Objective:
         wrong += objectives.misnamed(self, noise=NOISE)
         if self.sequence_length < 8:
             wrong.append(('sequence_length', 'expected at least 8: a mode, text, sentinels and EOS.'))
-        return wrong or self._span_problems(special)
+        return wrong or objectives.lacking(self, special, self.needs) or self._span_problems(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/packing.py). n is the same for every epoch."""

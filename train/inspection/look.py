@@ -77,7 +77,10 @@ def plain(fields):
 
 
 def described(special):
-    """The special ids; by `bos` and `marks` a script can check shifted inputs, fill-in-the-middle and modes from this alone."""
+    """The special ids; by `bos` and `marks` a script can check shifted inputs, fill-in-the-middle and modes from this alone.
+
+    A vocabulary without a mask has mask -1, one without sentinels the empty range [vocab_size - 1, vocab_size] and no marks.
+    """
     return {**{name: int(getattr(special, name)) for name in ('pad', 'mask', 'cls', 'sep', 'eos')},
             'sentinels': list(special.sentinels), 'vocab_size': int(special.vocab_size), 'bos': int(special.bos),
-            'marks': {name: int(special.mark(name)) for name in vocabulary.MARKS}}
+            'marks': {name: int(special.mark(name)) for name in vocabulary.MARKS if special.num_sentinels >= len(vocabulary.MARKS)}}

@@ -87,7 +87,7 @@ def pieces(ids, kinds, tokenizer, breaks=()):
         held.clear()
 
     ids, special = np.asarray(ids).tolist(), tokenizer.special
-    named = special.name if special.sentinels[1] + len(vocabulary.MARKS) in ids else lambda i: name(i, special)
+    named = tokenizer.name if special.sentinels[1] + len(vocabulary.MARKS) in ids else lambda i: name(i, tokenizer)
     for at, i in enumerate(ids):
         if held and (kinds[at] != kinds[held[0]] or at in breaks or named(i)):
             flush()
@@ -110,10 +110,11 @@ def pieces(ids, kinds, tokenizer, breaks=()):
     return [dataclasses.replace(piece, text=visible(piece.text)) for piece in out]
 
 
-def name(i, special):
+def name(i, tokenizer):
     """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is told apart)."""
-    mark = int(i) - special.sentinels[1]
-    return f'<{vocabulary.MARKS[mark]}>' if 0 <= mark < len(vocabulary.MARKS) else special.name(i)
+    special, mark = tokenizer.special, int(i) - tokenizer.special.sentinels[1]
+    marked = 0 <= mark < len(vocabulary.MARKS) <= special.num_sentinels
+    return f'<{vocabulary.MARKS[mark]}>' if marked else tokenizer.name(i)
 
 
 def visible(text):
