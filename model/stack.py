@@ -161,11 +161,11 @@ class Stack(nn.Module):
         states = None if memory is None else jnp.moveaxis(memory.states, 1, 0)
         x = self.embed(x, fields, rows)
         numbers = jnp.arange(config.depth(self.role), dtype=jnp.int32)
-        layer = numbers, windows, cross, states
-        last = jax.tree.map(lambda each: each[-1], layer) if config.query_layer else None
-        layer = jax.tree.map(lambda each: each[:-1], layer) if config.query_layer else layer
+        each = numbers, windows, cross, states
+        if config.query_layer:
+            each, last = (jax.tree.map(lambda leaf: leaf[part], each) for part in (slice(-1), -1))
         blocks = self.block if config.share_layers else self.blocks
-        (x, stacked), (made, states) = blocks((x, stacked), layer, shared)
+        (x, stacked), (made, states) = blocks((x, stacked), each, shared)
         if config.norm_position == 'pre':
             x = self.norm(x)
         if config.query_layer:
