@@ -1,6 +1,8 @@
 """Published models from and to Hugging Face: logits against PyTorch's (tests/data/huggingface), tensors byte for byte."""
 import dataclasses
+import importlib
 import json
+import pkgutil
 
 import huggingface_folder as folders
 import huggingface_logits
@@ -11,7 +13,11 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
+from model import config as model_config
+from model import families
 from model import huggingface
+from model import pretrained
+from model.families import t5
 
 BUFFERS = {'final_logits_bias'}               # what an export leaves out: no parameters
 
@@ -159,3 +165,30 @@ def test_buffers_and_tied_duplicates_of_older_files_are_left_aside(name, older, 
     _, found, _, whole = model(name, tmp_path / 'whole')
     assert older(found).keys() != found.keys()
     assert same(model(name, tmp_path / 'older', older(found))[3], whole)
+
+
+OTHERS = {'gpt3': 'gpt2', 'ul2': 't5', 'pangu': None}   # families that go by another's name at Hugging Face, or by none
+
+
+@pytest.mark.parametrize('family', [entry.name for entry in pkgutil.iter_modules(families.__path__)])
+def test_every_published_size_has_its_place(family):
+    """By structure alone; an ELECTRA that does not project its embeddings is a BERT unless its head says what it is."""
+    head = pretrained.Head('discriminator') if family == 'electra' else None
+    for size, given in importlib.import_module(f'model.families.{family}').SIZES.items():
+        config, expected = model_config.Config(**given), OTHERS.get(family, family)
+        if expected is None or (family, size) == ('gpt3', '13b'):  # 40 heads of 128 in 5,140 dimensions: no GPT-2 has such
+            with pytest.raises(huggingface.errors.ConfigError, match='the nearest is gpt2'):
+                huggingface.settings.fit(config, head)
+        else:
+            assert huggingface.settings.fit(config, head).MODEL_TYPE == expected, size
+
+
+@pytest.mark.parametrize('changed,differs', [
+    (dict(logit_scale=None), [('logit_scale', None, 512 ** -0.5)]), (dict(tied=False), [('logit_scale', 512 ** -0.5, None)]),
+    (dict(tied=False, logit_scale=None), []), (dict(activation='gelu'), []), (dict(activation='silu', gated=True), []),
+    (dict(activation='gelu', gated=True), [('gated', True, False)]), (dict(activation='gelu_tanh'), [('gated', False, True)]),
+    (dict(embed_scale=2.0), [('embed_scale', 2.0, None)]), (dict(dropout=0.3), [])])
+def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
+    """T5 scales states before a tied output and only there, and knows its activations by one word that also says whether they gate."""
+    config = model_config.Config(**{**t5.SIZES['small'], **changed})
+    assert huggingface.settings.differences(t5, config) == differs

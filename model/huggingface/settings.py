@@ -95,7 +95,7 @@ def to_config(family, given, path):
 
 def ours(how, value, given):
     """A value of config.json as our setting has it. ValueError says what it should have been."""
-    if how is None:
+    if how is None or value is None and isinstance(how, int):
         return value
     if isinstance(how, dict):
         if value not in how:
@@ -111,9 +111,9 @@ def theirs(family, config):
         key, how = (rule, None) if isinstance(rule, str) else rule
         value = resolved(config, setting)
         if isinstance(how, dict):                # several settings may follow from one key: what all of them allow
-            names = [name for name, mine in how.items() if mine == value]
-            choices[key] = [name for name in choices.get(key, names) if name in names]
-        elif how is None:
+            names = [name for name, mine in how.items() if mine == value] or list(how)
+            choices[key] = [name for name in choices.get(key, names) if name in names] or choices[key]
+        elif how is None or value is None and isinstance(how, int):
             found[key] = value
         else:
             found[key] = value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
@@ -163,18 +163,16 @@ def fit(config, head=None, model_type=None):
 
 
 def differences(family, config):
-    """[(setting, its value, that of the family)] that keep a Config out of a family."""
-    rules, wrong = family.SETTINGS, []
-    for field in dataclasses.fields(config):
-        setting = field.name
-        if setting in rules:
-            how = None if isinstance(rules[setting], str) else rules[setting][1]
-            if isinstance(how, dict) and resolved(config, setting) not in how.values():
-                wrong.append((setting, resolved(config, setting), ' or '.join(map(str, dict.fromkeys(how.values())))))
-        elif setting not in TRAINING:
-            plain = model_config.Config(**{**{name: getattr(config, name) for name in rules}, **family.FIXED})
-            if resolved(config, setting) != resolved(plain, setting):
-                wrong.append((setting, resolved(config, setting), resolved(plain, setting)))
+    """[(setting, its value, that of the family)] that keep a Config out of a family: what its config.json would not bring back."""
+    back, wrong = to_config(family, {**family.DEFAULTS, **theirs(family, config)}, CONFIG), []
+    for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
+        mine, its = resolved(config, setting), resolved(back, setting)
+        if setting == 'head_dim' and setting not in family.SETTINGS:
+            its = config.dim / config.heads    # not rounded: their heads share the width
+        if mine != its:
+            rule = family.SETTINGS.get(setting)
+            allowed = dict.fromkeys(rule[1].values()) if isinstance(rule, tuple) and isinstance(rule[1], dict) else [its]
+            wrong.append((setting, mine, ' or '.join(map(str, allowed)) if mine not in allowed and len(allowed) > 1 else its))
     return wrong
 
 
