@@ -342,7 +342,7 @@ def test_scan_equals_a_loop_over_layers():
     np.testing.assert_allclose(apply(model)(params, batch), looped, atol=1e-5)
 
 
-@pytest.mark.parametrize('scheme', ['rotary', 'shared'])
+@pytest.mark.parametrize('scheme', ['rotary', 'shared', 'alibi', 'query'])
 def test_a_mesh_changes_nothing(scheme):
     """Batch, sequence and heads over eight devices, by the constraints of the model alone."""
     model, params = build(scheme, dropout=0.2, attention_dropout=0.2)
