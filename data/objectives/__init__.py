@@ -50,7 +50,7 @@ def lacking(objective, special, needs):
     """[(config key, text)] of 'mask' and 'sentinels' among `needs` that a tokenizer has none of. special: None = unknown."""
     there = {'mask': special is None or special.mask >= 0, 'sentinels': special is None or special.num_sentinels > 0}
     names = {'mask': 'mask token ([MASK], <mask>)', 'sentinels': 'sentinels (<extra_id_0>, <extra_id_1>, ...)'}
-    advice = 'use a tokenizer that has, such as one trained here (tokenizer.path = None), or another objective.'
+    advice = 'use another objective, or a tokenizer that has, such as one trained here (tokenizer.path = None).'
     name = type(objective).__module__.rpartition('.')[2]
     return [('tokenizer.path', f'has no {names[need]}, which {name} needs; {advice}')
             for need in needs if not there.get(need, True)]
