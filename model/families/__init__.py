@@ -17,7 +17,8 @@ EXPECTED    {key: the one value that is understood}, refused with another
 NAMES       rows (our path, their name) of the backbone. A row names a module, or a parameter by its whole path. `{layer}` counts the
             layers that we stack, `{role}` is encoder and decoder. A third entry is the layout of the numbers, from
             model/huggingface/layouts.py, where it is not that of torch.nn.Linear; several paths share one tensor then. A fourth
-            is a path: the row is for models that have it. The first row for a path counts.
+            is a path: the row is for models that have it. The first row for a path counts,
+            and those of HEADS come before these.
 PREFIX      what begins their names and is missing in files of a bare backbone
 HEADS       {kind of head (model/pretrained.py): its rows}
 BARE        their class that has no head; its tensors lack the PREFIX

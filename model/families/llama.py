@@ -62,7 +62,8 @@ HEADS = {
     'language': (('backbone/head/kernel', 'lm_head.weight'),),
     'classes': (('head/labels', 'score'),),
     'token_classes': (('head/labels', 'score'),),
-    'spans': (('head/labels', 'qa_outputs'),),
+    # of this class alone the backbone has another name
+    'spans': (('head/labels', 'qa_outputs'), *((ours, theirs.replace('model.', 'transformer.')) for ours, theirs in NAMES)),
 }
 BARE = 'LlamaModel'
 ARCHITECTURES = {

@@ -27,7 +27,7 @@ class Tensor(NamedTuple):
 def tensors(family, kind, shapes):
     """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
     found, named = [], set()
-    for *row, only in expanded((*family.NAMES, *family.HEADS[kind])):
+    for *row, only in expanded((*family.HEADS[kind], *family.NAMES)):
         for paths, name, layout in parameters(row, shapes):
             if named.intersection(paths) or only and only not in shapes:
                 continue

@@ -233,8 +233,10 @@ CASES = {
                              settings=lambda s: dict(grouped(s), max_position_embeddings=512, **SCALED), **HUB_ROPE),
     'llama_biased': Case('LlamaForCausalLM', llama, settings=dict(attention_bias=True, mlp_bias=True)),
     'llama_head_dim': Case('LlamaForCausalLM', llama, settings=lambda s: dict(grouped(s), head_dim=12)),
+    'llama_spans': Case('LlamaForQuestionAnswering', llama),
     'llama_classes': Case('LlamaForSequenceClassification', llama, settings=LABELS),
 
     'qwen2': Case('Qwen2ForCausalLM', llama, settings=grouped),
+    'qwen2_spans': Case('Qwen2ForQuestionAnswering', llama, settings=grouped),
     'qwen2_tied': Case('Qwen2ForCausalLM', llama, settings=dict(tie_word_embeddings=True)),
 }
