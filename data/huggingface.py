@@ -17,7 +17,6 @@ from data import vocabulary
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 MOST = 1 << 23        # characters in flight: bounds the memory, some 100 bytes a character
-PROBE = ' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
 
 
@@ -53,7 +52,7 @@ class Tokenizer(vocabulary.Vocabulary):
         self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         self._continues = continuations(pipeline, spellings)
         self.prefix = b' ' if self._bytes('a')[:1] == b' ' else b''
-        self.lossless = not self.prefix and self._bytes(PROBE) == PROBE.encode()
+        self.lossless = not self.prefix and self._bytes(vocabulary.PROBE) == vocabulary.PROBE.encode()
 
     def _bytes(self, text):
         return b''.join([self.table[i] for i in self.encode(text).tolist()])
@@ -70,11 +69,11 @@ class Tokenizer(vocabulary.Vocabulary):
 
     def encode(self, text):
         """int32[n], no special ids added."""
-        return np.array(self.engine.encode(_valid(text), add_special_tokens=False).ids, np.int32)
+        return np.array(self.engine.encode(vocabulary.valid(text), add_special_tokens=False).ids, np.int32)
 
     def encode_batch(self, texts):
         """list of int32[n], on all cores when it pays."""
-        texts = [_valid(text) for text in texts]
+        texts = [vocabulary.valid(text) for text in texts]
         if sum(map(len, texts)) <= TOGETHER:  # no threads: processes that are forked later stay quiet
             return [self.encode(text) for text in texts]
         rows, begin = [], 0
@@ -141,8 +140,11 @@ def runnable(pipeline, names):
         model['merges'] = [pair for pair in pairs if not {*pair, ''.join(pair)} & set(hidden)]
     if model.get('unk_token') is not None:
         model['unk_token'] = rename(model['unk_token'])
-    added = [{**token, 'special': False} if token['content'] not in hidden else
-             {**token, 'content': rename(token['content']), 'special': True, 'normalized': False} for token in pipeline['added_tokens']]
+    if 'dropout' in model:
+        model['dropout'] = None  # of merges, drawn anew for each text: ids are those of evaluation
+    hide = {'special': True, 'normalized': False}
+    added = [{**token, 'content': rename(token['content']), **hide} if token['content'] in hidden else {**token, 'special': False}
+             for token in pipeline['added_tokens']]
     return {**pipeline, 'model': model, 'added_tokens': added, 'post_processor': None, 'decoder': None}
 
 
@@ -201,7 +203,3 @@ def _ends(texts):
         if size >= MOST or i == len(texts):
             yield i
             size = 0
-
-
-def _valid(text):
-    return text if text.isascii() else vocabulary.utf8(text).decode()

@@ -35,9 +35,9 @@ def save(tokenizer, folder):
 def own(tokenizer):
     """{file name: JSON value} of a byte vocabulary or a SentencePiece model without normalisation."""
     if not tokenizer.lossless or getattr(tokenizer, 'byte_ids', True) is None:
-        raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises or '
-                               'has no bytes to fall back on: it has no equal in transformers; keep its .model file, or train '
-                               'a tokenizer')
+        raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises '
+                               'or has no bytes to fall back on: it has no equal in transformers; keep its .model file, or '
+                               'train a tokenizer')
     names = {int(i): tokenizer.special.name(i) for i in tokenizer.special.reserved}
     if hasattr(tokenizer, 'model'):
         found = sentencepiece_model.read(tokenizer.definition)

@@ -17,7 +17,8 @@ WORDPIECE = (None, 'Bert', 'DistilBert', 'Electra', 'MobileBert', 'ConvBert', 'S
 BYTE_LEVEL = (None, 'GPT2', 'Roberta', 'Bart', 'Longformer', 'LED', 'CodeGen', 'Qwen2')
 SENTENCEPIECE = ('T5', 'Albert', 'XLNet', 'Llama')
 CLASSES = {'t5': 'T5', 'mt5': 'T5', 'MT5': 'T5', 'albert': 'Albert', 'xlnet': 'XLNet', 'llama': 'Llama', 'bert': 'Bert',
-           'distilbert': 'DistilBert', 'electra': 'Electra', 'gpt2': 'GPT2', 'roberta': 'Roberta', 'bart': 'Bart', 'qwen2': 'Qwen2'}
+           'distilbert': 'DistilBert', 'electra': 'Electra', 'gpt2': 'GPT2', 'roberta': 'Roberta', 'bart': 'Bart',
+           'qwen2': 'Qwen2'}
 # What tokens a class means when its files do not say.
 GPT2 = dict.fromkeys(('eos_token', 'bos_token', 'unk_token'), '<|endoftext|>')
 DEFAULTS = {'GPT2': GPT2, 'CodeGen': GPT2, 'Qwen2': dict.fromkeys(('eos_token', 'pad_token', 'unk_token'), '<|endoftext|>')}
@@ -30,7 +31,7 @@ class FilesError(ValueError):
 
 
 def load(files):
-    """(pipeline, settings): a dict in the form of tokenizer.json, and {file name: dict} of SETTINGS; 'class': what the class implies.
+    """(pipeline, settings): a dict in the form of tokenizer.json, and {file name: dict} of SETTINGS, 'class' what that implies.
 
     files: {name: bytes}, of SETTINGS, VOCABULARIES and at most one .model. The first of tokenizer.json, .model, vocab.txt,
     vocab.json counts. FilesError says what is wrong.
@@ -98,7 +99,8 @@ def _class(settings):
 def _known(name, kind, kinds):
     if kind not in kinds:
         raise FilesError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, got '
-                         f'{kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the tokenizer.json that it writes')
+                         f'{kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the '
+                         'tokenizer.json that it writes')
 
 
 def _checked(pipeline):
@@ -136,8 +138,8 @@ def _wordpiece(data, kind, config):
     model = {'type': 'WordPiece', 'unk_token': unk, 'continuing_subword_prefix': '##', 'max_input_chars_per_word': 100,
              'vocab': vocab}
     normalizer = {'type': 'BertNormalizer', 'clean_text': True,
-                  'handle_chinese_chars': config.get('tokenize_chinese_chars', True), 'strip_accents': config.get('strip_accents'),
-                  'lowercase': config.get('do_lower_case', True)}
+                  'handle_chinese_chars': config.get('tokenize_chinese_chars', True),
+                  'strip_accents': config.get('strip_accents'), 'lowercase': config.get('do_lower_case', True)}
     return form(model, normalizer, {'type': 'BertPreTokenizer'}, {'type': 'WordPiece', 'prefix': '##', 'cleanup': True})
 
 

@@ -23,7 +23,6 @@ SYMBOLS = {         # what other people's models call our symbols
     'cls': ('[CLS]', '<cls>'),
     'sep': ('[SEP]', '<sep>'),
 }
-PROBE = ' a  b\r\n\n\t\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
 
 sentencepiece.set_min_log_level(2)  # errors only
 
@@ -50,7 +49,7 @@ class SentencePiece(vocabulary.Vocabulary):
         self.byte_ids = np.array(byte_ids, np.int32) if all(map(self.model.is_byte, byte_ids)) else None
         self.lossless, self.prefix = True, b''
         self.prefix = b' ' if self._bytes('a')[:1] == b' ' else b''
-        self.lossless = not self.prefix and self._bytes(PROBE) == PROBE.encode()
+        self.lossless = not self.prefix and self._bytes(vocabulary.PROBE) == vocabulary.PROBE.encode()
 
     def _text(self, i):
         if self.model.is_byte(i):
@@ -68,7 +67,7 @@ class SentencePiece(vocabulary.Vocabulary):
         """list of int32[n], on all cores when it pays. A long text is encoded in chunks, see `chunks`."""
         parts, owner = [], []  # strings without U+2581; the text each belongs to, or ~text before an escaped U+2581
         for i, text in enumerate(texts):
-            for chunk in chunks(_valid(text), CHUNK):
+            for chunk in chunks(vocabulary.valid(text), CHUNK):
                 if self.prefix and owner and owner[-1] == i and chunk[:1] == ' ':
                     chunk = chunk[1:]  # the model puts a space before every text
                 first, *rest = chunk.split(SPACE) if self.lossless else (chunk,)
@@ -143,7 +142,3 @@ def chunks(text, size):
         start = cut
     if start < len(text):
         yield text[start:]
-
-
-def _valid(text):
-    return text if text.isascii() else vocabulary.utf8(text).decode()

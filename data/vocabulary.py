@@ -14,6 +14,7 @@ import unicodedata
 import numpy as np
 
 SENTINELS = 256
+PROBE = ' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
 NAMES = ('pad', 'eos', 'mask', 'cls', 'sep', 'bos')
 # Further marks that some objectives need. They take the last sentinels, counted upwards, so that every vocabulary has them.
 MARKS = ('fim_prefix', 'fim_suffix', 'fim_middle', 'nlu', 's2s', 'nlg')
@@ -181,6 +182,11 @@ def begins_word(text):
     if not characters or UNSPACED.search(characters):
         return True
     return not (characters[0].isalnum() or unicodedata.category(characters[0])[0] == 'M')
+
+
+def valid(text):
+    """The text without lone surrogates."""
+    return text if text.isascii() else utf8(text).decode()
 
 
 def utf8(text):

@@ -32,7 +32,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    path: Optional[str] = None                # a .model or a folder of data.tokenizer; None = trained on data.train
+    path: Optional[str] = None                # files of Hugging Face, a .model, or what was trained here; None = trained on data.train
     kind: str = 'unigram'                     # unigram | bpe (SentencePiece) | bytes (needs no training)
     vocab_size: int = 4096                    # reserved ids included
     sample_bytes: int = 10_000_000            # text that training reads; 0 = all
