@@ -3,7 +3,7 @@
 Version 2 is the same network without dropout (and trained for longer: configs/pretrain_albert.py has the paper's steps).
 The paper says 12M, 18M, 60M and 235M; its xxlarge was never 235M. Parameters with both heads, as released.
 """
-from model import families
+from model.families import bert
 
 COMMON = dict(architecture='encoder', vocab_size=30000, max_length=512, types=2, embed_dim=128, share_layers=True,
               norm_position='post', norm_epsilon=1e-12, activation='gelu_tanh', head='transform', initializer='bert')
@@ -19,13 +19,8 @@ PARAMETERS = {'base': 11_813_810, 'large': 17_847_474, 'xlarge': 59_021_490, 'xx
 MODEL_TYPE = 'albert'
 PREFIX = 'albert.'
 FIXED = dict(architecture='encoder', norm_position='post', head='transform', share_layers=True)
-SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size',
-                layers='num_hidden_layers', dim='hidden_size', embed_dim='embedding_size',
-                heads='num_attention_heads', mlp_dim='intermediate_size',
-                activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='layer_norm_eps', dropout='hidden_dropout_prob',
-                attention_dropout='attention_probs_dropout_prob', tied='tie_word_embeddings')
-DEFAULTS = dict(type_vocab_size=2, hidden_act='gelu_new', layer_norm_eps=1e-12, hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0, tie_word_embeddings=True)
+SETTINGS = dict(bert.SETTINGS, embed_dim='embedding_size')
+DEFAULTS = dict(bert.DEFAULTS, hidden_act='gelu_new', hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 EXPECTED = dict(position_embedding_type='absolute', num_hidden_groups=1, inner_group_num=1)
 ENCODER, BLOCK = 'backbone/encoder', 'backbone/encoder/block'
 THEIRS = 'albert.encoder.albert_layer_groups.0.albert_layers.0'

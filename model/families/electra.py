@@ -3,7 +3,7 @@
 Small has embeddings 128 wide. `GENERATORS` are the generator's width as a share of the discriminator's; it has as many layers
 and borrows the embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
 """
-from model import families
+from model.families import bert
 
 COMMON = dict(architecture='encoder', vocab_size=30522, max_length=512, types=2, norm_position='post', norm_epsilon=1e-12,
               activation='gelu', head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
@@ -19,29 +19,12 @@ GENERATORS = {'small': 1 / 4, 'base': 1 / 3, 'large': 1 / 4}
 MODEL_TYPE = 'electra'
 PREFIX = 'electra.'
 FIXED = dict(architecture='encoder', norm_position='post', head='transform', activation='gelu')
-SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size',
-                layers='num_hidden_layers', dim='hidden_size', embed_dim='embedding_size',
-                heads='num_attention_heads', mlp_dim='intermediate_size',
-                norm_epsilon='layer_norm_eps', dropout='hidden_dropout_prob', attention_dropout='attention_probs_dropout_prob',
-                tied='tie_word_embeddings')
-DEFAULTS = dict(type_vocab_size=2, layer_norm_eps=1e-12, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
-                tie_word_embeddings=True)
-EXPECTED = dict(hidden_act='gelu', position_embedding_type='absolute', is_decoder=False, add_cross_attention=False)
-ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'electra.encoder.layer.{layer}'
+SETTINGS = {**{setting: key for setting, key in bert.SETTINGS.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'}
+DEFAULTS = bert.DEFAULTS
+EXPECTED = dict(bert.EXPECTED, hidden_act='gelu')  # of its generator's head, whatever config.json says
 NAMES = (
-    ('backbone/embed', 'electra.embeddings.word_embeddings'),
-    (f'{ENCODER}/positions', 'electra.embeddings.position_embeddings'),
-    (f'{ENCODER}/types', 'electra.embeddings.token_type_embeddings'),
-    (f'{ENCODER}/embed_norm', 'electra.embeddings.LayerNorm'),
-    (f'{ENCODER}/project', 'electra.embeddings_project'),
-    (f'{BLOCK}/attention/query', f'{THEIRS}.attention.self.query'),
-    (f'{BLOCK}/attention/key', f'{THEIRS}.attention.self.key'),
-    (f'{BLOCK}/attention/value', f'{THEIRS}.attention.self.value'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.attention.output.dense'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.attention.output.LayerNorm'),
-    (f'{BLOCK}/mlp/up', f'{THEIRS}.intermediate.dense'),
-    (f'{BLOCK}/mlp/down', f'{THEIRS}.output.dense'),
-    (f'{BLOCK}/mlp_norm', f'{THEIRS}.output.LayerNorm'),
+    *((ours, theirs.replace('bert.', PREFIX, 1)) for ours, theirs in bert.NAMES),
+    ('backbone/encoder/project', 'electra.embeddings_project'),
 )
 HEADS = {
     'discriminator': (('head/transform', 'discriminator_predictions.dense'),
