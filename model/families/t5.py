@@ -67,9 +67,21 @@ NAMES = (
           ('mlp/down', 'DenseReluDense.wo'))),
     ('backbone/{role}/norm', '{role}.final_layer_norm'),
 )
-HEADS = {'language': (('backbone/head', 'lm_head'),)}
+HEADS = {
+    'language': (('backbone/head', 'lm_head'),),
+    # of this class alone the backbone has a name
+    'classes': (('head/transform', 'classification_head.dense'), ('head/labels', 'classification_head.out_proj'),
+                *((ours, f'transformer.{theirs}', *more) for ours, theirs, *more in NAMES)),
+    'spans': (('head/labels', 'qa_outputs'),),
+}
 BARE = 'T5Model'
-ARCHITECTURES = {'T5ForConditionalGeneration': ('language', {}), 'T5Model': ('language', {})}
+ARCHITECTURES = {
+    'T5ForConditionalGeneration': ('language', {}),
+    'T5Model': ('language', {}),
+    'T5ForSequenceClassification': ('classes', dict(read='last', activation='tanh')),
+    'T5ForQuestionAnswering': ('spans', {}),
+}
 DUPLICATES = {'encoder.embed_tokens.weight': 'shared.weight', 'decoder.embed_tokens.weight': 'shared.weight',
-              'lm_head.weight': 'shared.weight'}
+              'lm_head.weight': 'shared.weight', 'transformer.encoder.embed_tokens.weight': 'transformer.shared.weight',
+              'transformer.decoder.embed_tokens.weight': 'transformer.shared.weight'}
 BUFFERS = {r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None}  # in old files, never read

@@ -215,6 +215,8 @@ CASES = {
     't5_v1_1': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True, **HUB_T5),
     't5_v1_1_saved_again': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True),
 
+    't5_classes': Case('T5ForSequenceClassification', t5, twice, LABELS),
+    't5_spans': Case('T5ForQuestionAnswering', t5, twice),
     'bart': Case('BartForConditionalGeneration', bart, source_and_target),
     'bart_scaled': Case('BartForConditionalGeneration', bart, source_and_target, dict(scale_embedding=True)),
     'bart_classes': Case('BartForSequenceClassification', bart, twice, LABELS),
