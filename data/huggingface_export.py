@@ -2,7 +2,9 @@
 
 No normalisation and no U+2581: pieces hold plain spaces, so that a U+2581 in a text is spelt in bytes as we spell it. Special
 tokens get the names that this project shows: <pad>, <eos>, <mask>, <cls>, <sep>, <extra_0>, ... As everywhere in `transformers`
-these names mean the special token when a text holds them; split_special_tokens=True reads them as text, as we do.
+these names mean the special token when a text holds them; split_special_tokens=True reads them as text, as we do. Two limits: in
+runs of some 60 spaces and more a unigram model may cut elsewhere (equal sums, 32 bits here and 64 there), and AutoTokenizer of
+transformers 5 overrides the class beside a config.json of Qwen2: load such a folder by PreTrainedTokenizerFast.
 """
 import json
 import re

@@ -50,8 +50,8 @@ def load(path):
     if definition['kind'] == 'huggingface':
         result = _huggingface().load(path / 'original', Special(**definition['special']))
         if result.hash != definition['hash']:
-            raise errors.DataError(f'{path / "original"}: expected the files whose hash {path / "tokenizer.json"} holds, got others; '
-                                   'copy the whole folder again')
+            raise errors.DataError(f'{path / "original"}: expected the files whose hash {path / "tokenizer.json"} holds, got '
+                                   'others; copy the whole folder again')
         return result
     if definition['kind'] == 'bytes':
         return Bytes(sentinels=definition['special']['sentinels'][0] - definition['special']['sentinels'][1] + 1)
