@@ -19,6 +19,7 @@ from model import huggingface
 from model import pretrained
 from model.families import t5
 
+QUICKLY = {'xla_backend_optimization_level': 0}  # compiled: half of the time of these tests
 BUFFERS = {'final_logits_bias'}               # what an export leaves out: no parameters
 
 
@@ -26,7 +27,10 @@ def silent(text):
     raise AssertionError(text)
 
 
-@pytest.fixture(scope='module', params=folders.names())
+BARE = [name for name in folders.names() if name.endswith('_bare')]
+
+
+@pytest.fixture(scope='module', params=sorted({*folders.names()} - {*BARE}))
 def loaded(request, tmp_path_factory):
     """(case, its arrays, its folder, module, variables) of every stored case."""
     case, arrays = folders.read(request.param)
@@ -44,7 +48,7 @@ def description(folder):
 
 def test_logits_are_those_of_pytorch(loaded):
     _, arrays, _, module, variables = loaded
-    said = huggingface_logits.says(module, variables, arrays)
+    said = huggingface_logits.says(module, variables, arrays, QUICKLY)
     assert {f'expected/{name}' for name in said} == {name for name in arrays if name.startswith('expected/')}
     assert huggingface_logits.difference(said, arrays) <= 1e-4
 
@@ -63,6 +67,19 @@ def test_an_export_of_the_import_is_byte_equal(loaded, tmp_path):
     changed = {key for key, value in case['config'].items() if value is not None and config.get(key, value) != value}
     assert changed <= ({'tie_word_embeddings'} if 'scale_decoder_outputs' in case['config'] else set())
     assert case['config'].keys() - config.keys() <= {'transformers_version', 'rope_parameters'}
+
+
+@pytest.mark.parametrize('name', BARE)
+def test_a_bare_backbone_says_what_pytorch_says(name, tmp_path):
+    """Files without a head, whose names lack the prefix: a head that has parameters is initialised, and the notice names it."""
+    case, arrays = folders.read(name)
+    notices, folder = [], folders.write(case, tmp_path / 'folder')
+    module, variables = huggingface.load(folder, notice=notices.append)
+    given = huggingface_logits.batch(module.config, arrays)
+    hidden = jax.jit(lambda variables: module.apply(variables, given, method=lambda self, given: self.backbone.hidden(given)))(variables)
+    assert huggingface_logits.difference({'last_hidden_state': np.asarray(hidden)}, arrays) <= 1e-4
+    own = {path for path in huggingface.flat(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
+    assert notices == ([f'not in {folder}, and so initialised: {", ".join(sorted(own))}'] if own else [])
 
 
 def model(name, folder, found=None):

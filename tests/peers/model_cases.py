@@ -171,6 +171,8 @@ CASES = {
     'gpt2': Case('GPT2LMHeadModel', gpt2),
     'gpt2_classes': Case('GPT2ForSequenceClassification', gpt2, settings=LABELS),
     'gpt2_token_classes': Case('GPT2ForTokenClassification', gpt2, settings=LABELS),
+    'gpt2_spans': Case('GPT2ForQuestionAnswering', gpt2),
+    'gpt2_bare': Case('GPT2Model', gpt2),
 
     'bert': Case('BertForPreTraining', bert, pairs),
     'bert_gelu_new': Case('BertForPreTraining', bert, pairs, dict(hidden_act='gelu_new', type_vocab_size=3)),
@@ -199,6 +201,7 @@ CASES = {
     'electra_classes': Case('ElectraForSequenceClassification', electra, pairs, LABELS),
     'electra_token_classes': Case('ElectraForTokenClassification', electra, pairs, LABELS),
     'electra_spans': Case('ElectraForQuestionAnswering', electra, pairs),
+    'electra_bare': Case('ElectraModel', electra, pairs),
 
     'xlnet': Case('XLNetLMHeadModel', xlnet, left_pairs),
     'xlnet_gelu_new': Case('XLNetLMHeadModel', xlnet, text, dict(ff_activation='gelu_new')),
@@ -207,6 +210,7 @@ CASES = {
     'xlnet_classes': Case('XLNetForSequenceClassification', xlnet, left_pairs, LABELS),
     'xlnet_token_classes': Case('XLNetForTokenClassification', xlnet, left_pairs, LABELS),
     'xlnet_spans': Case('XLNetForQuestionAnsweringSimple', xlnet, left_pairs),
+    'xlnet_bare': Case('XLNetModel', xlnet, left_pairs),
 
     't5': Case('T5ForConditionalGeneration', t5, source_and_target),
     't5_long': Case('T5ForConditionalGeneration', t5, source_and_target,
@@ -214,17 +218,22 @@ CASES = {
                     dict(rows=1, length=150, vocab=61)),
     't5_v1_1': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True, **HUB_T5),
     't5_v1_1_saved_again': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True),
-
     't5_classes': Case('T5ForSequenceClassification', t5, twice, LABELS),
     't5_spans': Case('T5ForQuestionAnswering', t5, twice),
+    't5_bare': Case('T5Model', t5, source_and_target),
+
     'bart': Case('BartForConditionalGeneration', bart, source_and_target),
     'bart_scaled': Case('BartForConditionalGeneration', bart, source_and_target, dict(scale_embedding=True)),
     'bart_classes': Case('BartForSequenceClassification', bart, twice, LABELS),
     'bart_spans': Case('BartForQuestionAnswering', bart, twice),
+    'bart_bare': Case('BartModel', bart, source_and_target),
 
     'bloom': Case('BloomForCausalLM', bloom),
     'bloom_odd_heads': Case('BloomForCausalLM', bloom, shape=dict(dim=40, heads=5)),
     'bloom_classes': Case('BloomForSequenceClassification', bloom, settings=LABELS),
+    'bloom_token_classes': Case('BloomForTokenClassification', bloom, settings=LABELS),
+    'bloom_spans': Case('BloomForQuestionAnswering', bloom),
+    'bloom_bare': Case('BloomModel', bloom),
 
     'llama': Case('LlamaForCausalLM', llama),
     'llama_grouped': Case('LlamaForCausalLM', llama, settings=grouped),
@@ -237,8 +246,13 @@ CASES = {
     'llama_head_dim': Case('LlamaForCausalLM', llama, settings=lambda s: dict(grouped(s), head_dim=12)),
     'llama_spans': Case('LlamaForQuestionAnswering', llama),
     'llama_classes': Case('LlamaForSequenceClassification', llama, settings=LABELS),
+    'llama_token_classes': Case('LlamaForTokenClassification', llama, settings=LABELS),
+    'llama_bare': Case('LlamaModel', llama),
 
     'qwen2': Case('Qwen2ForCausalLM', llama, settings=grouped),
     'qwen2_spans': Case('Qwen2ForQuestionAnswering', llama, settings=grouped),
+    'qwen2_classes': Case('Qwen2ForSequenceClassification', llama, settings=LABELS),
+    'qwen2_token_classes': Case('Qwen2ForTokenClassification', llama, settings=LABELS),
+    'qwen2_bare': Case('Qwen2Model', llama, settings=grouped),
     'qwen2_tied': Case('Qwen2ForCausalLM', llama, settings=dict(tie_word_embeddings=True)),
 }
