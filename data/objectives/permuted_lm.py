@@ -59,6 +59,11 @@ class Objective:
                                         'or set objective.directions = forward.'))
         return wrong
 
+    def hide(self, fields, places):
+        """Makes a row's tokens at `places` the targets that no token sees, and its other tokens their context."""
+        for name in ('sees', 'seen'):
+            fields[name][places] = 1
+
     def plan(self, source, seed, epoch):
         """int64[n, 6] (data/streams.py): each run of batch_size rows continues the streams of the run before it."""
         rows = streams.plan(source, self.batch_size, self.sequence_length, self.reused, self.directions,
