@@ -21,12 +21,13 @@ def batch(config, arrays):
     return found
 
 
-def says(module, variables, arrays):
-    """{PyTorch's name of an output: ours}, logits of the vocabulary without its padding."""
+def says(module, variables, arrays, options=None):
+    """{PyTorch's name of an output: ours}, logits of the vocabulary without its padding. options: of the compiler."""
     config, given = module.config, batch(module.config, arrays)
 
     def call(method=None):
-        return np.asarray(jax.jit(lambda variables: module.apply(variables, given, method=method))(variables))
+        apply = jax.jit(lambda variables: module.apply(variables, given, method=method), compiler_options=options)
+        return np.asarray(apply(variables))
 
     wanted = {name.removeprefix('expected/') for name in arrays if name.startswith('expected/')}
     if 'mems' in arrays:
