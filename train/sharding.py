@@ -119,6 +119,14 @@ def params(mesh, tree, rules=()):
     return tree
 
 
+def place(mesh, rules=()):
+    """place(path, shape) -> NamedSharding, for model.huggingface.load: each parameter goes to its devices as it is read."""
+    def one(path, shape):
+        return params(mesh, {path: jax.ShapeDtypeStruct(shape, np.float32)}, rules)[path]
+
+    return one
+
+
 def state(mesh, tree, rules=()):
     """The tree of NamedShardings of a train state (state.State) of arrays or ShapeDtypeStructs.
 
