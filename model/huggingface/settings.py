@@ -192,6 +192,8 @@ def write(folder, family, config, head, dtype, more=None):
     known_keys = {**labels, **renamed(family, older(more or {})), **theirs(family, config)}
     found = {'architectures': [architecture(family, head)], 'model_type': family.MODEL_TYPE, **known_keys, 'dtype': dtype}
     found['architectures'] = [architecture(family, head)]
+    if found.get('rope_scaling') is None:        # `transformers` 5 warns of the key, whatever it holds
+        found.pop('rope_scaling', None)
     found.pop('torch_dtype', None)
     found.pop('transformers_version', None)
     (pathlib.Path(folder) / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
