@@ -35,15 +35,15 @@ def says(module, variables, arrays, options=None):
         found = {'logits': call(lambda self, given: self.streams(given, memory)[0])}
     elif 'start_logits' in wanted:
         found = dict(zip(('start_logits', 'end_logits'), np.moveaxis(call(), 2, 0)))
-    elif 'pooler_output' in wanted:
-        found = {'pooler_output': call(), 'last_hidden_state': call(lambda self, given: self.backbone.hidden(given))}
+    elif 'last_hidden_state' in wanted:
+        found = {'last_hidden_state': call(lambda self, given: self.backbone.hidden(given))}
+        found |= {'pooler_output': call()} if 'pooler_output' in wanted else {}
     elif 'prediction_logits' in wanted:
         found = {name: call(METHODS[name]) for name in wanted}
     else:
         found = {'logits': call()}
-    kind = module.settings.kind
-    return {name: value[..., :config.vocab_size] if name == 'prediction_logits' or kind == 'language' else value
-            for name, value in found.items()}
+    vocabulary = 'logits' if module.settings.kind == 'language' else 'prediction_logits'
+    return {name: value[..., :config.vocab_size] if name == vocabulary else value for name, value in found.items()}
 
 
 def difference(said, arrays):

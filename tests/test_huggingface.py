@@ -75,9 +75,7 @@ def test_a_bare_backbone_says_what_pytorch_says(name, tmp_path):
     case, arrays = folders.read(name)
     notices, folder = [], folders.write(case, tmp_path / 'folder')
     module, variables = huggingface.load(folder, notice=notices.append)
-    given = huggingface_logits.batch(module.config, arrays)
-    hidden = jax.jit(lambda variables: module.apply(variables, given, method=lambda self, given: self.backbone.hidden(given)))(variables)
-    assert huggingface_logits.difference({'last_hidden_state': np.asarray(hidden)}, arrays) <= 1e-4
+    assert huggingface_logits.difference(huggingface_logits.says(module, variables, arrays, QUICKLY), arrays) <= 1e-4
     own = {path for path in huggingface.flat(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
     assert notices == ([f'not in {folder}, and so initialised: {", ".join(sorted(own))}'] if own else [])
 
@@ -158,7 +156,8 @@ def older_t5(found):
 
 
 def older_bart(found):
-    return {**found, 'lm_head.weight': found['model.shared.weight'], 'model.encoder.embed_tokens.weight': found['model.shared.weight'],
+    return {**found, 'lm_head.weight': found['model.shared.weight'],
+            'model.encoder.embed_tokens.weight': found['model.shared.weight'],
             'model.decoder.embed_tokens.weight': found['model.shared.weight'], 'model.encoder.version': np.zeros(1, np.float32)}
 
 
@@ -206,6 +205,6 @@ def test_every_published_size_has_its_place(family):
     (dict(activation='gelu', gated=True), [('gated', True, False)]), (dict(activation='gelu_tanh'), [('gated', False, True)]),
     (dict(embed_scale=2.0), [('embed_scale', 2.0, None)]), (dict(dropout=0.3), [])])
 def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
-    """T5 scales states before a tied output and only there, and knows its activations by one word that also says whether they gate."""
+    """T5 scales states before a tied output, and only there; one word names its activation and says whether it gates."""
     config = model_config.Config(**{**t5.SIZES['small'], **changed})
     assert huggingface.settings.differences(t5, config) == differs

@@ -21,7 +21,8 @@ from model import transformer
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'
 CORPUS = pathlib.Path(__file__).parent.parent / 'data/corpora/sotu.jsonl.xz'
 PEERS = os.environ.get('PEERS')
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PEERS, reason='PEERS does not name a Python with torch (make test-all does)')]
+pytestmark = [pytest.mark.slow,
+              pytest.mark.skipif(not PEERS, reason='PEERS does not name a Python with torch (make test-all does)')]
 
 
 def peers(script, *arguments):
@@ -63,7 +64,8 @@ def test_minilm_finds_the_sentence_that_matches(tmp_path):
 
     module, variables = huggingface.load(folder)
     batch = huggingface.batch(module.config, ids, mask)
-    hidden = jax.jit(lambda variables: module.apply(variables, batch, method=lambda self, batch: self.backbone.hidden(batch)))(variables)
+    backbone = transformer.Transformer(module.config)
+    hidden = jax.jit(lambda params: backbone.apply({'params': params}, batch, method='hidden'))(variables['params']['backbone'])
     means = np.sum(np.asarray(hidden) * mask[..., None], axis=1) / mask.sum(axis=1, keepdims=True)
     vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     ours, theirs = (found @ found.T for found in (vectors, said['vectors']))
@@ -93,7 +95,8 @@ def test_smollm2_knows_the_capital_of_france_and_finds_text_as_likely_as_pytorch
     assert np.array_equal(ids, said['ids'][0])
 
     module, variables = huggingface.load(smollm2)
-    new = generate.generate(transformer.Transformer(module.config).apply, variables['params']['backbone'], start[None], [len(start)],
+    backbone = transformer.Transformer(module.config)
+    new = generate.generate(backbone.apply, variables['params']['backbone'], start[None], [len(start)],
                             max_new_tokens=8, temperature=0)
     assert np.array_equal(new, said['continuation'])
     assert 'Paris' in tokenizer.decode(np.asarray(new)[0].tolist())
@@ -106,4 +109,3 @@ def test_smollm2_knows_the_capital_of_france_and_finds_text_as_likely_as_pytorch
     ours, theirs = np.asarray(nats(variables, ids)), said['nats'][0]
     assert abs(np.exp(ours.mean() - theirs.mean()) - 1) <= 1e-3      # of the perplexity
     assert np.abs(ours - theirs).max() <= 1e-3
-    print(f'perplexity {np.exp(ours.mean()):.4f}, PyTorch {np.exp(theirs.mean()):.4f}, a token at most {np.abs(ours - theirs).max():.1e}')

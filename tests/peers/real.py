@@ -1,9 +1,9 @@
 """What PyTorch says of real weights and real text, tokenizer included. Runs in the peers' environment.
 
     python tests/peers/real.py package NAME                  prints the folder of a package, or nothing
-    python tests/peers/real.py sentences FOLDER TEXTS OUT    {ids, mask [B, T], vectors [B, D]}: means over real tokens, of length 1
-    python tests/peers/real.py language FOLDER TEXTS OUT     of TEXTS = [prompt, text]: {ids [1, T], nats [1, T - 1] of a text, prompt,
-                                                             continuation: eight tokens, greedy}
+    python tests/peers/real.py sentences FOLDER TEXTS OUT    {ids, mask [B, T], vectors [B, D]: means of real tokens, of length 1}
+    python tests/peers/real.py language FOLDER TEXTS OUT     of TEXTS = [prompt, text]: {ids [1, T], nats [1, T - 1] of the text,
+                                                             prompt, continuation: eight tokens, greedy}
 
 TEXTS is a JSON list, OUT an .npz. Lengths are cut to 2,000 tokens.
 """
@@ -26,7 +26,8 @@ def package(name):
 
 def sentences(folder, texts):
     read = transformers.AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors='pt')
-    hidden, mask = transformers.AutoModel.from_pretrained(folder).eval()(**read).last_hidden_state, read['attention_mask'][..., None]
+    model, mask = transformers.AutoModel.from_pretrained(folder).eval(), read['attention_mask'][..., None]
+    hidden = model(**read).last_hidden_state
     vectors = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1))
     return {'ids': read['input_ids'], 'mask': mask[..., 0], 'vectors': vectors}
 
