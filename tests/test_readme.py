@@ -1,4 +1,4 @@
-"""The commands of the README run, in its order, on the tiny form of each config; files that it names exist."""
+"""The commands of the README run, in its order, on the tiny form of each config; files that it names exist. What it downloads is made here."""
 import os
 import pathlib
 import re
@@ -18,11 +18,14 @@ def commands():
 
 def small(command, folder):
     """The command with runs/ in `folder` and a run of seconds: two steps of the tiny form, two more where the README asks for more."""
-    words = shlex.split(command.replace('runs/', f'{folder}/'))
+    words = shlex.split(command.replace('runs/', f'{folder}/').replace('=downloads/', f'={folder}/downloads/'))
     if 'train.main' in words:
         steps = 4 if any(word.startswith('--config.steps') for word in words) else 2
         words = [word.replace('quickstart.py', 'quickstart.py:tiny') for word in words if not word.startswith('--config.steps')]
+        words += ['--config.sequence_length=64', '--config.optimizer.warmup=0'] if '--config=configs/continue.py' in words else []
         words += [f'--config.steps={steps}', '--config.eval_batches=1', '--config.sample.max_new_tokens=4']
+    if 'train.evaluate' in words:
+        words += ['--batches=1']
     if 'train.generate' in words:
         words += ['--max_new_tokens=8']
     return [sys.executable, *words[1:]]
@@ -31,10 +34,14 @@ def small(command, folder):
 def test_every_command_runs(tmp_path):
     assert len(commands()) >= 5
     environment = {**os.environ, 'XLA_FLAGS': ''}
-    for command in commands():
+    download = ['python -m train.main --config=configs/tiny.py --workdir=runs/small',
+                'python -m train.convert export --workdir=runs/small --hf=downloads/gpt2']
+    (tmp_path / 'downloads').mkdir()
+    for command in [*download, *commands()]:
         result = subprocess.run(small(command, tmp_path), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, f'{command}\n{result.stdout}{result.stderr}'
     assert {path.name for path in (tmp_path / 'quickstart').iterdir()} >= {'metrics.jsonl', 'samples.jsonl', 'report.html', 'checkpoints'}
+    assert (tmp_path / 'exported' / 'model.safetensors').exists() and (tmp_path / 'exported' / 'tokenizer.json').exists()
     assert (tmp_path / 'both.html').exists() and '"step": 4' in (tmp_path / 'quickstart' / 'metrics.jsonl').read_text()
 
 
