@@ -17,7 +17,7 @@ from safetensors import numpy as safetensors
 from data import corpus
 from data import tokenizer as tokenizers
 from model import huggingface
-from train import checkpoint, config as configs, convert, generate, loop, main, manifest, objectives, paths, sharding, workdir
+from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, paths, sharding, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MESSAGES = pathlib.Path(__file__).parent / 'data/messages/convert'
@@ -328,3 +328,23 @@ def test_help_needs_no_jax():
             'print(sorted({"jax", "numpy", "flax", "safetensors"} & set(sys.modules)))')
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.stdout.splitlines()[-1] == '[]', result.stderr
+
+
+@pytest.mark.parametrize('name, case, call', [
+    ('evaluate_no_generator', 'electra', lambda out: evaluate.main([f'--workdir={out}', f'--data={ROOT}/README.md'])),
+    ('generate_no_head', 'bert_pooler', lambda out: generate.main([f'--workdir={out}', '--prompt=It was <mask>.'])),
+    ('generate_no_language', 'llama_classes', lambda out: generate.main([f'--workdir={out}']))])
+def test_a_head_that_the_import_has_not_is_named(imported, capsys, name, case, call):
+    out = imported(case)[1]
+    capsys.readouterr()
+    compare(name, f'{call(out)}\n{told(capsys.readouterr().err, out.parent)}')
+
+
+def test_an_encoder_fills_masks_and_every_import_evaluates(imported, capsys):
+    out = imported('bert')[1]
+    capsys.readouterr()
+    assert generate.main([f'--workdir={out}', '--prompt=It was <mask>.', '--json']) == 0
+    assert len(json.loads(capsys.readouterr().out)['tokens']) == 1
+    assert evaluate.main([f'--workdir={out}', f'--data={ROOT}/README.md', '--batches=1', '--batch_size=8', '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['step'] == 0 and found['examples'] == 8 and 4 < found['eval/masked_lm'] < 9

@@ -204,12 +204,15 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
 
 
 def stored(folder, what='params'):
-    """{path: 'float32[2, 64]'} of the newest checkpoint of a workdir, or of a step; its bytes are not checked. {} without one."""
+    """{path: 'float32[2, 64]'} of the newest checkpoint of a workdir, or of a step; its bytes are not checked. {} if there is none to read."""
     folder = folders.absolute(folder)
     folder = folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder
     steps = folders.complete(folder)
     source = folder if (folder / manifest.NAME).exists() else folder / str(steps[-1]) if steps else None
-    specs = _specs(source) if source else {}
+    try:
+        specs = _specs(source) if source else {}
+    except (OSError, ValueError):             # damaged: who loads it says so
+        specs = {}
     return {path.removeprefix(f'{what}/'): spec for path, spec in specs.items() if path.startswith(f'{what}/')}
 
 

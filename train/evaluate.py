@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import sys
 
 from train import command
@@ -45,9 +46,10 @@ def measured(options):
     platform.prepare(os.environ)
     import jax
     from data import corpus, pipeline
-    from train import checkpoint, config as configs, evaluation, loop, objectives, sharding, workdir
+    from train import checkpoint, config as configs, evaluation, loop, objectives, paths, sharding, starting, workdir
 
     config = workdir.read(options.workdir)
+    starting.complete(options.workdir, config, 'evaluate', END)
     settings = dataclasses.replace(config.data, train=options.data, eval=None, eval_fraction=0.0, field=options.field) if options.data else config.data
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
     text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
@@ -60,7 +62,8 @@ def measured(options):
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         like = loop.compiled(config, module, mesh, source)[0].params
-        params, meta = checkpoint.load_params(options.workdir, like, step=options.step, what='params' if config.ema is None else 'ema',
+        needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))     # an import may have a head that the objective has not
+        params, meta = checkpoint.load_params(options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
                                               notice=lambda notice: print(notice, file=sys.stderr))
         found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(params)
     examples = pipeline.size(config.objective, source, evaluation.SEED)

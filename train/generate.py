@@ -52,12 +52,13 @@ def answers(options):
     from train import platform
     platform.prepare(os.environ)
     from data import tokenizer as tokenizers
-    from train import checkpoint, filling, workdir
+    from train import checkpoint, filling, starting, workdir
 
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
     encoder = config.model.architecture == 'encoder'
     if encoder:
         filling.check(options, config, tokenizer)
+    starting.complete(options.workdir, config, 'generate', 'nothing was generated')
     params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^backbone/',),
                                        what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
     if encoder:

@@ -10,7 +10,7 @@ import re
 import jax
 
 from model import vocabulary
-from train import checkpoint, inherited, paths
+from train import checkpoint, inherited, paths, problems, schema
 from train import config as configs
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
@@ -40,6 +40,20 @@ def parameters(config, like, notice):
                + ('new ones start as the mean of the others' if there.vocab_size < config.model.vocab_size else 'the last ones are cut off'))
     notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}')
     return found
+
+
+def complete(folder, config, kind, end):
+    """problems.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
+    stored, objective, model = checkpoint.stored(folder), config.objective, config.model
+    needed = [] if model.tied and model.head == 'linear' and model.width == model.dim else ['backbone/head/']
+    if schema.objective_name(objective) == 'replaced_token_detection':
+        needed = ['head/labels/'] + ['generator/'] * (objective.generator == 'model')
+    needed += ['head/pooler/'] * (getattr(objective, 'pair', None) is not None)
+    lost = [part for part in needed if not any(path.startswith(part) for path in stored)] if stored else []
+    if lost:
+        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. Train a run that '
+                f'starts from it: --config.init.from={folder}.')
+        raise problems.Error([problems.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 
 
 def before(folder):
