@@ -31,7 +31,7 @@ def resize(params, config, size):
 
 
 def rows(path, array, before, after):
-    """One parameter for `after.vocab_size` tokens instead of `before.vocab_size`: numpy, or `array` itself if it has no such axis."""
+    """One parameter for `after.vocab_size` tokens instead of `before.vocab_size`: numpy; others are passed on as they are."""
     at = axis(path)
     if at is None or before.vocab_size == after.vocab_size:
         return array

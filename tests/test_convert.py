@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors
 
 from data import corpus
 from data import tokenizer as tokenizers
-from model import huggingface
+from model import huggingface, transformer
 from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, paths, sharding, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -104,14 +104,14 @@ FITS = {'masked_lm': ('--config.model.types=2',), 'span_corruption': ('--config.
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-    """run(variant) -> the workdir of configs/tiny.py as if two steps had been taken, with fresh parameters."""
+    """run(variant) -> the workdir of a config as if two steps had been taken, with fresh parameters."""
     root = tmp_path_factory.mktemp('runs')
 
-    def run(variant):
-        folder = root / variant
+    def run(variant, config='configs/tiny.py'):
+        folder = root / pathlib.Path(config).stem / variant
         if folder.exists():
             return folder
-        request = configs.parse([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}', f'--config.data.cache={root}/cache',
+        request = configs.parse([f'--config={config}:{variant}', f'--workdir={folder}', f'--config.data.cache={root}/cache',
                                  '--config.steps=2', *FITS.get(variant, ())], devices=False)
         text = corpus.open(request.config.data, request.config.tokenizer, lambda line: None)
         config = configs.with_vocabulary(request.config, text.tokenizer)
@@ -348,3 +348,34 @@ def test_an_encoder_fills_masks_and_every_import_evaluates(imported, capsys):
     assert evaluate.main([f'--workdir={out}', f'--data={ROOT}/README.md', '--batches=1', '--batch_size=8', '--json']) == 0
     found = json.loads(capsys.readouterr().out)
     assert found['step'] == 0 and found['examples'] == 8 and 4 < found['eval/masked_lm'] < 9
+
+
+FAMILIES = ('gpt2', 'bert', 'roberta', 'albert', 't5', 'bart', 'electra', 'xlnet')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FAMILIES)
+def test_a_run_of_every_recipe_exports_as_its_family_with_the_same_logits(runs, tmp_path, name):
+    folder = runs('tiny', f'configs/pretrain_{name}.py')
+    assert convert.main(['export', f'--workdir={folder}', f'--hf={tmp_path}/out']) == 0
+    assert json.loads((tmp_path / 'out' / 'config.json').read_text())['model_type'] == name
+    module, variables = huggingface.load(tmp_path / 'out')
+    params, _ = checkpoint.load_params(folder)
+    backbone = transformer.Transformer(workdir.read(folder).model)
+    given = huggingface.batch(module.config, np.arange(60).reshape(2, 30) + 3, decoder_input_ids=np.arange(40).reshape(2, 20) + 5)
+    given |= {} if module.config.architecture == 'encoder_decoder' else {'types': np.zeros((2, 30), np.int32)}
+    expected = backbone.apply({'params': params['backbone']}, given, method='hidden')
+    found = transformer.Transformer(module.config).apply({'params': variables['params']['backbone']}, given, method='hidden')
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('flags', [['import', '--hf=HF', '--out=FOLDER/new'], ['export', '--workdir=OUT', '--hf=FOLDER/new']])
+def test_a_full_disk_exits_6_and_leaves_nothing(imported, tmp_path, flags):
+    """A limit on the size of a file fails as a full disk does, below Python."""
+    folder, out = imported('gpt2')
+    flags = [flag.replace('HF', str(folder)).replace('OUT', str(out)).replace('FOLDER', str(tmp_path)) for flag in flags]
+    command = ['bash', '-c', 'ulimit -f 30; exec "$0" -m train.convert "$@"', sys.executable, *flags]
+    environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 6 and 'File too large' in result.stderr and 'Traceback' not in result.stderr
+    assert list(tmp_path.iterdir()) == []

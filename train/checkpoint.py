@@ -71,7 +71,7 @@ class Checkpoints:
         call = f'save/{next(_saves)}/{step}'
         try:
             peers.lead(f'{call}/prepare', lambda: self._prepare(step))
-            self._checkpointer().save(self._at(step) / 'state', args=_ocp().args.PyTreeSave(
+            self._checkpointer().save(self._at(step) / 'state', args=orbax().args.PyTreeSave(
                 paths.unflatten({path: tree.plain(leaf) for path, leaf in arrays.items()})))
         except Exception as error:
             raise self._failed(step, error) from error
@@ -138,7 +138,7 @@ class Checkpoints:
 
     def _checkpointer(self):
         if self._orbax is None:
-            self._orbax = _ocp().AsyncCheckpointer(_ocp().PyTreeCheckpointHandler(), timeout_secs=600)
+            self._orbax = orbax().AsyncCheckpointer(orbax().PyTreeCheckpointHandler(), timeout_secs=600)
         return self._orbax
 
     def _prepare(self, step):
@@ -174,7 +174,7 @@ class Checkpoints:
             before = [other for other in self.steps() if other != step]
         except OSError:
             before = []
-        return SaveError(f'cannot save step {step} in {self.folder}: {_cause(error)}; '
+        return SaveError(f'cannot save step {step} in {self.folder}: {cause(error)}; '
                          + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
 
 
@@ -216,7 +216,8 @@ def stored(folder, what='params'):
     return {path.removeprefix(f'{what}/'): spec for path, spec in specs.items() if path.startswith(f'{what}/')}
 
 
-def _ocp():
+def orbax():
+    """The package Orbax, silenced."""
     import orbax.checkpoint as ocp            # 0.2 s on top of JAX and Flax: only those pay who save or restore
     logging.getLogger('absl').addFilter(_no_orbax_traceback)
     return ocp
@@ -237,7 +238,7 @@ def _specs(source):
 
 def _read(source, wanted):
     """{path: array} of a step for {path: (abstract) array}, with their shardings."""
-    specs, ocp = _specs(source), _ocp()
+    specs, ocp = _specs(source), orbax()
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     plain = {path: tree.plain(leaf) for path, leaf in wanted.items()}
     item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None)
@@ -249,7 +250,7 @@ def _read(source, wanted):
             else arrays[path] for path, leaf in wanted.items()}
 
 
-def _cause(error):
+def cause(error):
     """One line that names what went wrong, out of messages that run to pages; the system's reason is at their end."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
     line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)

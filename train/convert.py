@@ -1,4 +1,4 @@
-"""`python -m train.convert import --hf=DIR --out=DIR` and `export --workdir=DIR --hf=DIR`: Hugging Face folders to workdirs and back.
+"""`python -m train.convert import --hf=DIR --out=DIR`, `export --workdir=DIR --hf=DIR`: Hugging Face folders in and out.
 
 A Hugging Face folder is config.json, safetensors and the tokenizer's files, nothing else: no pickle is opened and no code of a
 folder runs. Both commands write a whole folder or none. JAX is imported after the flags were checked.
@@ -14,7 +14,7 @@ IMPORT = """\
 examples:
   python -m train.convert import --hf=downloads/gpt2 --out=runs/gpt2
   python -m train.generate --workdir=runs/gpt2 --prompt="It was"
-  python -m train.main --config=configs/continue.py --config.init.from=runs/gpt2 --config.data.train='text/*.txt' --workdir=runs/more
+  python -m train.main --config=configs/continue.py --config.init.from=runs/gpt2 --config.data.train='*.txt' --workdir=runs/more
 """
 EXPORT = """\
 examples:
@@ -26,22 +26,23 @@ examples:
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.convert', description=__doc__.split('\n')[0], allow_abbrev=False)
     commands = made.add_subparsers(dest='command', required=True, metavar='import|export')
-    plain = argparse.RawDescriptionHelpFormatter
+    plain = dict(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
-    add = commands.add_parser('import', help='a Hugging Face folder to a workdir', epilog=IMPORT, formatter_class=plain, allow_abbrev=False)
-    add.add_argument('--hf', required=True, metavar='DIR', help='folder with config.json, model.safetensors (or shards and their index), tokenizer')
-    add.add_argument('--out', required=True, metavar='DIR', help='workdir to write; must not exist, or be empty')
-    add.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32', help='of the computation; parameters are float32 (float32)')
-    add.add_argument('--vocab_size', type=int, metavar='N', help='grow or cut the vocabulary to N tokens; new ones are the mean of the others')
+    add = commands.add_parser('import', help='a Hugging Face folder to a workdir', epilog=IMPORT, **plain).add_argument
+    add('--hf', required=True, metavar='DIR', help='folder with config.json, safetensors (one file, or shards and an index), tokenizer')
+    add('--out', required=True, metavar='DIR', help='workdir to write; must not exist, or be empty')
+    add('--dtype', choices=('float32', 'bfloat16'), default='float32', help='of the computation (float32)')
+    add('--vocab_size', type=int, metavar='N', help='grow or cut the vocabulary to N tokens; new ones are the mean of the others')
 
-    add = commands.add_parser('export', help='a workdir to a Hugging Face folder', epilog=EXPORT, formatter_class=plain, allow_abbrev=False)
-    add.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run, or of an imported model')
-    add.add_argument('--hf', required=True, metavar='DIR', help='folder to write; must not exist, or be empty')
-    add.add_argument('--step', type=int, metavar='N', help='checkpoint to take; default: the newest')
-    add.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='of the weights written (float32)')
-    add.add_argument('--family', metavar='NAME', help='model_type to write; default: the one that has the structure of the model')
-    add.add_argument('--network', choices=('discriminator', 'generator'), default='discriminator', help='of replaced-token detection (discriminator)')
-    add.add_argument('--license', metavar='ID', help='for the model card, such as apache-2.0; default: that of the imported model, or unknown')
+    add = commands.add_parser('export', help='a workdir to a Hugging Face folder', epilog=EXPORT, **plain).add_argument
+    add('--workdir', required=True, metavar='DIR', help='workdir of a run, or of an imported model')
+    add('--hf', required=True, metavar='DIR', help='folder to write; must not exist, or be empty')
+    add('--step', type=int, metavar='N', help='checkpoint to take; default: the newest')
+    add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='of the weights written (float32)')
+    add('--family', metavar='NAME', help='model_type to write; default: the one that has the structure of the model')
+    add('--network', choices=('discriminator', 'generator'), default='discriminator',
+        help='which one of replaced-token detection (discriminator)')
+    add('--license', metavar='ID', help='for the model card, such as apache-2.0; default: that of the imported model, or unknown')
     return made
 
 
@@ -50,11 +51,13 @@ def check(options):
     wrong, target = [], options.out if options.command == 'import' else options.hf
     if options.command == 'import':
         if not os.path.isdir(os.path.expanduser(options.hf)):
-            wrong.append(problems.Problem(f'--hf = {options.hf}', 'no such folder; expected one with config.json and model.safetensors.'))
+            text = 'no such folder; expected one with config.json and model.safetensors.'
+            wrong.append(problems.Problem(f'--hf = {options.hf}', text))
         if options.vocab_size is not None and options.vocab_size < 1:
             wrong.append(problems.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
     else:
-        if '://' not in options.workdir and not os.path.exists(os.path.join(os.path.expanduser(options.workdir), 'config.json')):
+        there = os.path.join(os.path.expanduser(options.workdir), 'config.json')
+        if '://' not in options.workdir and not os.path.exists(there):
             wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
                                           'python -m train.main --workdir=DIR writes.'))
         if options.step is not None and options.step < 0:

@@ -37,7 +37,8 @@ def parameters(config, like, notice):
         found[path] = jax.device_put(rows, getattr(wanted[path], 'sharding', None))
     if resized.keys() & found.keys():
         notice(f'{there.vocab_size:,} tokens in {init.from_}, {config.model.vocab_size:,} here: '
-               + ('new ones start as the mean of the others' if there.vocab_size < config.model.vocab_size else 'the last ones are cut off'))
+               + ('new ones start as the mean of the others' if there.vocab_size < config.model.vocab_size else
+                  'the last ones are cut off'))
     notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}')
     return found
 
@@ -51,8 +52,8 @@ def complete(folder, config, kind, end):
     needed += ['head/pooler/'] * (getattr(objective, 'pair', None) is not None)
     lost = [part for part in needed if not any(path.startswith(part) for path in stored)] if stored else []
     if lost:
-        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. Train a run that '
-                f'starts from it: --config.init.from={folder}.')
+        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. '
+                f'Train a run that starts from it: --config.init.from={folder}.')
         raise problems.Error([problems.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 
 

@@ -92,7 +92,10 @@ def write(folder, names, read, sizes, dtype='float32', shard=SHARD):
     files = [WEIGHTS] if len(groups) == 1 else [f'model-{i + 1:05d}-of-{len(groups):05d}.safetensors' for i in range(len(groups))]
     for group, file in zip(groups, files):
         tensors = {name: np.ascontiguousarray(read(name).astype(dtype)) for name in group}
-        safetensors_numpy.save_file(tensors, folder / file, metadata={'format': 'pt'})
+        try:
+            safetensors_numpy.save_file(tensors, folder / file, metadata={'format': 'pt'})
+        except safetensors.SafetensorError as error:  # its I/O errors are no OSError
+            raise OSError(f'cannot write {folder / file}: {error}') from None
     if len(groups) > 1:
         index = {'metadata': {'total_size': sum(sizes.values()) * width},
                  'weight_map': {name: file for group, file in zip(groups, files) for name in group}}

@@ -4,6 +4,7 @@ import json
 
 from train import metrics, objectives, schema
 
+SAY_TOKENS = ('LMHeadModel', 'ForCausalLM', 'ForConditionalGeneration', 'ForMaskedLM')  # classes that have a task
 TASKS = {'decoder': 'text-generation', 'encoder_decoder': 'text2text-generation', 'encoder': 'fill-mask'}
 CARD = """\
 ---
@@ -40,18 +41,23 @@ model = transformers.{loader}.from_pretrained({folder!r})
 """
 
 
-def text(folder, weights, source, config, meta, more, kept, parameters):
-    """README.md of an exported folder, whose other files are there. more: the flags; kept: what came with an imported model, or None."""
-    raw, imported = json.loads((folder / 'config.json').read_text(encoding='utf-8')), meta.get('imported') or before(kept)
-    loader = raw['architectures'][0]
-    task = TASKS[config.model.architecture] if loader.endswith(('LMHeadModel', 'ForCausalLM', 'ForConditionalGeneration', 'ForMaskedLM')) else None
-    tokenizer = 'tokenizer = transformers.AutoTokenizer.from_pretrained({!r})\n'.format(folder_name(more.hf))
+def text(folder, weights, source, config, meta, options, kept, shape, parameters):
+    """README.md of an exported folder, whose other files are there.
+
+    weights: names of its files. source: the workdir. options: the command's flags. shape: the model.config.Config of what was
+    exported, of so many parameters. kept: the folder that came with an imported model, or None.
+    """
+    raw = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+    imported = meta.get('imported') or (kept and before(kept).get('imported'))
+    loader, called = raw['architectures'][0], folder_name(options.hf)
+    task = f'pipeline_tag: {TASKS[shape.architecture]}\n' if loader.endswith(SAY_TOKENS) else ''
+    tokenizer = (folder / 'tokenizer_config.json').exists()
     return CARD.format(
-        license=more.license or (imported or {}).get('license') or 'unknown', task=f'pipeline_tag: {task}\n' if task else '',
-        objective=schema.objective_name(config.objective).replace('_', '-'), name=folder_name(more.hf), parameters=parameters,
-        architecture=loader, model_type=raw['model_type'], layers=config.model.layers, dim=config.model.dim, vocabulary=config.model.vocab_size,
-        origin=origin(imported, meta), loader=loader, folder=folder_name(more.hf), training=training(config, meta),
-        tokenizer=tokenizer if (folder / 'tokenizer_config.json').exists() else '', evaluation=evaluation(source, meta),
+        license=options.license or (imported or {}).get('license') or 'unknown', task=task, name=called, parameters=parameters,
+        objective=schema.objective_name(config.objective).replace('_', '-'), architecture=loader, model_type=raw['model_type'],
+        layers=shape.layers, dim=shape.dim, vocabulary=shape.vocab_size, origin=origin(imported, meta), loader=loader,
+        folder=called, tokenizer=f'tokenizer = transformers.AutoTokenizer.from_pretrained({called!r})\n' if tokenizer else '',
+        training=training(config, meta), evaluation=evaluation(source, meta),
         files='\n'.join(f'- `{name}`: sha256 `{digest(folder / name)}`' for name in weights))
 
 
@@ -60,11 +66,9 @@ def folder_name(path):
 
 
 def before(kept):
-    """meta['imported'] of the workdir that holds the folder `kept`, or None."""
-    if kept is None:
-        return None
+    """meta.json of the import whose workdir holds the folder `kept`, or {}."""
     meta = kept.parent / 'checkpoints' / '0' / 'meta.json'
-    return json.loads(meta.read_text()).get('imported') if meta.exists() else None
+    return json.loads(meta.read_text()) if meta.exists() else {}
 
 
 def origin(imported, meta):
@@ -89,14 +93,15 @@ def training(config, meta):
         f'- objective: {schema.objective_name(config.objective)}, rows of {config.sequence_length} tokens',
         f'- {step:,} steps of {config.batch_size:,} rows: {meta["examples"]:,} examples, {tokens:,} tokens, padding included',
         f'- compute: {operations:.3g} floating-point operations (three forward passes a step, products only), in {config.dtype}',
-        f'- optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}, {optimizer.warmup:,} steps of '
-        f'warm-up; parameters in float32{average}'])
+        f'- optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}, '
+        f'{optimizer.warmup:,} steps of warm-up; parameters in float32{average}'])
 
 
 def evaluation(source, meta):
     """The last measured metrics of the evaluation, at this step or before, as a table."""
     lines = [line for line in metrics.read(source) if line['step'] <= meta['step']]
-    found = next((line for line in reversed(lines) if any(name.startswith('eval/') for name in line)), {'step': meta['step'], **meta['metrics']})
+    lines = [{'step': meta['step'], **meta['metrics']}, *lines]
+    found = next((line for line in reversed(lines) if any(name.startswith('eval/') for name in line)), {})
     rows = [f'| {name.removeprefix("eval/")} | {value:.4f} |' for name, value in found.items() if name.startswith('eval/')]
     if not rows:
         return 'None was measured.'

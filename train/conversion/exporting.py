@@ -17,28 +17,33 @@ from train.objectives import replaced_token_detection
 
 
 def run(options, notice):
-    """Writes the folder `options.hf` from the workdir `options.workdir`. Errors of model/huggingface/errors.py, problems.Error."""
+    """Writes the folder `options.hf` from the workdir `options.workdir`. problems.Error, model/huggingface/errors.py."""
     source = step_folders.absolute(options.workdir)
     config, kept = workdir.read(source), original(source)
     steps = step_folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
         raise problems.Error([problems.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
-    params, meta = checkpoint.load_params(source, step=options.step, what='params' if config.ema is None else 'ema', notice=notice)
-    head = settings.read(kept)[1] if kept and kept.parent == source else None
-    module, params = network(options, config, head or pretrained.Head(recipes.heads(config.objective)), paths.flatten(params))
+    what = 'params' if config.ema is None else 'ema'
+    params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
+    own = kept is not None and kept.parent == source
+    head = settings.read(kept)[1] if own else pretrained.Head(recipes.heads(config.objective))
+    module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
     wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        raise errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head {module.settings.kind!r} needs')
+        raise errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head '
+                                 f'{module.settings.kind!r} needs')
     if aside:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
     imported = imported if imported.get('model_type') == family.MODEL_TYPE else {}
-    more = {**ids(tokenizer, config.model.architecture), **imported}
+    same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.before(kept).get('tokenizer'))
+    special = ids(tokenizer, config.model.architecture)
+    more = {**special, **imported} if same else {**imported, **special}
     with folders.whole(options.hf) as made:
         folder = pathlib.Path(made)
         weights = huggingface.save(folder, module, variables, options.dtype, family, more)
@@ -46,8 +51,8 @@ def run(options, notice):
             notice(f'{source} has no tokenizer: none was written')
         else:
             write_tokenizer(tokenizer, folder, notice)
-        generation(folder, kept if imported else None, config.model.architecture)
-        text = card.text(folder, weights, source, config, meta, more=options, kept=kept, parameters=count(wanted, module.config))
+        generation(folder, kept if imported and same else None, config.model.architecture)
+        text = card.text(folder, weights, source, config, meta, options, kept, module.config, count(wanted, module.config))
         (folder / 'README.md').write_text(text, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
 
@@ -58,14 +63,12 @@ def count(shapes, config):
 
 
 def original(source):
-    """The folder huggingface/ of a workdir, or of the workdir that its run started from; None without one."""
+    """The folder huggingface/ of a workdir, or of the one that its run started from, and so on; None without one."""
     if (source / 'huggingface' / 'config.json').exists():
         return source / 'huggingface'
     start = workdir.read(source).init.from_
-    if not start:
-        return None
-    kept = inherited.run(start)[0] / 'huggingface'
-    return kept if (kept / 'config.json').exists() else None
+    before, tree = inherited.run(start) if start else (None, None)
+    return tree and original(before)
 
 
 def network(options, config, head, params):
@@ -91,7 +94,8 @@ def choose(name, module, kept):
         text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
         raise problems.Error([problems.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
     if name is None:
-        return settings.fit(module.config, module.settings, json.loads((kept / 'config.json').read_text())['model_type'] if kept else None)
+        hint = json.loads((kept / 'config.json').read_text())['model_type'] if kept else None
+        return settings.fit(module.config, module.settings, hint)
     wrong = settings.differences(families[name], module.config)
     if wrong:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import shutil
+import time
 
 from train import manifest
 from train import step_folders
@@ -28,5 +29,9 @@ def whole(target):
         os.rename(made, target)
         manifest.sync(target.parent)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        for _ in range(20):                   # threads of a writer that failed may not have ended yet
+            shutil.rmtree(made, ignore_errors=True)
+            if not made.exists():
+                break
+            time.sleep(0.1)
         raise

@@ -1,4 +1,4 @@
-"""From a Hugging Face folder to a workdir, as train.main writes it: config, tokenizer, and a checkpoint of step 0 with parameters alone.
+"""From a Hugging Face folder to a workdir, as train.main writes it: config, tokenizer, a checkpoint of step 0 with parameters.
 
 Besides, `huggingface/` keeps what came with the weights, for the export: config.json, generation_config.json, the model card.
 """
@@ -33,17 +33,19 @@ def run(options, notice):
     tokenizer = read_tokenizer(folder, size, notice)
     start = next(iter(family.SIZES.values()), {}).get('initializer', model.initializer)
     model = dataclasses.replace(model, initializer=start)
-    config = configuration(dataclasses.replace(model, vocab_size=size), recipes.objective(family.MODEL_TYPE, model.architecture, head.kind),
-                           options.dtype)
+    objective = recipes.objective(family.MODEL_TYPE, model.architecture, head.kind)
+    config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
     module = pretrained.Model(model, head)
-    shapes = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(dataclasses.replace(module, config=config.model))).items()}
+    abstract = huggingface.abstract(pretrained.Model(config.model, head))
+    shapes = {path: leaf.shape for path, leaf in huggingface.flat(abstract).items()}
     found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
     found = ((path, vocabulary.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
             'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'))
-    meta = {'examples': 0, 'config': configs.to_dict(config), 'metrics': {}, 'vocab_size': size, 'tokenizer': tokenizer and tokenizer.hash,
-            'data': None, 'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
+    meta = {'examples': 0, 'config': configs.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
+            'tokenizer': tokenizer and tokenizer.hash,
+            'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
     with folders.whole(options.out) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
@@ -64,7 +66,8 @@ def read_tokenizer(folder, size, notice):
         return None
     tokenizer = tokenizers.load(folder)
     if tokenizer.vocab_size > size:
-        text = f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; grow it with --vocab_size={tokenizer.vocab_size}.'
+        text = (f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; '
+                f'grow it with --vocab_size={tokenizer.vocab_size}.')
         raise problems.Error([problems.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
     return tokenizer
 
@@ -108,6 +111,6 @@ def digests(folder):
 
 def next_steps(out, config):
     """What one can do with it, as commands."""
-    if config.model.architecture != 'encoder':
-        yield f'  python -m train.generate --workdir={out} --prompt="..."'
-    yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=FILES --workdir=runs/NAME'
+    mask = ' <mask>' * (config.model.architecture == 'encoder')
+    yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
+    yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=TEXT --workdir=OTHER'

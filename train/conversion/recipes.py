@@ -1,4 +1,5 @@
 """What an imported model was pretrained with: the objective of its family and head, as the papers and their code have it."""
+from train import schema
 
 FAMILIES = {                                  # {model_type: settings of the objective}; others follow from the architecture
     'bert': dict(name='masked_lm'),
@@ -8,7 +9,8 @@ FAMILIES = {                                  # {model_type: settings of the obj
     't5': dict(name='span_corruption'),
     'bart': dict(name='denoising', permute=1.0, infill=0.3, mean_span_length=3.5, random=0.1),
 }
-ARCHITECTURES = {'decoder': dict(name='causal_lm'), 'encoder': dict(name='masked_lm'), 'encoder_decoder': dict(name='span_corruption')}
+ARCHITECTURES = {'decoder': dict(name='causal_lm'), 'encoder': dict(name='masked_lm'),
+                 'encoder_decoder': dict(name='span_corruption')}
 PAIRS = {'bert': 'next_sentence', 'albert': 'sentence_order'}  # what the pair head of the family judges
 
 
@@ -24,7 +26,6 @@ def objective(model_type, architecture, head):
 
 def heads(objective):
     """The kind of head (model/pretrained.py) that a run with this objective trains."""
-    name = type(objective).__module__.rpartition('.')[2]
-    if name == 'replaced_token_detection':
+    if schema.objective_name(objective) == 'replaced_token_detection':
         return 'discriminator'
     return 'pretraining' if getattr(objective, 'pair', None) else 'language'

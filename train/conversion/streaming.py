@@ -10,7 +10,6 @@ from typing import Any, Tuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from train import checkpoint
 from train import manifest
@@ -18,6 +17,7 @@ from train import paths
 from train import step_folders
 from train import tree
 
+ocp = checkpoint.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once
 
 
@@ -48,7 +48,8 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
             if (path, array.shape, array.dtype) != (value.path, value.shape, value.dtype):
                 raise ValueError(f'expected {value}, got {path} {array.dtype}{list(array.shape)}')
             if not np.isfinite([array.min(), array.max()]).all():
-                raise NotFinite(f'NaN or infinity in the tensors of {path}: the files are damaged, or training diverged before they were saved')
+                raise NotFinite(f'NaN or infinity in the tensors of {path}: the files are damaged, or training diverged '
+                                'before they were saved')
             writer = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
             for future in await writer.serialize([array], [info], [arg]):
                 await asyncio.to_thread(future.result)
@@ -66,7 +67,12 @@ def save(folder, step, shapes, arrays, meta):
     registry = ocp.type_handlers.create_type_handler_registry(*handlers)
     args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
-        writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+        try:
+            writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+        except Exception as error:
+            if hasattr(error, 'exit_code'):
+                raise
+            raise checkpoint.SaveError(f'cannot write {target}: {checkpoint.cause(error)}') from error
     meta = {**meta, 'step': step, 'best': None, 'versions': checkpoint.versions(), 'rng': {}}
     manifest.put(target / 'meta.json', (json.dumps(meta, indent=1) + '\n').encode())
     specs = {path: tree.spec(leaf) for path, leaf in paths.flatten(promised).items()}
