@@ -77,7 +77,7 @@ def test_nothing_is_left_beside_what_is_written(imported):
     assert (out.stat().st_mode & 0o777) == (out.parent / 'hf-gpt2').stat().st_mode & 0o777
 
 
-@pytest.mark.parametrize('name', ['gpt2', 't5', 'bart'])
+@pytest.mark.parametrize('name', ['gpt2', 't5', pytest.param('bart', marks=pytest.mark.slow)])
 def test_an_imported_model_generates_what_it_finds_likeliest(imported, name):
     folder, out = imported(name)
     options = generate.parser().parse_args([f'--workdir={out}', '--prompt=It was', '--method=greedy', '--max_new_tokens=3'])
@@ -369,6 +369,7 @@ def test_a_run_of_every_recipe_exports_as_its_family_with_the_same_logits(runs, 
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flags', [['import', '--hf=HF', '--out=FOLDER/new'], ['export', '--workdir=OUT', '--hf=FOLDER/new']])
 def test_a_full_disk_exits_6_and_leaves_nothing(imported, tmp_path, flags):
     """A limit on the size of a file fails as a full disk does, below Python."""
