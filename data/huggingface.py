@@ -41,11 +41,16 @@ class Tokenizer(vocabulary.Vocabulary):
                                                'name it eos_token in tokenizer_config.json')
         reserved = set(self.special.reserved.tolist())
         self.names = {i: spellings[i] for i in reserved if i in spellings}
+        run = runnable(pipeline, self.names)
         try:
-            self.engine = tokenizers.Tokenizer.from_str(json.dumps(runnable(pipeline, self.names)))
+            self.engine = tokenizers.Tokenizer.from_str(json.dumps(run))
         except Exception as error:  # the package raises nothing more special
             raise huggingface_files.FilesError(f'expected a tokenizer that the package tokenizers runs, got '
                                                f'{str(error).partition(" at line")[0]}') from None
+        for token in run['added_tokens']:  # the package numbers those behind the vocabulary itself
+            if (i := self.engine.token_to_id(token['content'])) != token['id']:
+                raise huggingface_files.FilesError(f'expected added tokens whose ids follow the vocabulary, got {token["id"]} for '
+                                                   f'{spellings[token["id"]]!r}, which is {i} in transformers; give it that id')
         self.engine.encode_special_tokens = True
         text = reader(pipeline, added)
         self.table = [b'' if i in reserved or i not in spellings else text(i, spellings[i]) for i in range(self.vocab_size)]
@@ -145,7 +150,11 @@ def runnable(pipeline, names):
     hide = {'special': True, 'normalized': False}
     added = [{**token, 'content': rename(token['content']), **hide} if token['content'] in hidden else {**token, 'special': False}
              for token in pipeline['added_tokens']]
-    return {**pipeline, 'model': model, 'added_tokens': added, 'post_processor': None, 'decoder': None}
+    before = pipeline['pre_tokenizer']
+    if model['type'] == 'Unigram' and not any(step['type'] == 'Metaspace' for step in huggingface_files.parts(before)):
+        cut = {'type': 'Split', 'pattern': {'String': '\0'}, 'behavior': 'Isolated', 'invert': False}  # here spaces reach the model
+        before = {'type': 'Sequence', 'pretokenizers': [cut, *huggingface_files.parts(before)]}
+    return {**pipeline, 'model': model, 'pre_tokenizer': before, 'added_tokens': added, 'post_processor': None, 'decoder': None}
 
 
 def reader(pipeline, added):

@@ -16,9 +16,7 @@ SPACE = '\u2581'
 WORDPIECE = (None, 'Bert', 'DistilBert', 'Electra', 'MobileBert', 'ConvBert', 'SqueezeBert', 'LayoutLM', 'Lxmert')
 BYTE_LEVEL = (None, 'GPT2', 'Roberta', 'Bart', 'Longformer', 'LED', 'CodeGen', 'Qwen2')
 SENTENCEPIECE = ('T5', 'Albert', 'XLNet', 'Llama')
-CLASSES = {'t5': 'T5', 'mt5': 'T5', 'MT5': 'T5', 'albert': 'Albert', 'xlnet': 'XLNet', 'llama': 'Llama', 'bert': 'Bert',
-           'distilbert': 'DistilBert', 'electra': 'Electra', 'gpt2': 'GPT2', 'roberta': 'Roberta', 'bart': 'Bart',
-           'qwen2': 'Qwen2'}
+CLASSES = {name.lower(): name for name in (*WORDPIECE, *BYTE_LEVEL, *SENTENCEPIECE) if name} | {'mt5': 'T5', 'MT5': 'T5'}
 # What tokens a class means when its files do not say.
 GPT2 = dict.fromkeys(('eos_token', 'bos_token', 'unk_token'), '<|endoftext|>')
 DEFAULTS = {'GPT2': GPT2, 'CodeGen': GPT2, 'Qwen2': dict.fromkeys(('eos_token', 'pad_token', 'unk_token'), '<|endoftext|>')}
@@ -40,7 +38,7 @@ def load(files):
     kind, models = _class(settings), sorted(name for name in files if name.endswith('.model'))
     if 'tokenizer.json' in files:
         found = _checked(_json('tokenizer.json', files['tokenizer.json']))
-        _overrule(found, kind, settings['tokenizer_config.json'])
+        _overrule(found, _rebuilt(settings), settings['tokenizer_config.json'])
     elif models:
         found = _sentencepiece(files[models[0]], models[0], kind, settings['tokenizer_config.json'])
     elif 'vocab.txt' in files:
@@ -96,6 +94,13 @@ def _class(settings):
     return CLASSES.get(settings['config.json'].get('model_type'))
 
 
+def _rebuilt(settings):
+    """The class that `transformers` gives its own steps, whatever a tokenizer.json says; None where the file's steps count."""
+    name = settings['tokenizer_config.json'].get('tokenizer_class') or settings['config.json'].get('tokenizer_class')
+    kind = _class(settings)
+    return None if name in GENERIC or not name and kind == 'Llama' else kind
+
+
 def _known(name, kind, kinds):
     if kind not in kinds:
         raise FilesError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, got '
@@ -117,16 +122,24 @@ def _checked(pipeline):
 
 
 def _overrule(pipeline, kind, config):
-    """What tokenizer_config.json says beside a tokenizer.json counts, as in `transformers`."""
-    names = {'do_lower_case': 'lowercase', 'strip_accents': 'strip_accents', 'tokenize_chinese_chars': 'handle_chinese_chars'}
-    if kind in WORDPIECE:
-        for step in parts(pipeline['normalizer']):
-            if step['type'] == 'BertNormalizer':
-                step.update({ours: config[theirs] for theirs, ours in names.items() if theirs in config})
-    if kind in BYTE_LEVEL and 'add_prefix_space' in config:
-        for step in parts(pipeline['pre_tokenizer']):
-            if step['type'] == 'ByteLevel':
-                step['add_prefix_space'] = bool(config['add_prefix_space'])
+    """What tokenizer_config.json and the class say beside a tokenizer.json counts, as in `transformers`, defaults too."""
+    if kind is None:
+        return
+    steps = [step for key in ('normalizer', 'pre_tokenizer') for step in parts(pipeline[key])]
+    types, unigram = {step['type'] for step in steps}, pipeline['model']['type'] == 'Unigram'
+    if kind in SENTENCEPIECE and unigram == (kind != 'Llama') and 'ByteLevel' not in types:
+        charsmap = next((step['precompiled_charsmap'] for step in steps if step['type'] == 'Precompiled'), None)
+        pipeline['normalizer'], pipeline['pre_tokenizer'] = _steps(kind, config, charsmap)
+    for step in steps:
+        if kind in WORDPIECE and step['type'] == 'BertNormalizer':
+            step.update(_bert_normalizer(config))
+        if kind in BYTE_LEVEL and step['type'] == 'ByteLevel':
+            step['add_prefix_space'] = bool(config.get('add_prefix_space'))
+
+
+def _bert_normalizer(config):
+    return {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': config.get('tokenize_chinese_chars', True),
+            'strip_accents': config.get('strip_accents'), 'lowercase': config.get('do_lower_case', True)}
 
 
 def _wordpiece(data, kind, config):
@@ -137,10 +150,8 @@ def _wordpiece(data, kind, config):
         raise FilesError(f'vocab.txt: expected a line {unk}, the token of unknown words, got none')
     model = {'type': 'WordPiece', 'unk_token': unk, 'continuing_subword_prefix': '##', 'max_input_chars_per_word': 100,
              'vocab': vocab}
-    normalizer = {'type': 'BertNormalizer', 'clean_text': True,
-                  'handle_chinese_chars': config.get('tokenize_chinese_chars', True),
-                  'strip_accents': config.get('strip_accents'), 'lowercase': config.get('do_lower_case', True)}
-    return form(model, normalizer, {'type': 'BertPreTokenizer'}, {'type': 'WordPiece', 'prefix': '##', 'cleanup': True})
+    return form(model, _bert_normalizer(config), {'type': 'BertPreTokenizer'},
+                {'type': 'WordPiece', 'prefix': '##', 'cleanup': True})
 
 
 def _byte_level(files, kind, config):
@@ -176,29 +187,37 @@ def _sentencepiece(data, name, kind, config):
     kinds = {sentencepiece_model.CONTROL: True, sentencepiece_model.USER_DEFINED: False}
     added = [added_token(i, text, kinds[what]) for i, (text, _, what) in enumerate(found.pieces) if what in kinds]
     vocab = [[text, score] for text, score, _ in found.pieces]
-    steps = [{'type': 'WhitespaceSplit'}, _metaspace('always')]
+    charsmap = base64.b64encode(found.charsmap).decode() if found.charsmap else None
+    normalizer, pre_tokenizer = _steps(kind, config, charsmap)
     if kind == 'Llama':
         vocab = {text: i for i, (text, _) in enumerate(vocab)}
-        scheme = 'never' if config.get('add_prefix_space') is False else 'always' if config.get('legacy') else 'first'
         model = {'type': 'BPE', 'dropout': None, 'unk_token': None, 'continuing_subword_prefix': None, 'end_of_word_suffix': None,
                  'fuse_unk': True, 'byte_fallback': True, 'ignore_merges': False, 'vocab': vocab, 'merges': merges(vocab)}
-        return form(model, None, {**_metaspace(scheme), 'split': False}, None, added)
-    unk, normalizers = {'T5': 2, 'Albert': 1}.get(kind, found.unk_id), []
+        return form(model, normalizer, pre_tokenizer, None, added)
     if kind == 'T5':
         names = [f'<extra_id_{j}>' for j in reversed(range(config.get('extra_ids', 100)))]
         added += [added_token(len(vocab) + i, text, True) for i, text in enumerate(names)]
         vocab += [[text, 0.0] for text in names]
-    else:
+    unk = {'T5': 2, 'Albert': 1}.get(kind, found.unk_id)
+    return form({'type': 'Unigram', 'unk_id': unk, 'vocab': vocab, 'byte_fallback': False}, normalizer, pre_tokenizer, None, added)
+
+
+def _steps(kind, config, charsmap):
+    """(normalizer, pre-tokenizer) of one of SENTENCEPIECE; charsmap: base64 or None."""
+    if kind == 'Llama':
+        scheme = 'never' if config.get('add_prefix_space') is False else 'always' if config.get('legacy') else 'first'
+        return None, {**_metaspace(scheme), 'split': False}
+    normalizers = []
+    if kind != 'T5':
         normalizers = [{'type': 'Replace', 'pattern': {'String': quotes}, 'content': '"'} for quotes in ('``', "''")]
         if kind == 'XLNet' or not config.get('keep_accents', False):
             normalizers += [{'type': 'NFKD'}, {'type': 'StripAccents'}]
         if config.get('do_lower_case', kind == 'Albert'):
             normalizers.append({'type': 'Lowercase'})
-    if found.charsmap:
-        normalizers.append({'type': 'Precompiled', 'precompiled_charsmap': base64.b64encode(found.charsmap).decode()})
-    model = {'type': 'Unigram', 'unk_id': unk, 'vocab': vocab, 'byte_fallback': False}
-    return form(model, {'type': 'Sequence', 'normalizers': normalizers}, {'type': 'Sequence', 'pretokenizers': steps}, None,
-                added)
+    if charsmap:
+        normalizers.append({'type': 'Precompiled', 'precompiled_charsmap': charsmap})
+    return ({'type': 'Sequence', 'normalizers': normalizers},
+            {'type': 'Sequence', 'pretokenizers': [{'type': 'WhitespaceSplit'}, _metaspace('always')]})
 
 
 def merges(vocab):

@@ -279,6 +279,51 @@ def test_settings_beside_a_tokenizer_json_count(loaded, tmp_path):
     assert [tok.encode(text).tolist() for text in KNOWN['strings']] == KNOWN['cases'][CASES[index]]['ids']
 
 
+PREPEND = {'type': 'Sequence', 'normalizers': [{'type': 'Prepend', 'prepend': '\u2581'},
+                                               {'type': 'Replace', 'pattern': {'String': ' '}, 'content': '\u2581'}]}
+OLD_LLAMA = {'normalizer': PREPEND, 'pre_tokenizer': None}  # as published with Llama 2
+NEW_T5 = {'pre_tokenizer': {'type': 'Metaspace', 'replacement': '\u2581', 'add_prefix_space': True}}  # as transformers 4 converts it
+CASED = {'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False, 'strip_accents': False, 'lowercase': False}}
+SPACED = {'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': True, 'trim_offsets': True, 'use_regex': True}}
+GENERIC = {'tokenizer_class': 'PreTrainedTokenizerFast'}
+
+
+def changed(folder, source, steps, settings, config):
+    """The tokenizer of a case's tokenizer.json with other steps, beside these settings."""
+    lay(source, folder)
+    pipeline = json.loads((folder / 'tokenizer.json').read_text(encoding='utf-8'))
+    for name, value in (('tokenizer.json', {**pipeline, **steps}), ('tokenizer_config.json', settings), ('config.json', config)):
+        (folder / name).write_text(json.dumps(value), encoding='utf-8')
+    return tokenizer.load(folder)
+
+
+@pytest.mark.parametrize('source, steps, settings, config, like', [
+    ('llama_json', OLD_LLAMA, {'tokenizer_class': 'LlamaTokenizer', 'legacy': False}, {'model_type': 'llama'}, 'llama'),
+    ('llama_json', OLD_LLAMA, {'tokenizer_class': 'LlamaTokenizerFast', 'legacy': True}, {}, 'llama_legacy'),
+    ('llama_json', OLD_LLAMA, {'tokenizer_class': 'LlamaTokenizer', 'add_prefix_space': False}, {}, 'llama_bare'),
+    ('t5_json', NEW_T5, {}, {'model_type': 't5'}, 't5'),
+    ('bert_json', CASED, {'tokenizer_class': 'BertTokenizer'}, {}, 'bert'),
+    ('bert_json', CASED, {}, {'model_type': 'mobilebert'}, 'bert'),
+    ('bert_json', {}, {**GENERIC, 'do_lower_case': False}, {'model_type': 'bert'}, 'bert'),
+    ('bert_json', {}, {'do_lower_case': False}, {}, 'bert'),
+    ('gpt2_json', SPACED, {}, {'model_type': 'gpt2'}, 'gpt2'),
+    ('gpt2_json', {}, {**GENERIC, 'add_prefix_space': True}, {'model_type': 'gpt2'}, 'gpt2'),
+    ('gpt2_json', SPACED, GENERIC, {'model_type': 'roberta'}, 'roberta_space'),
+])
+def test_which_steps_of_a_tokenizer_json_count(tmp_path, source, steps, settings, config, like):
+    """A class of transformers has its own; a generic class, or none, has those of the file."""
+    tok, stored = changed(tmp_path, source, steps, settings, config), KNOWN['cases'][like]
+    marked = set(tok.special.reserved.tolist()) - {stored['special']['unk']}
+    pairs = [(text, ids) for text, ids in zip(KNOWN['strings'], stored['ids']) if not marked & set(ids)]
+    assert len(pairs) >= 45 and [tok.encode(text).tolist() for text, _ in pairs] == [ids for _, ids in pairs]
+
+
+@pytest.mark.parametrize('settings', [GENERIC, {}])
+def test_llama_of_no_class_reads_a_first_space_as_the_file_says(tmp_path, settings):
+    tok = changed(tmp_path, 'llama_json', OLD_LLAMA, settings, {'model_type': 'llama'})
+    assert b''.join(tok.table[i] for i in tok.encode(' leading').tolist()) == b'  leading'
+
+
 def test_tokens_that_only_the_settings_have(tmp_path, loaded):
     """As saved by older versions: added_tokens.json, or added_tokens_decoder. They are the folder's own ids, after the vocabulary."""
     for name, value in (('added_tokens.json', {'<new>': 1000, '[MASK]': 1001}),
@@ -326,6 +371,7 @@ def wrong(name, folder, loaded):
         'type': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "CharWise", "vocab": {"a": 0}}}'}),
         'suffix': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "end_of_word_suffix": "</w>"}}'}),
         'step': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 0}, "merges": []}, "normalizer": {"type": "Magic"}}'}),
+        'added': ('gpt2_json', {'added_tokens.json': '{"<new>": 1000, "<far>": 1010}'}),
         'holes': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 987654321}, "merges": []}}'}),
     }[name]
     shutil.copytree(loaded[source][0], folder)
@@ -383,6 +429,16 @@ def written():
     """Tricky texts, without the runs of so many spaces that sums in 32 and in 64 bits break ties between cuts differently."""
     return [decodable(text) for text in TRICKY if '  ' * 30 not in text] + [' ' * n + 'x' for n in range(60)] + [
         '<pad><eos></s>x<mask>', 'a<0x0A>b<0x4', '<unk><extra_0>', *KNOWN['strings']]
+
+
+def test_no_text_gives_a_special_id_of_ours(own, tmp_path):
+    """Nor the spelling under which a special token is hidden from the model."""
+    for kind, tok in own.items():
+        tokenizer.export(tok, tmp_path / kind)
+        again = tokenizer.load(tmp_path / kind)
+        for i in tok.special.reserved.tolist():
+            for text in (f'a\0 {i} \uffffb', f'{tok.special.name(i)}x'):
+                assert again.encode(text).tolist() == tok.encode(text).tolist()
 
 
 def test_a_sentencepiece_model_that_normalises_cannot_leave(tmp_path):
