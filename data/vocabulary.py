@@ -14,7 +14,10 @@ import unicodedata
 import numpy as np
 
 SENTINELS = 256
-PROBE = ' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '  # no normalisation leaves this as it is
+# No normalisation leaves this as it is, and it has every byte of assigned characters, which a vocabulary may lack (SmolLM2's
+# lacks some control characters and the planes of no characters: of these alone it drops bytes).
+PROBE = (' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '
+         + ''.join(map(chr, [*range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC0, 0x800, 0x40), 0x800, *range(0x1000, 0x10000, 0x1000)])))
 NAMES = ('pad', 'eos', 'mask', 'cls', 'sep', 'bos')
 # Further marks that some objectives need. They take the last sentinels, counted upwards, so that every vocabulary has them.
 MARKS = ('fim_prefix', 'fim_suffix', 'fim_middle', 'nlu', 's2s', 'nlg')

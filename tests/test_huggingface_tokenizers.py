@@ -140,6 +140,20 @@ def test_lossless_ones_account_for_every_byte(loaded, case):
         assert tok.decode(ids) == text and tok.token_bytes[ids].sum() == len(text.encode())
 
 
+def test_a_byte_level_vocabulary_without_some_byte_is_not_lossless(tmp_path):
+    """One trained without the whole alphabet: the package drops what it cannot spell."""
+    lay('gpt2_json', tmp_path)
+    pipeline = json.loads((tmp_path / 'tokenizer.json').read_text(encoding='utf-8'))
+    letter = next(letter for letter, byte in huggingface.byte_letters().items() if byte == b'\xd1')
+    vocab = [piece for piece in pipeline['model']['vocab'] if letter not in piece]
+    merges = [pair for pair in pipeline['model']['merges'] if letter not in ''.join(pair)]
+    pipeline['model'].update(vocab={piece: i for i, piece in enumerate(vocab)}, merges=merges)
+    (tmp_path / 'tokenizer.json').write_text(json.dumps(pipeline), encoding='utf-8')
+    assert not tokenizer.load(tmp_path).lossless
+    absent = {*range(0x20), 0x7F, 0xC0, 0xC1, *range(0xF1, 0x100)} - set(b'\t\n\r')
+    assert set(range(256)) - set(vocabulary.PROBE.encode()) == absent
+
+
 def test_others_say_that_they_are_not(loaded):
     for case in ('bert', 't5', 'albert', 'xlnet', 'qwen2', 'llama', 'llama_bare', 'roberta_space'):
         assert not loaded[case][1].lossless
