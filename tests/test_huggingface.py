@@ -17,7 +17,7 @@ from model import config as model_config
 from model import families
 from model import huggingface
 from model import pretrained
-from model.families import t5
+from model.families import albert, bart, bert, roberta, t5
 
 QUICKLY = {'xla_backend_optimization_level': 0}  # compiled: half of the time of these tests
 BUFFERS = {'final_logits_bias'}               # what an export leaves out: no parameters
@@ -208,3 +208,83 @@ def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
     """T5 scales states before a tied output, and only there; one word names its activation and says whether it gates."""
     config = model_config.Config(**{**t5.SIZES['small'], **changed})
     assert huggingface.settings.differences(t5, config) == differs
+
+
+@pytest.mark.parametrize('family,size,changed,differs', [
+    (bert, 'base', dict(tied=False), ('tied', False, True)),            # with a bias of its own, beside that of the head
+    (bart, 'base', dict(tied=False), ('tied', False, True)),            # with a table for each side
+    (roberta, 'base', dict(activation='relu'), ('activation', 'relu', 'gelu')),  # its language head has GELU whatever config.json says
+    (albert, 'base', dict(embed_dim=768), ('embed_dim', 768, 'another number than model.dim'))])  # it would be projected there
+def test_what_transformers_would_compute_otherwise_keeps_a_model_out(family, size, changed, differs):
+    config = model_config.Config(**{**family.SIZES[size], **changed})
+    assert huggingface.settings.differences(family, config) == [differs]
+
+
+SMALL = dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=12)
+
+
+@pytest.mark.parametrize('family,changed,pad,expected,tables', [
+    (roberta, {}, None, 'roberta', {}), (roberta, {}, 1, 'roberta', {}),
+    (roberta, {}, 0, 'roberta', dict(position_offset=1)), (roberta, {}, 4, 'roberta', dict(position_offset=5)),
+    (roberta, dict(types=0), 3, 'roberta', dict(types=1, position_offset=4)),
+    (roberta, dict(activation='relu'), 1, 'bert', dict(position_offset=0)),
+    (bert, dict(types=0), 0, 'bert', dict(types=1)), (bert, dict(position_offset=7), 0, 'bert', dict(position_offset=0)),
+    (bart, dict(position_offset=0), 0, 'bart', dict(position_offset=2))])
+def test_tables_become_those_of_the_family(family, changed, pad, expected, tables, tmp_path):
+    """A run without types, or with other rows before position 0; RoBERTa counts positions from one after its padding's id."""
+    module = pretrained.Model(model_config.Config(**{**family.SIZES['base'], **SMALL, **changed}))
+    rng = np.random.default_rng(0)
+    variables = {'params': jax.tree.map(lambda leaf: np.float32(rng.normal(size=leaf.shape)), huggingface.abstract(module))}
+    more = {} if pad is None else {'pad_token_id': pad}
+    huggingface.save(tmp_path, module, variables, more=more)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    back, found = huggingface.load(tmp_path, notice=silent)
+    assert config['model_type'] == expected and config.get('pad_token_id', pad) == (1 if expected == 'roberta' and pad is None else pad)
+    assert dataclasses.replace(module.config, **tables) == dataclasses.replace(
+        back.config, **{name: getattr(module.config, name) for name in ('initializer', 'mlp_dim', 'decoder_layers')})
+    ids = rng.integers(5, 50, (2, 12))
+    given = huggingface.batch(module.config, ids, decoder_input_ids=ids[:, :7])
+    one, other = (np.asarray(model.apply(variables, given)) for model, variables in ((module, variables), (back, found)))
+    np.testing.assert_array_equal(one, other)
+
+
+ROPE = dict(rope_type='llama3', factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
+SCALED = (8.0, 1.0, 4.0, 64)
+
+
+@pytest.mark.parametrize('keys,base,scaling', [
+    ({}, 10000.0, None), (dict(rope_theta=5.0), 5.0, None), (dict(rope_scaling=ROPE, rope_theta=5.0), 5.0, SCALED),
+    (dict(rope_parameters=dict(ROPE, rope_theta=5.0)), 5.0, SCALED),
+    (dict(rope_parameters=ROPE, rope_theta=5.0), 5.0, SCALED), (dict(rope_parameters=ROPE), 10000.0, SCALED),
+    (dict(rope_scaling=ROPE, rope_parameters=dict(rope_type='default', rope_theta=5.0)), 10000.0, SCALED),
+    (dict(rope_scaling=None, rope_parameters=dict(ROPE, rope_theta=5.0)), 5.0, SCALED),
+    (dict(rope_scaling=dict(type='default'), rope_theta=5.0), 5.0, None)])
+def test_rotary_settings_under_older_and_newer_keys(keys, base, scaling, tmp_path):
+    """As `transformers` 5 reads them, wherever the base lies and whichever of the two is there."""
+    case, _ = folders.read('llama')
+    del case['config']['rope_parameters']
+    case['config'].update(keys, pretraining_tp=2)     # how it was trained: no other numbers
+    config = huggingface.settings.read(folders.write(case, tmp_path))[0]
+    assert (config.rotary_base, config.rotary_scaling) == (base, scaling)
+
+
+@pytest.mark.parametrize('name,changed,says', [
+    ('llama', dict(hidden_size=None), 'hidden_size   expected, as dim follows from it; got nothing'),
+    ('llama', dict(rope_scaling='linear'), "rope_scaling = 'linear'   expected none, or rope_type llama3"),
+    ('roberta', dict(hidden_act='relu'), "hidden_act = 'relu'   expected 'gelu'"),
+    ('roberta', dict(pad_token_id=None), 'pad_token_id = None   expected a number'),
+    ('bert', dict(tie_word_embeddings=False), 'tie_word_embeddings = False   expected True')])
+def test_what_a_config_json_cannot_say(name, changed, says, tmp_path):
+    case, _ = folders.read(name)
+    case['config'].update(changed)
+    with pytest.raises(huggingface.errors.ConfigError) as error:
+        huggingface.settings.read(folders.write(case, tmp_path))
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize('changed', [dict(bias=False), dict(activation='gelu'), dict(read='last')])
+def test_a_head_of_classes_goes_out_only_as_what_it_is(changed):
+    head = pretrained.Head('classes', 3, activation='tanh')
+    assert huggingface.settings.architecture(bert, head) == 'BertForSequenceClassification'
+    with pytest.raises(huggingface.errors.ConfigError):
+        huggingface.settings.architecture(bert, dataclasses.replace(head, **changed))

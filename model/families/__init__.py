@@ -8,6 +8,7 @@ A family that `transformers` knows has, besides, what model/huggingface/ reads i
 
 MODEL_TYPE  `model_type` of config.json
 FIXED       {setting: what it is in every model of the family}; a setting that is neither here nor in SETTINGS has its default
+APART       {setting: another setting that must have another number}, where there is such a one
 SAME        {key: another key that must say the same}, where there is such a key
 SETTINGS    {setting: where config.json has it}: 'key' | ('key', {theirs: ours}) | ('key', n), ours = theirs + n
             | ('key', 'name'), a function of model/huggingface/settings.py

@@ -18,10 +18,11 @@ PARAMETERS = {'base': 11_813_810, 'large': 17_847_474, 'xlarge': 59_021_490, 'xx
 
 MODEL_TYPE = 'albert'
 PREFIX = 'albert.'
-FIXED = dict(architecture='encoder', norm_position='post', head='transform', share_layers=True)
+FIXED = dict(bert.FIXED, share_layers=True)
+APART = dict(embed_dim='dim')                 # there is a projection from one to the other in any case
 SETTINGS = dict(bert.SETTINGS, embed_dim='embedding_size')
 DEFAULTS = dict(bert.DEFAULTS, hidden_act='gelu_new', hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-EXPECTED = dict(position_embedding_type='absolute', num_hidden_groups=1, inner_group_num=1)
+EXPECTED = dict(position_embedding_type='absolute', num_hidden_groups=1, inner_group_num=1, tie_word_embeddings=True)
 ENCODER, BLOCK = 'backbone/encoder', 'backbone/encoder/block'
 THEIRS = 'albert.encoder.albert_layer_groups.0.albert_layers.0'
 NAMES = (

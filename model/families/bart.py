@@ -15,16 +15,16 @@ PARAMETERS = {'base': 139_420_416, 'large': 406_291_456}
 
 MODEL_TYPE = 'bart'
 PREFIX = 'model.'
-FIXED = dict(architecture='encoder_decoder', norm_position='post', position_offset=2)
+FIXED = dict(architecture='encoder_decoder', norm_position='post', position_offset=2, tied=True)  # untied, each side has a table
 SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', layers='encoder_layers',
                 decoder_layers='decoder_layers', dim='d_model', heads='encoder_attention_heads', mlp_dim='encoder_ffn_dim',
                 activation=('activation_function', families.ACTIVATIONS), embed_scale=('scale_embedding', 'bart_scale'),
-                dropout='dropout', mlp_dropout='activation_dropout', attention_dropout='attention_dropout',
-                tied='tie_word_embeddings')
+                dropout='dropout', mlp_dropout='activation_dropout', attention_dropout='attention_dropout')
 SAME = {'decoder_attention_heads': 'encoder_attention_heads', 'decoder_ffn_dim': 'encoder_ffn_dim'}
 DEFAULTS = dict(activation_function='gelu', scale_embedding=False, dropout=0.1, activation_dropout=0.0, attention_dropout=0.0,
                 tie_word_embeddings=True)
-EXPECTED = dict(normalize_before=False, normalize_embedding=True, add_final_layer_norm=False, static_position_embeddings=False)
+EXPECTED = dict(normalize_before=False, normalize_embedding=True, add_final_layer_norm=False, static_position_embeddings=False,
+                tie_word_embeddings=True)
 BLOCK, THEIRS = 'backbone/{role}/blocks', 'model.{role}.layers.{layer}'
 NAMES = (
     ('backbone/embed', 'model.shared'),

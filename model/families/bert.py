@@ -15,14 +15,14 @@ PARAMETERS = {'base': 110_106_428, 'large': 336_226_108}
 
 MODEL_TYPE = 'bert'
 PREFIX = 'bert.'
-FIXED = dict(architecture='encoder', norm_position='post', head='transform')
+FIXED = dict(architecture='encoder', norm_position='post', head='transform', tied=True)  # untied, `transformers` has another bias
 SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size', layers='num_hidden_layers',
                 dim='hidden_size', heads='num_attention_heads', mlp_dim='intermediate_size',
                 activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='layer_norm_eps', dropout='hidden_dropout_prob',
-                attention_dropout='attention_probs_dropout_prob', tied='tie_word_embeddings')
+                attention_dropout='attention_probs_dropout_prob')
 DEFAULTS = dict(type_vocab_size=2, hidden_act='gelu', layer_norm_eps=1e-12, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
                 tie_word_embeddings=True)
-EXPECTED = dict(position_embedding_type='absolute', is_decoder=False, add_cross_attention=False)
+EXPECTED = dict(position_embedding_type='absolute', is_decoder=False, add_cross_attention=False, tie_word_embeddings=True)
 ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'bert.encoder.layer.{layer}'
 NAMES = (
     ('backbone/embed', 'bert.embeddings.word_embeddings'),

@@ -18,7 +18,7 @@ GENERATORS = {'small': 1 / 4, 'base': 1 / 3, 'large': 1 / 4}
 
 MODEL_TYPE = 'electra'
 PREFIX = 'electra.'
-FIXED = dict(architecture='encoder', norm_position='post', head='transform', activation='gelu')
+FIXED = dict(bert.FIXED, activation='gelu')
 SETTINGS = {**{setting: key for setting, key in bert.SETTINGS.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'}
 DEFAULTS = bert.DEFAULTS
 EXPECTED = dict(bert.EXPECTED, hidden_act='gelu')  # of its generator's head, whatever config.json says

@@ -43,7 +43,7 @@ SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', l
                 attention_dropout='attention_dropout', tied='tie_word_embeddings')
 DEFAULTS = dict(num_key_value_heads=None, head_dim=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
                 attention_bias=False, mlp_bias=False, attention_dropout=0.0, tie_word_embeddings=False)
-EXPECTED = dict(pretraining_tp=1)
+EXPECTED = {}
 BLOCK, THEIRS = 'backbone/decoder/blocks', 'model.layers.{layer}'
 NAMES = (
     ('backbone/embed', 'model.embed_tokens'),

@@ -1,7 +1,7 @@
 """RoBERTa (Liu et al. 2019): BERT without sentence types, 50,265 pieces, erf GELU (fairseq). The paper says 125M and 355M.
 
-fairseq numbers positions from 2, so that its table has two rows more than are used; the released models have a table of types
-with one row.
+fairseq numbers positions from 2, one more than the id of its padding, so that its table has two rows more than are used; the
+released models have a table of types with one row.
 """
 from model.families import bert
 
@@ -16,10 +16,11 @@ PARAMETERS = {'base': 124_697_433, 'large': 355_412_057}
 
 MODEL_TYPE = 'roberta'
 PREFIX = 'roberta.'
-FIXED = dict(architecture='encoder', norm_position='post', head='transform', position_offset=2)
-SETTINGS = dict(bert.SETTINGS, max_length=('max_position_embeddings', -2))
-DEFAULTS = bert.DEFAULTS
-EXPECTED = dict(bert.EXPECTED, pad_token_id=1)
+FIXED = dict(bert.FIXED, activation='gelu')
+SETTINGS = {**{setting: key for setting, key in bert.SETTINGS.items() if setting != 'activation'},
+            'position_offset': ('pad_token_id', 1), 'max_length': ('max_position_embeddings', 'after_padding')}
+DEFAULTS = dict(bert.DEFAULTS, pad_token_id=1)
+EXPECTED = dict(bert.EXPECTED, hidden_act='gelu')  # of the language head, whatever config.json says
 NAMES = tuple((ours, theirs.replace('bert.', PREFIX, 1)) for ours, theirs in bert.NAMES)
 HEADS = {
     'language': (('backbone/head/transform', 'lm_head.dense'), ('backbone/head/norm', 'lm_head.layer_norm'),

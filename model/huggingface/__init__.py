@@ -15,6 +15,7 @@ import numpy as np
 from model import pretrained
 from model import transformer
 from model.huggingface import compare
+from model.huggingface import equivalent
 from model.huggingface import files
 from model.huggingface import names
 from model.huggingface import settings
@@ -41,7 +42,10 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further keys of
     config.json. shard: bytes of a file at most. errors.ConfigError if no family has the model or its head.
     """
-    family, params = family or settings.fit(module.config, module.settings, (more or {}).get('model_type')), flat(variables['params'])
+    more, params = more or {}, flat(variables['params'])
+    family = family or settings.fit(module.config, module.settings, more.get('model_type'))
+    config = equivalent.config(family, module.config, more.get('pad_token_id'))
+    params = {**params, **equivalent.tables(params, module.config, config)}
     wanted = names.tensors(family, module.settings.kind, {path: leaf.shape for path, leaf in params.items()})
     by_name = {tensor.name: tensor for tensor in wanted}
     bare = settings.architecture(family, module.settings) == family.BARE
@@ -49,11 +53,11 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     def read(name):
         tensor = by_name[name]
         ours = [np.asarray(params[path]) for path in tensor.paths]
-        return names.whole(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], module.config)
+        return names.whole(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], config)
 
     shapes = {path: leaf.shape for path, leaf in params.items()}
-    sizes = {name: math.prod(names.shape(tensor, shapes, module.config)) for name, tensor in by_name.items()}
-    settings.write(folder, family, module.config, module.settings, dtype, more)
+    sizes = {name: math.prod(names.shape(tensor, shapes, config)) for name, tensor in by_name.items()}
+    settings.write(folder, family, config, module.settings, dtype, more)
     called = {name.removeprefix(family.PREFIX) if bare else name: name for name in sorted(by_name)}
     return files.write(folder, list(called), lambda name: read(called[name]), {new: sizes[old] for new, old in called.items()}, dtype, shard)
 

@@ -59,8 +59,8 @@ def duplicates(reader, family, found):
         if name in found and original in reader.shapes:
             aside.add(name)
             if not np.array_equal(reader.read(name), reader.read(original)):
-                raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers; '
-                                         'set "tie_word_embeddings": false')
+                raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers'
+                                         + ('; set "tie_word_embeddings": false' if 'tied' in family.SETTINGS else ''))
     return aside
 
 

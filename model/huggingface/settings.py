@@ -13,6 +13,7 @@ import pkgutil
 from model import config as model_config
 from model import families
 from model import pretrained
+from model.huggingface import equivalent
 from model.huggingface import errors
 
 CONFIG = 'config.json'
@@ -39,7 +40,8 @@ def read(folder):
     except ValueError as error:
         raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
     family = of_type(raw.get('model_type') if isinstance(raw, dict) else None, path)
-    given = {**family.DEFAULTS, **renamed(family, older(raw))}
+    said = {key: value for key, value in renamed(family, older(raw)).items() if value is not None or key in family.DEFAULTS}
+    given = {**family.DEFAULTS, **said}
     config = to_config(family, given, path)
     return config, to_head(family, given, path), family, raw
 
@@ -54,15 +56,15 @@ def of_type(name, path):
 
 
 def older(raw):
-    """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`."""
+    """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`; where both are, `transformers` reads `rope_scaling`."""
     raw = dict(raw)
-    rope = raw.pop('rope_parameters', None) or {}
-    if 'rope_theta' in rope:
-        raw['rope_theta'] = rope['rope_theta']
-        raw['rope_scaling'] = {key: value for key, value in rope.items() if key != 'rope_theta'}
-    scaling = raw.get('rope_scaling') or {}
-    if scaling.get('rope_type', scaling.get('type', 'default')) == 'default':
-        raw['rope_scaling'] = None
+    newer, rope = raw.pop('rope_parameters', None), raw.get('rope_scaling')
+    rope = rope or newer or {}
+    if isinstance(rope, dict):
+        raw.update({key: value for key, value in rope.items() if key == 'rope_theta'})
+        rope = {key: value for key, value in rope.items() if key != 'rope_theta'}
+        rope = None if rope.get('rope_type', rope.get('type', 'default')) == 'default' else rope
+    raw['rope_scaling'] = rope
     return raw
 
 
@@ -95,12 +97,14 @@ def to_config(family, given, path):
 
 def ours(how, value, given):
     """A value of config.json as our setting has it. ValueError says what it should have been."""
-    if how is None or value is None and isinstance(how, int):
+    if how is None:
         return value
     if isinstance(how, dict):
         if value not in how:
             raise ValueError(' or '.join(map(repr, how)))
         return how[value]
+    if value is None and isinstance(how, int):
+        raise ValueError('a number')
     return value + how if isinstance(how, int) else CONVERSIONS[how][0](value, given)
 
 
@@ -154,8 +158,8 @@ def fit(config, head=None, model_type=None):
     model_type: which of several to take (an ELECTRA whose embeddings are as wide as its layers is a BERT, too).
     """
     differ = {family: differences(family, config) for family in known().values()}
-    nearest = min(differ, key=lambda family: (len(differ[family]), head is not None and head.kind not in family.HEADS, family.MODEL_TYPE != model_type,
-                                              family.MODEL_TYPE))
+    nearest = min(differ, key=lambda family: (len(differ[family]), head is not None and head.kind not in family.HEADS,
+                                              equivalent.changes(family, config), family.MODEL_TYPE != model_type, family.MODEL_TYPE))
     if differ[nearest]:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.MODEL_TYPE} has {theirs!r}' for setting, mine, theirs in differ[nearest])
         raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.MODEL_TYPE}:\n  {rows}')
@@ -164,6 +168,7 @@ def fit(config, head=None, model_type=None):
 
 def differences(family, config):
     """[(setting, its value, that of the family)] that keep a Config out of a family: what its config.json would not bring back."""
+    config = equivalent.config(family, config)
     back, wrong = to_config(family, {**family.DEFAULTS, **theirs(family, config)}, CONFIG), []
     for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
         mine, its = resolved(config, setting), resolved(back, setting)
@@ -173,13 +178,16 @@ def differences(family, config):
             rule = family.SETTINGS.get(setting)
             allowed = dict.fromkeys(rule[1].values()) if isinstance(rule, tuple) and isinstance(rule[1], dict) else [its]
             wrong.append((setting, mine, ' or '.join(map(str, allowed)) if mine not in allowed and len(allowed) > 1 else its))
+    for setting, other in getattr(family, 'APART', {}).items():
+        if resolved(config, setting) == resolved(config, other):
+            wrong.append((setting, resolved(config, setting), f'another number than model.{other}'))
     return wrong
 
 
 def architecture(family, head):
     """The class of `transformers` for a head. ConfigError if the family has none."""
     for name, (kind, settings) in family.ARCHITECTURES.items():
-        if kind == head.kind and all(getattr(head, key) == value for key, value in settings.items()):
+        if kind == head.kind and (kind != 'classes' or head == pretrained.Head(kind, head.labels, **settings)):
             return name
     raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {head.kind!r}; expected '
                              + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
@@ -203,7 +211,7 @@ def llama3(scaling, given):
     """Llama 3's scaling of the rotary frequencies as a tuple; other ways of scaling are refused."""
     if scaling is None:
         return None
-    if scaling.get('rope_type', scaling.get('type')) != 'llama3' or not set(LLAMA3) <= set(scaling):
+    if not isinstance(scaling, dict) or scaling.get('rope_type', scaling.get('type')) != 'llama3' or not set(LLAMA3) <= set(scaling):
         raise ValueError(f'none, or rope_type llama3 with {", ".join(LLAMA3)}')
     return tuple(scaling[key] for key in LLAMA3)
 
@@ -225,10 +233,16 @@ def bart_scale(value, given):
     return given['d_model'] ** 0.5 if value else None
 
 
+def after_padding(rows, given):
+    """RoBERTa's rows that are positions: they are counted from the one after that of padding."""
+    return rows and rows - (given['pad_token_id'] or 0) - 1
+
+
 # {name: (their value, all of config.json -> ours; our value, Config -> theirs)}
 CONVERSIONS = {
     'llama3': (llama3, from_llama3),
     't5_tied': (t5_tied, lambda tied, config: tied),
     't5_scale': (t5_scale, lambda scale, config: config.tied),
+    'after_padding': (after_padding, lambda length, config: length and length + config.position_offset),
     'bart_scale': (bart_scale, lambda scale, config: scale is not None),
 }

@@ -1,0 +1,39 @@
+"""The same model with tables that every file of a family has: what a run here may do without, and what is counted otherwise there.
+
+An encoder without sentence types says what one with a single type says whose vector is 0. Rows before that of position 0 are never
+read, so there may be as many as the family has: none, fairseq's two, or RoBERTa's, one more than the id of its padding.
+"""
+import dataclasses
+import re
+
+import numpy as np
+
+POSITIONS, TYPES = r'^backbone/(encoder|decoder)/positions/embedding$', 'backbone/encoder/types/embedding'
+
+
+def config(family, given, pad=None):
+    """The Config that says what `given` says with the tables of the family. pad: the id of padding, None = whatever fits."""
+    changed = {'types': 1} if 'types' in family.SETTINGS and not given.types else {}
+    if given.positions == 'learned':
+        changed['position_offset'] = family.FIXED.get('position_offset', 0)
+        if 'position_offset' in family.SETTINGS:
+            changed['position_offset'] = (given.position_offset or family.DEFAULTS['pad_token_id'] + 1) if pad is None else pad + 1
+    return dataclasses.replace(given, **changed)
+
+
+def changes(family, given):
+    """How many settings `config` changes."""
+    new = config(family, given)
+    return sum(getattr(given, field.name) != getattr(new, field.name) for field in dataclasses.fields(given))
+
+
+def tables(params, before, after):
+    """{path: float32 array} of the tables that a model of the Config `after` has otherwise than the parameters of one of `before`."""
+    found = {}
+    if after.position_offset != before.position_offset:
+        for path in (path for path in params if re.search(POSITIONS, path)):
+            rows = np.asarray(params[path], np.float32)[before.position_offset:]
+            found[path] = np.concatenate([np.zeros((after.position_offset, rows.shape[1]), np.float32), rows])
+    if after.types != before.types:
+        found[TYPES] = np.zeros((after.types, before.width), np.float32)
+    return found
