@@ -288,3 +288,22 @@ def test_a_head_of_classes_goes_out_only_as_what_it_is(changed):
     assert huggingface.settings.architecture(bert, head) == 'BertForSequenceClassification'
     with pytest.raises(huggingface.errors.ConfigError):
         huggingface.settings.architecture(bert, dataclasses.replace(head, **changed))
+
+
+def test_names_of_labels_stay_while_they_are_as_many(tmp_path):
+    _, _, module, variables = model('bert_classes', tmp_path / 'folder')
+    names = {'id2label': {'0': 'no', '1': 'perhaps', '2': 'yes'}, 'label2id': {'no': 0, 'perhaps': 1, 'yes': 2}}
+    huggingface.settings.write(tmp_path, bert, module.config, module.settings, 'float32', names)
+    assert names.items() <= json.loads((tmp_path / 'config.json').read_text()).items()
+    huggingface.settings.write(tmp_path, bert, module.config, dataclasses.replace(module.settings, labels=2), 'float32', names)
+    assert json.loads((tmp_path / 'config.json').read_text())['id2label'] == {'0': 'LABEL_0', '1': 'LABEL_1'}
+    assert huggingface.settings.read(tmp_path)[1].labels == 2
+
+
+def test_the_head_of_older_files(tmp_path):
+    """A number of labels without their names, and T5's class as it was first called."""
+    for name, removed, said, expected in (('bert_classes', ('id2label', 'label2id'), dict(num_labels=5), pretrained.Head('classes', 5, activation='tanh')),
+                                          ('t5', (), dict(architectures=['T5WithLMHeadModel']), pretrained.Head())):
+        case, _ = folders.read(name)
+        case['config'] = {key: value for key, value in case['config'].items() if key not in removed} | said
+        assert huggingface.settings.read(folders.write(case, tmp_path / name))[1] == expected

@@ -78,6 +78,7 @@ BARE = 'T5Model'
 ARCHITECTURES = {
     'T5ForConditionalGeneration': ('language', {}),
     'T5Model': ('language', {}),
+    'T5WithLMHeadModel': ('language', {}),    # as the first files called it
     'T5ForSequenceClassification': ('classes', dict(read='last', activation='tanh')),
     'T5ForQuestionAnswering': ('spans', {}),
 }

@@ -144,7 +144,7 @@ def to_head(family, given, path):
     if name not in family.ARCHITECTURES:
         raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(family.ARCHITECTURES)}')
     kind, settings = family.ARCHITECTURES[name]
-    return pretrained.Head(kind, labels=len(given.get('id2label') or range(2)), **settings)
+    return pretrained.Head(kind, labels=len(given.get('id2label') or range(given.get('num_labels') or 2)), **settings)
 
 
 def bare(family, raw):
@@ -195,9 +195,11 @@ def architecture(family, head):
 
 def write(folder, family, config, head, dtype, more=None):
     """Writes config.json. more: further keys, such as those of an imported one."""
-    labels = {} if head.kind not in ('classes', 'token_classes') else {
-        'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
-    known_keys = {**labels, **renamed(family, older(more or {})), **theirs(family, config)}
+    more, labels = renamed(family, older(more or {})), {}
+    if head.kind in ('classes', 'token_classes') and len(more.get('id2label') or ()) != head.labels:  # names of another head's labels
+        labels = {'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
+        more.pop('num_labels', None)
+    known_keys = {**more, **labels, **theirs(family, config)}
     found = {'architectures': [architecture(family, head)], 'model_type': family.MODEL_TYPE, **known_keys, 'dtype': dtype}
     found['architectures'] = [architecture(family, head)]
     if found.get('rope_scaling') is None:        # `transformers` 5 warns of the key, whatever it holds
