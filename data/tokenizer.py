@@ -76,9 +76,9 @@ def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sen
     if kind == 'bytes':
         result = Bytes(sentinels)
     else:
-        from data import vocabulary_training
-        blocks = vocabulary_training.sample(texts, sample_bytes)
-        model = vocabulary_training.train(blocks, kind, vocab_size, sentinels)
+        from data.vocabularies import training
+        blocks = training.sample(texts, sample_bytes)
+        model = training.train(blocks, kind, vocab_size, sentinels)
         result = _pieces().SentencePiece(model, sentinels=sentinels)
     if path is not None:
         result.save(path)
@@ -122,17 +122,17 @@ def export(tokenizer, folder):
 
     DataError for a SentencePiece model that is not ours and normalises.
     """
-    from data import huggingface_export
-    return huggingface_export.save(tokenizer, folder)
+    from data.vocabularies import export
+    return export.save(tokenizer, folder)
 
 
 def _pieces():
-    from data import pieces  # imports SentencePiece, which neither --help nor bytes need
+    from data.vocabularies import pieces  # imports SentencePiece, which neither --help nor bytes need
     return pieces
 
 
 def _huggingface():
-    from data import huggingface
+    from data.vocabularies import huggingface
     return huggingface
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from data import cache, corruption, errors, huggingface, huggingface_files, masking, roles, sentencepiece_model, sources, tokenizer, vocabulary
+from data import cache, corruption, errors, masking, sources, tokenizer, vocabulary
+from data.vocabularies import huggingface, roles, sentencepiece_model
 from test_tokenizer import TRICKY, novel, strings, words
 
 HERE = pathlib.Path(__file__).parent
@@ -463,7 +464,7 @@ def test_a_sentencepiece_model_that_normalises_cannot_leave(tmp_path):
 
 
 def test_nothing_is_imported_before_it_is_needed():
-    program = ("import sys\nfrom data import tokenizer, huggingface, huggingface_export\ntokenizer.Bytes()\n"
+    program = ("import sys\nfrom data import tokenizer\nfrom data.vocabularies import huggingface, export\ntokenizer.Bytes()\n"
                "print({'tokenizers', 'sentencepiece', 'jax'} & set(sys.modules))")
     result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True, cwd=HERE.parent)
     assert result.stdout == 'set()\n'

@@ -229,7 +229,7 @@ def test_a_line_of_100_mb_fits_in_600_mb(tmp_path, body):
 
 
 def test_imports_neither_jax_nor_tensorflow():
-    program = ("import sys\nfrom data import cache, pieces, sentences, sources, tfds, tokenizer, vocabulary_training\n"
+    program = ("import sys\nfrom data import cache, sentences, sources, tfds, tokenizer\nfrom data.vocabularies import pieces, training\n"
                "print({'jax', 'tensorflow', 'tensorflow_datasets', 'etils', 'pyarrow'} & set(sys.modules))")
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
                          cwd=sources.CORPORA.parents[1])

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from data import errors, pieces, sources, tokenizer, vocabulary, vocabulary_training
+from data import errors, sources, tokenizer, vocabulary
+from data.vocabularies import pieces, training
 from train import schema
 
 TRICKY = [
@@ -243,15 +244,15 @@ def test_training_on_words_equals_training_on_text():
 
 
 def test_words_are_counted_with_the_spaces_before_them():
-    counts = vocabulary_training.words(['the  cat\nsat the\tcat', ' the cat\u2581x'])
+    counts = training.words(['the  cat\nsat the\tcat', ' the cat\u2581x'])
     assert counts == {'the': 1, '  cat': 1, 'sat': 1, ' the': 2, 'cat': 1, ' cat': 1, 'x': 1}
-    assert max(map(len, vocabulary_training.words(['三' * 10_000]))) == vocabulary_training.LONGEST
+    assert max(map(len, training.words(['三' * 10_000]))) == training.LONGEST
 
 
 def test_rare_characters_are_left_to_bytes():
-    assert vocabulary_training.common(['aabbc'], 3) is None
-    assert vocabulary_training.common(['aabbc'], 2) == 'ab'
-    assert vocabulary_training.without_rare(collections.Counter({' abcab': 2, 'c': 1}), 'ab') == {' ab': 2, 'ab': 2}
+    assert training.common(['aabbc'], 3) is None
+    assert training.common(['aabbc'], 2) == 'ab'
+    assert training.without_rare(collections.Counter({' abcab': 2, 'c': 1}), 'ab') == {' ab': 2, 'ab': 2}
     with lzma.open(sources.CORPORA / 'sanguo.jsonl.xz', 'rt', encoding='utf-8') as file:
         text = json.loads(file.readline())['text'] + json.loads(file.readline())['text']
     tok = tokenizer.train([text], 'unigram', 900)  # fewer pieces than the text has characters
@@ -262,12 +263,12 @@ def test_rare_characters_are_left_to_bytes():
 
 def test_sample_is_spread_evenly_and_complete_when_small():
     blocks = [f'{i:05d}' + 'x' * 995 for i in range(5000)]
-    assert vocabulary_training.sample(blocks, 0) == vocabulary_training.sample(blocks, 10**9) == blocks
-    kept = vocabulary_training.sample(iter(blocks), 300_000)
+    assert training.sample(blocks, 0) == training.sample(blocks, 10**9) == blocks
+    kept = training.sample(iter(blocks), 300_000)
     assert 290_000 < sum(map(len, kept)) <= 300_000
     numbers = np.array([int(block[:5]) for block in kept])
     assert (np.diff(numbers) > 0).all() and np.diff(numbers).max() < 40 and numbers[0] == 0 and numbers[-1] > 4950
-    assert sum(map(len, vocabulary_training.sample(['three words here ' * 10_000], 20_000))) < 40_000
+    assert sum(map(len, training.sample(['three words here ' * 10_000], 20_000))) < 40_000
 
 
 def test_small_text_gives_a_smaller_vocabulary():

@@ -1,4 +1,4 @@
-"""The ids that PyTorch `transformers` gives for tricky strings: what data/huggingface.py must give.
+"""The ids that PyTorch `transformers` gives for tricky strings: what data/vocabularies/huggingface.py must give.
 
     PEERS_PYTHON tests/peers/tokenizer_ids.py make FOLDER    trains the small vocabularies (needs sentencepiece and protobuf)
     PEERS_PYTHON tests/peers/tokenizer_ids.py ids FOLDER     writes FOLDER/ids.json

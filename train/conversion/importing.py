@@ -11,8 +11,8 @@ import re
 
 import jax.numpy as jnp
 
-from data import huggingface as published
 from data import tokenizer as tokenizers
+from data.vocabularies import huggingface as published
 from model import huggingface, pretrained, vocabulary
 from model.huggingface import settings
 from train import checks, manifest, problems, schema, workdir

@@ -1,6 +1,6 @@
 """Tokenizers of published models, from Hugging Face folders: the ids that `transformers` gives, and no id more.
 
-The package `tokenizers` runs the pipeline of the folder's files (data/huggingface_files.py). Text in the spelling of a special
+The package `tokenizers` runs the pipeline of the folder's files (data/vocabularies/folders.py). Text in the spelling of a special
 token stays text, here as in all of this project: special ids enter by objectives alone. `transformers` does the same with
 split_special_tokens=True, but for SentencePiece's pieces <pad>, </s> and <unk>, which no text gives here.
 """
@@ -11,9 +11,10 @@ import numpy as np
 
 from data import errors
 from data import files as locations
-from data import huggingface_files
-from data import roles
 from data import vocabulary
+from data.vocabularies import folders
+from data.vocabularies import pipelines
+from data.vocabularies import roles
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 MOST = 1 << 23        # characters in flight: bounds the memory, some 100 bytes a character
@@ -23,21 +24,21 @@ CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that
 class Tokenizer(vocabulary.Vocabulary):
     """The tokenizer of a folder's files, {name: bytes}.
 
-    special: vocabulary.Special when it is known (a saved tokenizer); None = found in the files (data/roles.py).
+    special: vocabulary.Special when it is known (a saved tokenizer); None = found in the files (data/vocabularies/roles.py).
     `lossless` is False where the tokenizer normalises, or puts a space before every text.
     """
 
     def __init__(self, files, special=None):
         import tokenizers
-        pipeline, settings = huggingface_files.load(files)
-        self.files, spellings = files, huggingface_files.spellings(pipeline)
+        pipeline, settings = folders.load(files)
+        self.files, spellings = files, pipelines.spellings(pipeline)
         if not 0 <= min(spellings) <= max(spellings) < 2 * len(spellings) + 1024:
-            raise huggingface_files.FilesError(f'expected ids from 0 on, got {len(spellings)} tokens with ids from '
+            raise pipelines.FilesError(f'expected ids from 0 on, got {len(spellings)} tokens with ids from '
                                                f'{min(spellings)} to {max(spellings)}')
         added = {token['id']: bool(token.get('special')) for token in pipeline['added_tokens']}
         self.special = special or roles.find(spellings, [i for i, marked in added.items() if marked], settings)
         if self.special is None:
-            raise huggingface_files.FilesError('expected a token that ends a text, got none; '
+            raise pipelines.FilesError('expected a token that ends a text, got none; '
                                                'name it eos_token in tokenizer_config.json')
         reserved = set(self.special.reserved.tolist())
         self.names = {i: spellings[i] for i in reserved if i in spellings}
@@ -45,11 +46,11 @@ class Tokenizer(vocabulary.Vocabulary):
         try:
             self.engine = tokenizers.Tokenizer.from_str(json.dumps(run))
         except Exception as error:  # the package raises nothing more special
-            raise huggingface_files.FilesError(f'expected a tokenizer that the package tokenizers runs, got '
+            raise pipelines.FilesError(f'expected a tokenizer that the package tokenizers runs, got '
                                                f'{str(error).partition(" at line")[0]}') from None
         for token in run['added_tokens']:  # the package numbers those behind the vocabulary itself
             if (i := self.engine.token_to_id(token['content'])) != token['id']:
-                raise huggingface_files.FilesError(f'expected added tokens whose ids follow the vocabulary, got {token["id"]} for '
+                raise pipelines.FilesError(f'expected added tokens whose ids follow the vocabulary, got {token["id"]} for '
                                                    f'{spellings[token["id"]]!r}, which is {i} in transformers; give it that id')
         self.engine.encode_special_tokens = True
         text = reader(pipeline, added)
@@ -109,10 +110,10 @@ class Tokenizer(vocabulary.Vocabulary):
 def load(folder, special=None):
     """The Tokenizer of a folder's files; DataError names the file that is wrong."""
     folder = locations.path(folder)
-    names = [*huggingface_files.SETTINGS, *huggingface_files.VOCABULARIES, *sorted(path.name for path in folder.glob('*.model'))]
+    names = [*folders.SETTINGS, *folders.VOCABULARIES, *sorted(path.name for path in folder.glob('*.model'))]
     try:
         return Tokenizer({name: (folder / name).read_bytes() for name in names if (folder / name).exists()}, special)
-    except huggingface_files.FilesError as error:
+    except pipelines.FilesError as error:
         raise errors.DataError(f'{folder}: {error}') from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
         raise errors.DataError(f'{folder}: expected tokenizer files in the form that transformers writes, got '
@@ -123,7 +124,7 @@ def load(folder, special=None):
 
 def holds(folder):
     """Whether a folder has a tokenizer of Hugging Face. A SentencePiece model alone is none: it does not say whose it is."""
-    there = {name for name in (*huggingface_files.SETTINGS, *huggingface_files.VOCABULARIES) if (folder / name).exists()}
+    there = {name for name in (*folders.SETTINGS, *folders.VOCABULARIES) if (folder / name).exists()}
     said = {'tokenizer_config.json', 'config.json'} & there and any(folder.glob('*.model'))
     return bool({'tokenizer.json', 'vocab.txt', 'vocab.json'} & there or said)
 
@@ -151,19 +152,19 @@ def runnable(pipeline, names):
     added = [{**token, 'content': rename(token['content']), **hide} if token['content'] in hidden else {**token, 'special': False}
              for token in pipeline['added_tokens']]
     before = pipeline['pre_tokenizer']
-    if model['type'] == 'Unigram' and not any(step['type'] == 'Metaspace' for step in huggingface_files.parts(before)):
+    if model['type'] == 'Unigram' and not any(step['type'] == 'Metaspace' for step in pipelines.parts(before)):
         cut = {'type': 'Split', 'pattern': {'String': '\0'}, 'behavior': 'Isolated', 'invert': False}  # here spaces reach the model
-        before = {'type': 'Sequence', 'pretokenizers': [cut, *huggingface_files.parts(before)]}
+        before = {'type': 'Sequence', 'pretokenizers': [cut, *pipelines.parts(before)]}
     return {**pipeline, 'model': model, 'pre_tokenizer': before, 'added_tokens': added, 'post_processor': None, 'decoder': None}
 
 
 def reader(pipeline, added):
     """f(id, spelling) -> the bytes of text that a piece stands for."""
     model, keys = pipeline['model'], ('normalizer', 'pre_tokenizer', 'decoder')
-    steps = [step for key in keys for step in huggingface_files.parts(pipeline[key])]
+    steps = [step for key in keys for step in pipelines.parts(pipeline[key])]
     letters = byte_letters() if any(step['type'] == 'ByteLevel' for step in steps) else None
     signs = [(step.get('replacement'), step.get('content'), (step.get('pattern') or {}).get('String')) for step in steps]
-    spaces = any(huggingface_files.SPACE in sign for sign in signs)
+    spaces = any(pipelines.SPACE in sign for sign in signs)
     prefix = model.get('continuing_subword_prefix') or '##'
 
     def text(i, piece):
@@ -177,7 +178,7 @@ def reader(pipeline, added):
             return bytes.fromhex(piece[3:5])
         if letters:
             return b''.join([letters[letter] if letter in letters else letter.encode() for letter in piece])
-        return (piece.replace(huggingface_files.SPACE, ' ') if spaces else piece).encode()
+        return (piece.replace(pipelines.SPACE, ' ') if spaces else piece).encode()
 
     return text
 

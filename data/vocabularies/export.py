@@ -11,9 +11,9 @@ import re
 
 from data import errors
 from data import files as locations
-from data import huggingface
-from data import huggingface_files
-from data import sentencepiece_model
+from data.vocabularies import huggingface
+from data.vocabularies import pipelines
+from data.vocabularies import sentencepiece_model
 
 UNK = '<unk>'
 
@@ -47,7 +47,7 @@ def own(tokenizer):
         pipeline = _pieces(found, names)
     else:
         pipeline = _bytes(tokenizer, names)
-    pipeline['added_tokens'] = [huggingface_files.added_token(i, name, True) for i, name in sorted(names.items())]
+    pipeline['added_tokens'] = [pipelines.added_token(i, name, True) for i, name in sorted(names.items())]
     return {'tokenizer.json': pipeline, 'tokenizer_config.json': _config(tokenizer.special, names)}
 
 
@@ -64,26 +64,26 @@ def _bytes(tokenizer, names):
     letters = {byte: letter for letter, byte in huggingface.byte_letters().items()}
     vocab = {letters[text] if text else names[i]: i for i, text in enumerate(tokenizer.table)}
     level = {'type': 'ByteLevel', 'add_prefix_space': False, 'trim_offsets': True, 'use_regex': False}
-    return huggingface_files.form(_bpe(vocab, [], False), None, level, level)
+    return pipelines.form(_bpe(vocab, [], False), None, level, level)
 
 
 def _pieces(found, names):
     """A Unigram or BPE model with byte fallback over the whole text; symbols behind the pieces are added tokens alone."""
-    pieces = [names.get(i) or text.replace(huggingface_files.SPACE, ' ') for i, (text, _, _) in enumerate(found.pieces)]
+    pieces = [names.get(i) or text.replace(pipelines.SPACE, ' ') for i, (text, _, _) in enumerate(found.pieces)]
     decoder = {'type': 'Sequence', 'decoders': [{'type': 'ByteFallback'}, {'type': 'Fuse'}]}
     if found.kind == sentencepiece_model.BPE:
         vocab = {text: i for i, text in enumerate(pieces)}
         normal = {pieces[i]: i for i, (_, _, kind) in enumerate(found.pieces) if kind == sentencepiece_model.NORMAL}
         order = dict(sorted(normal.items(), key=lambda pair: -found.pieces[pair[1]][1]))
-        merges = huggingface_files.merges({text: rank for rank, text in enumerate(order)})
-        return huggingface_files.form(_bpe(vocab, merges, True), None, None, decoder)
+        merges = pipelines.merges({text: rank for rank, text in enumerate(order)})
+        return pipelines.form(_bpe(vocab, merges, True), None, None, decoder)
     vocab = [[text, score] for text, (_, score, _) in zip(pieces, found.pieces)]
     model = {'type': 'Unigram', 'unk_id': found.unk_id, 'vocab': vocab, 'byte_fallback': True}
     # A Unigram model finds every piece in a text, also <pad> and the byte <0x0A>, which are no text: they are cut in two.
     plain = [re.escape(text[1:]) for i, text in enumerate(pieces) if i in names and text[0] == '<']
     cut = {'type': 'Split', 'pattern': {'Regex': f'<(?=0x[0-9A-F]{{2}}>|{"|".join(plain)})'}, 'behavior': 'MergedWithPrevious',
            'invert': False}
-    return huggingface_files.form(model, None, cut, decoder)
+    return pipelines.form(model, None, cut, decoder)
 
 
 def _bpe(vocab, merges, fallback):

@@ -11,7 +11,7 @@ import numpy as np
 import sentencepiece
 
 from data import errors
-from data import pieces
+from data.vocabularies import pieces
 
 META = 3            # <pad>, </s>, <unk>
 BYTES = 256         # byte fallback

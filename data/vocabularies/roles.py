@@ -25,7 +25,7 @@ def find(spellings, marked, settings):
     """vocabulary.Special of a vocabulary; None if nothing in it ends a text.
 
     spellings: {id: spelling}. marked: ids of added tokens that are special. settings: {file name: dict}
-    (data/huggingface_files.py).
+    (data/vocabularies/folders.py).
     """
     ids = {text: i for i, text in spellings.items()}
     found = {role: _role(role, ids, settings) for role in SPELLINGS}

@@ -1,7 +1,7 @@
 """What a SentencePiece .model file says: its pieces with scores and types, and how text is normalised before them.
 
 The library runs such a model; this reads the file, a protocol buffer (src/sentencepiece_model.proto of the original), because
-a published model's is run with other rules (data/huggingface_files.py) and ours is written in another format.
+a published model's is run with other rules (data/vocabularies/folders.py) and ours is written in another format.
 """
 import struct
 from typing import NamedTuple, Tuple
