@@ -11,10 +11,14 @@ import sys
 
 import huggingface_folder as folders
 import huggingface_logits
+import jax
 import numpy as np
 import pytest
 
+from model import config as model_config
 from model import huggingface
+from model import pretrained
+from model.families import bart, bert, roberta
 
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'
 sys.path.insert(0, str(SCRIPTS))
@@ -114,3 +118,29 @@ def test_half_the_bits_in_many_files(name, dtype, matrix, heard):
         assert huggingface_logits.difference(ours, {f'expected/{key}': value for key, value in found.items()} | {
             key: value for key, value in arrays.items() if key.endswith('mask')}) <= 1e-4
     assert huggingface_logits.difference(ours, arrays) > 1e-4  # the numbers were rounded
+
+
+TABLES = {'bert': (bert, dict(types=0), 0), 'roberta': (roberta, {}, 0), 'roberta_late': (roberta, dict(types=0, position_offset=0), 4),
+          'bart': (bart, dict(position_offset=0), 0)}
+
+
+def test_what_runs_have_otherwise_loads_without_a_word_and_says_the_same(tmp_path):
+    """No types, other rows before position 0, padding with another id than 1, which is a token in the middle of the text."""
+    expected, rng = {}, np.random.default_rng(0)
+    for name, (family, changed, pad) in TABLES.items():
+        module = pretrained.Model(model_config.Config(**{**family.SIZES['base'], **dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=24), **changed}))
+        variables = {'params': jax.tree.map(lambda leaf: np.float32(0.2 * rng.normal(size=leaf.shape)), huggingface.abstract(module))}
+        arrays = {'input_ids': rng.integers(5, 50, (2, 20))}
+        arrays['input_ids'][:, (3, 8)] = 1
+        if family is bart:
+            arrays['decoder_input_ids'] = arrays['input_ids'][:, :9]
+        (tmp_path / name).mkdir()
+        ids = {f'{role}_token_id': 2 for role in ('bos', 'eos', 'decoder_start', 'forced_eos')}
+        huggingface.save(tmp_path / name, module, variables, more={**ids, 'pad_token_id': pad})
+        np.savez(tmp_path / name / 'inputs.npz', **arrays)
+        expected[name] = huggingface_logits.says(module, variables, {**arrays, 'expected/logits': None})['logits']
+    for said in map(json.loads, peers('logits.py', *(tmp_path / name for name in TABLES)).splitlines()):
+        loads_without_a_word(said)
+    for name, ours in expected.items():
+        with np.load(tmp_path / name / 'logits.npz') as found:
+            assert np.abs(found['logits'] - ours).max() <= 1e-4, name
