@@ -271,6 +271,12 @@ def test_rotary_settings_under_older_and_newer_keys(keys, base, scaling, tmp_pat
 @pytest.mark.parametrize('name,changed,says', [
     ('llama', dict(hidden_size=None), 'hidden_size   expected, as dim follows from it; got nothing'),
     ('llama', dict(rope_scaling='linear'), "rope_scaling = 'linear'   expected none, or rope_type llama3"),
+    ('llama', dict(hidden_size='32'), "hidden_size = '32'   expected a whole number above 0"),
+    ('llama', dict(num_hidden_layers=0), 'num_hidden_layers = 0   expected a whole number above 0'),
+    ('llama', dict(rms_norm_eps=None), 'rms_norm_eps = None   expected a number'),
+    ('llama', dict(tie_word_embeddings='no'), "tie_word_embeddings = 'no'   expected true or false"),
+    ('llama', dict(num_key_value_heads=3), 'num_key_value_heads = 3   expected a divisor of the 4 heads'),
+    ('llama', dict(hidden_act=[]), "hidden_act = []   expected 'gelu' or"), ('llama', dict(model_type=['llama']), "model_type = ['llama']   expected one of"),
     ('roberta', dict(hidden_act='relu'), "hidden_act = 'relu'   expected 'gelu'"),
     ('roberta', dict(pad_token_id=None), 'pad_token_id = None   expected a number'),
     ('bert', dict(tie_word_embeddings=False), 'tie_word_embeddings = False   expected True')])

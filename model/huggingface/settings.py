@@ -9,6 +9,7 @@ import importlib
 import json
 import pathlib
 import pkgutil
+import typing
 
 from model import config as model_config
 from model import families
@@ -48,7 +49,7 @@ def read(folder):
 
 def of_type(name, path):
     families_known = known()
-    if name in families_known:
+    if isinstance(name, str) and name in families_known:
         return families_known[name]
     near = difflib.get_close_matches(str(name), families_known, 1)
     raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(families_known))}.'
@@ -85,9 +86,11 @@ def to_config(family, given, path):
             wrong.append(f'{key}   expected, as {setting} follows from it; got nothing')
             continue
         try:
-            found[setting] = ours(how, given[key], given)
+            found[setting] = checked(setting, ours(how, given[key], given))
         except ValueError as error:
             wrong.append(f'{key} = {given[key]!r}   expected {error}')
+    if not wrong and found['heads'] % (found.get('kv_heads') or 1):
+        wrong.append(f'num_key_value_heads = {found["kv_heads"]!r}   expected a divisor of the {found["heads"]} heads')
     wrong = list(dict.fromkeys(wrong))
     if wrong:
         raise errors.ConfigError(f'{path}: {len(wrong)} setting{"s" * (len(wrong) > 1)} of a {family.MODEL_TYPE} that this model does not have\n  '
@@ -95,12 +98,28 @@ def to_config(family, given, path):
     return model_config.Config(**found)
 
 
+def checked(setting, value):
+    """The value of a setting, if it is of its kind. ValueError says what it should have been."""
+    kinds = typing.get_type_hints(model_config.Config)[setting]
+    kinds = typing.get_args(kinds) or (kinds,)
+    if value is None and type(None) in kinds:
+        return value
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if int in kinds and not (whole and value >= (setting not in ('types', 'position_offset'))):
+        raise ValueError('a whole number above 0')
+    if float in kinds and not (whole or isinstance(value, float)):
+        raise ValueError('a number')
+    if bool in kinds and not isinstance(value, bool):
+        raise ValueError('true or false')
+    return value
+
+
 def ours(how, value, given):
     """A value of config.json as our setting has it. ValueError says what it should have been."""
     if how is None:
         return value
     if isinstance(how, dict):
-        if value not in how:
+        if not isinstance(value, str) or value not in how:
             raise ValueError(' or '.join(map(repr, how)))
         return how[value]
     if value is None and isinstance(how, int):
