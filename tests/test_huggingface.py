@@ -313,3 +313,34 @@ def test_the_head_of_older_files(tmp_path):
         case, _ = folders.read(name)
         case['config'] = {key: value for key, value in case['config'].items() if key not in removed} | said
         assert huggingface.settings.read(folders.write(case, tmp_path / name))[1] == expected
+
+
+def test_another_head_is_that_of_the_familys_class(tmp_path):
+    """A kind by name: read, activation and bias are the family's; what the checkpoint lacks starts fresh, what it has is taken."""
+    case, _ = folders.read('bert')
+    folder, notices = folders.write(case, tmp_path / 'bert'), []
+    module, variables = huggingface.load(folder, 'classes', labels=5, notice=notices.append)
+    assert module.settings == pretrained.Head('classes', 5, 'first', 'tanh')
+    pooler = folders.tensors(case)['bert.pooler.dense.weight']
+    assert np.array_equal(variables['params']['head']['transform']['kernel'], pooler.T)
+    assert variables['params']['head']['labels']['kernel'].shape == (32, 5) and len(notices) == 2
+    assert notices[1] == f'not in {folder}, and so initialised: head/labels/bias, head/labels/kernel'
+
+    decoder, _ = huggingface.load(folders.write(folders.read('gpt2')[0], tmp_path / 'gpt2'), 'classes', notice=notices.append)
+    assert decoder.settings == pretrained.Head('classes', 2, 'last', None, bias=False)
+    with pytest.raises(huggingface.settings.errors.ConfigError, match="no gpt2 at Hugging Face has a head of the kind 'pair'; expected classes"):
+        huggingface.load(tmp_path / 'gpt2', 'pair')
+
+
+def test_a_head_with_other_labels_starts_fresh(tmp_path):
+    case, _ = folders.read('bert_classes')
+    folder, notices = folders.write(case, tmp_path / 'bert'), []
+    module, variables = huggingface.load(folder, 'classes', labels=7, notice=notices.append)
+    assert variables['params']['head']['labels']['kernel'].shape == (32, 7)
+    assert notices == [f'not in {folder}, and so initialised: head/labels/bias, head/labels/kernel']
+
+
+def test_an_encoder_decoder_reads_two_texts():
+    config = model_config.Config(architecture='encoder_decoder', vocab_size=9)
+    with pytest.raises(ValueError, match='expected decoder_input_ids'):
+        huggingface.batch(config, np.zeros((1, 3)))

@@ -10,7 +10,7 @@ import pytest
 
 from data import example, tokenizer
 from model import transformer
-from train import checkpoint, generate, main, workdir
+from train import checkpoint, filling, generate, main, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -67,6 +67,14 @@ def test_an_encoder_fills_masks(runs):
         assert one['tokens'] == said[tokens[0] == 2].tolist() and len(one['tokens']) == text.count('[MASK]') + text.count('<mask>')
         filled = np.where(tokens[0] == 2, said, tokens[0])[1:-1]
         assert one['text'] == tokenizer.Bytes().decode(filled) and one['prompt'] == text
+
+
+def test_the_word_behind_a_mask_holds_its_space():
+    """As in training, where a piece is hidden with the space before it; bytes hide no space."""
+    pieces = tokenizer.train(['It is a truth that is known. ' * 50], 'bpe', 700)
+    mask = pieces.special.mask
+    assert filling.ids('It is <mask> truth', pieces).tolist() == [*pieces.encode('It is'), mask, *pieces.encode(' truth')]
+    assert filling.ids('It is <mask>', tokenizer.Bytes()).tolist() == [*tokenizer.Bytes().encode('It is '), tokenizer.Bytes().special.mask]
 
 
 def test_xlnets_queries_do_not_see_what_they_fill(runs):

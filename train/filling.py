@@ -49,9 +49,11 @@ def spellings(tokenizer):
 
 
 def ids(text, tokenizer):
-    """int32[n] of a text with masks in it."""
+    """int32[n] of a text with masks in it. Where words hold the space before them, so does the word behind a mask."""
     for spelling in spellings(tokenizer):
         text = text.replace(spelling, '\0')
+    if any(len(word) > 1 and word.startswith(b' ') for word in tokenizer.table):
+        text = text.replace(' \0', '\0')
     parts = [tokenizer.encode(part) for part in text.split('\0')]
     mask = np.array([tokenizer.special.mask], np.int32)
     return np.concatenate([piece for part in parts for piece in (part, mask)][:-1])

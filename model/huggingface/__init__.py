@@ -21,14 +21,15 @@ from model.huggingface import names
 from model.huggingface import settings
 
 
-def load(folder, head=None, dtype=jnp.float32, place=None, seed=0, notice=print):
+def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, notice=print):
     """(pretrained.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
 
-    head: a pretrained.Head instead of the checkpoint's. What the checkpoint lacks of a head is initialised from `seed`, and a notice
-    names it. dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
+    head: a kind of head (a key of pretrained.KINDS) instead of the checkpoint's, with so many labels, as the family's class has it; or
+    a pretrained.Head. What the checkpoint lacks of it is initialised from `seed`, and a notice names it. dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
     errors.ConfigError, errors.FolderError.
     """
     config, own, family, raw = settings.read(folder)
+    head = settings.head(family, head, labels) if isinstance(head, str) else head
     module = pretrained.Model(config, head or own, dtype)
     optional = module.settings != own or settings.bare(family, raw)
     params = {path: jax.device_put(array, place and place(path, array.shape))
@@ -110,9 +111,11 @@ def flat(tree):
 def batch(config, input_ids, attention_mask=None, token_type_ids=None, decoder_input_ids=None, decoder_attention_mask=None):
     """The batch (data/example.py) of what `transformers` calls a model with: ids int[B, T], masks of real tokens, sentence types.
 
-    Positions count real tokens, from 0.
+    Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids.
     """
     if config.architecture == 'encoder_decoder':
+        if decoder_input_ids is None:
+            raise ValueError('an encoder-decoder reads two texts: expected decoder_input_ids, which begin with the id that starts a decoder')
         read = side(input_ids, attention_mask, causal=False)
         return {**side(decoder_input_ids, decoder_attention_mask, causal=True), **{f'encoder_{name}': value for name, value in read.items()}}
     found = side(input_ids, attention_mask, causal=config.architecture == 'decoder')

@@ -19,11 +19,12 @@ def check(reader, family, kind, tensors, shapes, config, optional, notice):
     extra = {name for name in reader.shapes if name not in expected}
     extra -= buffers(reader, family, extra) | duplicates(reader, family, extra)
     others = {name for name in extra if other_head(family, kind, name)}
-    missing = {tensor.name: tensor.paths for tensor in tensors if tensor.name not in reader.shapes}
+    missing = {tensor.name: tensor.paths for tensor in tensors if tensor.name not in reader.shapes
+               or optional and tensor.paths[0].startswith('head/') and reader.shapes[tensor.name] != expected[tensor.name]}  # other labels
     lost = {path for paths in missing.values() for path in paths}
     if not (optional and all(path.startswith(('head/', 'backbone/head/', 'query/')) for path in lost)):
         lost = set()
-    wrong = {name for name in expected if name in reader.shapes and reader.shapes[name] != expected[name]}
+    wrong = {name for name in expected.keys() - missing.keys() if reader.shapes[name] != expected[name]}
     wrong |= extra - others | {name for name, paths in missing.items() if not lost.issuperset(paths)}
     if wrong:
         lines = [f'  {sign} {name}  {list(side[name])}' for name in sorted(wrong)

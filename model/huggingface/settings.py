@@ -1,19 +1,14 @@
-"""config.json to a model's Config and the kind of its head, and back, by the tables in model/families/.
-
-`transformers` 5 writes rotary settings as `rope_parameters`, older ones as `rope_theta` and `rope_scaling`; both are read, and the
-older ones written, which all versions read.
-"""
+"""config.json to a model's Config and the kind of its head, and back, by the tables in model/families/."""
 import dataclasses
-import difflib
 import importlib
 import json
 import pathlib
 import pkgutil
-import typing
 
 from model import config as model_config
 from model import families
 from model import pretrained
+from model.huggingface import conversions
 from model.huggingface import equivalent
 from model.huggingface import errors
 
@@ -22,7 +17,6 @@ CONFIG = 'config.json'
 TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
 DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings'}
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
-LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 
 
 def known():
@@ -41,7 +35,7 @@ def read(folder):
     except ValueError as error:
         raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
     family = of_type(raw.get('model_type') if isinstance(raw, dict) else None, path)
-    said = {key: value for key, value in renamed(family, older(raw)).items() if value is not None or key in family.DEFAULTS}
+    said = {key: value for key, value in renamed(family, conversions.older(raw)).items() if value is not None or key in family.DEFAULTS}
     given = {**family.DEFAULTS, **said}
     config = to_config(family, given, path)
     return config, to_head(family, given, path), family, raw
@@ -51,22 +45,7 @@ def of_type(name, path):
     families_known = known()
     if isinstance(name, str) and name in families_known:
         return families_known[name]
-    near = difflib.get_close_matches(str(name), families_known, 1)
-    raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(families_known))}.'
-                             + (f' Did you mean {near[0]}?' if near else ''))
-
-
-def older(raw):
-    """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`; where both are, `transformers` reads `rope_scaling`."""
-    raw = dict(raw)
-    newer, rope = raw.pop('rope_parameters', None), raw.get('rope_scaling')
-    rope = rope or newer or {}
-    if isinstance(rope, dict):
-        raw.update({key: value for key, value in rope.items() if key == 'rope_theta'})
-        rope = {key: value for key, value in rope.items() if key != 'rope_theta'}
-        rope = None if rope.get('rope_type', rope.get('type', 'default')) == 'default' else rope
-    raw['rope_scaling'] = rope
-    return raw
+    raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(families_known))}')
 
 
 def renamed(family, raw):
@@ -86,7 +65,7 @@ def to_config(family, given, path):
             wrong.append(f'{key}   expected, as {setting} follows from it; got nothing')
             continue
         try:
-            found[setting] = checked(setting, ours(how, given[key], given))
+            found[setting] = conversions.checked(setting, conversions.ours(how, given[key], given))
         except ValueError as error:
             wrong.append(f'{key} = {given[key]!r}   expected {error}')
     if not wrong and found['heads'] % (found.get('kv_heads') or 1):
@@ -98,35 +77,6 @@ def to_config(family, given, path):
     return model_config.Config(**found)
 
 
-def checked(setting, value):
-    """The value of a setting, if it is of its kind. ValueError says what it should have been."""
-    kinds = typing.get_type_hints(model_config.Config)[setting]
-    kinds = typing.get_args(kinds) or (kinds,)
-    if value is None and type(None) in kinds:
-        return value
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if int in kinds and not (whole and value >= (setting not in ('types', 'position_offset'))):
-        raise ValueError('a whole number above 0')
-    if float in kinds and not (whole or isinstance(value, float)):
-        raise ValueError('a number')
-    if bool in kinds and not isinstance(value, bool):
-        raise ValueError('true or false')
-    return value
-
-
-def ours(how, value, given):
-    """A value of config.json as our setting has it. ValueError says what it should have been."""
-    if how is None:
-        return value
-    if isinstance(how, dict):
-        if not isinstance(value, str) or value not in how:
-            raise ValueError(' or '.join(map(repr, how)))
-        return how[value]
-    if value is None and isinstance(how, int):
-        raise ValueError('a number')
-    return value + how if isinstance(how, int) else CONVERSIONS[how][0](value, given)
-
-
 def theirs(family, config):
     """{key of config.json: value} of a Config that the family has: what SETTINGS and EXPECTED say."""
     found, choices = dict(family.EXPECTED), {}
@@ -136,10 +86,8 @@ def theirs(family, config):
         if isinstance(how, dict):                # several settings may follow from one key: what all of them allow
             names = [name for name, mine in how.items() if mine == value] or list(how)
             choices[key] = [name for name in choices.get(key, names) if name in names] or choices[key]
-        elif how is None or value is None and isinstance(how, int):
-            found[key] = value
         else:
-            found[key] = value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
+            found[key] = conversions.theirs(how, value, config)
     found.update({key: names[0] for key, names in choices.items()})
     return {**found, **{key: found[other] for key, other in same(family).items()}}
 
@@ -162,8 +110,17 @@ def to_head(family, given, path):
     name = (given.get('architectures') or [next(iter(family.ARCHITECTURES))])[0]
     if name not in family.ARCHITECTURES:
         raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(family.ARCHITECTURES)}')
-    kind, settings = family.ARCHITECTURES[name]
-    return pretrained.Head(kind, labels=len(given.get('id2label') or range(given.get('num_labels') or 2)), **settings)
+    kind, _ = family.ARCHITECTURES[name]
+    return head(family, kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
+
+
+def head(family, kind, labels=2):
+    """The pretrained.Head of a kind as the family's class has it. ConfigError if none has."""
+    for other, settings in family.ARCHITECTURES.values():
+        if other == kind:
+            return pretrained.Head(kind, labels, **settings)
+    raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {kind!r}; expected '
+                             + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
 
 
 def bare(family, raw):
@@ -214,7 +171,7 @@ def architecture(family, head):
 
 def write(folder, family, config, head, dtype, more=None):
     """Writes config.json. more: further keys, such as those of an imported one."""
-    more, labels = renamed(family, older(more or {})), {}
+    more, labels = renamed(family, conversions.older(more or {})), {}
     if head.kind in ('classes', 'token_classes') and len(more.get('id2label') or ()) != head.labels:  # names of another head's labels
         labels = {'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
         more.pop('num_labels', None)
@@ -226,44 +183,3 @@ def write(folder, family, config, head, dtype, more=None):
     found.pop('torch_dtype', None)
     found.pop('transformers_version', None)
     (pathlib.Path(folder) / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
-
-
-def llama3(scaling, given):
-    """Llama 3's scaling of the rotary frequencies as a tuple; other ways of scaling are refused."""
-    if scaling is None:
-        return None
-    if not isinstance(scaling, dict) or scaling.get('rope_type', scaling.get('type')) != 'llama3' or not set(LLAMA3) <= set(scaling):
-        raise ValueError(f'none, or rope_type llama3 with {", ".join(LLAMA3)}')
-    return tuple(scaling[key] for key in LLAMA3)
-
-
-def from_llama3(scaling, config):
-    return None if scaling is None else {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}
-
-
-def t5_tied(value, given):
-    """`transformers` 5 writes tie_word_embeddings = true for every T5, and of an untied one that its output is not scaled."""
-    return value and given.get('scale_decoder_outputs', True)
-
-
-def t5_scale(value, given):
-    return given['d_model'] ** -0.5 if t5_tied(value, given) else None
-
-
-def bart_scale(value, given):
-    return given['d_model'] ** 0.5 if value else None
-
-
-def after_padding(rows, given):
-    """RoBERTa's rows that are positions: they are counted from the one after that of padding."""
-    return rows and rows - (given['pad_token_id'] or 0) - 1
-
-
-# {name: (their value, all of config.json -> ours; our value, Config -> theirs)}
-CONVERSIONS = {
-    'llama3': (llama3, from_llama3),
-    't5_tied': (t5_tied, lambda tied, config: tied),
-    't5_scale': (t5_scale, lambda scale, config: config.tied),
-    'after_padding': (after_padding, lambda length, config: length and length + config.position_offset),
-    'bart_scale': (bart_scale, lambda scale, config: scale is not None),
-}
