@@ -2,6 +2,7 @@
 
 The names are those of the released models, 560M to 176B parameters. Trained on rows of 2,048 tokens; tanh GELU, all biases.
 """
+from model.families import gpt2
 
 COMMON = dict(architecture='decoder', vocab_size=250880, positions='alibi', embed_norm=True, norm_epsilon=1e-5,
               activation='gelu_tanh', initializer='gpt2')
@@ -38,19 +39,9 @@ NAMES = (
     (f'{BLOCK}/mlp/down', f'{THEIRS}.mlp.dense_4h_to_h'),
     ('backbone/decoder/norm', 'transformer.ln_f'),
 )
-HEADS = {
-    'language': (('backbone/head/kernel', 'lm_head.weight'),),
-    'classes': (('head/labels', 'score'),),
-    'token_classes': (('head/labels', 'classifier'),),
-    'spans': (('head/labels', 'qa_outputs'),),
-}
+HEADS = gpt2.HEADS
 BARE = 'BloomModel'
-ARCHITECTURES = {
-    'BloomForCausalLM': ('language', {}),
-    'BloomModel': ('language', {}),
-    'BloomForSequenceClassification': ('classes', dict(read='last', bias=False)),
-    'BloomForTokenClassification': ('token_classes', {}),
-    'BloomForQuestionAnswering': ('spans', {}),
-}
+ARCHITECTURES = {'BloomForCausalLM': ('language', {}),
+                 **{name.replace('GPT2', 'Bloom'): head for name, head in gpt2.ARCHITECTURES.items() if name != 'GPT2LMHeadModel'}}
 DUPLICATES = {'lm_head.weight': 'transformer.word_embeddings.weight'}
 BUFFERS = {}
