@@ -145,6 +145,7 @@ def test_objectives_and_heads(imported, tmp_path, name, variant, aside, fresh):
     shown, state = train(folder, tmp_path / 'run', *[f'--config=configs/continue.py:{variant}'] * bool(variant), *MEMORY.get(name, ()), run=begin)
     stored, params = paths.flatten(checkpoint.load_params(folder)[0]), paths.flatten(state.params)
     left = {path for path in stored if aside and re.match(aside, path)}
+    assert ('; fresh: ' in shown) == bool(fresh)
     assert ('left aside' in shown) == bool(left) and params.keys() >= stored.keys() - left
     for path in stored.keys() - left:
         np.testing.assert_array_equal(params[path], stored[path], err_msg=path)

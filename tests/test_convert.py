@@ -330,6 +330,32 @@ def test_help_needs_no_jax():
     assert result.stdout.splitlines()[-1] == '[]', result.stderr
 
 
+def test_an_import_suggests_what_it_can_do(imported, tmp_path, capsys):
+    for case, can in (('bert', True), ('bert_pooler', False)):
+        capsys.readouterr()
+        assert convert.main(['import', f'--hf={imported(case)[0]}', f'--out={tmp_path}/{case}']) == 0
+        said = capsys.readouterr().err
+        assert ('train.generate' in said) == can and ('no head of masked_lm came with it' in said) == (not can)
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(imported, tmp_path):
+    left = tmp_path / f'.out.{os.getpid()}.tmp' / 'checkpoints' / '0'
+    left.mkdir(parents=True)
+    (left / 'half').write_text('')
+    assert convert.main(['import', f'--hf={imported("gpt2")[0]}', f'--out={tmp_path}/out']) == 0
+    assert manifest.check(tmp_path / 'out' / 'checkpoints' / '0') == [] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_card_of_a_run_that_started_from_another_says_so(runs, tmp_path):
+    folder = shutil.copytree(runs('causal_lm'), tmp_path / 'run')
+    config = json.loads((folder / 'config.json').read_text())
+    config['init']['from'] = str(runs('causal_lm'))
+    (folder / 'config.json').write_text(json.dumps(config))
+    assert convert.main(['export', f'--workdir={folder}', f'--hf={tmp_path}/out']) == 0
+    card = (tmp_path / 'out' / 'README.md').read_text()
+    assert f'Training started from the run `{runs("causal_lm")}`.' in card and 'from scratch' not in card
+
+
 @pytest.mark.parametrize('name, case, call', [
     ('evaluate_no_generator', 'electra', lambda out: evaluate.main([f'--workdir={out}', f'--data={ROOT}/README.md'])),
     ('generate_no_head', 'bert_pooler', lambda out: generate.main([f'--workdir={out}', '--prompt=It was <mask>.'])),

@@ -39,7 +39,8 @@ def parameters(config, like, notice):
         notice(f'{there.vocab_size:,} tokens in {init.from_}, {config.model.vocab_size:,} here: '
                + ('new ones start as the mean of the others' if there.vocab_size < config.model.vocab_size else
                   'the last ones are cut off'))
-    notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}')
+    fresh = sorted(wanted.keys() - found.keys())
+    notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}' + (f'; fresh: {paths.listed(fresh)}' if fresh else ''))
     return found
 
 

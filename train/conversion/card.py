@@ -55,7 +55,7 @@ def text(folder, weights, source, config, meta, options, kept, shape, parameters
     return CARD.format(
         license=options.license or (imported or {}).get('license') or 'unknown', task=task, name=called, parameters=parameters,
         objective=schema.objective_name(config.objective).replace('_', '-'), architecture=loader, model_type=raw['model_type'],
-        layers=shape.layers, dim=shape.dim, vocabulary=shape.vocab_size, origin=origin(imported, meta), loader=loader,
+        layers=shape.layers, dim=shape.dim, vocabulary=shape.vocab_size, origin=origin(imported, config, meta), loader=loader,
         folder=called, tokenizer=f'tokenizer = transformers.AutoTokenizer.from_pretrained({called!r})\n' if tokenizer else '',
         training=training(config, meta), evaluation=evaluation(source, meta),
         files='\n'.join(f'- `{name}`: sha256 `{digest(folder / name)}`' for name in weights))
@@ -71,10 +71,10 @@ def before(kept):
     return json.loads(meta.read_text()) if meta.exists() else {}
 
 
-def origin(imported, meta):
+def origin(imported, config, meta):
     """Whose weights these are."""
     if not imported:
-        return 'Trained from scratch.'
+        return f'Training started from the run `{config.init.from_}`.' if config.init.from_ else 'Trained from scratch.'
     files = ', '.join(f'`{name}` sha256 `{value}`' for name, value in imported['sha256'].items())
     how = 'Imported from' if meta['step'] == 0 else 'Training started from'
     return f'{how} {imported["name"]} ({files}).'

@@ -20,6 +20,7 @@ def whole(target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     made = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+    shutil.rmtree(made, ignore_errors=True)   # of a killed process that had this number, as all have in a container
     made.mkdir()
     try:
         yield made

@@ -15,7 +15,7 @@ from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
 from model import huggingface, pretrained, vocabulary
 from model.huggingface import settings
-from train import checks, manifest, problems, schema, workdir
+from train import checks, manifest, problems, schema, starting, workdir
 from train import config as configs
 from train.conversion import exporting, folders, recipes, streaming
 
@@ -110,7 +110,11 @@ def digests(folder):
 
 
 def next_steps(out, config):
-    """What one can do with it, as commands."""
+    """What one can do with it, as commands; it generates only with the heads that its objective speaks with."""
     mask = ' <mask>' * (config.model.architecture == 'encoder')
-    yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
+    try:
+        starting.complete(out, config, 'convert', '')
+        yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
+    except problems.Error:
+        yield f'no head of {schema.objective_name(config.objective)} came with it: a run that starts from it makes one'
     yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=TEXT --workdir=OTHER'
