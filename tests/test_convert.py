@@ -18,6 +18,7 @@ from data import corpus
 from data import tokenizer as tokenizers
 from model import huggingface, transformer
 from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, paths, sharding, workdir
+from train.conversion import folders as conversion_folders, importing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MESSAGES = pathlib.Path(__file__).parent / 'data/messages/convert'
@@ -291,7 +292,7 @@ def test_refused_out(imported, tmp_path, capsys):
 @pytest.mark.parametrize('name, flags', [
     ('export_exists', ['--hf=FOLDER/full']), ('export_no_run', ['--workdir=FOLDER/nowhere', '--step=-1']),
     ('export_family_unknown', ['--family=brat']), ('export_other_family', ['--family=bert']), ('export_no_generator', ['--network=generator']),
-    ('export_no_step', ['--step=7'])])
+    ('export_no_step', ['--step=7']), ('export_license', ['--license=mine: all mine'])])
 def test_refused_exports(imported, tmp_path, capsys, name, flags):
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'mine.txt').write_text('kept')
@@ -344,6 +345,21 @@ def test_what_a_killed_process_left_is_in_nobodys_way(imported, tmp_path):
     (left / 'half').write_text('')
     assert convert.main(['import', f'--hf={imported("gpt2")[0]}', f'--out={tmp_path}/out']) == 0
     assert manifest.check(tmp_path / 'out' / 'checkpoints' / '0') == [] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_was_filled_meanwhile_is_left_as_it_is(tmp_path):
+    (tmp_path / 'out').mkdir()
+    with pytest.raises(OSError), conversion_folders.whole(tmp_path / 'out'):
+        (tmp_path / 'out' / 'mine.txt').write_text('kept')
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*')] == ['out', 'out/mine.txt']
+
+
+@pytest.mark.parametrize('card, expected', [
+    ('---\nlanguage: en\nlicense: "apache-2.0"\ntags: [x]\n---\n', 'apache-2.0'), ('---\nlicense: mit\n---\n', 'mit'),
+    ('---\nlanguage: en\n---\nlicense: mit\n---\n', None), ('license: mit\n', None)])
+def test_the_licence_is_that_of_the_head_of_the_card(tmp_path, card, expected):
+    (tmp_path / 'README.md').write_text(card)
+    assert importing.license_of(tmp_path) == expected
 
 
 def test_the_card_of_a_run_that_started_from_another_says_so(runs, tmp_path):

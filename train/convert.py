@@ -5,6 +5,7 @@ folder runs. Both commands write a whole folder or none. JAX is imported after t
 """
 import argparse
 import os
+import re
 import sys
 
 from train import command
@@ -62,6 +63,8 @@ def check(options):
                                           'python -m train.main --workdir=DIR writes.'))
         if options.step is not None and options.step < 0:
             wrong.append(problems.Problem(f'--step = {options.step}', 'expected at least 0.'))
+        if options.license and not re.fullmatch(r'[\w.+-]+', options.license):
+            wrong.append(problems.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
     flag = '--out' if options.command == 'import' else '--hf'
     if '://' in target:
         if options.command == 'export':

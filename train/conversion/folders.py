@@ -25,9 +25,7 @@ def whole(target):
     try:
         yield made
         manifest.sync(made)
-        if target.exists():
-            target.rmdir()
-        os.rename(made, target)
+        os.rename(made, target)               # takes the place of an empty folder, and of no other
         manifest.sync(target.parent)
     except BaseException:
         for _ in range(20):                   # threads of a writer that failed may not have ended yet

@@ -96,7 +96,7 @@ def license_of(folder):
     """The licence in the head of the model card, or None."""
     card = folder / 'README.md'
     text = card.read_text(encoding='utf-8', errors='replace') if card.exists() else ''
-    found = re.search(r'\A---\n(?:.*\n)*?license: *(\S+) *\n(?:.*\n)*?---', text)
+    found = re.search(r'''\A---\n(?:(?!---).*\n)*?license: *["']?([\w.+-]+)["']? *\n''', text)
     return found and found[1]
 
 
