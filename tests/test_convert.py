@@ -4,6 +4,7 @@ import os
 import pathlib
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -352,6 +353,15 @@ def test_a_folder_that_was_filled_meanwhile_is_left_as_it_is(tmp_path):
     with pytest.raises(OSError), conversion_folders.whole(tmp_path / 'out'):
         (tmp_path / 'out' / 'mine.txt').write_text('kept')
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*')] == ['out', 'out/mine.txt']
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_nothing(tmp_path, number):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as error, conversion_folders.whole(tmp_path / 'out') as made:
+        (made / 'half').write_text('')
+        signal.raise_signal(number)
+    assert error.value.code == 128 + number and list(tmp_path.iterdir()) == [] and signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize('card, expected', [

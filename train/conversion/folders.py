@@ -2,6 +2,8 @@
 import contextlib
 import os
 import shutil
+import signal
+import threading
 import time
 
 from train import manifest
@@ -23,7 +25,8 @@ def whole(target):
     shutil.rmtree(made, ignore_errors=True)   # of a killed process that had this number, as all have in a container
     made.mkdir()
     try:
-        yield made
+        with stoppable():
+            yield made
         manifest.sync(made)
         os.rename(made, target)               # takes the place of an empty folder, and of no other
         manifest.sync(target.parent)
@@ -34,3 +37,20 @@ def whole(target):
                 break
             time.sleep(0.1)
         raise
+
+
+@contextlib.contextmanager
+def stoppable():
+    """Ctrl-C and SIGTERM leave the block as an exception does, so that what is half made can be removed."""
+    def stop(number, frame):
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
