@@ -117,13 +117,13 @@ def build(settings, source, cache):
     return result
 
 
-def export(tokenizer, folder):
+def export(tokenizer, folder, before=(), after=()):
     """Writes the files of Hugging Face that `transformers` loads to the same ids; a list of their names.
 
-    DataError for a SentencePiece model that is not ours and normalises.
+    before, after: roles of special tokens ('cls', 'sep', ...) that it then puts around texts, of a tokenizer of ours. DataError for a SentencePiece model that is not ours and normalises.
     """
     from data.vocabularies import export
-    return export.save(tokenizer, folder)
+    return export.save(tokenizer, folder, before, after)
 
 
 def _pieces():

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -214,3 +215,18 @@ def test_a_changed_source_is_refused_on_resume(imported, tmp_path):
     tree['model']['layers'] = 3
     with pytest.raises(configs.Error, match=f'model.layers = 3   the run in .* has 2. .*taken from {copy}'):
         claimed()
+
+
+def test_a_run_that_began_is_its_own_source(imported, tmp_path):
+    """The import that it started from may be moved: the same command goes on, with its own model and tokenizer."""
+    folder = tmp_path / 'import'
+    shutil.copytree(imported('gpt2'), folder)
+    shutil.copyfile(imported('gpt2').parent / 'text.txt', tmp_path / 'text.txt')
+    first, state = train(folder, tmp_path / 'run', '--config.steps=2')
+    os.rename(folder, tmp_path / 'moved')
+    again, later = train(folder, tmp_path / 'run', '--config.steps=4')
+    assert 'parameters start from' in first and 'continuing at step 2 of 4' in again and int(later.step) == 4
+    with pytest.raises(configs.Error, match='init.from = .*no such folder'):
+        train(folder, tmp_path / 'another')
+    with pytest.raises(configs.Error, match='model.dropout = 0.2   the run in .* has 0.0'):
+        train(folder, tmp_path / 'run', '--config.model.dropout=0.2', '--config.steps=6')

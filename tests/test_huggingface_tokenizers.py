@@ -440,6 +440,19 @@ def test_our_own_leave_with_their_ids(own, kind, tmp_path):
     assert settings['extra_special_tokens'] == [f'<extra_{j}>' for j in range(256)]
 
 
+@pytest.mark.parametrize('kind', tokenizer.KINDS)
+def test_special_tokens_stand_around_texts_as_in_training_rows(own, kind, tmp_path):
+    from tokenizers import Tokenizer
+    tok, text, other = own[kind], own[kind].encode('It was').tolist(), own[kind].encode('the best').tolist()
+    tokenizer.export(tok, tmp_path, ('cls',), ('sep',))
+    made, cls, sep = Tokenizer.from_file(str(tmp_path / 'tokenizer.json')), tok.special.cls, tok.special.sep
+    assert made.encode('It was').ids == [cls, *text, sep]
+    pair = made.encode('It was', 'the best')
+    assert pair.ids == [cls, *text, sep, *other, sep] and pair.type_ids == [0] * (len(text) + 2) + [1] * (len(other) + 1)
+    assert made.encode('It was', add_special_tokens=False).ids == text
+    assert tokenizer.load(tmp_path).encode('It was').tolist() == text
+
+
 def written():
     """Tricky texts, without the runs of so many spaces that sums in 32 and in 64 bits break ties between cuts differently."""
     return [decodable(text) for text in TRICKY if '  ' * 30 not in text] + [' ' * n + 'x' for n in range(60)] + [
@@ -499,7 +512,7 @@ def test_transformers_still_gives_these_ids(loaded):
 @pytest.mark.slow
 def test_transformers_reads_what_we_write(own, tmp_path):
     for kind, tok in own.items():
-        tokenizer.export(tok, tmp_path / kind)
+        tokenizer.export(tok, tmp_path / kind, ('cls',), ('sep',))
     texts = [text for text in written() if len(text) < 20_000] + list(strings(5, 500))
     for kind, answer in ask({kind: tmp_path / kind for kind in own}, texts).items():
         tok = own[kind]

@@ -28,7 +28,7 @@ ALLOWED = (
     ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.cache', 'model.heads', 'model.stack',
                            'model.attention.streams')),
     ('model.pretrained', ('model.config', 'model.heads', 'model.layers', 'model.transformer')),
-    ('model.huggingface', ('model.config', 'model.families', 'model.pretrained', 'model.transformer', 'model.huggingface')),
+    ('model.huggingface', ('model.config', 'model.families', 'model.pretrained', 'model.transformer', 'model.vocabulary', 'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config')),
     ('model', ()),
     ('train.problems', ()),

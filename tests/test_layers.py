@@ -67,12 +67,13 @@ def test_gated_mlp():
     ('gelu', lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2)))),
     ('gelu_tanh', lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))),
     ('relu', lambda x: max(x, 0.0)),
+    ('tanh', math.tanh),
     ('silu', lambda x: x / (1 + math.exp(-x))),
 ])
 def test_activations(name, function):
     x = np.linspace(-5, 5, 41, dtype=np.float32)
     np.testing.assert_allclose(ops.ACTIVATIONS[name](x), [function(float(v)) for v in x], atol=1e-5)
-    assert set(ops.ACTIVATIONS) == set(model_config.ACTIVATIONS)
+    assert set(ops.ACTIVATIONS) == {*model_config.ACTIVATIONS, 'tanh'}  # the last one is of heads alone
 
 
 def test_mlp_dropout_is_its_own_rate():

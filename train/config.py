@@ -45,14 +45,16 @@ def parse(argv, parser=None, devices=True):
     complete = not wrong                       # otherwise a check of what the flags say alone would mislead
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
-    taken, lost = inherited.read(given)
+    workdir = getattr(line.options, 'workdir', None)
+    taken, lost = inherited.read(given, workdir)
     complete = complete and not lost
     config, origins, bad, more = assemble([*taken, *given], complete)
     request = Request(config, origins, line.options)
     known = [*schema.kinds(), *members.kinds(config.objective)]
     wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *lost, *flags.missing(line, parser), *more]
     if complete:
-        wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad)]
+        settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
+        wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad | settled)]
         if not any(re.fullmatch(fits.READS, key) for key in bad):
             count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
             wrong += [problem(config, origins, key, text) for key, text in fits.check(config, count)]

@@ -11,14 +11,21 @@ from train import config_file
 from train import problems
 
 
-def read(given):
+def read(given, workdir=None):
     """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in config.assemble.
 
-    Nothing is taken from a folder without config.json: a checkpoint alone does not say what it is.
+    A run that has begun in `workdir` is its own source: the one it started from may have been moved since. Nothing is taken from a
+    folder without config.json: a checkpoint alone does not say what it is.
     """
     source, told = next(((value, origin) for key, value, origin, _ in reversed(given) if key == 'init.from'), (None, ''))
     if not isinstance(source, str) or 'model' in _groups(given, flags=False):
         return [], []
+    own_objective = 'objective' in _groups(given, flags=False) or any(key == 'objective.name' for key, *_ in given)
+    own_tokenizer = 'tokenizer' in _groups(given, flags=True)
+    if tree := begun(workdir, source):
+        groups = ['model', *['objective'] * (not own_objective), *['tokenizer'] * (not own_tokenizer)]
+        found = config_file.leaves({group: tree[group] for group in groups})
+        return [(key, value, f'taken from {workdir}', False) for key, value in found], []
     subject, source = f'init.from = {problems.shown(source)}', source.strip('\'"')
     if '://' not in source and not os.path.exists(os.path.expanduser(source)):
         text = 'no such folder; expected the workdir or the checkpoint of another run.'
@@ -32,9 +39,9 @@ def read(given):
     taken, wrong = dict(config_file.leaves({'model': tree.get('model', {})})), []
     if taken.get('model.positions') != 'learned':              # nothing has so many rows: the length of this run counts
         taken.pop('model.max_length', None)
-    if 'objective' not in _groups(given, flags=False) and not any(key == 'objective.name' for key, *_ in given):
+    if not own_objective:
         taken.update(config_file.leaves({'objective': tree.get('objective', {})}))
-    if 'tokenizer' in _groups(given, flags=True):
+    if own_tokenizer:
         taken.pop('model.vocab_size', None)
     elif (workdir / 'tokenizer').exists():
         taken['tokenizer.path'] = os.path.join(os.fspath(workdir), 'tokenizer')
@@ -43,12 +50,25 @@ def read(given):
     return [(key, value, f'taken from {source}', False) for key, value in taken.items()], wrong
 
 
+def begun(workdir, source):
+    """config.json of the run in `workdir` if it started from `source`, else {}."""
+    if not (workdir and source):
+        return {}
+    from etils import epath                   # 0.1 s: only for a run that starts from another
+    path = epath.Path(workdir).expanduser() / 'config.json'
+    try:
+        tree = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return {}                             # train/workdir.py says what is wrong with it
+    return tree if tree.get('init', {}).get('from') == source.strip('\'"') else {}
+
+
 def run(folder):
     """(workdir, its config.json) of a workdir, its checkpoints/ or one of the steps there; (folder, None) if it has none.
 
     ValueError if that file is no JSON.
     """
-    from etils import epath                   # 0.1 s: only for a run that starts from another
+    from etils import epath
     start = epath.Path(folder).expanduser()
     for place in (start, start.parent, start.parent.parent):
         if (place / 'config.json').exists() and (place / 'checkpoints').exists():

@@ -1,4 +1,5 @@
 """The folder of a run: who it belongs to. Another config is refused with the difference; nothing is written over."""
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -49,6 +50,12 @@ def read(folder):
         return configs.from_dict(json.loads(path.read_text()), str(path))
     except json.JSONDecodeError as error:
         raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
+
+
+def vocabulary(workdir, settings):
+    """The settings of the tokenizer, of a run that has begun those of its own copy: `tokenizer.path` may have been moved since."""
+    own = step_folders.absolute(workdir) / 'tokenizer'
+    return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
 def write(workdir, config, tokenizer, parameters):

@@ -18,15 +18,16 @@ from data.vocabularies import sentencepiece_model
 UNK = '<unk>'
 
 
-def save(tokenizer, folder):
+def save(tokenizer, folder, before=(), after=()):
     """Writes the files of a tokenizer of any kind; those of a published model are its own, as they came. The names written.
 
-    DataError for a SentencePiece model that is not ours and normalises: `transformers` has no such pipeline.
+    before, after: roles of special tokens ('cls', ...) that `transformers` puts around a text of ours; between two texts stand those
+    after. DataError for a SentencePiece model that is not ours and normalises: `transformers` has no such pipeline.
     """
     if isinstance(tokenizer, huggingface.Tokenizer):
         made = {name: data for name, data in tokenizer.files.items() if name != 'config.json'}
     else:
-        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in own(tokenizer).items()}
+        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in own(tokenizer, before, after).items()}
     folder = locations.path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
@@ -34,8 +35,8 @@ def save(tokenizer, folder):
     return sorted(made)
 
 
-def own(tokenizer):
-    """{file name: JSON value} of a byte vocabulary or a SentencePiece model without normalisation."""
+def own(tokenizer, before=(), after=()):
+    """{file name: JSON value} of a byte vocabulary or a SentencePiece model without normalisation. before, after: as in `save`."""
     if not tokenizer.lossless or getattr(tokenizer, 'byte_ids', True) is None:
         raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises '
                                'or has no bytes to fall back on: it has no equal in transformers; keep its .model file, or '
@@ -48,7 +49,20 @@ def own(tokenizer):
     else:
         pipeline = _bytes(tokenizer, names)
     pipeline['added_tokens'] = [pipelines.added_token(i, name, True) for i, name in sorted(names.items())]
+    if before or after:
+        pipeline['post_processor'] = _frame(*([getattr(tokenizer.special, role) for role in roles] for roles in (before, after)), names)
     return {'tokenizer.json': pipeline, 'tokenizer_config.json': _config(tokenizer.special, names)}
+
+
+def _frame(before, after, names):
+    """What puts special tokens around a text, or two: those `after` also between them."""
+    def token(i, side=0):
+        return {'SpecialToken': {'id': names[i], 'type_id': side}}
+
+    single = [*(token(i) for i in before), {'Sequence': {'id': 'A', 'type_id': 0}}, *(token(i) for i in after)]
+    second = [{'Sequence': {'id': 'B', 'type_id': 1}}, *(token(i, 1) for i in after)]
+    return {'type': 'TemplateProcessing', 'single': single, 'pair': single + second,
+            'special_tokens': {names[i]: {'id': names[i], 'ids': [i], 'tokens': [names[i]]} for i in {*before, *after}}}
 
 
 def _config(special, names):

@@ -3,17 +3,15 @@
 Invertible dictionaries of names follow torchtitan's state_dict_adapter; that tensors are found for every parameter and parameters
 for every tensor is checked here once, for all families.
 """
-import re
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from model import vocabulary
 from model.huggingface import layouts
 
 LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
 ROLES = ('encoder', 'decoder')
-# Axes as long as the vocabulary, which are padded here: (paths, axis).
-VOCABULARY = ((r'(^|/)backbone/embed/embedding$', 0), (r'(^|/)backbone/head/kernel$', 1), (r'(^|/)backbone/head/bias$', 0))
 
 
 class Tensor(NamedTuple):
@@ -61,11 +59,6 @@ def parameters(row, shapes):
             yield paths, f'{theirs}.{name}', layout or ('linear' if leaf == 'kernel' else 'same')
 
 
-def vocabulary_axis(path):
-    """The axis of a parameter that is as long as the padded vocabulary, or None."""
-    return next((axis for pattern, axis in VOCABULARY if re.search(pattern, path)), None)
-
-
 def part(tensor, array, path, shape, config):
     """Our parameter at `path`, or one layer of it, from the numpy `array` of its Tensor; `shape` is what it has here.
 
@@ -74,7 +67,7 @@ def part(tensor, array, path, shape, config):
     found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), unpadded(path, shape, config)[-1], config)
     if found.shape != unpadded(path, shape, config):
         raise ValueError(f'{tensor.name}: {list(array.shape)}')
-    axis = vocabulary_axis(path)
+    axis = vocabulary.axis(path)
     if axis is None or found.shape == shape:
         return found
     widths = [(0, size - have) for size, have in zip(shape, found.shape)]
@@ -95,5 +88,5 @@ def shape(tensor, shapes, config):
 
 def unpadded(path, shape, config):
     """A shape of ours without the padded rows of the vocabulary."""
-    axis = vocabulary_axis(path)
+    axis = vocabulary.axis(path)
     return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

@@ -50,7 +50,7 @@ def run(options, notice):
         if tokenizer is None:
             notice(f'{source} has no tokenizer: none was written')
         else:
-            write_tokenizer(tokenizer, folder, notice)
+            write_tokenizer(tokenizer, folder, recipes.frame(config.objective, config.model.architecture), notice)
         generation(folder, kept if imported and same else None, config.model.architecture)
         text = card.text(folder, weights, source, config, meta, options, kept, module.config, count(wanted, module.config))
         (folder / 'README.md').write_text(text, encoding='utf-8')
@@ -116,10 +116,10 @@ def ids(tokenizer, architecture):
     return found
 
 
-def write_tokenizer(tokenizer, folder, notice):
-    """Its files, if `transformers` can have it."""
+def write_tokenizer(tokenizer, folder, frame, notice):
+    """Its files, if `transformers` can have it. frame: recipes.frame."""
     try:
-        tokenizers.export(tokenizer, folder)
+        tokenizers.export(tokenizer, folder, *frame)
     except data_errors.DataError as error:
         notice(f'no tokenizer was written: {error}')
 

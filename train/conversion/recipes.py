@@ -29,3 +29,10 @@ def heads(objective):
     if schema.objective_name(objective) == 'replaced_token_detection':
         return 'discriminator'
     return 'pretraining' if getattr(objective, 'pair', None) else 'language'
+
+
+def frame(objective, architecture):
+    """(roles before, roles after) of the special tokens around a text that a model reads, as its training rows have them."""
+    own = {'denoising': (('cls',), ('eos',)), 'permuted_lm': ((), ('sep', 'cls'))}
+    plain = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
+    return own.get(schema.objective_name(objective), plain[architecture])
