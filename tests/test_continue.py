@@ -228,5 +228,5 @@ def test_a_run_that_began_is_its_own_source(imported, tmp_path):
     assert 'parameters start from' in first and 'continuing at step 2 of 4' in again and int(later.step) == 4
     with pytest.raises(configs.Error, match='init.from = .*no such folder'):
         train(folder, tmp_path / 'another')
-    with pytest.raises(configs.Error, match='model.dropout = 0.2   the run in .* has 0.0'):
+    with pytest.raises(configs.Error, match='model.dropout = 0.2   the run in .* has 0.1'):
         train(folder, tmp_path / 'run', '--config.model.dropout=0.2', '--config.steps=6')
