@@ -10,7 +10,8 @@ the paper's corpora are Wikipedia and a collection of books. SentencePiece's BPE
 
 The learning rate rises to 1e-4 over 10,000 steps and then falls on the line that joins 1e-4 at step 0 and 0 at a million;
 the second phase walks the last tenth of it. Adam as in google-research/bert, without bias correction; 10 static masks.
-Cost (paper): base 4 days on 16 TPU chips, large 4 days on 64.
+Cost (paper): base 4 days on 16 TPU chips, large 4 days on 64. mini: 1,000 steps of 1.26 s on two cores; so few leave it at what
+the frequencies say (held-out masked LM 6.82 nats, next sentence 0.69).
 """
 import configs
 from model.families import bert

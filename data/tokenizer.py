@@ -120,7 +120,8 @@ def build(settings, source, cache):
 def export(tokenizer, folder, before=(), after=()):
     """Writes the files of Hugging Face that `transformers` loads to the same ids; a list of their names.
 
-    before, after: roles of special tokens ('cls', 'sep', ...) that it then puts around texts, of a tokenizer of ours. DataError for a SentencePiece model that is not ours and normalises.
+    before, after: roles of special tokens ('cls', 'sep', ...) that it then puts around texts, of a tokenizer of ours.
+    DataError for a SentencePiece model that is not ours and normalises.
     """
     from data.vocabularies import export
     return export.save(tokenizer, folder, before, after)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 
-import huggingface_folder as folders
 import huggingface_tokenizers as published
 import jax
 import numpy as np

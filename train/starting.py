@@ -3,7 +3,6 @@
 Heads of another objective are left aside (ELECTRA's discriminator is no use to a masked LM), a vocabulary of another size is
 grown or cut (model/vocabulary.py); a notice says both. Everything else must be there with the same shapes.
 """
-import dataclasses
 import json
 import re
 

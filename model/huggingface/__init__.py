@@ -25,7 +25,8 @@ def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, not
     """(pretrained.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
 
     head: a kind of head (a key of pretrained.KINDS) instead of the checkpoint's, with so many labels, as the family's class has it; or
-    a pretrained.Head. What the checkpoint lacks of it is initialised from `seed`, and a notice names it. dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
+    a pretrained.Head. What the checkpoint lacks of it is initialised from `seed`, and a notice names it. dtype: of the computation.
+    place(path, shape) -> Sharding of each parameter, None = the first device.
     errors.ConfigError, errors.FolderError.
     """
     config, own, family, raw = settings.read(folder)

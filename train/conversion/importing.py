@@ -4,12 +4,9 @@ Besides, `huggingface/` keeps what came with the weights, for the export: config
 """
 import dataclasses
 import hashlib
-import json
 import math
 import pathlib
 import re
-
-import jax.numpy as jnp
 
 from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
