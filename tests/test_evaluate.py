@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from train import evaluate, main
+from data import tokenizer
+from train import config as configs, evaluate, main, workdir
 
 
 @pytest.fixture(scope='module')
@@ -36,6 +37,14 @@ def test_other_text_is_read_whole_whatever_the_batch_size(run, capsys, tmp_path)
     eight, sixteen = (measured(run, capsys, f'--data={tmp_path}/text.txt', f'--batch_size={size}') for size in (8, 16))
     assert eight == pytest.approx(sixteen, rel=1e-6) and eight['examples'] == -(-1021 // 64)
     assert eight['eval/loss'] != measured(run, capsys, '--batches=2')['eval/loss']
+
+
+def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):
+    """XLNet's rows go on from batch to batch, half of them backwards: their objective knows the size that is evaluated."""
+    request = configs.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'], devices=False)
+    workdir.write(tmp_path, request.config, tokenizer.Bytes(), 0)
+    assert evaluate.main([f'--workdir={tmp_path}', '--batch_size=3', '--data=bundled:sotu']) == 2
+    assert '1. batch_size = 3   expected an even number, as half of the rows read backwards' in capsys.readouterr().err
 
 
 def test_the_table(run, capsys):

@@ -65,9 +65,7 @@ class Checkpoints:
         if bad := tree.not_finite(arrays):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
         specs = {path: tree.spec(leaf) for path, leaf in arrays.items()}
-        meta = json.dumps({**meta, 'step': step, 'best': self.best, 'versions': versions(),
-                           'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
-                          indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+        meta = described(meta, step, specs, self.best)
         call = f'save/{next(_saves)}/{step}'
         try:
             peers.lead(f'{call}/prepare', lambda: self._prepare(step))
@@ -152,10 +150,7 @@ class Checkpoints:
     def _finish(self, step, meta, specs, call):
         def seal():
             self._checkpointer().wait_until_finished()
-            manifest.put(self._at(step) / 'meta.json', f'{meta}\n'.encode())
-            manifest.write(self._at(step), {'step': step, 'arrays': specs})
-            if problems := manifest.check(self._at(step)):
-                raise OSError(f'it reads back differently, {folders.summary(problems)}')
+            complete(self._at(step), step, meta, specs)
             folders.prune(self.folder, self.keep, self.best)
 
         try:
@@ -176,6 +171,21 @@ class Checkpoints:
             before = []
         return SaveError(f'cannot save step {step} in {self.folder}: {cause(error)}; '
                          + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
+
+
+def described(meta, step, specs, best=None):
+    """The text of meta.json for arrays {path: spec}."""
+    return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
+                       'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
+                      indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+
+
+def complete(target, step, meta, specs):
+    """Makes a folder with arrays a checkpoint: meta.json, and last the manifest. OSError if it reads back differently."""
+    manifest.put(target / 'meta.json', f'{meta}\n'.encode())
+    manifest.write(target, {'step': step, 'arrays': specs})
+    if problems := manifest.check(target):
+        raise OSError(f'it reads back differently, {folders.summary(problems)}')
 
 
 def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print, rename=()):

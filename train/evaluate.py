@@ -50,15 +50,17 @@ def measured(options):
 
     config = workdir.read(options.workdir)
     starting.complete(options.workdir, config, 'evaluate', END)
-    settings = dataclasses.replace(config.data, train=options.data, eval=None, eval_fraction=0.0, field=options.field) if options.data else config.data
+    settings = config.data
+    if options.data:
+        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
     text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
     source = text.train if options.data else text.eval
     if source is None:
         raise problems.Error([problems.Problem('--data', 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.')],
                              kind='evaluate', end=END)
-    config = configs.with_vocabulary(config, text.tokenizer)
-    config = dataclasses.replace(config, accumulation=1, batch_size=options.batch_size or config.batch_size, mesh=type(config.mesh)())
+    here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
+    config = configs.with_vocabulary(configs.from_dict({**configs.to_dict(config), **here}), text.tokenizer)
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         like = loop.compiled(config, module, mesh, source)[0].params

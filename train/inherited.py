@@ -22,11 +22,11 @@ def read(given, workdir=None):
         return [], []
     own_objective = 'objective' in _groups(given, flags=False) or any(key == 'objective.name' for key, *_ in given)
     own_tokenizer = 'tokenizer' in _groups(given, flags=True)
+    subject, source = f'init.from = {problems.shown(source)}', source.strip('\'"')
     if tree := begun(workdir, source):
         groups = ['model', *['objective'] * (not own_objective), *['tokenizer'] * (not own_tokenizer)]
         found = config_file.leaves({group: tree[group] for group in groups})
         return [(key, value, f'taken from {workdir}', False) for key, value in found], []
-    subject, source = f'init.from = {problems.shown(source)}', source.strip('\'"')
     if '://' not in source and not os.path.exists(os.path.expanduser(source)):
         text = 'no such folder; expected the workdir or the checkpoint of another run.'
         return [], [problems.Problem(subject, text, told)]
@@ -60,7 +60,7 @@ def begun(workdir, source):
         tree = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
         return {}                             # train/workdir.py says what is wrong with it
-    return tree if tree.get('init', {}).get('from') == source.strip('\'"') else {}
+    return tree if tree.get('init', {}).get('from') == source else {}
 
 
 def run(folder):

@@ -37,7 +37,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
     who set which value, for messages; `devices` = None takes all of all processes.
     """
     workdir.usable(folder)
-    corpus = corpora.open(config.data, workdir.vocabulary(folder, config.tokenizer), screen.notice)
+    corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
     config = configs.with_vocabulary(config, corpus.tokenizer, origins)
     config = configs.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
     devices = devices or jax.devices()

@@ -52,7 +52,7 @@ def read(folder):
         raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
 
 
-def vocabulary(workdir, settings):
+def tokenizer(workdir, settings):
     """The settings of the tokenizer, of a run that has begun those of its own copy: `tokenizer.path` may have been moved since."""
     own = step_folders.absolute(workdir) / 'tokenizer'
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings

@@ -48,8 +48,8 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     family = family or settings.fit(module.config, module.settings, more.get('model_type'))
     config = equivalent.config(family, module.config, more.get('pad_token_id'))
     params = {**params, **equivalent.tables(params, module.config, config)}
-    wanted = names.tensors(family, module.settings.kind, {path: leaf.shape for path, leaf in params.items()})
-    by_name = {tensor.name: tensor for tensor in wanted}
+    shapes = {path: leaf.shape for path, leaf in params.items()}
+    by_name = {tensor.name: tensor for tensor in names.tensors(family, module.settings.kind, shapes)}
     bare = settings.architecture(family, module.settings) == family.BARE
 
     def read(name):
@@ -57,7 +57,6 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
         ours = [np.asarray(params[path]) for path in tensor.paths]
         return names.whole(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], config)
 
-    shapes = {path: leaf.shape for path, leaf in params.items()}
     sizes = {name: math.prod(names.shape(tensor, shapes, config)) for name, tensor in by_name.items()}
     settings.write(folder, family, config, module.settings, dtype, more)
     called = {name.removeprefix(family.PREFIX) if bare else name: name for name in sorted(by_name)}
@@ -72,8 +71,8 @@ def arrays(folder, module, family, optional, seed=0, notice=print):
     reader, shapes = files.Reader(folder), {path: leaf.shape for path, leaf in flat(abstract(module)).items()}
     kind, config = module.settings.kind, module.config
     tensors = names.tensors(family, kind, shapes)
-    bare = not any(name.startswith(family.PREFIX) for name in reader.shapes)
-    tensors = [tensor._replace(name=tensor.name.removeprefix(family.PREFIX)) for tensor in tensors] if bare else tensors
+    if names.bare(family, reader.shapes):
+        tensors = [tensor._replace(name=tensor.name.removeprefix(family.PREFIX)) for tensor in tensors]
     lost = compare.check(reader, family, kind, tensors, shapes, config, optional, notice)
     fresh = initialised(module, lost, seed) if lost else {}
     for path, shape in shapes.items():

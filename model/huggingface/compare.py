@@ -54,7 +54,7 @@ def buffers(reader, family, found):
 
 def duplicates(reader, family, found):
     """Those of the names that repeat a tied tensor. FolderError if they do not."""
-    aside, bare = set(), not any(name.startswith(family.PREFIX) for name in reader.shapes)
+    aside, bare = set(), names.bare(family, reader.shapes)
     for name, original in family.DUPLICATES.items():
         name, original = (text.removeprefix(family.PREFIX) if bare else text for text in (name, original))
         if name in found and original in reader.shapes:

@@ -39,6 +39,11 @@ def tensors(family, kind, shapes):
     return found
 
 
+def bare(family, found):
+    """Whether tensors of these names lack the family's prefix, as those of a backbone without a head."""
+    return not any(name.startswith(family.PREFIX) for name in found)
+
+
 def expanded(rows):
     """(our paths, their name, layout or None, a path that must exist or None) of the rows, once for each role where they say {role}."""
     for ours, theirs, *more in rows:
@@ -62,16 +67,10 @@ def parameters(row, shapes):
 def part(tensor, array, path, shape, config):
     """Our parameter at `path`, or one layer of it, from the numpy `array` of its Tensor; `shape` is what it has here.
 
-    ValueError if the numbers do not fit. Rows of the vocabulary that the file lacks are 0.
+    The shape of `array` was checked (compare.py). Rows of the vocabulary that the file lacks are 0.
     """
     found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), unpadded(path, shape, config)[-1], config)
-    if found.shape != unpadded(path, shape, config):
-        raise ValueError(f'{tensor.name}: {list(array.shape)}')
-    axis = vocabulary.axis(path)
-    if axis is None or found.shape == shape:
-        return found
-    widths = [(0, size - have) for size, have in zip(shape, found.shape)]
-    return np.pad(found, widths)
+    return found if found.shape == shape else np.pad(found, [(0, size - have) for size, have in zip(shape, found.shape)])
 
 
 def whole(tensor, arrays, config):

@@ -3,7 +3,6 @@
 Besides, `huggingface/` keeps what came with the weights, for the export: config.json, generation_config.json, the model card.
 """
 import dataclasses
-import hashlib
 import math
 import pathlib
 import re
@@ -14,7 +13,7 @@ from model import huggingface, pretrained, vocabulary
 from model.huggingface import settings
 from train import checks, manifest, problems, schema, starting, workdir
 from train import config as configs
-from train.conversion import exporting, folders, recipes, streaming
+from train.conversion import card, exporting, folders, recipes, streaming
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
 LENGTH = 512                                  # tokens of a row, where the model has places for as many
@@ -91,19 +90,15 @@ def name(folder, raw):
 
 def license_of(folder):
     """The licence in the head of the model card, or None."""
-    card = folder / 'README.md'
-    text = card.read_text(encoding='utf-8', errors='replace') if card.exists() else ''
+    path = folder / 'README.md'
+    text = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
     found = re.search(r'''\A---\n(?:(?!---).*\n)*?license: *["']?([\w.+-]+)["']? *\n''', text)
     return found and found[1]
 
 
 def digests(folder):
     """{file of weights: its SHA-256}."""
-    found = {}
-    for path in sorted(folder.glob('*.safetensors')):
-        with open(path, 'rb') as file:
-            found[path.name] = hashlib.file_digest(file, 'sha256').hexdigest()
-    return found
+    return {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}
 
 
 def next_steps(out, config):

@@ -5,14 +5,12 @@ next. What lies on the disk is what train/checkpoint.py writes, and it restores 
 """
 import asyncio
 import dataclasses
-import json
 from typing import Any, Tuple
 
 import jax
 import numpy as np
 
 from train import checkpoint
-from train import manifest
 from train import paths
 from train import step_folders
 from train import tree
@@ -66,16 +64,12 @@ def save(folder, step, shapes, arrays, meta):
     handlers = (Promise, OneByOne(iter(arrays))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
     registry = ocp.type_handlers.create_type_handler_registry(*handlers)
     args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
-        try:
-            writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
-        except Exception as error:
-            if hasattr(error, 'exit_code'):
-                raise
-            raise checkpoint.SaveError(f'cannot write {target}: {checkpoint.cause(error)}') from error
-    meta = {**meta, 'step': step, 'best': None, 'versions': checkpoint.versions(), 'rng': {}}
-    manifest.put(target / 'meta.json', (json.dumps(meta, indent=1) + '\n').encode())
     specs = {path: tree.spec(leaf) for path, leaf in paths.flatten(promised).items()}
-    manifest.write(target, {'step': step, 'arrays': specs})
-    if problems := manifest.check(target):
-        raise checkpoint.SaveError(f'{target} reads back differently, {step_folders.summary(problems)}')
+    try:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
+            writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+        checkpoint.complete(target, step, checkpoint.described(meta, step, specs), specs)
+    except Exception as error:
+        if hasattr(error, 'exit_code'):
+            raise
+        raise checkpoint.SaveError(f'cannot write {target}: {checkpoint.cause(error)}') from error
