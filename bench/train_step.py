@@ -20,6 +20,7 @@ def main():
     platform.prepare(os.environ, args.dtype)
     import jax
     import numpy as np
+
     from data import example
     from data.objectives import causal_lm
     from model import config as model_config

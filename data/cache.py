@@ -11,8 +11,7 @@ import pathlib
 
 import numpy as np
 
-from data import cache_writer
-from data import errors
+from data import cache_writer, errors
 
 
 class Tokens:

@@ -13,9 +13,7 @@ import time
 
 import numpy as np
 
-from data import errors
-from data import sentences
-from data import vocabulary
+from data import errors, sentences, vocabulary
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
 BATCH = 1 << 22     # characters tokenised at once

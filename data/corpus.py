@@ -2,8 +2,7 @@
 import pathlib
 from typing import Any, NamedTuple, Optional
 
-from data import cache, sources
-from data import tokenizer as tokenizers
+from data import cache, sources, tokenizer as tokenizers
 
 
 class Corpus(NamedTuple):

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import packing
-from data import sentence_pairs
+from data import packing, sentence_pairs
 
 PAIRS = ('next_sentence', 'sentence_order')
 NAMES = ('document', 'doc_sentences', 'full_sentences', *PAIRS)

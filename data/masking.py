@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import corruption
-from data import example
+from data import corruption, example
 
 
 def choose(settings, source, read, salt, slots, rng):

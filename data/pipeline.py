@@ -13,9 +13,7 @@ import threading
 
 import numpy as np
 
-from data import errors
-from data import example
-from data import shuffle as shuffles
+from data import errors, example, shuffle as shuffles
 
 _ENDLESS = 2**62
 _planning = threading.Lock()

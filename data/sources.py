@@ -9,9 +9,7 @@ import json
 import pathlib
 import re
 
-from data import errors
-from data import files
-from data import tfds
+from data import errors, files, tfds
 
 DataError = errors.DataError
 CORPORA = pathlib.Path(__file__).parent / 'corpora'

@@ -8,8 +8,7 @@ import importlib
 import os
 import re
 
-from data import errors
-from data import files
+from data import errors, files
 
 SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
 VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')

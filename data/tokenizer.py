@@ -16,9 +16,7 @@ import tempfile
 
 import numpy as np
 
-from data import errors
-from data import files
-from data import vocabulary
+from data import errors, files, vocabulary
 
 Special = vocabulary.Special
 KINDS = ('unigram', 'bpe', 'bytes')

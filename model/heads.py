@@ -10,10 +10,7 @@ from typing import Any, Optional
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config
-from model import initializers
-from model import layers
-from model import ops
+from model import config as model_config, initializers, layers, ops
 
 ABSENT = -1e9                                 # the logit of a padded row of the vocabulary
 

@@ -11,9 +11,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config
-from model import initializers
-from model import ops
+from model import config as model_config, initializers, ops
 
 
 class Dense(nn.Module):

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import config as model_config
-from model import initializers
+from model import config as model_config, initializers
 
 
 def angles(positions, size, base, scaling=None):

@@ -9,10 +9,7 @@ from typing import Any, Optional
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config
-from model import heads
-from model import layers
-from model import transformer
+from model import config as model_config, heads, layers, transformer
 
 # What `Model` says of a batch, float32. pretraining: what `pair` says, and a language head beside it (BERT, ALBERT).
 KINDS = {

@@ -13,15 +13,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import attention
-from model import cache as caches
-from model import config as model_config
-from model import layers
-from model import memory as memories
-from model import ops
-from model import positions
-from model.attention import rule as rules
-from model.attention import transformer_xl
+from model import attention, cache as caches, config as model_config, layers, memory as memories, ops, positions
+from model.attention import rule as rules, transformer_xl
 
 REMAT = {
     'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention

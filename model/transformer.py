@@ -9,12 +9,7 @@ from typing import Any
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import cache as caches
-from model import config as model_config
-from model import heads
-from model import layers
-from model import ops
-from model import stack
+from model import cache as caches, config as model_config, heads, layers, ops, stack
 from model.attention import streams
 
 

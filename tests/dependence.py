@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import example
-from model import config as model_config
-from model import transformer
+from model import config as model_config, transformer
 
 SIZE, WIDTH, VOCABULARY = 48, 16, 100
 

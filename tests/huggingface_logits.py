@@ -3,8 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import huggingface
-from model import memory as memories
+from model import huggingface, memory as memories
 
 METHODS = {'prediction_logits': 'language', 'seq_relationship_logits': None, 'sop_logits': None}  # None = the model itself
 

@@ -10,15 +10,10 @@ import optax
 import pytest
 import rich.console
 
-from data import cache, example, mixture, pipeline
-from data import tokenizer as tokenizers
-from data.objectives import alternation, causal_lm, masked_lm, permuted_lm, replaced_token_detection
-from data.objectives import mixture as mixtures
+from data import cache, example, mixture, pipeline, tokenizer as tokenizers
+from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures, permuted_lm, replaced_token_detection
 from model import config as model_config
-from train import config as configs
-from train import display, evaluation, loop, metrics, objectives, schema
-from train import state as states
-from train import step as steps
+from train import config as configs, display, evaluation, loop, metrics, objectives, schema, state as states, step as steps
 
 BYTES = tokenizers.Bytes()
 SIZE, ROWS = 16, 4

@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import attention
-from model import config as model_config
-from model.attention import plain
-from model.attention import rule as rules
+from model import attention, config as model_config
+from model.attention import plain, rule as rules
 
 B, T, N, K, H = 2, 6, 4, 2, 8
 

@@ -7,8 +7,7 @@ import pytest
 
 from data import cache, example, vocabulary
 from data.objectives import causal_lm
-from model import config as model_config
-from model import transformer
+from model import config as model_config, transformer
 from tests import dependence
 from train.objectives import token
 

@@ -16,11 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from train import checkpoint
-from train import manifest
-from train import state as states
-from train import step_folders as steps
-from train import tree
+from train import checkpoint, manifest, state as states, step_folders as steps, tree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = {'examples': 640, 'config': {'steps': 100}, 'tokenizer': 'abc', 'vocab_size': 300,

@@ -4,8 +4,7 @@ import dataclasses
 import pytest
 
 from data import objectives
-from train import checks
-from train import schema
+from train import checks, schema
 
 
 def config(name='causal_lm', **settings):

@@ -7,9 +7,7 @@ import shlex
 import pytest
 
 from data import objectives
-from train import config
-from train import flags
-from train import schema
+from train import config, flags, schema
 
 MESSAGES = pathlib.Path(__file__).parent / 'data/messages/config'
 PLAIN = f'--config={MESSAGES}/plain.py'

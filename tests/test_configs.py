@@ -10,15 +10,8 @@ import runpy
 import jax
 import pytest
 
-from model import config as model_config
-from model import flops
-from model import transformer
-from train import config
-from train import flags
-from train import optimizer
-from train import paths
-from train import schedules
-from train import schema
+from model import config as model_config, flops, transformer
+from train import config, flags, optimizer, paths, schedules, schema
 
 FILES = flags.configs()
 VARIANTS = [(path, variant) for path in FILES for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']]

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from data import corpus
-from data import tokenizer as tokenizers
+from data import corpus, tokenizer as tokenizers
 from model import huggingface
 from train import checkpoint, config as configs, convert, display, loop, metrics, objectives, paths, sharding, workdir
 

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from data import corpus
-from data import tokenizer as tokenizers
+from data import corpus, tokenizer as tokenizers
 from model import huggingface, transformer, vocabulary
 from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, paths, sharding, workdir
 from train.conversion import folders as conversion_folders, importing

@@ -9,10 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from data.objectives import replaced_token_detection as objectives
-from model import config as model_config
-from model import families
-from model import flops
-from model import heads
+from model import config as model_config, families, flops, heads
 from model.huggingface import settings
 from train.objectives import replaced_token_detection
 

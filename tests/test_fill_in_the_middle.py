@@ -4,8 +4,7 @@ import functools
 import numpy as np
 import pytest
 
-from data import cache, example, pipeline, sources, vocabulary
-from data import tokenizer as tokenizers
+from data import cache, example, pipeline, sources, tokenizer as tokenizers, vocabulary
 from data.objectives import causal_lm, fill_in_the_middle
 from tests import dependence
 

@@ -3,11 +3,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from model import config as model_config
-from model import flops
-from model import transformer
-from train import config as configs
-from train import objectives
+from model import config as model_config, flops, transformer
+from train import config as configs, objectives
 
 GPT2 = dict(vocab_size=50257, max_length=1024)
 BERT = dict(architecture='encoder', vocab_size=30522, max_length=512, norm_position='post', types=2)

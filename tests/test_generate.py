@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import generate
-from model import transformer
+from model import config as model_config, generate, transformer
 
 V = 30
 

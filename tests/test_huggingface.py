@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from model import config as model_config
-from model import families
-from model import huggingface
-from model import pretrained
+from model import config as model_config, families, huggingface, pretrained
 from model.families import albert, bart, bert, roberta, t5
 
 QUICKLY = {'xla_backend_optimization_level': 0}  # compiled: half of the time of these tests

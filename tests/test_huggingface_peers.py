@@ -15,9 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import huggingface
-from model import pretrained
+from model import config as model_config, huggingface, pretrained
 from model.families import bart, bert, roberta
 
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'

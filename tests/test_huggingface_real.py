@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 
 from data import tokenizer as tokenizers
-from model import generate
-from model import huggingface
-from model import transformer
+from model import generate, huggingface, transformer
 
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'
 CORPUS = pathlib.Path(__file__).parent.parent / 'data/corpora/sotu.jsonl.xz'

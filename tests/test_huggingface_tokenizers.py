@@ -12,10 +12,10 @@ import sys
 import numpy as np
 import pytest
 import sentencepiece
+from test_tokenizer import novel, strings, TRICKY, words
 
 from data import cache, corruption, errors, masking, sources, tokenizer, vocabulary
 from data.vocabularies import huggingface, roles, sentencepiece_model
-from test_tokenizer import TRICKY, novel, strings, words
 
 HERE = pathlib.Path(__file__).parent
 STORED = HERE / 'data' / 'tokenizers'

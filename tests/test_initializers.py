@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import heads
-from model import initializers
-from model import transformer
+from model import config as model_config, heads, initializers, transformer
 
 RECIPES = {
     'gpt2': dict(initializer='gpt2', architecture='decoder'),

@@ -13,15 +13,13 @@ import sys
 import zlib
 
 import numpy as np
+from properties import denoising
 import pytest
 
-from data import cache, corpus, pipeline, vocabulary
-from data import tokenizer as tokenizers
+from data import cache, corpus, pipeline, tokenizer as tokenizers, vocabulary
 from data.objectives import causal_lm, masked_lm, span_corruption
 from tests import inspect_properties
-from properties import denoising
-from train import config as configs
-from train import flags, inspect, schema
+from train import config as configs, flags, inspect, schema
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -363,6 +361,7 @@ def test_noise_is_drawn_as_fairseq_did():
 
 def test_the_rule_is_the_models():
     import jax.numpy as jnp
+
     from model.attention import rule as rules
     rng = np.random.default_rng(0)
     sees, seen, query, key = (rng.integers(low, high, (20, 17)) for low, high in ((-1, 5), (0, 6), (0, 3), (-1, 3)))

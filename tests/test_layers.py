@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import layers
-from model import ops
+from model import config as model_config, layers, ops
 
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(2, 5, 8)).astype(np.float32)
 

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from data import corpus, objectives, pipeline
-from train import config as configs
-from train import evaluation, metrics
+from train import config as configs, evaluation, metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BANDS = ROOT / 'tests' / 'data' / 'learning'

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from train import config as configs
-from train import display, flags, loop, metrics, problems
+from train import config as configs, display, flags, loop, metrics, problems
 
 TINY = [(path, variant) for path in flags.configs() for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']
         if variant == 'tiny' or path.endswith('/tiny.py') and variant not in ('', 'tiny')]

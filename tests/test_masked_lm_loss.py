@@ -9,8 +9,7 @@ import pytest
 
 from data import cache, example, tokenizer as tokenizers
 from data.objectives import masked_lm
-from model import config as model_config
-from model import heads, transformer
+from model import config as model_config, heads, transformer
 from train import paths, schema, state as states, step as steps
 from train.objectives import masked_lm as losses, token
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from data import mixture
-from data.objectives import alternation, causal_lm, masked_lm
-from data.objectives import mixture as mixtures
+from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
 from train import config, members, problems, schema
 
 MIXTURE = '--config=configs/tiny.py:mixture'

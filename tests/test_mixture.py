@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 
 from data import cache, corpus, example, mixture, pipeline, vocabulary
-from data.objectives import alternation, causal_lm, fill_in_the_middle, masked_lm, permuted_lm, prefix_lm, replaced_token_detection
-from data.objectives import mixture as mixtures
-from data.objectives import span_corruption, ul2
+from data.objectives import (
+    alternation,
+    causal_lm,
+    fill_in_the_middle,
+    masked_lm,
+    mixture as mixtures,
+    permuted_lm,
+    prefix_lm,
+    replaced_token_detection,
+    span_corruption,
+    ul2,
+)
 from train import schema
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(999, 744), vocab_size=1000)

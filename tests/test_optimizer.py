@@ -6,11 +6,7 @@ import optax
 from optax import contrib
 import pytest
 
-from train import optimizer
-from train import paths
-from train import problems
-from train import schedules
-from train import schema
+from train import optimizer, paths, problems, schedules, schema
 
 STEPS = 100
 LAYERS = 3

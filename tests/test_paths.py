@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from train import paths
-from train import problems
+from train import paths, problems
 
 TREE = {'embed': {'embedding': 1}, 'blocks': {'mlp': {'up': {'kernel': 2, 'bias': 3}}, 'norm': {'scale': 4}}}
 FLAT = {'blocks/mlp/up/bias': 3, 'blocks/mlp/up/kernel': 2, 'blocks/norm/scale': 4, 'embed/embedding': 1}

@@ -10,9 +10,7 @@ import pytest
 
 from data import cache, pipeline, tokenizer as tokenizers
 from data.objectives import permuted_lm as objectives
-from model import config as model_config
-from model import memory as memories
-from model import transformer
+from model import config as model_config, memory as memories, transformer
 from train import evaluation, schema, sharding, state as states, step as steps
 from train.objectives import permuted_lm
 

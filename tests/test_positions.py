@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import positions
+from model import config as model_config, positions
 
 STORED = json.loads((pathlib.Path(__file__).parent / 'data/positions/transformers.json').read_text())
 

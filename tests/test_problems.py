@@ -4,9 +4,7 @@ import random
 import pytest
 
 from data import objectives
-from train import members
-from train import problems
-from train import schema
+from train import members, problems, schema
 
 
 def candidates():

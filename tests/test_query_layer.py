@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import transformer
+from model import config as model_config, transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIG = model_config.Config(vocab_size=40, max_length=12, layers=3, dim=16, heads=4, query_layer=True, activation='gelu_tanh')

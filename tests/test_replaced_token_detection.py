@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import cache, example, pipeline
-from data import tokenizer as tokenizers
+from data import cache, example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
-from model import config as model_config
-from model import transformer
-from train import evaluation, paths, sharding, schema
+from model import config as model_config, transformer
+from train import evaluation, paths, schema, sharding
 from train.objectives import replaced_token_detection
 
 TOKENIZER = tokenizers.Bytes()

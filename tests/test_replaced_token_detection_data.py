@@ -2,8 +2,7 @@
 import numpy as np
 import pytest
 
-from data import cache, example, sentences, vocabulary
-from data import tokenizer as tokenizers
+from data import cache, example, sentences, tokenizer as tokenizers, vocabulary
 from data.objectives import replaced_token_detection
 
 Objective = replaced_token_detection.Objective

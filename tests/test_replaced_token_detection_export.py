@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from data import corpus
-from data import tokenizer as tokenizers
+from data import corpus, tokenizer as tokenizers
 from model import transformer
 from train import checkpoint, config as configs, display, loop, metrics, objectives, paths, sharding
 

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model.attention import plain
-from model.attention import rule as rules
+from model.attention import plain, rule as rules
 
 T = 8
 PLACES = np.arange(T)

@@ -6,8 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from train import schedules
-from train import schema
+from train import schedules, schema
 
 STEPS, WARMUP, PEAK = 1000, 100, 0.02
 

@@ -5,11 +5,7 @@ import re
 import pytest
 
 from data import objectives
-from train import optimizer
-from train import ranges
-from train import schedules
-from train import schema
-from train import values
+from train import optimizer, ranges, schedules, schema, values
 
 LEAVES = schema.kinds()
 

@@ -9,8 +9,7 @@ import pytest
 
 from data import cache, example, sides, vocabulary
 from data.objectives import denoising, deshuffle, span_corruption, ul2
-from model import config as model_config
-from model import transformer
+from model import config as model_config, transformer
 
 N = example.NEVER_SEEN
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)

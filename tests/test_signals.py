@@ -9,8 +9,7 @@ import time
 import pytest
 import test_checkpoint
 
-from train import signals
-from train import step_folders as steps
+from train import signals, step_folders as steps
 
 ROOT = test_checkpoint.ROOT
 

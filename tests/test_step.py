@@ -7,12 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, pipeline
-from data import tokenizer as tokenizers
-from data.objectives import causal_lm, masked_lm, permuted_lm as plm
-from data.objectives import replaced_token_detection as rtd
-from model import config as model_config
-from model import transformer
+from data import cache, pipeline, tokenizer as tokenizers
+from data.objectives import causal_lm, masked_lm, permuted_lm as plm, replaced_token_detection as rtd
+from model import config as model_config, transformer
 from train import schema, state as states, step as steps
 from train.objectives import loss as losses, permuted_lm, replaced_token_detection, token
 

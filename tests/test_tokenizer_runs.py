@@ -8,13 +8,12 @@ import re
 import jax
 import pytest
 import rich.console
+from test_huggingface_tokenizers import lay, MESSAGES
+from test_tokenizer import novel
 
 from data import tokenizer as tokenizers
-from test_huggingface_tokenizers import MESSAGES, lay
-from test_tokenizer import novel
 from tests import inspect_properties
-from train import config as configs
-from train import display, inspect, loop, metrics, problems
+from train import config as configs, display, inspect, loop, metrics, problems
 
 UNTRUSTED = 'The whale \x1b[2J<script>alert(1)</script> [MASK] </s> <|endoftext|> <extra_id_0> 三国 swims.\n'
 

@@ -2,16 +2,13 @@
 import dataclasses
 import functools
 
-from flax import linen as nn
-from flax import traverse_util
+from flax import linen as nn, traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import stack
-from model import transformer
+from model import config as model_config, stack, transformer
 
 SCHEMES = {
     'learned': dict(positions='learned', max_length=16),

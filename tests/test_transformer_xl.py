@@ -3,12 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import memory as memories
-from model import positions
-from model.attention import rule as rules
-from model.attention import streams
-from model.attention import transformer_xl
+from model import config as model_config, memory as memories, positions
+from model.attention import rule as rules, streams, transformer_xl
 
 rng = np.random.default_rng(0)
 

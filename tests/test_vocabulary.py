@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config
-from model import transformer
-from model import vocabulary
+from model import config as model_config, transformer, vocabulary
 
 SHAPE = model_config.Config(vocab_size=200, layers=1, dim=16, heads=2, max_length=8)
 SHAPES = {

@@ -5,9 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import config as model_config
-from model import memory as memories
-from model import transformer
+from model import config as model_config, memory as memories, transformer
 
 STORED = pathlib.Path(__file__).parent / 'data/xlnet/transformers.npz'
 

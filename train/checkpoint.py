@@ -15,11 +15,7 @@ import threading
 
 import jax
 
-from train import manifest
-from train import paths
-from train import peers
-from train import step_folders as folders
-from train import tree
+from train import manifest, paths, peers, step_folders as folders, tree
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 NothingRestorable, Mismatch = folders.NothingRestorable, tree.Mismatch
@@ -228,7 +224,7 @@ def stored(folder, what='params'):
 
 def orbax():
     """The package Orbax, silenced."""
-    import orbax.checkpoint as ocp            # 0.2 s on top of JAX and Flax: only those pay who save or restore
+    import orbax.checkpoint as ocp  # 0.2 s on top of JAX and Flax: only those pay who save or restore
     logging.getLogger('absl').addFilter(_no_orbax_traceback)
     return ocp
 

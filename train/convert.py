@@ -8,8 +8,7 @@ import os
 import re
 import sys
 
-from train import command
-from train import problems
+from train import command, problems
 
 IMPORT = """\
 examples:

@@ -10,8 +10,7 @@ import os
 import re
 import sys
 
-from train import command
-from train import problems
+from train import command, problems
 
 END = 'nothing was evaluated'
 
@@ -45,6 +44,7 @@ def measured(options):
     from train import platform
     platform.prepare(os.environ)
     import jax
+
     from data import corpus, pipeline
     from train import checkpoint, config as configs, evaluation, loop, objectives, paths, sharding, starting, workdir
 

@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data import example
-from data import pipeline
-from train import sharding
-from train import step as steps
+from data import example, pipeline
+from train import sharding, step as steps
 
 SEED = 0  # of the fixed corruption
 

@@ -6,8 +6,7 @@ import jax
 import numpy as np
 
 from data import example
-from train import objectives
-from train import problems
+from train import objectives, problems
 from train.objectives import loss as losses
 
 

@@ -9,8 +9,7 @@ import json
 import os
 import sys
 
-from train import command
-from train import problems
+from train import command, problems
 
 
 def parser():
@@ -71,6 +70,7 @@ def continuations(options, config, tokenizer, params):
     import jax
     import jax.numpy as jnp
     import numpy as np
+
     from data import example
     from model import generate, transformer
 
@@ -96,6 +96,7 @@ def continuations(options, config, tokenizer, params):
 def inputs(prompts, special, architecture, objective=None):
     """(what the decoder reads first int32[B, T], its lengths int32[B], further fields) for prompts of ids, as in training."""
     import numpy as np
+
     from data import example
     source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
     if architecture == 'encoder_decoder':

@@ -7,8 +7,7 @@ flags set wins over what is taken. Read from the run's config.json, without JAX.
 import json
 import os
 
-from train import config_file
-from train import problems
+from train import config_file, problems
 
 
 def read(given, workdir=None):
@@ -54,7 +53,7 @@ def begun(workdir, source):
     """config.json of the run in `workdir` if it started from `source`, else {}."""
     if not (workdir and source):
         return {}
-    from etils import epath                   # 0.1 s: only for a run that starts from another
+    from etils import epath  # 0.1 s: only for a run that starts from another
     path = epath.Path(workdir).expanduser() / 'config.json'
     try:
         tree = json.loads(path.read_text()) if path.exists() else {}

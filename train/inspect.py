@@ -9,8 +9,7 @@ import json
 import os
 import sys
 
-from train import command, flags, problems
-from train import config as configs
+from train import command, config as configs, flags, problems
 
 SHOWN = 24  # examples that a page shows in full
 
@@ -62,8 +61,7 @@ def parse(argv):
 
 def inspect(request):
     """Reads the examples and shows them; raises checks.Broken at the end if any breaks the contract."""
-    from data import corpus as corpora
-    from data import pipeline
+    from data import corpus as corpora, pipeline
     from train.inspection import checks, look, rates
 
     config, options = request.config, request.options

@@ -10,12 +10,28 @@ import math
 import jax
 import jax.numpy as jnp
 
-from data import corpus as corpora
-from data import example, pipeline
-from train import checkpoint, config as configs, display, early_stopping, evaluation, objectives, optimizer, pace, paths
-from train import problems, record, samples, schedules, sharding, signals, starting, workdir
-from train import state as states
-from train import step as steps
+from data import corpus as corpora, example, pipeline
+from train import (
+    checkpoint,
+    config as configs,
+    display,
+    early_stopping,
+    evaluation,
+    objectives,
+    optimizer,
+    pace,
+    paths,
+    problems,
+    record,
+    samples,
+    schedules,
+    sharding,
+    signals,
+    starting,
+    state as states,
+    step as steps,
+    workdir,
+)
 
 
 class Diverged(Exception):

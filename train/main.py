@@ -6,9 +6,7 @@ command line was checked.
 import os
 import sys
 
-from train import command
-from train import config as configs
-from train import flags
+from train import command, config as configs, flags
 
 
 def parser():
@@ -27,8 +25,9 @@ def train(request):
     """Imports JAX and runs the loop; the exit code."""
     from train import platform
     platform.prepare(os.environ, request.config.dtype)
-    from train import display, loop, sharding
     import jax
+
+    from train import display, loop, sharding
 
     where = sharding.initialize_distributed(**request.distributed)
     with display.Display(quiet=jax.process_index() > 0) as screen:

@@ -26,7 +26,7 @@ def outline(given, complete=True, prefix='objective.'):
         return None, [prefix], [problems.Problem(f'{prefix}name = {problems.shown(value)}', f'{error}.', origin)]
     members, lost, wrong = [], [], []
     if hasattr(found, 'members'):
-        from data import mixture               # here, not above: --help does without numpy
+        from data import mixture  # here, not above: --help does without numpy
         inside = [key.removeprefix(prefix + 'members.') for key, *_ in given if key.startswith(prefix + 'members.')]
         for name in dict.fromkeys(key.partition('.')[0] for key in inside if '.' in key):
             member, *more = outline(given, complete, f'{prefix}members.{name}.')

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from train import paths
-from train import problems
-from train import schedules
+from train import paths, problems, schedules
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 

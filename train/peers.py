@@ -17,7 +17,7 @@ def client():
     """The coordination service's client, with key_value_set, key_value_try_get, ...; None with one process."""
     if 'jax' not in sys.modules:              # nobody has joined a cluster yet, and the import would cost a second
         return None
-    from jax._src import distributed          # there is no public name for it (Orbax reads it from here too)
+    from jax._src import distributed  # there is no public name for it (Orbax reads it from here too)
     return distributed.global_state.client
 
 

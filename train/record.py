@@ -1,8 +1,7 @@
 """What a run leaves to read: metrics.jsonl, samples.jsonl, report.html and the screen. Only the first process writes."""
 import jax
 
-from train import metrics
-from train import report
+from train import metrics, report
 
 
 class Record:

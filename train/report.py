@@ -6,8 +6,7 @@ import argparse
 import json
 import sys
 
-from train import command
-from train import problems
+from train import command, problems
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
@@ -16,8 +15,9 @@ COLUMNS = ('train/loss', 'eval/loss', 'eval/bits_per_byte', 'tokens_per_second',
 
 def write(workdirs, out=None):
     """Writes the page for one or more workdirs to `out` (default: report.html in the first) and returns its path."""
-    import jinja2
     from etils import epath
+    import jinja2
+
     from train import curves
 
     runs = [_run(epath.Path(d)) for d in workdirs]

@@ -13,9 +13,7 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import numpy as np
 
-from train import paths
-from train import problems
-from train import schema
+from train import paths, problems, schema
 
 ROWS = P(('data', 'fsdp'))
 LENGTH = P(('data', 'fsdp'), 'context')

@@ -204,7 +204,7 @@ class Signals:
 def _terminal():
     """The terminal's settings, to be put back when leaving at once; None without one."""
     try:
-        import termios                        # not on Windows
+        import termios  # not on Windows
         return termios.tcgetattr(sys.__stdin__.fileno())
     except Exception:
         return None

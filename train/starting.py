@@ -9,8 +9,7 @@ import re
 import jax
 
 from model import vocabulary
-from train import checkpoint, inherited, paths, problems, schema
-from train import config as configs
+from train import checkpoint, config as configs, inherited, paths, problems, schema
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
 EVERYTHING = ('.*',)                          # the default of init.paths

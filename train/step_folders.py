@@ -11,8 +11,7 @@ import re
 
 from etils import epath
 
-from train import manifest
-from train import peers
+from train import manifest, peers
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'

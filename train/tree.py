@@ -7,9 +7,9 @@ import hashlib
 import re
 
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from train import paths
 

@@ -11,10 +11,7 @@ import sys
 from etils import epath
 import jax
 
-from train import config as configs
-from train import manifest
-from train import problems
-from train import step_folders
+from train import config as configs, manifest, problems, step_folders
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
 

@@ -7,9 +7,7 @@ enters or leaves reads the same ids on both sides.
 import base64
 import json
 
-from data.vocabularies import classes
-from data.vocabularies import pipelines
-from data.vocabularies import sentencepiece_model
+from data.vocabularies import classes, pipelines, sentencepiece_model
 
 SETTINGS = ('tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'config.json')
 VOCABULARIES = ('tokenizer.json', 'vocab.txt', 'vocab.json', 'merges.txt')  # and *.model

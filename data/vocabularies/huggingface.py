@@ -9,12 +9,8 @@ import json
 
 import numpy as np
 
-from data import errors
-from data import files as locations
-from data import vocabulary
-from data.vocabularies import folders
-from data.vocabularies import pipelines
-from data.vocabularies import roles
+from data import errors, files as locations, vocabulary
+from data.vocabularies import folders, pipelines, roles
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 MOST = 1 << 23        # characters in flight: bounds the memory, some 100 bytes a character

@@ -10,9 +10,7 @@ import os
 import numpy as np
 import sentencepiece
 
-from data import errors
-from data import files
-from data import vocabulary
+from data import errors, files, vocabulary
 
 CHUNK = 16384       # characters SentencePiece sees at once: bounds its memory, which is about 20 bytes a character
 SPACE = '\u2581'    # how SentencePiece writes a space

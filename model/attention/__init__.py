@@ -10,12 +10,8 @@ from typing import Any
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config
-from model import layers
-from model import ops
-from model import positions
-from model.attention import plain
-from model.attention import transformer_xl
+from model import config as model_config, layers, ops, positions
+from model.attention import plain, transformer_xl
 
 
 class Attention(nn.Module):

@@ -14,11 +14,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config
-from model import initializers
-from model import layers
-from model import ops
-from model import positions
+from model import config as model_config, initializers, layers, ops, positions
 
 
 @jax.tree_util.register_dataclass

@@ -12,13 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import pretrained
-from model import transformer
-from model.huggingface import compare
-from model.huggingface import equivalent
-from model.huggingface import files
-from model.huggingface import names
-from model.huggingface import settings
+from model import pretrained, transformer
+from model.huggingface import compare, equivalent, files, names, settings
 
 
 def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, notice=print):

@@ -3,8 +3,7 @@ import re
 
 import numpy as np
 
-from model.huggingface import errors
-from model.huggingface import names
+from model.huggingface import errors, names
 
 LINES = 60
 

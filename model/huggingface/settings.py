@@ -5,12 +5,8 @@ import json
 import pathlib
 import pkgutil
 
-from model import config as model_config
-from model import families
-from model import pretrained
-from model.huggingface import conversions
-from model.huggingface import equivalent
-from model.huggingface import errors
+from model import config as model_config, families, pretrained
+from model.huggingface import conversions, equivalent, errors
 
 CONFIG = 'config.json'
 # What says how a model is trained or run, not what it computes; a family need not know it.

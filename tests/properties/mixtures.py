@@ -2,7 +2,6 @@
 from properties import causal, denoising, given, masked, permuted, replaced, spans
 from properties.given import expect
 
-
 MEMBERS = {function.__name__: function for function in (
     causal.causal_lm, causal.fill_in_the_middle, causal.prefix_lm, denoising.denoising, masked.masked_lm, permuted.permuted_lm,
     replaced.replaced_token_detection, spans.deshuffle, spans.span_corruption, spans.ul2)}

@@ -1,8 +1,7 @@
 """Replaced-token detection: ELECTRA."""
 import numpy as np
 
-from properties import batch, given
-from properties import masked as mlm
+from properties import batch, given, masked as mlm
 from properties.given import expect
 from properties.spans import rounded
 

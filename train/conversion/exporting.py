@@ -7,8 +7,7 @@ import json
 import math
 import pathlib
 
-from data import errors as data_errors
-from data import tokenizer as tokenizers
+from data import errors as data_errors, tokenizer as tokenizers
 from model import huggingface, pretrained
 from model.huggingface import errors, names, settings
 from train import checkpoint, inherited, paths, problems, schema, step_folders, workdir

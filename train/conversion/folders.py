@@ -6,8 +6,7 @@ import signal
 import threading
 import time
 
-from train import manifest
-from train import step_folders
+from train import manifest, step_folders
 
 
 @contextlib.contextmanager

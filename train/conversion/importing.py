@@ -11,8 +11,7 @@ from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
 from model import huggingface, pretrained, vocabulary
 from model.huggingface import settings
-from train import checks, manifest, problems, schema, starting, workdir
-from train import config as configs
+from train import checks, config as configs, manifest, problems, schema, starting, workdir
 from train.conversion import card, exporting, folders, recipes, streaming
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')

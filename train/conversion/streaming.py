@@ -10,10 +10,7 @@ from typing import Any, Tuple
 import jax
 import numpy as np
 
-from train import checkpoint
-from train import paths
-from train import step_folders
-from train import tree
+from train import checkpoint, paths, step_folders, tree
 
 ocp = checkpoint.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once

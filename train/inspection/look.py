@@ -4,9 +4,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from data import example as examples
-from data import pipeline
-from data import vocabulary
+from data import example as examples, pipeline, vocabulary
 from train import schema
 
 

@@ -10,8 +10,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from train import config as configs
-from train import config_file, schema
+from train import config as configs, config_file, schema
 from train.inspection import attention, look, pieces, terminal
 
 SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction',

@@ -8,8 +8,7 @@ import difflib
 
 import numpy as np
 
-from data import example
-from data import vocabulary
+from data import example, vocabulary
 
 # Kind: what a reader is told about it.
 KINDS = {

@@ -4,8 +4,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from train.inspection import attention, pieces
-from train.inspection import look as looks
+from train.inspection import attention, look as looks, pieces
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}

@@ -7,12 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import heads
-from model import ops
-from model import transformer
+from model import heads, ops, transformer
 from train import schema
-from train.objectives import loss as losses
-from train.objectives import token
+from train.objectives import loss as losses, token
 
 
 class PairLoss(nn.Module):

@@ -7,10 +7,7 @@ its content stream alone. In evaluation (`rows` is None) the loss is the plain n
 import flax.linen as nn
 import jax.numpy as jnp
 
-from model import flops
-from model import layers
-from model import memory as memories
-from model import transformer
+from model import flops, layers, memory as memories, transformer
 from train import schema
 from train.objectives import loss as losses
 
