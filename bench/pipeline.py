@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 
-from data import cache, objectives, pipeline, sentences, sources, tokenizer
+from data import objectives, pipeline, tokenizer
+from data.text import cache, sentences, sources
 
 CASES = {                                     # label: (objective, its settings); a label that `peers/collators.py` has too is compared
     'causal_lm': ('causal_lm', dict(sequence_length=1024)),

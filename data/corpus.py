@@ -2,7 +2,8 @@
 import pathlib
 from typing import Any, NamedTuple, Optional
 
-from data import cache, sources, tokenizer as tokenizers
+from data import tokenizer as tokenizers
+from data.text import cache, sources
 
 
 class Corpus(NamedTuple):

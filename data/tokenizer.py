@@ -16,7 +16,8 @@ import tempfile
 
 import numpy as np
 
-from data import errors, files, vocabulary
+from data import errors, vocabulary
+from data.text import files
 
 Special = vocabulary.Special
 KINDS = ('unigram', 'bpe', 'bytes')
@@ -186,7 +187,7 @@ def main(arguments=None):
     command.add_argument('--sentinels', type=int, default=vocabulary.SENTINELS, help=f'({vocabulary.SENTINELS})')
     command.add_argument('--out', required=True, help='folder to write')
     flags = parser.parse_args(arguments)
-    from data import sources
+    from data.text import sources
     try:
         source = sources.open(flags.input, flags.field)
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)

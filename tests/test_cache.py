@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from data import cache, cache_writer, errors, sources, tokenizer, vocabulary
+from data import errors, tokenizer, vocabulary
+from data.text import cache, cache_writer, sources
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENTS = [f'Document {i}. It has words,{" many" * (i * 7 % 11)} and 三 sentences!\n\nThe last one {i}'
@@ -20,7 +21,8 @@ FILES = ('tokens.bin', 'documents.bin', 'sentences.bin', 'index.json')
 # Builds the cache of the documents in argv[1] in folder argv[2]; dies by SIGKILL at the argv[3]-th batch (0 = never).
 BUILDER = '''
 import os, signal, sys, time
-from data import cache, sources, tokenizer
+from data import tokenizer
+from data.text import cache, sources
 class Mortal(tokenizer.Bytes):
     calls = 0
     def encode_batch(self, texts):
@@ -291,7 +293,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, tok):
 
 
 def test_a_full_disk(tmp_path):
-    program = ("import resource, signal\nfrom data import cache, errors, sources, tokenizer\n"
+    program = ("import resource, signal\nfrom data.text import cache, sources; from data import errors, tokenizer\n"
                "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
                "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
                "try:\n    cache.build(sources.open('bundled:sanguo'), tokenizer.Bytes(), 'FOLDER')\n"

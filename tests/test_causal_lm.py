@@ -5,8 +5,9 @@ import jax
 import numpy as np
 import pytest
 
-from data import cache, example, vocabulary
+from data import example, vocabulary
 from data.objectives import causal_lm
+from data.text import cache
 from model import config as model_config, transformer
 from tests import dependence
 from train.objectives import token

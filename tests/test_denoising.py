@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from data import cache, example, infilling, sources, tokenizer, vocabulary
+from data import example, infilling, tokenizer, vocabulary
 from data.objectives import denoising
+from data.text import cache, sources
 
 N = example.NEVER_SEEN
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)

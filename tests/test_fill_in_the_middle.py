@@ -4,8 +4,9 @@ import functools
 import numpy as np
 import pytest
 
-from data import cache, example, pipeline, sources, tokenizer as tokenizers, vocabulary
+from data import example, pipeline, tokenizer as tokenizers, vocabulary
 from data.objectives import causal_lm, fill_in_the_middle
+from data.text import cache, sources
 from tests import dependence
 
 BYTES = tokenizers.Bytes()

@@ -14,7 +14,8 @@ import pytest
 import sentencepiece
 from test_tokenizer import novel, strings, TRICKY, words
 
-from data import cache, corruption, errors, masking, sources, tokenizer, vocabulary
+from data import corruption, errors, masking, tokenizer, vocabulary
+from data.text import cache, sources
 from data.vocabularies import huggingface, roles, sentencepiece_model
 
 HERE = pathlib.Path(__file__).parent

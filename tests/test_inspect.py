@@ -16,8 +16,9 @@ import numpy as np
 from properties import denoising
 import pytest
 
-from data import cache, corpus, pipeline, tokenizer as tokenizers, vocabulary
+from data import corpus, pipeline, tokenizer as tokenizers, vocabulary
 from data.objectives import causal_lm, masked_lm, span_corruption
+from data.text import cache
 from tests import inspect_properties
 from train import config as configs, flags, inspect, schema
 from train.inspection import attention, checks, look, page, pieces, rates, terminal

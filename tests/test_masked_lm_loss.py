@@ -7,8 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, example, tokenizer as tokenizers
+from data import example, tokenizer as tokenizers
 from data.objectives import masked_lm
+from data.text import cache
 from model import config as model_config, heads, transformer
 from train import paths, schema, state as states, step as steps
 from train.objectives import masked_lm as losses, token

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data import cache, corpus, example, mixture, pipeline, vocabulary
+from data import corpus, example, mixture, pipeline, vocabulary
 from data.objectives import (
     alternation,
     causal_lm,
@@ -17,6 +17,7 @@ from data.objectives import (
     span_corruption,
     ul2,
 )
+from data.text import cache
 from train import schema
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(999, 744), vocab_size=1000)

@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, pipeline, tokenizer as tokenizers
+from data import pipeline, tokenizer as tokenizers
 from data.objectives import permuted_lm as objectives
+from data.text import cache
 from model import config as model_config, memory as memories, transformer
 from train import evaluation, schema, sharding, state as states, step as steps
 from train.objectives import permuted_lm

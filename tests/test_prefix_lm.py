@@ -3,8 +3,9 @@ import jax
 import numpy as np
 import pytest
 
-from data import cache, corpus, example, pipeline, tokenizer as tokenizers, vocabulary
+from data import corpus, example, pipeline, tokenizer as tokenizers, vocabulary
 from data.objectives import prefix_lm
+from data.text import cache
 from model import config as model_config, generate, transformer
 from tests import dependence
 from train import generate as command, schema

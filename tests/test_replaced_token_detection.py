@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import cache, example, pipeline, tokenizer as tokenizers
+from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
+from data.text import cache
 from model import config as model_config, transformer
 from train import evaluation, paths, schema, sharding
 from train.objectives import replaced_token_detection

@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from data import cache, example, sentences, tokenizer as tokenizers, vocabulary
+from data import example, tokenizer as tokenizers, vocabulary
 from data.objectives import replaced_token_detection
+from data.text import cache, sentences
 
 Objective = replaced_token_detection.Objective
 N = example.NEVER_SEEN

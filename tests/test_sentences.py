@@ -4,7 +4,8 @@ import random
 import numpy as np
 import pytest
 
-from data import sentences, tokenizer
+from data import tokenizer
+from data.text import sentences
 
 
 def cut(text):
@@ -30,7 +31,7 @@ def test_examples(expected):
 
 
 def naive(text):
-    """The docstring of data/sentences.py, one character at a time."""
+    """The docstring of data/text/sentences.py, one character at a time."""
     close, narrow, wide, bounds, i = '"\')*_]’”»」』）', '.!?…', '。！？', [0], 0
     while i < len(text):
         name = text[i] == '.' and any(text[:i].endswith(word)

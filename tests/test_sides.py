@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import cache, example, sides, vocabulary
+from data import example, sides, vocabulary
 from data.objectives import denoising, deshuffle, span_corruption, ul2
+from data.text import cache
 from model import config as model_config, transformer
 
 N = example.NEVER_SEEN

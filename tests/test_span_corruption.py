@@ -4,8 +4,9 @@ import collections
 import numpy as np
 import pytest
 
-from data import cache, corruption, example, sides as two_sides, sources, tokenizer, vocabulary
+from data import corruption, example, sides as two_sides, tokenizer, vocabulary
 from data.objectives import span_corruption
+from data.text import cache, sources
 
 N = example.NEVER_SEEN
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)

@@ -7,8 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from data import cache, pipeline, tokenizer as tokenizers
+from data import pipeline, tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, permuted_lm as plm, replaced_token_detection as rtd
+from data.text import cache
 from model import config as model_config, transformer
 from train import schema, state as states, step as steps
 from train.objectives import loss as losses, permuted_lm, replaced_token_detection, token

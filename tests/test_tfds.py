@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from data import errors, sources
+from data import errors
+from data.text import sources
 
 pytest.importorskip('tensorflow_datasets')
 HERE = pathlib.Path(__file__).parent
@@ -40,7 +41,7 @@ def test_rows_and_slices(prepared, monkeypatch):
 
 
 def test_no_tensorflow_and_no_jax(prepared):
-    program = ("import sys\nfrom data import sources\n"
+    program = ("import sys\nfrom data.text import sources\n"
                f"print(len(list(sources.open('tfds:verses/en:train@{prepared}'))))\n"
                "print([name for name in ('tensorflow', 'jax') if name in sys.modules])")
     run = subprocess.run([sys.executable, '-c', program], cwd=HERE.parent, check=True, capture_output=True, text=True)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from data import errors, sources, tokenizer, vocabulary
+from data import errors, tokenizer, vocabulary
+from data.text import sources
 from data.vocabularies import pieces, training
 from train import schema
 
@@ -216,7 +217,7 @@ def test_hashes_tell_tokenizers_apart(tokenizers):
 
 @pytest.mark.parametrize('kind', ['unigram', 'bpe'])
 def test_training_is_deterministic_and_silent_in_another_process(kind):
-    program = ("import sys; from data import tokenizer, sources; import itertools\n"
+    program = ("import sys; from data import tokenizer; from data.text import sources; import itertools\n"
                "text = [next(iter(sources.open('bundled:novels')))[:200000]]\n"
                f"print(tokenizer.train(text, {kind!r}, 900).hash)")
     runs = [subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,

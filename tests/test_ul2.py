@@ -4,8 +4,9 @@ import collections
 import numpy as np
 import pytest
 
-from data import cache, corruption, example, sides, sources, tokenizer, vocabulary
+from data import corruption, example, sides, tokenizer, vocabulary
 from data.objectives import ul2
+from data.text import cache, sources
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 TABLE = {'R(3,0.15)': (568, 114), 'R(8,0.15)': (588, 100), 'S(0.25)': (512, 130), 'X(3,0.5)': (766, 512), 'X(8,0.5)': (908, 512),

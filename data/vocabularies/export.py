@@ -9,7 +9,8 @@ transformers 5 overrides the class beside a config.json of Qwen2: load such a fo
 import json
 import re
 
-from data import errors, files as locations
+from data import errors
+from data.text import files as locations
 from data.vocabularies import huggingface, pipelines, sentencepiece_model
 
 UNK = '<unk>'

@@ -9,7 +9,8 @@ import json
 
 import numpy as np
 
-from data import errors, files as locations, vocabulary
+from data import errors, vocabulary
+from data.text import files as locations
 from data.vocabularies import folders, pipelines, roles
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores

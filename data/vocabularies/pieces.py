@@ -10,7 +10,8 @@ import os
 import numpy as np
 import sentencepiece
 
-from data import errors, files, vocabulary
+from data import errors, vocabulary
+from data.text import files
 
 CHUNK = 16384       # characters SentencePiece sees at once: bounds its memory, which is about 20 bytes a character
 SPACE = '\u2581'    # how SentencePiece writes a space

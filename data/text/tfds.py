@@ -8,7 +8,8 @@ import importlib
 import os
 import re
 
-from data import errors, files
+from data import errors
+from data.text import files
 
 SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
 VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')

@@ -2,7 +2,7 @@
 
 As Megatron's indexed dataset: all ids in one file, offsets of documents and of sentences in two others. The folder is
 named by content (source, tokenizer, format), so that it can be moved and never serves another text. Writing lives in
-`data/cache_writer.py`.
+`data/text/cache_writer.py`.
 """
 import functools
 import hashlib
@@ -11,7 +11,8 @@ import pathlib
 
 import numpy as np
 
-from data import cache_writer, errors
+from data import errors
+from data.text import cache_writer
 
 
 class Tokens:

@@ -13,7 +13,8 @@ import time
 
 import numpy as np
 
-from data import errors, sentences, vocabulary
+from data import errors, vocabulary
+from data.text import sentences
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
 BATCH = 1 << 22     # characters tokenised at once

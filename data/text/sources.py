@@ -9,10 +9,11 @@ import json
 import pathlib
 import re
 
-from data import errors, files, tfds
+from data import errors
+from data.text import files, tfds
 
 DataError = errors.DataError
-CORPORA = pathlib.Path(__file__).parent / 'corpora'
+CORPORA = pathlib.Path(__file__).parent.parent / 'corpora'
 
 
 def open(spec, field='text'):
