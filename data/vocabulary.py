@@ -126,7 +126,7 @@ class Vocabulary:
 
     @property
     def word_starts(self):
-        """bool[V]: which ids begin a word, see `begins_word`; see data/corruption.py for the words of a row."""
+        """bool[V]: which ids begin a word, see `begins_word`; see data/noise/spans.py for the words of a row."""
         if not hasattr(self, '_word_starts'):
             self._word_starts = np.array([begins_word(text) for text in self.table], bool)
         return self._word_starts

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from data import example, infilling, tokenizer, vocabulary
+from data import example, tokenizer, vocabulary
+from data.noise import infilling
 from data.objectives import denoising
 from data.text import cache, sources
 

@@ -14,7 +14,8 @@ import pytest
 import sentencepiece
 from test_tokenizer import novel, strings, TRICKY, words
 
-from data import corruption, errors, masking, tokenizer, vocabulary
+from data import errors, tokenizer, vocabulary
+from data.noise import masking, masks, spans
 from data.text import cache, sources
 from data.vocabularies import huggingface, roles, sentencepiece_model
 
@@ -122,7 +123,7 @@ def test_a_vocabulary_without_mask_and_sentinels():
     special = vocabulary.Special(pad=2, eos=2, mask=-1, cls=0, sep=2, sentinels=(5, 6), vocab_size=9, bos=0)
     assert special.num_sentinels == 0 and special.sentinels == (8, 9) and special.reserved.tolist() == [0, 2]
     assert [special.name(i) for i in (-1, 3, 8, 9)] == [None] * 4
-    assert corruption.unmarked(np.arange(9), special) == 9 and corruption.text_ids(special).tolist() == [1, 3, 4, 5, 6, 7, 8]
+    assert spans.unmarked(np.arange(9), special) == 9 and masks.text_ids(special).tolist() == [1, 3, 4, 5, 6, 7, 8]
     with pytest.raises(ValueError, match='at most 0 masked spans'):
         special.sentinel(0)
     with pytest.raises(ValueError, match='marks take 6 sentinels, the tokenizer has 0'):
@@ -234,8 +235,8 @@ def test_whole_words_are_masked_as_a_whole(loaded, case):
     """masked_lm's word selection on real ids: a chosen token brings the rest of its word."""
     _, tok = loaded[case]
     ids = tok.encode('The unhappiest whalemen were everlastingly unsearchable, said Ishmael; 话说天下大势。 ' * 6)
-    starts = corruption.words(ids, tok.word_starts)
-    found = masking.words(starts, corruption.is_text(tok.special)[ids])
+    starts = masks.words(ids, tok.word_starts)
+    found = masking.words(starts, masks.is_text(tok.special)[ids])
     picks = masking.whole_words(found, 30, np.random.default_rng(0))
     positions, _ = masking.places(found, picks)
     owner = np.cumsum(starts)

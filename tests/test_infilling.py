@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from data import corruption, example, infilling, vocabulary
+from data import example, vocabulary
+from data.noise import infilling, masks
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 TEXT = np.arange(5, 515, dtype=np.int32)
@@ -93,9 +94,9 @@ def test_infilling_by_hand(monkeypatch):
 def test_published_figures():
     """510 tokens, 30 %, lambda 3: budget 153, of which overlaps leave 136 tokens covered (26.7 %), 42.8 [MASK]s, 418 long."""
     made = [infilling.infill(TEXT, np.ones(510, bool), 0.3, 3.0, 1, 0.0, SPECIAL, rng(i)) for i in range(4000)]
-    masks, lengths = (np.array(values) for values in ([np.sum(m == 2) for m in made], [len(m) + 2 for m in made]))
-    covered = 512 - lengths + masks
-    for values, published, digit in ((covered, 136, 0.5), (masks, 42.8, 0.3), (lengths, 418, 0.5)):
+    inserted, lengths = (np.array(values) for values in ([np.sum(m == 2) for m in made], [len(m) + 2 for m in made]))
+    covered = 512 - lengths + inserted
+    for values, published, digit in ((covered, 136, 0.5), (inserted, 42.8, 0.3), (lengths, 418, 0.5)):
         assert abs(values.mean() - published) < digit + 4 * values.std() / math.sqrt(len(values))
 
 
@@ -233,4 +234,4 @@ def test_rotations_are_equally_likely_and_invertible():
 
 
 def test_choose_is_what_draws_places():
-    assert corruption.choose(np.arange(5), 2, Draws([3, 1])).tolist() == [1, 3]
+    assert masks.choose(np.arange(5), 2, Draws([3, 1])).tolist() == [1, 3]

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from data import masking
+from data.noise import masking
 
 
 def row(draw, length=128, pieces=0.7):

@@ -4,7 +4,8 @@ import collections
 import numpy as np
 import pytest
 
-from data import corruption, example, sides as two_sides, tokenizer, vocabulary
+from data import example, sides as two_sides, tokenizer, vocabulary
+from data.noise import spans
 from data.objectives import span_corruption
 from data.text import cache, sources
 
@@ -46,7 +47,7 @@ def test_an_example_by_hand():
 
 def test_rows_are_the_whole_text():
     objective, source = span_corruption.Objective(64), corpus(500, 3, 41, 1, 90, 700)
-    tokens, _ = corruption.span_lengths(64, 0.15, 3.0)
+    tokens, _ = spans.span_lengths(64, 0.15, 3.0)
     for epoch in (0, 1):
         texts = [text for text, _ in rows(objective, source, epoch)]
         assert all(len(text) == tokens for text in texts[:-1]) and len(texts) == -(-source.num_tokens // tokens)
@@ -62,15 +63,15 @@ def test_inverse_sentinels_and_lengths(fields):
     sizes = objective.lengths()
     for text, one in rows(objective, source):
         inputs, targets = sides(one)
-        assert (corruption.merge(inputs, targets, SPECIAL) == text).all()
+        assert (spans.merge(inputs, targets, SPECIAL) == text).all()
         in_inputs, in_targets = inputs[inputs >= 744], targets[targets >= 744]
         assert in_inputs.tolist() == [999 - j for j in range(len(in_inputs))]
         assert in_targets.tolist() == [999 - j for j in range(len(in_targets))]
-        noise, spans = corruption.span_counts(len(text), objective.noise_density, objective.mean_span_length)
+        noise, count = spans.span_counts(len(text), objective.noise_density, objective.mean_span_length)
         if len(text) > 1:
-            assert len(in_inputs) == len(in_targets) == spans and targets[0] == 999 and inputs[-1] >= 744
-            assert len(targets) == noise + spans
-            assert len(inputs) + 1 + len(targets) + 1 == len(text) + 2 * spans + 2
+            assert len(in_inputs) == len(in_targets) == count and targets[0] == 999 and inputs[-1] >= 744
+            assert len(targets) == noise + count
+            assert len(inputs) + 1 + len(targets) + 1 == len(text) + 2 * count + 2
         for name, value in one.items():
             length = sizes['encoder_tokens'] if name.startswith('encoder_') else sizes['targets']
             assert value.shape == (length,) and value.dtype == example.FIELDS[name]
@@ -108,7 +109,7 @@ def test_encoder_is_bidirectional_and_the_last_row_padded():
 def test_a_last_row_of_one_token_hides_nothing():
     """T5's mask of one token is [False]: the inputs are the token, the targets one sentinel for it."""
     objective = span_corruption.Objective(64)
-    tokens, _ = corruption.span_lengths(64, 0.15, 3.0)
+    tokens, _ = spans.span_lengths(64, 0.15, 3.0)
     *_, (text, one) = rows(objective, corpus(tokens + 1))
     inputs, targets = sides(one)
     assert inputs.tolist() == text.tolist() and targets.tolist() == [999]
@@ -185,7 +186,7 @@ def test_every_noise_in_every_style_can_be_undone(noise, density, mean, style, a
         inputs, targets = two_sides.split(one)
         longest = [max(longest[0], len(inputs) + 1), max(longest[1], len(targets) + 1)]
         if style == 'sentinels':
-            assert (corruption.merge(inputs, targets, SPECIAL) == text).all()
+            assert (spans.merge(inputs, targets, SPECIAL) == text).all()
         elif style == 'drop':
             assert sorted([*inputs, *targets]) == sorted(text) and (inputs < 744).all()
             assert subsequence(inputs, text) and subsequence(targets, text)
@@ -213,13 +214,13 @@ def test_lengths_without_sentinels():
     assert len(span_corruption.Objective(512, style='drop').plan(corpus(601 * 4), 0, 0)) == 4
     for style in ('mask_full', 'replace_full'):
         assert span_corruption.Objective(512, style=style).lengths() == {'tokens': 512, 'targets': 512, 'encoder_tokens': 512}
-    assert span_corruption.Objective(512, noise='rolled').lengths()['targets'] == corruption.span_lengths(511, 0.15, 3.0)[1] + 1
+    assert span_corruption.Objective(512, noise='rolled').lengths()['targets'] == spans.span_lengths(511, 0.15, 3.0)[1] + 1
 
 
 def test_iid_by_hand(monkeypatch):
     """Noise at both ends: targets number on their own count and end with a sentinel where text follows (the paper's figure)."""
     mask = np.array([1, 1, 0, 0, 1, 0], bool)
-    monkeypatch.setattr(corruption, 'iid', lambda length, density, rng: mask.copy())
+    monkeypatch.setattr(spans, 'iid', lambda length, density, rng: mask.copy())
     source = cache.Tokens.from_arrays([np.arange(10, 16)], SPECIAL)
     found = {}
     for style in span_corruption.STYLES:
@@ -260,5 +261,5 @@ def test_bundled_text_in_bytes(name):
     objective, found = span_corruption.Objective(64), {}
     for row in objective.plan(source, 0, 0):
         inputs, targets = two_sides.split(objective.transform(source, row, example.rng(0, 0, 0)))
-        found[row[0]] = corruption.merge(inputs, targets, vocab.special)
+        found[row[0]] = spans.merge(inputs, targets, vocab.special)
     assert vocab.decode(np.concatenate([found[key] for key in sorted(found)])) == text

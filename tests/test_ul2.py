@@ -4,7 +4,8 @@ import collections
 import numpy as np
 import pytest
 
-from data import corruption, example, sides, tokenizer, vocabulary
+from data import example, sides, tokenizer, vocabulary
+from data.noise import spans
 from data.objectives import ul2
 from data.text import cache, sources
 
@@ -35,7 +36,7 @@ def test_length_table():
     with_mode = ul2.Objective(512)
     for (name, (tokens, inputs, targets)), (_, mean, density) in zip(zip(with_mode.names, with_mode.sizes()), ul2.PUBLISHED):
         if name != 'S(0.25)':
-            assert (tokens, targets) == corruption.span_lengths(511, density, mean) and inputs <= 512
+            assert (tokens, targets) == spans.span_lengths(511, density, mean) and inputs <= 512
     assert with_mode.lengths() == plain.lengths()
     assert ul2.Objective(512, architecture='decoder', mode_tokens=False).lengths() == {'tokens': 1024, 'targets': 1024}
 
@@ -51,17 +52,17 @@ def test_counts_modes_and_the_inverse(size, noise, architecture):
         inputs, targets = sides.split(one)
         assert inputs[0] == SPECIAL.mark(MODES[name[0]]) and one['task'] == row[0]
         inputs = inputs[1:]
-        assert (corruption.merge(inputs, targets, SPECIAL) == text).all()
+        assert (spans.merge(inputs, targets, SPECIAL) == text).all()
         for side in (inputs, targets):
             marks = side[side >= 744]
             assert marks.tolist() == [999 - j for j in range(len(marks))]
         seen[name] += 1
         text_seen.append(text)
         if len(text) == objective.sizes()[row[0]][0]:
-            hidden, spans = corruption.span_counts(len(text), density, mean or np.inf)
+            hidden, count = spans.span_counts(len(text), density, mean or np.inf)
             turned = int(noise == 'rolled' and mode != 'S')
             assert np.sum(targets < 744) == hidden == len(text) - np.sum(inputs < 744)
-            assert spans <= np.sum(inputs >= 744) <= spans + turned and spans <= np.sum(targets >= 744) <= spans + turned
+            assert count <= np.sum(inputs >= 744) <= count + turned and count <= np.sum(targets >= 744) <= count + turned
         if mode == 'S':
             cut = np.sum(inputs < 744)
             assert inputs.tolist() == [*text[:cut], 999] and targets.tolist() == [999, *text[cut:]]
@@ -74,7 +75,7 @@ def test_without_mode_tokens():
     objective = ul2.Objective(64, mode_tokens=False)
     for _, text, one in rows(objective, SOURCE):
         inputs, targets = sides.split(one)
-        assert (corruption.merge(inputs, targets, SPECIAL) == text).all() and len(inputs) < 64
+        assert (spans.merge(inputs, targets, SPECIAL) == text).all() and len(inputs) < 64
 
 
 def test_rolled_noise_moves_the_one_long_span():
@@ -159,7 +160,7 @@ def test_chinese_in_bytes():
     objective, found = ul2.Objective(64), {}
     for row, _, one in rows(objective, source):
         inputs, targets = sides.split(one)
-        found[row[1]] = corruption.merge(inputs[1:], targets, vocab.special)
+        found[row[1]] = spans.merge(inputs[1:], targets, vocab.special)
     assert vocab.decode(np.concatenate([found[key] for key in sorted(found)])) == text
 
 

@@ -1,4 +1,4 @@
-"""Denoising: read a noisy text, say all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). data/infilling.py has the noise.
+"""Denoising: read a noisy text, say all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). data/noise/infilling.py has the noise.
 
 Rows are whole sentences of one document, as many as fit between <s> and </s> (fairseq's `complete_doc`; a sentence longer
 than a row is cut). Noise in this order: sentences permuted, spans infilled, tokens masked, deleted, inserted, the text
@@ -12,7 +12,8 @@ from typing import Optional
 
 import numpy as np
 
-from data import corruption, infilling, objectives, sentence_pairs, sides
+from data import objectives, sentence_pairs, sides
+from data.noise import infilling, masks
 
 SPANS_OF = ('words', 'tokens')
 
@@ -116,5 +117,5 @@ class Objective:
         return np.concatenate([[0], source.sentence_offsets[first:last] - begin, [end - begin]])
 
     def _starts(self, source, tokens):
-        return np.ones(len(tokens), bool) if self.spans_of == 'tokens' else corruption.words(tokens, source.word_starts)
+        return np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
 

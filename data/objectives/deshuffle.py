@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from data import corruption, example, packing, sides
+from data import example, packing, sides
+from data.noise import spans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Objective:
         if self.noise_density == 1:
             inputs = rng.permutation(text)
         else:
-            inputs, places = text.copy(), np.flatnonzero(corruption.iid(len(text), self.noise_density, rng))
+            inputs, places = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
             inputs[places] = text[rng.permutation(places)]
         return sides.fields(inputs, text, self.lengths(), source.special)
 

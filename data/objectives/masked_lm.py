@@ -4,7 +4,7 @@
 random id or stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, and
 random_ids=text, candidates=row; ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's
 output is read at P fixed slots: unused ones point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT),
-swapped or not the next (ALBERT). See data/inputs.py for rows, data/masking.py for what is chosen.
+swapped or not the next (ALBERT). See data/inputs.py for rows, data/noise/masking.py for what is chosen.
 """
 import dataclasses
 import math
@@ -12,7 +12,8 @@ from typing import Optional
 
 import numpy as np
 
-from data import corruption, example, inputs, masking, objectives, sentence_pairs
+from data import example, inputs, objectives, sentence_pairs
+from data.noise import masking, masks
 
 CHOICES = {
     'inputs': inputs.NAMES,
@@ -91,9 +92,9 @@ class Objective:
         if self.masks:
             rng = example.rng(int(row[-2 if self._by_document else -1]), 0, 0)
         chosen, units = masking.choose(self, source, read, int(row[-1]) if self._by_document else None, slots, rng)
-        tokens = corruption.mask_or_replace(
+        tokens = masks.mask_or_replace(
             text, chosen, self.mask, self.random, special, rng, units=units if self._fate == 'unit' else None,
-            pool=corruption.text_ids(special) if self.random_ids == 'text' else None)
+            pool=masks.text_ids(special) if self.random_ids == 'text' else None)
         fields = {'tokens': example.padded(tokens, size, special.pad),
                   'targets': example.padded(text[chosen], slots, special.pad),
                   'slots': example.padded(chosen, slots, 0),
@@ -117,7 +118,7 @@ class Objective:
         rates = {'mask': self.mask, 'random': self.random, 'kept': 1 - self.mask - self.random}
         if self.select == 'token' and self.count_in == 'row' and self.max_rate is None:
             slots = self.lengths()['slots']
-            full = corruption.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
+            full = masks.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
             rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
         return rates | ({OTHERS[self.pair][0]: 0.5} if self.pair else {})
 

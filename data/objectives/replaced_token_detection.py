@@ -12,7 +12,8 @@ import dataclasses
 
 import numpy as np
 
-from data import corruption, example, objectives, sentence_pairs
+from data import example, objectives, sentence_pairs
+from data.noise import masks
 
 GENERATORS = ('model', 'unigram', 'uniform')
 SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]
@@ -84,15 +85,15 @@ class Objective:
         special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
         first, second = self._segments(source, row)
         text = _join(special, first, second)
-        candidates = np.flatnonzero(corruption.is_text(special)[text])
-        drawn = corruption.choose(candidates, corruption.masked_count(len(text), self.rate, slots), rng)
+        candidates = np.flatnonzero(masks.is_text(special)[text])
+        drawn = masks.choose(candidates, masks.masked_count(len(text), self.rate, slots), rng)
         tokens, types = text.copy(), np.zeros(size, np.int32)
         if self.generator == 'model':
             tokens[drawn[rng.random(len(drawn)) < self.mask]] = special.mask
         elif self.generator == 'unigram':
             tokens[drawn] = source.flat[rng.integers(source.num_tokens, size=len(drawn))]
         else:
-            tokens[drawn] = corruption.random_text(len(drawn), special, rng)
+            tokens[drawn] = masks.random_text(len(drawn), special, rng)
         types[len(first) + 2:len(text)] = 1
         return {'tokens': example.padded(tokens, size, special.pad),
                 'types': types,

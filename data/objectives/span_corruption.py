@@ -9,7 +9,8 @@ T5's loader took one stretch of at most 65,536 tokens of each document.
 import dataclasses
 import math
 
-from data import corruption, example, objectives, packing, sides
+from data import example, objectives, packing, sides
+from data.noise import masks, spans
 
 NOISE = ('spans', 'rolled', 'iid')
 # What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
@@ -54,15 +55,15 @@ class Objective:
         if wrong or self.noise == 'iid':
             return wrong or self._iid_problems(special)
         tokens = self._sizes()[0]
-        noise, spans = corruption.span_counts(tokens, self.noise_density, self.mean_span_length)
-        if spans > tokens - noise:
+        noise, count = spans.span_counts(tokens, self.noise_density, self.mean_span_length)
+        if count > tokens - noise:
             wrong.append(('objective.noise_density',
-                          f'{spans} spans of noise need as many stretches of text between them, {tokens - noise} of '
+                          f'{count} spans of noise need as many stretches of text between them, {tokens - noise} of '
                           f'{tokens} tokens are left; lower it or raise objective.mean_span_length.'))
-        spans += self.noise == 'rolled'
-        if special and self.style == 'sentinels' and spans > special.num_sentinels:
+        count += self.noise == 'rolled'
+        if special and self.style == 'sentinels' and count > special.num_sentinels:
             wrong.append(('objective.mean_span_length',
-                          f'sequence_length = {self.sequence_length} makes {spans} spans, the tokenizer has '
+                          f'sequence_length = {self.sequence_length} makes {count} spans, the tokenizer has '
                           f'{special.num_sentinels} sentinels; raise it, or lower objective.noise_density or '
                           'sequence_length.'))
         return wrong
@@ -75,7 +76,7 @@ class Objective:
         text, special = self.original(source, row), source.special
         noise = self._mask(len(text), rng)
         if self.style == 'sentinels':
-            inputs, targets = corruption.sentinels(text, noise, special), corruption.sentinels(text, ~noise, special)
+            inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         elif self.style == 'drop':
             inputs, targets = text[~noise], text[noise]
         else:
@@ -83,7 +84,7 @@ class Objective:
             inputs[noise] = special.sentinels[0]
             if self.style == 'replace_full':
                 noise[noise] = rng.random(noise.sum()) < self.random
-                inputs[noise] = corruption.random_text(noise.sum(), special, rng)
+                inputs[noise] = masks.random_text(noise.sum(), special, rng)
         return sides.fields(inputs, targets, self.lengths(), special)
 
     def original(self, source, row):
@@ -95,7 +96,7 @@ class Objective:
             share = self.noise_density
         else:
             tokens = self._sizes()[0]
-            share = corruption.span_counts(tokens, self.noise_density, self.mean_span_length)[0] / tokens
+            share = spans.span_counts(tokens, self.noise_density, self.mean_span_length)[0] / tokens
         return {'noise': share * (1 - self.random) if self.style == 'replace_full' else share}
 
     def realised(self, source, row, made):
@@ -103,13 +104,13 @@ class Objective:
         inputs, targets = sides.split(made)
         if self.style in ('mask_full', 'replace_full'):
             return {'noise': (int((inputs == source.special.sentinels[0]).sum()), len(inputs))}
-        return {'noise': (corruption.unmarked(targets, source.special), len(self.original(source, row)))}
+        return {'noise': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def _mask(self, length, rng):
         if self.noise == 'iid':
-            return corruption.iid(length, self.noise_density, rng)
-        noise = corruption.random_spans(length, self.noise_density, self.mean_span_length, rng)
-        return corruption.rolled(noise, rng) if self.noise == 'rolled' else noise
+            return spans.iid(length, self.noise_density, rng)
+        noise = spans.random_spans(length, self.noise_density, self.mean_span_length, rng)
+        return spans.rolled(noise, rng) if self.noise == 'rolled' else noise
 
     def _sizes(self):
         """(tokens, targets): the tokens of a row, and the most ids that its targets take, EOS included."""
@@ -117,7 +118,7 @@ class Objective:
         if self.noise == 'iid' or self.style not in ('sentinels', 'drop'):
             return size - 1, size             # iid noise may hide anything
         spare = self.noise == 'rolled' and marked  # the turn may cut a run in two
-        tokens, targets = corruption.span_lengths(size - spare, self.noise_density, self.mean_span_length, int(marked))
+        tokens, targets = spans.span_lengths(size - spare, self.noise_density, self.mean_span_length, int(marked))
         return tokens, targets + spare
 
     def _iid_problems(self, special):
@@ -126,8 +127,8 @@ class Objective:
             return []
         tokens, density = self._sizes()[0], self.noise_density
         mean, deviation = tokens * density * (1 - density), math.sqrt(tokens * density * (1 - density))
-        spans = 1 + min(-(-tokens // 2), math.ceil(mean + 8 * deviation))
-        if spans <= special.num_sentinels:
+        count = 1 + min(-(-tokens // 2), math.ceil(mean + 8 * deviation))
+        if count <= special.num_sentinels:
             return []
-        return [('objective.noise_density', f'sequence_length = {self.sequence_length} may make {spans} spans of iid noise, the '
+        return [('objective.noise_density', f'sequence_length = {self.sequence_length} may make {count} spans of iid noise, the '
                                             f'tokenizer has {special.num_sentinels} sentinels; change it or sequence_length.')]

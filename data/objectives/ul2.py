@@ -14,7 +14,8 @@ from typing import Tuple
 
 import numpy as np
 
-from data import corruption, example, objectives, packing, sides, vocabulary
+from data import example, objectives, packing, sides, vocabulary
+from data.noise import spans
 
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
 PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15),
@@ -85,11 +86,11 @@ class Objective:
     def transform(self, source, row, rng):
         text, special, (mode, mean, density) = self.original(source, row), source.special, self.denoisers[row[0]]
         if mode == 'S':                       # one span: the end of the row
-            noise = corruption.random_spans(len(text), density, float('inf'), rng)
+            noise = spans.random_spans(len(text), density, float('inf'), rng)
         else:
-            noise = corruption.random_spans(len(text), density, mean, rng)
-            noise = corruption.rolled(noise, rng) if self.noise == 'rolled' else noise
-        inputs, targets = corruption.sentinels(text, noise, special), corruption.sentinels(text, ~noise, special)
+            noise = spans.random_spans(len(text), density, mean, rng)
+            noise = spans.rolled(noise, rng) if self.noise == 'rolled' else noise
+        inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         if self.mode_tokens:
             inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
         return {**sides.fields(inputs, targets, self.lengths(), special), 'task': np.int32(row[0])}
@@ -107,14 +108,14 @@ class Objective:
 
     def expected(self):
         """How often each denoiser is used, and the noise in its rows."""
-        counts = (corruption.span_counts(size[0], density, self._mean(i))[0] / size[0]
+        counts = (spans.span_counts(size[0], density, self._mean(i))[0] / size[0]
                   for i, (size, (_, _, density)) in enumerate(zip(self.sizes(), self.denoisers)))
         return {**dict(zip(self.names, self._shares().tolist())), **{f'noise of {name}': share for name, share in zip(self.names, counts)}}
 
     def realised(self, source, row, made):
         targets, name = sides.split(made)[1], self.denoiser(row)
         return {**{other: (int(other == name), 1) for other in self.names},
-                f'noise of {name}': (corruption.unmarked(targets, source.special), len(self.original(source, row)))}
+                f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def waste(self):
         """{field: share of its places that are padding}, the mean over the mixture's full rows."""
@@ -134,13 +135,13 @@ class Objective:
 
     def _span_problems(self, special):
         for i, (name, (tokens, _, _), (_, _, density)) in enumerate(zip(self.names, self.sizes(), self.denoisers)):
-            noise, spans = corruption.span_counts(tokens, density, self._mean(i))
-            if spans > tokens - noise:
-                return [('objective.denoisers', f'{name} makes {spans} spans of noise, which need as many stretches of text between '
+            noise, count = spans.span_counts(tokens, density, self._mean(i))
+            if count > tokens - noise:
+                return [('objective.denoisers', f'{name} makes {count} spans of noise, which need as many stretches of text between '
                                                 f'them; {tokens - noise} tokens are left.')]
             room = special and special.num_sentinels - len(vocabulary.MARKS) * self.marks
-            if special and spans + (self.noise == 'rolled') > room:
-                return [('objective.denoisers', f'{name} makes {spans} spans of sequence_length = {self.sequence_length}, the tokenizer '
+            if special and count + (self.noise == 'rolled') > room:
+                return [('objective.denoisers', f'{name} makes {count} spans of sequence_length = {self.sequence_length}, the tokenizer '
                                                 f'has {room} sentinels left; use longer spans or lower sequence_length.')]
         return []
 
@@ -151,14 +152,14 @@ def _sizes(length, denoisers, mode_tokens, noise):
     for mode, mean, density in denoisers:
         if mode == 'S':                       # the row is as long as the inputs
             tokens = room
-            hidden, spans = corruption.span_counts(tokens, density, float('inf'))
-            targets = hidden + spans + 1
+            hidden, count = spans.span_counts(tokens, density, float('inf'))
+            targets = hidden + count + 1
         else:
             turned = noise == 'rolled'        # the turn may cut a run in two
-            tokens, targets = corruption.span_lengths(room - turned, density, mean)
-            hidden, spans = corruption.span_counts(tokens, density, mean)
+            tokens, targets = spans.span_lengths(room - turned, density, mean)
+            hidden, count = spans.span_counts(tokens, density, mean)
             targets += turned
-        found.append((tokens, tokens - hidden + spans + 1 + mode_tokens, targets))
+        found.append((tokens, tokens - hidden + count + 1 + mode_tokens, targets))
     return tuple(found)
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import corruption, example
+from data import example
+from data.noise import masks
 
 
 def choose(settings, source, read, salt, slots, rng):
@@ -38,11 +39,11 @@ def choose(settings, source, read, salt, slots, rng):
 
 def _select(settings, source, text, rate, slots, rng):
     """The same for a row, or for a part of it by its own count."""
-    is_text = corruption.is_text(source.special)[text]
+    is_text = masks.is_text(source.special)[text]
     allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
     if settings.select == 'token':
-        return corruption.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
-    starts = corruption.words(text, source.word_starts) | ~is_text
+        return masks.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
+    starts = masks.words(text, source.word_starts) | ~is_text
     starts[1:] |= ~is_text[:-1]               # what follows a special token
     found = words(starts, allowed)
     if settings.select == 'word' and settings.count == 'roberta':
@@ -57,7 +58,7 @@ def _select(settings, source, text, rate, slots, rng):
 
 def _count(settings, length, rate, slots, rng):
     if settings.count == 'bert':
-        return corruption.masked_count(length, rate, slots)
+        return masks.masked_count(length, rate, slots)
     return min(slots, int(rate * length + rng.random()))
 
 

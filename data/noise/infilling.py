@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from data import corruption
+from data.noise import masks
 
 
 def permute(tokens, bounds, share, rng):
@@ -50,7 +50,7 @@ def infill(tokens, starts, share, mean, replace_length, random, special, rng, mo
         return tokens
     lengths = rng.permutation(span_lengths(budget, mean, rng))
     empty, lengths = np.count_nonzero(lengths == 0), lengths[lengths > 0]
-    first = corruption.choose(np.arange(len(words)), len(lengths), rng)
+    first = masks.choose(np.arange(len(words)), len(lengths), rng)
     begins = words[first]
     ends = np.append(words, len(tokens))[np.minimum(first + lengths, len(words))]
     replaced = rng.random(len(begins)) < random
@@ -61,9 +61,9 @@ def infill(tokens, starts, share, mean, replace_length, random, special, rng, mo
             owner[begins[i]:ends[i]] = i
         out[covered] = special.mask
         places = np.flatnonzero(covered & replaced[owner])
-        out[places] = corruption.random_text(len(places), special, rng)
+        out[places] = masks.random_text(len(places), special, rng)
     else:
-        out[begins] = np.where(replaced, corruption.random_text(len(begins), special, rng), special.mask)
+        out[begins] = np.where(replaced, masks.random_text(len(begins), special, rng), special.mask)
         out = out[~_covered(begins + replace_length, ends, len(tokens))]
     return insert(out, min(empty, most - len(out)), random, special, rng)
 
@@ -116,7 +116,7 @@ def insert(tokens, count, random, special, rng):
     out[new] = tokens
     out[places] = special.mask
     some = math.ceil(count * random)
-    out[places[:some]] = corruption.random_text(some, special, rng)
+    out[places[:some]] = masks.random_text(some, special, rng)
     return out
 
 
@@ -124,7 +124,7 @@ def mask(tokens, share, random, special, rng):
     """Token masking: ceil(share * n) of the n tokens that are text become [MASK], or with probability `random` a random id."""
     places = _some(tokens, share, special, rng)
     out = tokens.copy()
-    out[places] = np.where(rng.random(len(places)) < random, corruption.random_text(len(places), special, rng), special.mask)
+    out[places] = np.where(rng.random(len(places)) < random, masks.random_text(len(places), special, rng), special.mask)
     return out
 
 
@@ -141,7 +141,7 @@ def rotate(tokens, rng):
 def _some(tokens, share, special, rng):
     """Places of ceil(share * n) of the n tokens that no [MASK] stands for yet."""
     text = np.flatnonzero(tokens != special.mask)
-    return corruption.choose(text, math.ceil(len(text) * share), rng)
+    return masks.choose(text, math.ceil(len(text) * share), rng)
 
 
 def _covered(begins, ends, size):
