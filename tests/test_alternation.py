@@ -10,8 +10,9 @@ import optax
 import pytest
 import rich.console
 
-from data import example, mixture, pipeline, tokenizer as tokenizers
+from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures, permuted_lm, replaced_token_detection
+from data.rows import mixture
 from data.text import cache
 from model import config as model_config
 from train import config as configs, display, evaluation, loop, metrics, objectives, schema, state as states, step as steps

@@ -4,8 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from data import example, sides, tokenizer, vocabulary
+from data import example, tokenizer, vocabulary
 from data.objectives import deshuffle
+from data.rows import sides
 from data.text import cache, sources
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)

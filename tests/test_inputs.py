@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from data import inputs, sentence_pairs, vocabulary
+from data import vocabulary
+from data.rows import inputs, sentence_pairs
 from data.text import cache
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)

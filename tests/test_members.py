@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from data import mixture
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
+from data.rows import mixture
 from train import config, members, problems, schema
 
 MIXTURE = '--config=configs/tiny.py:mixture'

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data import corpus, example, mixture, pipeline, vocabulary
+from data import corpus, example, pipeline, vocabulary
 from data.objectives import (
     alternation,
     causal_lm,
@@ -17,6 +17,7 @@ from data.objectives import (
     span_corruption,
     ul2,
 )
+from data.rows import mixture
 from data.text import cache
 from train import schema
 

@@ -4,7 +4,8 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, packing, vocabulary
+from data import example, vocabulary
+from data.rows import packing
 from data.text import cache
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(299, 44), vocab_size=300)

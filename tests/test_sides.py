@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import example, sides, vocabulary
+from data import example, vocabulary
 from data.objectives import denoising, deshuffle, span_corruption, ul2
+from data.rows import sides
 from data.text import cache
 from model import config as model_config, transformer
 

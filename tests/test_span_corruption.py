@@ -4,9 +4,10 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, sides as two_sides, tokenizer, vocabulary
+from data import example, tokenizer, vocabulary
 from data.noise import spans
 from data.objectives import span_corruption
+from data.rows import sides as two_sides
 from data.text import cache, sources
 
 N = example.NEVER_SEEN

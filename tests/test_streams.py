@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from data import example, streams, vocabulary
+from data import example, vocabulary
+from data.rows import streams
 from data.text import cache
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)

@@ -4,9 +4,10 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, sides, tokenizer, vocabulary
+from data import example, tokenizer, vocabulary
 from data.noise import spans
 from data.objectives import ul2
+from data.rows import sides
 from data.text import cache, sources
 
 SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)

@@ -26,7 +26,7 @@ def outline(given, complete=True, prefix='objective.'):
         return None, [prefix], [problems.Problem(f'{prefix}name = {problems.shown(value)}', f'{error}.', origin)]
     members, lost, wrong = [], [], []
     if hasattr(found, 'members'):
-        from data import mixture  # here, not above: --help does without numpy
+        from data.rows import mixture  # here, not above: --help does without numpy
         inside = [key.removeprefix(prefix + 'members.') for key, *_ in given if key.startswith(prefix + 'members.')]
         for name in dict.fromkeys(key.partition('.')[0] for key in inside if '.' in key):
             member, *more = outline(given, complete, f'{prefix}members.{name}.')
@@ -52,7 +52,7 @@ def build(outline, found, follows, prefix='objective.'):
     """The Objective from {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if hasattr(outline, 'members'):
-        from data import mixture
+        from data.rows import mixture
         given[prefix + 'members'] = tuple(
             mixture.Member(member.name, build(member.objective, found, follows, f'{prefix}members.{member.name}.'),
                            found.get(f'{prefix}members.{member.name}.weight', member.weight)) for member in outline.members)

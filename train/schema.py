@@ -186,7 +186,7 @@ def values(config, prefix=''):
         key, value = prefix + external(field.name), getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             found.update(values(value, key + '.'))
-        elif field.name == 'members':             # of a mixture (data/mixture.py)
+        elif field.name == 'members':             # of a mixture (data/rows/mixture.py)
             for member in value:
                 inner = f'{key}.{member.name}.'
                 found.update({inner + 'name': objective_name(member.objective), inner + 'weight': member.weight})

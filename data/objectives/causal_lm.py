@@ -10,7 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from data import example, objectives, packing
+from data import example, objectives
+from data.rows import packing
 
 DOCUMENTS = ('packed', 'stream', 'windows')
 

@@ -12,8 +12,9 @@ from typing import Optional
 
 import numpy as np
 
-from data import objectives, sentence_pairs, sides
+from data import objectives
 from data.noise import infilling, masks
+from data.rows import sentence_pairs, sides
 
 SPANS_OF = ('words', 'tokens')
 

@@ -7,8 +7,9 @@ import dataclasses
 
 import numpy as np
 
-from data import example, packing, sides
+from data import example
 from data.noise import spans
+from data.rows import packing, sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Objective:
         return wrong
 
     def plan(self, source, seed, epoch):
-        """int64[n, k]: the pieces of each row (data/packing.py). n is the same for every epoch."""
+        """int64[n, k]: the pieces of each row (data/rows/packing.py). n is the same for every epoch."""
         return packing.concatenate(source.lengths, self.sequence_length - 1, example.rng(seed, epoch, -1))
 
     def transform(self, source, row, rng):

@@ -11,7 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from data import example, objectives, packing, vocabulary
+from data import example, objectives, vocabulary
+from data.rows import packing
 
 GROWTH = 12                                   # tokens that two cuts may add; where they would add more, see `cut`
 # paper: variant 1 of the paper, <suffix> suffix <prefix> prefix <middle> middle. joint: variant 2, which the code has, so that
@@ -48,7 +49,7 @@ class Objective:
         return wrong + objectives.lacking(self, special, self.needs)
 
     def plan(self, source, seed, epoch):
-        """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""
+        """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""
         lengths = packing.ended(source.lengths)
         return packing.rows(lengths, self.sequence_length, example.rng(seed, epoch, -1), self._room(source))
 

@@ -4,7 +4,7 @@
 random id or stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, and
 random_ids=text, candidates=row; ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's
 output is read at P fixed slots: unused ones point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT),
-swapped or not the next (ALBERT). See data/inputs.py for rows, data/noise/masking.py for what is chosen.
+swapped or not the next (ALBERT). See data/rows/inputs.py for rows, data/noise/masking.py for what is chosen.
 """
 import dataclasses
 import math
@@ -12,8 +12,9 @@ from typing import Optional
 
 import numpy as np
 
-from data import example, inputs, objectives, sentence_pairs
+from data import example, objectives
 from data.noise import masking, masks
+from data.rows import inputs, sentence_pairs
 
 CHOICES = {
     'inputs': inputs.NAMES,
@@ -73,7 +74,7 @@ class Objective:
         return wrong + objectives.lacking(self, special, ('mask',) if self.mask else ())
 
     def plan(self, source, seed, epoch):
-        """int64[n, k], one row an example: where its text is (data/inputs.py); a key of static masks; a key of rates."""
+        """int64[n, k], one row an example: where its text is (data/rows/inputs.py); a key of static masks; a key of rates."""
         rng = example.rng(seed, epoch % self.masks if self.masks else epoch, -1)
         rows = inputs.plan(self.inputs, source, self.sequence_length, self.short, rng)
         keys = [rng.integers(2**63, size=len(rows))] if self.masks else []

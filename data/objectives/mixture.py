@@ -8,7 +8,7 @@ Objectives with a loss or a memory of their own are members of an alternation (d
 """
 import dataclasses
 
-from data import mixture
+from data.rows import mixture
 
 
 @dataclasses.dataclass(frozen=True)

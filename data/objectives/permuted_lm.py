@@ -1,6 +1,6 @@
 """Permuted language modelling: say some tokens in a random order, from the others and those said (XLNet; Yang et al. 2019).
 
-Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/streams.py`). A
+Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/rows/streams.py`). A
 row is R tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each
 half spans are chosen, in all `num_predict` tokens; the chosen and the special ones get ranks from one permutation, all others
 come first. The specials are not said, so some of the slots may be without weight. As in the released data a span is n tokens
@@ -11,7 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from data import errors, example, objectives, streams
+from data import errors, example, objectives
+from data.rows import streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Objective:
             fields[name][places] = 1
 
     def plan(self, source, seed, epoch):
-        """int64[n, 6] (data/streams.py): each run of batch_size rows continues the streams of the run before it."""
+        """int64[n, 6] (data/rows/streams.py): each run of batch_size rows continues the streams of the run before it."""
         rows = streams.plan(source, self.batch_size, self.sequence_length, self.reused, self.directions,
                             example.rng(seed, epoch, -1))
         if not len(rows):

@@ -10,7 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from data import example, objectives, packing
+from data import example, objectives
+from data.rows import packing
 
 SEPARATORS = ('none', 'eos')
 
@@ -39,7 +40,7 @@ class Objective:
         return wrong + objectives.misnamed(self, separator=SEPARATORS)
 
     def plan(self, source, seed, epoch):
-        """int64[n, k]: the pieces of each row (data/packing.py), longest first. n is the same for every epoch."""
+        """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""
         return packing.rows(packing.ended(source.lengths), self.sequence_length, example.rng(seed, epoch, -1), self._marks)
 
     def fill(self, source, seed=0):

@@ -12,8 +12,9 @@ import dataclasses
 
 import numpy as np
 
-from data import example, objectives, sentence_pairs
+from data import example, objectives
 from data.noise import masks
+from data.rows import sentence_pairs
 
 GENERATORS = ('model', 'unigram', 'uniform')
 SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]

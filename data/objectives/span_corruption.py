@@ -3,14 +3,15 @@
 Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the
 inputs once corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same
 sentinels in the targets. `noise` and `style` name the other unsupervised objectives of T5's study (its gin files: iid_*,
-d_d, m_f, r10s90_f). A decoder reads inputs and targets in one row, as a prefix LM (data/sides.py). All text is used:
+d_d, m_f, r10s90_f). A decoder reads inputs and targets in one row, as a prefix LM (data/rows/sides.py). All text is used:
 T5's loader took one stretch of at most 65,536 tokens of each document.
 """
 import dataclasses
 import math
 
-from data import example, objectives, packing, sides
+from data import example, objectives
 from data.noise import masks, spans
+from data.rows import packing, sides
 
 NOISE = ('spans', 'rolled', 'iid')
 # What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
@@ -69,7 +70,7 @@ class Objective:
         return wrong
 
     def plan(self, source, seed, epoch):
-        """int64[n, k]: the pieces of each row (data/packing.py). n is the same for every epoch."""
+        """int64[n, k]: the pieces of each row (data/rows/packing.py). n is the same for every epoch."""
         return packing.concatenate(source.lengths, self._sizes()[0], example.rng(seed, epoch, -1))
 
     def transform(self, source, row, rng):

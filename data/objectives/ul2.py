@@ -14,8 +14,9 @@ from typing import Tuple
 
 import numpy as np
 
-from data import example, objectives, packing, sides, vocabulary
+from data import example, objectives, vocabulary
 from data.noise import spans
+from data.rows import packing, sides
 
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
 PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15),
@@ -77,7 +78,7 @@ class Objective:
         return wrong or objectives.lacking(self, special, self.needs) or self._span_problems(special)
 
     def plan(self, source, seed, epoch):
-        """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/packing.py). n is the same for every epoch."""
+        """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/rows/packing.py). n is the same for every epoch."""
         rng = example.rng(seed, epoch, -1)
         which = deal(int(source.lengths.sum()), [size[0] for size in self.sizes()], self._shares(), rng)
         pieces = packing.concatenate(source.lengths, np.array([size[0] for size in self.sizes()])[which], rng)

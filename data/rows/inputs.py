@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import packing, sentence_pairs
+from data.rows import packing, sentence_pairs
 
 PAIRS = ('next_sentence', 'sentence_order')
 NAMES = ('document', 'doc_sentences', 'full_sentences', *PAIRS)
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def plan(name, source, size, short, rng):
-    """int64[n, 2], begin and end of each row's text in `source.flat`; pairs: int64[n, 5], see data/sentence_pairs.py.
+    """int64[n, 2], begin and end of each row's text in `source.flat`; pairs: int64[n, 5], see data/rows/sentence_pairs.py.
 
     size: tokens of a row, specials included. short: share of the documents whose pairs are shorter (BERT's
     short_seq_prob). Only pairs use `rng`: the others are the same in every epoch.
