@@ -16,10 +16,11 @@ import tempfile
 
 import numpy as np
 
-from data import errors, vocabulary
+from data import errors, special_tokens
 from data.text import files
+from data.vocabularies import vocabulary
 
-Special = vocabulary.Special
+Special = special_tokens.Special
 KINDS = ('unigram', 'bpe', 'bytes')
 FORMAT = 1          # raise it when training changes, so that tokenizers in caches are trained again
 
@@ -64,7 +65,7 @@ def load(path):
     return result
 
 
-def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sentinels=vocabulary.SENTINELS):
+def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sentinels=special_tokens.SENTINELS):
     """A tokenizer for `texts` (iterable of str), saved to the folder `path` if given.
 
     vocab_size counts every id, reserved ones too; small texts give fewer. sample_bytes: text to read, evenly spread
@@ -151,7 +152,7 @@ class Bytes(vocabulary.Vocabulary):
     """One id a UTF-8 byte, as ByT5 (Xue et al. 2021): pad 0, eos 1, mask 2, byte b is b + 3, cls, sep, sentinels."""
     OFFSET = 3
 
-    def __init__(self, sentinels=vocabulary.SENTINELS):
+    def __init__(self, sentinels=special_tokens.SENTINELS):
         text_end = self.OFFSET + 256
         size = text_end + 2 + sentinels
         self.special = Special(pad=0, eos=1, mask=2, cls=text_end, sep=text_end + 1,
@@ -184,7 +185,7 @@ def main(arguments=None):
     command.add_argument('--kind', choices=KINDS, default='unigram', help='(unigram)')
     command.add_argument('--vocab_size', type=int, default=4096, help='reserved ids included (4096)')
     command.add_argument('--sample_bytes', type=int, default=10_000_000, help='text to read; 0 = all (10000000)')
-    command.add_argument('--sentinels', type=int, default=vocabulary.SENTINELS, help=f'({vocabulary.SENTINELS})')
+    command.add_argument('--sentinels', type=int, default=special_tokens.SENTINELS, help=f'({special_tokens.SENTINELS})')
     command.add_argument('--out', required=True, help='folder to write')
     flags = parser.parse_args(arguments)
     from data.text import sources

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from data import errors, tokenizer, vocabulary
+from data import errors, special_tokens, tokenizer
 from data.text import cache, cache_writer, sources
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -305,6 +305,6 @@ def test_a_full_disk(tmp_path):
 
 def test_special_and_token_bytes_are_the_tokenizers(tmp_path, tok):
     tokens = cache.build(memory(DOCUMENTS), tok, tmp_path)
-    assert isinstance(tokens.special, vocabulary.Special)
+    assert isinstance(tokens.special, special_tokens.Special)
     np.testing.assert_array_equal(tokens.token_bytes, tok.token_bytes)
     assert not tokens.flat.flags.writeable and os.path.getsize(tokens.folder / 'tokens.bin') == 2 * tokens.num_tokens

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from data import example, vocabulary
+from data import example, special_tokens
 from data.objectives import causal_lm
 from data.text import cache
 from model import config as model_config, transformer
@@ -13,7 +13,7 @@ from tests import dependence
 from train.objectives import token
 
 N = example.NEVER_SEEN
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(299, 44), vocab_size=300)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(299, 44), vocab_size=300)
 
 
 def corpus(*documents):
@@ -51,7 +51,7 @@ def test_a_document_that_fills_its_rows_leaves_eos_alone():
 
 
 def test_bos_defaults_to_pad():
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(299, 44), vocab_size=300)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(299, 44), vocab_size=300)
     source = cache.Tokens.from_arrays([np.array([10, 11])], special)
     assert rows(causal_lm.Objective(4), source)[0]['tokens'].tolist() == [0, 10, 11, 0]
 

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from data import example, tokenizer, vocabulary
+from data import example, special_tokens, tokenizer
 from data.noise import infilling
 from data.objectives import denoising
 from data.text import cache, sources
 
 N = example.NEVER_SEEN
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 OFF = dict(permute=0.0, infill=0.0)
 
 

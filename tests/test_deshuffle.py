@@ -4,12 +4,12 @@ import itertools
 import numpy as np
 import pytest
 
-from data import example, tokenizer, vocabulary
+from data import example, special_tokens, tokenizer
 from data.objectives import deshuffle
 from data.rows import sides
 from data.text import cache, sources
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 SOURCE = cache.Tokens.from_arrays([np.arange(5, 5 + n) for n in (300, 41, 1, 90)], SPECIAL)
 
 

@@ -4,9 +4,10 @@ import functools
 import numpy as np
 import pytest
 
-from data import example, pipeline, tokenizer as tokenizers, vocabulary
+from data import example, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import causal_lm, fill_in_the_middle
 from data.text import cache, sources
+from data.vocabularies import vocabulary
 from tests import dependence
 
 BYTES = tokenizers.Bytes()
@@ -167,7 +168,7 @@ def test_more_tokens_than_there_is_room_for_are_cut_between_tokens():
 
 
 def test_no_output_depends_on_another_text_or_on_what_comes_later():
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 90), vocab_size=100)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 90), vocab_size=100)
 
     class Letters(vocabulary.Vocabulary):
         table = [b''] * 5 + [bytes([97 + i % 26]) for i in range(85)] + [b''] * 10
@@ -220,7 +221,7 @@ def test_without_a_rate_it_is_causal_lm():
 def test_bad_settings_and_fill():
     wrong = fill_in_the_middle.Objective(16, fim_rate=2, spm_rate=-1, spm='psm').problems()
     assert [key for key, _ in wrong] == ['objective.fim_rate', 'objective.spm_rate', 'sequence_length', 'objective.spm']
-    few = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9, 8), vocab_size=10)
+    few = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9, 8), vocab_size=10)
     assert fill_in_the_middle.Objective(64).problems(few) == [('tokenizer.path', 'marks take 6 sentinels, the tokenizer has 2.')]
     objective, source = fill_in_the_middle.Objective(32, fim_rate=1.0), corpus('abcdef', 'uvwxyz')
     assert objective.fill(source) == (14 + 6) / 32

@@ -14,10 +14,10 @@ import pytest
 import sentencepiece
 from test_tokenizer import novel, strings, TRICKY, words
 
-from data import errors, tokenizer, vocabulary
+from data import errors, special_tokens, tokenizer
 from data.noise import masking, masks, spans
 from data.text import cache, sources
-from data.vocabularies import huggingface, roles, sentencepiece_model
+from data.vocabularies import huggingface, roles, sentencepiece_model, vocabulary
 
 HERE = pathlib.Path(__file__).parent
 STORED = HERE / 'data' / 'tokenizers'
@@ -101,7 +101,7 @@ def test_special_tokens_are_transformers_where_it_has_them(loaded):
 def test_roles(loaded, case, expected):
     special = loaded[case][1].special
     assert special.as_dict() == {**expected, 'vocab_size': KNOWN['cases'][case]['size']}
-    assert vocabulary.Special(**json.loads(json.dumps(special.as_dict()))) == special
+    assert special_tokens.Special(**json.loads(json.dumps(special.as_dict()))) == special
 
 
 @pytest.mark.parametrize('pieces, settings, expected', [
@@ -120,7 +120,7 @@ def test_roles_that_files_name_or_lack(pieces, settings, expected):
 
 
 def test_a_vocabulary_without_mask_and_sentinels():
-    special = vocabulary.Special(pad=2, eos=2, mask=-1, cls=0, sep=2, sentinels=(5, 6), vocab_size=9, bos=0)
+    special = special_tokens.Special(pad=2, eos=2, mask=-1, cls=0, sep=2, sentinels=(5, 6), vocab_size=9, bos=0)
     assert special.num_sentinels == 0 and special.sentinels == (8, 9) and special.reserved.tolist() == [0, 2]
     assert [special.name(i) for i in (-1, 3, 8, 9)] == [None] * 4
     assert spans.unmarked(np.arange(9), special) == 9 and masks.text_ids(special).tolist() == [1, 3, 4, 5, 6, 7, 8]
@@ -129,9 +129,9 @@ def test_a_vocabulary_without_mask_and_sentinels():
     with pytest.raises(ValueError, match='marks take 6 sentinels, the tokenizer has 0'):
         special.mark('nlu')
     with pytest.raises(ValueError, match='special ids must lie in'):
-        vocabulary.Special(pad=2, eos=-1, mask=-1, cls=0, sep=2, sentinels=(8, 9), vocab_size=9)
+        special_tokens.Special(pad=2, eos=-1, mask=-1, cls=0, sep=2, sentinels=(8, 9), vocab_size=9)
     with pytest.raises(ValueError, match='special ids must lie in'):
-        vocabulary.Special(pad=2, eos=2, mask=-1, cls=0, sep=2, sentinels=(5, 8), vocab_size=9)
+        special_tokens.Special(pad=2, eos=2, mask=-1, cls=0, sep=2, sentinels=(5, 8), vocab_size=9)
 
 
 @pytest.mark.parametrize('case', ['gpt2', 'roberta', 'gpt2_json'])

@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from data import example, vocabulary
+from data import example, special_tokens
 from data.noise import infilling, masks
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 TEXT = np.arange(5, 515, dtype=np.int32)
 
 

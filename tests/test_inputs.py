@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 
-from data import vocabulary
+from data import special_tokens
 from data.rows import inputs, sentence_pairs
 from data.text import cache
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)
 
 
 def corpus(seed=0, count=30, empty=True):

@@ -16,9 +16,10 @@ import numpy as np
 from properties import denoising
 import pytest
 
-from data import corpus, pipeline, tokenizer as tokenizers, vocabulary
+from data import corpus, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, span_corruption
 from data.text import cache
+from data.vocabularies import vocabulary
 from tests import inspect_properties
 from train import config as configs, flags, inspect, schema
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
@@ -498,7 +499,7 @@ class Foreign(vocabulary.Vocabulary):
 
     def __init__(self):
         size = len(HOSTILE) + 5 + 256
-        self.special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(size - 1, size - 256), vocab_size=size)
+        self.special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(size - 1, size - 256), vocab_size=size)
         self.table = [b''] * 5 + [text.encode() for text in HOSTILE] + [b''] * 256
         self.definition = b'hostile'
 

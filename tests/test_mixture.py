@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data import corpus, example, pipeline, vocabulary
+from data import corpus, example, pipeline, special_tokens
 from data.objectives import (
     alternation,
     causal_lm,
@@ -21,7 +21,7 @@ from data.rows import mixture
 from data.text import cache
 from train import schema
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(999, 744), vocab_size=1000)
 SIZE = 32
 
 

@@ -4,11 +4,11 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, vocabulary
+from data import example, special_tokens
 from data.rows import packing
 from data.text import cache
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(299, 44), vocab_size=300)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(299, 44), vocab_size=300)
 
 
 def rng(i=0):

@@ -4,12 +4,12 @@ import random
 import numpy as np
 import pytest
 
-from data import errors, example, pipeline, tokenizer as tokenizers, vocabulary
+from data import errors, example, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import permuted_lm
 from data.rows import streams
 from data.text import cache, sentences, sources
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 STARTS = np.arange(1000) % 3 != 0
 
 

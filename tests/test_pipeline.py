@@ -14,11 +14,11 @@ import time
 import numpy as np
 import pytest
 
-from data import errors, example, objectives, pipeline, vocabulary
+from data import errors, example, objectives, pipeline, special_tokens
 from data.text import cache
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 LENGTHS = {'causal_lm': 32, 'masked_lm': 32, 'span_corruption': 32}
 
 

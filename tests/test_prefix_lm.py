@@ -3,14 +3,14 @@ import jax
 import numpy as np
 import pytest
 
-from data import corpus, example, pipeline, tokenizer as tokenizers, vocabulary
+from data import corpus, example, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import prefix_lm
 from data.text import cache
 from model import config as model_config, generate, transformer
 from tests import dependence
 from train import generate as command, schema
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(99, 90), vocab_size=100)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(99, 90), vocab_size=100)
 N = example.NEVER_SEEN
 
 

@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from data import example, tokenizer as tokenizers, vocabulary
+from data import example, special_tokens, tokenizer as tokenizers
 from data.objectives import replaced_token_detection
 from data.text import cache, sentences
 
 Objective = replaced_token_detection.Objective
 N = example.NEVER_SEEN
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 
 
 def corpus(*documents, seed=0):

@@ -26,10 +26,10 @@ def test_every_index_comes_once(size):
 
 
 def test_the_pipeline_places_alike_with_and_without_grain(monkeypatch):
-    from data import vocabulary
+    from data import special_tokens
     from data.objectives import causal_lm
     from data.text import cache
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(300, 290), vocab_size=301)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(300, 290), vocab_size=301)
     source = cache.Tokens.from_arrays([np.arange(5, 25)] * 50, special)
     places = lambda: [pipeline.place(causal_lm.Objective(16), source, 3, i) for i in range(150)]
     import grain

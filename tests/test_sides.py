@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import example, vocabulary
+from data import example, special_tokens
 from data.objectives import denoising, deshuffle, span_corruption, ul2
 from data.rows import sides
 from data.text import cache
 from model import config as model_config, transformer
 
 N = example.NEVER_SEEN
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)
 INPUTS, TARGETS = np.array([11, 12, 99, 13], np.int32), np.array([99, 21, 22], np.int32)
 
 

@@ -4,14 +4,14 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, tokenizer, vocabulary
+from data import example, special_tokens, tokenizer
 from data.noise import spans
 from data.objectives import span_corruption
 from data.rows import sides as two_sides
 from data.text import cache, sources
 
 N = example.NEVER_SEEN
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 
 
 def corpus(*lengths, seed=0):
@@ -138,7 +138,7 @@ def test_problems(fields, key):
 
 def test_sentinels_run_out_as_they_do_for_t5():
     """100 sentinels: enough up to 1,809 inputs at (0.15, 3), 403 at (0.5, 3), 906 at (0.5, 8), 1,005 at (0.25, 3)."""
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 900), vocab_size=1000)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 900), vocab_size=1000)
     for density, mean, first in ((0.15, 3.0, 1810), (0.5, 3.0, 404), (0.5, 8.0, 907), (0.25, 3.0, 1006)):
         assert span_corruption.Objective(first - 1, density, mean).problems(special) == []
         (key, text), = span_corruption.Objective(first, density, mean).problems(special)
@@ -147,7 +147,7 @@ def test_sentinels_run_out_as_they_do_for_t5():
 
 
 def test_too_many_spans_is_a_clear_error_even_unchecked():
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 998), vocab_size=1000)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 998), vocab_size=1000)
     source = cache.Tokens.from_arrays([np.arange(5, 205)], special)
     objective = span_corruption.Objective(64)
     with pytest.raises(ValueError, match='tokenizer has 2; lower objective.noise_density or sequence_length'):
@@ -234,7 +234,7 @@ def test_iid_by_hand(monkeypatch):
 
 def test_iid_sentinels_never_run_out_in_practice():
     """At most every other token begins a run: 513 inputs never need more than 256 + 1; beyond, 8 standard deviations are kept."""
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 700), vocab_size=1000)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 700), vocab_size=1000)
     assert span_corruption.Objective(512, 0.5, noise='iid').problems(special) == []
     assert span_corruption.Objective(1024, 0.15, noise='iid').problems(special) == []
     (key, text), = span_corruption.Objective(1024, 0.5, noise='iid').problems(special)

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 
-from data import example, vocabulary
+from data import example, special_tokens
 from data.rows import streams
 from data.text import cache
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 
 
 def corpus(*lengths, seed=0, every=7):

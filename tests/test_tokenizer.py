@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from data import errors, tokenizer, vocabulary
+from data import errors, special_tokens, tokenizer
 from data.text import sources
-from data.vocabularies import pieces, training
+from data.vocabularies import pieces, training, vocabulary
 from train import schema
 
 TRICKY = [
@@ -128,7 +128,7 @@ def test_layout(tok):
     np.testing.assert_array_equal(special.reserved, np.flatnonzero(tok.token_bytes == 0))
     text = np.flatnonzero(tok.token_bytes)
     assert sum(tok.token_bytes[text] == 1) >= 256 and len(tok.pieces(text)) == len(text)
-    assert vocabulary.Special(**special.as_dict()) == special
+    assert special_tokens.Special(**special.as_dict()) == special
     assert json.loads(json.dumps(special.as_dict())) == special.as_dict()
 
 
@@ -322,7 +322,7 @@ def test_t5s_model(tmp_path):
 def test_t5s_own_layout_can_be_given():
     model = foreign(pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
     size = pieces.SentencePiece(model).model.get_piece_size()
-    special = vocabulary.Special(pad=0, eos=1, mask=size + 100, cls=size + 101, sep=size + 102,
+    special = special_tokens.Special(pad=0, eos=1, mask=size + 100, cls=size + 101, sep=size + 102,
                                  sentinels=(size + 99, size),
                                  vocab_size=size + 103, others=(2,))
     tok = pieces.SentencePiece(model, special)

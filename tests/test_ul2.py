@@ -4,13 +4,13 @@ import collections
 import numpy as np
 import pytest
 
-from data import example, tokenizer, vocabulary
+from data import example, special_tokens, tokenizer
 from data.noise import spans
 from data.objectives import ul2
 from data.rows import sides
 from data.text import cache, sources
 
-SPECIAL = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 TABLE = {'R(3,0.15)': (568, 114), 'R(8,0.15)': (588, 100), 'S(0.25)': (512, 130), 'X(3,0.5)': (766, 512), 'X(8,0.5)': (908, 512),
          'X(64,0.15)': (600, 92), 'X(64,0.5)': (1006, 512)}
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
@@ -182,7 +182,7 @@ def test_a_prompt_is_that_of_s():
 
 def test_marks_take_sentinels():
     """128 spans of X(3, 0.5) at 512 fit 128 sentinels without modes; the six marks take as many."""
-    special = vocabulary.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 872), vocab_size=1000)
+    special = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 872), vocab_size=1000)
     assert ul2.Objective(512, mode_tokens=False).problems(special) == []
     (_, text), = ul2.Objective(512).problems(special)
     assert 'the tokenizer has 122 sentinels left' in text

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from data import example, objectives, vocabulary
+from data import example, objectives, special_tokens
 from data.rows import packing
 
 GROWTH = 12                                   # tokens that two cuts may add; where they would add more, see `cut`
@@ -38,7 +38,7 @@ class Objective:
         return {'tokens': self.sequence_length, 'targets': self.sequence_length}
 
     def problems(self, special=None):
-        least, marks = 2 * (3 + GROWTH), len(vocabulary.MARKS)
+        least, marks = 2 * (3 + GROWTH), len(special_tokens.MARKS)
         rates = {'fim_rate': self.fim_rate, 'spm_rate': self.spm_rate}
         wrong = [(f'objective.{name}', 'expected 0 to 1.') for name, rate in rates.items() if not 0 <= rate <= 1]
         if self.sequence_length < least:

@@ -14,7 +14,7 @@ from typing import Tuple
 
 import numpy as np
 
-from data import example, objectives, vocabulary
+from data import example, objectives, special_tokens
 from data.noise import spans
 from data.rows import packing, sides
 
@@ -140,7 +140,7 @@ class Objective:
             if count > tokens - noise:
                 return [('objective.denoisers', f'{name} makes {count} spans of noise, which need as many stretches of text between '
                                                 f'them; {tokens - noise} tokens are left.')]
-            room = special and special.num_sentinels - len(vocabulary.MARKS) * self.marks
+            room = special and special.num_sentinels - len(special_tokens.MARKS) * self.marks
             if special and count + (self.noise == 'rolled') > room:
                 return [('objective.denoisers', f'{name} makes {count} spans of sequence_length = {self.sequence_length}, the tokenizer '
                                                 f'has {room} sentinels left; use longer spans or lower sequence_length.')]

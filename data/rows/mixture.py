@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data import example, vocabulary
+from data import example, special_tokens
 
 ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 SAID = ('targets', 'weights')
@@ -160,7 +160,7 @@ class Mixture:
         if not special or not self.marks or getattr(member.objective, 'marks', False):
             return special
         first, last = special.sentinels
-        return dataclasses.replace(special, sentinels=(first, min(last + len(vocabulary.MARKS), first + 1)))
+        return dataclasses.replace(special, sentinels=(first, min(last + len(special_tokens.MARKS), first + 1)))
 
     def _fitting(self):
         return tuple(name for name in ARCHITECTURES if all(name in member.objective.architectures for member in self.members))

@@ -69,7 +69,7 @@ class Tokens:
 
     @functools.cached_property
     def word_starts(self):
-        """bool[V]: which ids begin a word (data/vocabulary.py, `begins_word`)."""
+        """bool[V]: which ids begin a word (data/special_tokens.py, `begins_word`)."""
         if self._word_starts is None and self.tokenizer is not None:
             return self.tokenizer.word_starts
         return np.ones(self.special.vocab_size, bool) if self._word_starts is None else np.asarray(self._word_starts, bool)

@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 
-from data import errors, vocabulary
+from data import errors
 from data.text import sentences
+from data.vocabularies import vocabulary
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
 BATCH = 1 << 22     # characters tokenised at once

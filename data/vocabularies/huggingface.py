@@ -9,9 +9,9 @@ import json
 
 import numpy as np
 
-from data import errors, vocabulary
+from data import errors
 from data.text import files as locations
-from data.vocabularies import folders, pipelines, roles
+from data.vocabularies import folders, pipelines, roles, vocabulary
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 MOST = 1 << 23        # characters in flight: bounds the memory, some 100 bytes a character

@@ -10,8 +10,9 @@ import os
 import numpy as np
 import sentencepiece
 
-from data import errors, vocabulary
+from data import errors, special_tokens
 from data.text import files
+from data.vocabularies import vocabulary
 
 CHUNK = 16384       # characters SentencePiece sees at once: bounds its memory, which is about 20 bytes a character
 SPACE = '\u2581'    # how SentencePiece writes a space
@@ -34,7 +35,7 @@ class SentencePiece(vocabulary.Vocabulary):
     `lossless` is False for models that normalise (T5's, for instance): then `token_bytes` only approximates the text.
     """
 
-    def __init__(self, model, special=None, sentinels=vocabulary.SENTINELS):
+    def __init__(self, model, special=None, sentinels=special_tokens.SENTINELS):
         try:
             self.model = sentencepiece.SentencePieceProcessor(model_proto=model or b'-')
         except (RuntimeError, ValueError) as error:
@@ -120,7 +121,7 @@ def layout(model, sentinels):
         first, last = size - 1, size - sentinels
     others = [i for i in range(len(pieces)) if model.is_unknown(i) or model.is_control(i) or model.is_unused(i)]
     named = {*ids.values(), model.bos_id()}
-    return vocabulary.Special(**ids, bos=model.bos_id(), sentinels=(first, last), vocab_size=size,
+    return special_tokens.Special(**ids, bos=model.bos_id(), sentinels=(first, last), vocab_size=size,
                               others=tuple(i for i in others if i not in named))
 
 

@@ -6,7 +6,7 @@ absent: objectives that need them say so.
 """
 import re
 
-from data import vocabulary
+from data import special_tokens
 
 SPELLINGS = {
     'pad': ('<pad>', '[PAD]', '<|pad|>'),
@@ -44,7 +44,7 @@ def find(spellings, marked, settings):
     kept = {*single.values(), *(range(sentinels[1], sentinels[0] + 1) if sentinels else ())}
     unused = (i for i, text in spellings.items() if UNUSED.match(text))
     others = {*marked, *unused, found['unk'], found['bos']} - kept - {None}
-    return vocabulary.Special(**single, sentinels=sentinels or (size - 1, size), vocab_size=size, others=tuple(sorted(others)))
+    return special_tokens.Special(**single, sentinels=sentinels or (size - 1, size), vocab_size=size, others=tuple(sorted(others)))
 
 
 def _role(role, ids, settings):

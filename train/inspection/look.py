@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from data import example as examples, pipeline, vocabulary
+from data import example as examples, pipeline, special_tokens
 from train import schema
 
 
@@ -81,4 +81,4 @@ def described(special):
     """
     return {**{name: int(getattr(special, name)) for name in ('pad', 'mask', 'cls', 'sep', 'eos')},
             'sentinels': list(special.sentinels), 'vocab_size': int(special.vocab_size), 'bos': int(special.bos),
-            'marks': {name: int(special.mark(name)) for name in vocabulary.MARKS if special.num_sentinels >= len(vocabulary.MARKS)}}
+            'marks': {name: int(special.mark(name)) for name in special_tokens.MARKS if special.num_sentinels >= len(special_tokens.MARKS)}}

@@ -8,7 +8,7 @@ import difflib
 
 import numpy as np
 
-from data import example, vocabulary
+from data import example, special_tokens
 
 # Kind: what a reader is told about it.
 KINDS = {
@@ -86,7 +86,7 @@ def pieces(ids, kinds, tokenizer, breaks=()):
         held.clear()
 
     ids, special = np.asarray(ids).tolist(), tokenizer.special
-    named = tokenizer.name if special.sentinels[1] + len(vocabulary.MARKS) in ids else lambda i: name(i, tokenizer)
+    named = tokenizer.name if special.sentinels[1] + len(special_tokens.MARKS) in ids else lambda i: name(i, tokenizer)
     for at, i in enumerate(ids):
         if held and (kinds[at] != kinds[held[0]] or at in breaks or named(i)):
             flush()
@@ -112,8 +112,8 @@ def pieces(ids, kinds, tokenizer, breaks=()):
 def name(i, tokenizer):
     """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is told apart)."""
     special, mark = tokenizer.special, int(i) - tokenizer.special.sentinels[1]
-    marked = 0 <= mark < len(vocabulary.MARKS) <= special.num_sentinels
-    return f'<{vocabulary.MARKS[mark]}>' if marked else tokenizer.name(i)
+    marked = 0 <= mark < len(special_tokens.MARKS) <= special.num_sentinels
+    return f'<{special_tokens.MARKS[mark]}>' if marked else tokenizer.name(i)
 
 
 def visible(text):
@@ -159,6 +159,6 @@ def _kind(i, special):
     first, last = special.sentinels
     if i == special.mask:
         return 'mask', 0
-    if last + len(vocabulary.MARKS) <= i <= first:
+    if last + len(special_tokens.MARKS) <= i <= first:
         return 'sentinel', first - i
     return ('special', 0) if special.name(i) else ('text', 0)
