@@ -13,8 +13,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import attention, cache as caches, config as model_config, layers, memory as memories, ops, positions
+from model import attention, config as model_config, layers, memory as memories, ops, positions
 from model.attention import rule as rules, transformer_xl
+from model.decoding import cache as caches
 
 REMAT = {
     'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention

@@ -9,8 +9,9 @@ from typing import Any
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import cache as caches, config as model_config, heads, layers, ops, stack
+from model import config as model_config, heads, layers, ops, stack
 from model.attention import streams
+from model.decoding import cache as caches
 
 
 class Transformer(nn.Module):

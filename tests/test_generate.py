@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, generate, transformer
+from model import config as model_config, transformer
+from model.decoding import generate
 
 V = 30
 

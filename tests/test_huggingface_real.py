@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from data import tokenizer as tokenizers
-from model import generate, huggingface, transformer
+from model import huggingface, transformer
+from model.decoding import generate
 
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'
 CORPUS = pathlib.Path(__file__).parent.parent / 'data/corpora/sotu.jsonl.xz'

@@ -6,7 +6,8 @@ import pytest
 from data import corpus, example, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import prefix_lm
 from data.text import cache
-from model import config as model_config, generate, transformer
+from model import config as model_config, transformer
+from model.decoding import generate
 from tests import dependence
 from train import generate as command, schema
 

@@ -72,7 +72,8 @@ def continuations(options, config, tokenizer, params):
     import numpy as np
 
     from data import example
-    from model import generate, transformer
+    from model import transformer
+    from model.decoding import generate
 
     special, room = tokenizer.special, config.model.max_length if config.model.positions == 'learned' else None
     shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import example, pipeline
-from model import generate, transformer
+from model import transformer
+from model.decoding import generate
 from train import generate as prompted
 from train.objectives import loss as losses
 
