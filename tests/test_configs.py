@@ -10,8 +10,8 @@ import runpy
 import jax
 import pytest
 
-from model import config as model_config, flops, transformer
-from train import config, flags, optimizer, paths, schedules, schema
+from model import config as model_config, flops, paths, transformer
+from train import config, flags, optimizer, schedules, schema
 
 FILES = flags.configs()
 VARIANTS = [(path, variant) for path in FILES for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']]

@@ -16,8 +16,8 @@ import pytest
 import rich.console
 
 from data import corpus, tokenizer as tokenizers
-from model import huggingface
-from train import checkpoint, config as configs, convert, display, loop, metrics, objectives, paths, sharding, workdir
+from model import huggingface, paths
+from train import checkpoint, config as configs, convert, display, loop, metrics, objectives, sharding, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FAST = ('--config.sequence_length=32', '--config.batch_size=8', '--config.steps=12', '--config.log_every=1', '--config.eval_every=0', '--config.eval_batches=2',

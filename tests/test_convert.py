@@ -15,8 +15,8 @@ import pytest
 from safetensors import numpy as safetensors
 
 from data import corpus, tokenizer as tokenizers
-from model import huggingface, transformer, vocabulary
-from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, paths, sharding, workdir
+from model import huggingface, paths, resize, transformer
+from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, sharding, workdir
 from train.conversion import folders as conversion_folders, importing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -135,7 +135,7 @@ def test_a_run_exports_and_says_the_same(runs, tmp_path, variant, model_type):
     assert found.keys() <= wanted.keys()
     size = module.config.vocab_size
     for path, leaf in found.items():
-        axis = vocabulary.axis(path)
+        axis = resize.axis(path)
         rows = (slice(None),) * (axis or 0) + (slice(size if axis is not None else None),)
         np.testing.assert_array_equal(leaf[rows], wanted[path][rows], err_msg=path)
     card = (tmp_path / 'out' / 'README.md').read_text()

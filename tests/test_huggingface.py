@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from model import config as model_config, families, huggingface, pretrained
+from model import config as model_config, families, huggingface, task_model
 from model.families import albert, bart, bert, roberta, t5
 
 QUICKLY = {'xla_backend_optimization_level': 0}  # compiled: half of the time of these tests
@@ -186,7 +186,7 @@ OTHERS = {'gpt3': 'gpt2', 'ul2': 't5', 'pangu': None}   # families that go by an
 @pytest.mark.parametrize('family', [entry.name for entry in pkgutil.iter_modules(families.__path__)])
 def test_every_published_size_has_its_place(family):
     """By structure alone; an ELECTRA that does not project its embeddings is a BERT unless its head says what it is."""
-    head = pretrained.Head('discriminator') if family == 'electra' else None
+    head = task_model.Head('discriminator') if family == 'electra' else None
     for size, given in importlib.import_module(f'model.families.{family}').SIZES.items():
         config, expected = model_config.Config(**given), OTHERS.get(family, family)
         if expected is None or (family, size) == ('gpt3', '13b'):  # 40 heads of 128 in 5,140 dimensions: no GPT-2 has such
@@ -229,7 +229,7 @@ SMALL = dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=12)
     (bart, dict(position_offset=0), 0, 'bart', dict(position_offset=2))])
 def test_tables_become_those_of_the_family(family, changed, pad, expected, tables, tmp_path):
     """A run without types, or with other rows before position 0; RoBERTa counts positions from one after its padding's id."""
-    module = pretrained.Model(model_config.Config(**{**family.SIZES['base'], **SMALL, **changed}))
+    module = task_model.Model(model_config.Config(**{**family.SIZES['base'], **SMALL, **changed}))
     rng = np.random.default_rng(0)
     variables = {'params': jax.tree.map(lambda leaf: np.float32(rng.normal(size=leaf.shape)), huggingface.abstract(module))}
     more = {} if pad is None else {'pad_token_id': pad}
@@ -287,7 +287,7 @@ def test_what_a_config_json_cannot_say(name, changed, says, tmp_path):
 
 @pytest.mark.parametrize('changed', [dict(bias=False), dict(activation='gelu'), dict(read='last')])
 def test_a_head_of_classes_goes_out_only_as_what_it_is(changed):
-    head = pretrained.Head('classes', 3, activation='tanh')
+    head = task_model.Head('classes', 3, activation='tanh')
     assert huggingface.settings.architecture(bert, head) == 'BertForSequenceClassification'
     with pytest.raises(huggingface.errors.ConfigError):
         huggingface.settings.architecture(bert, dataclasses.replace(head, **changed))
@@ -305,8 +305,8 @@ def test_names_of_labels_stay_while_they_are_as_many(tmp_path):
 
 def test_the_head_of_older_files(tmp_path):
     """A number of labels without their names, and T5's class as it was first called."""
-    for name, removed, said, expected in (('bert_classes', ('id2label', 'label2id'), dict(num_labels=5), pretrained.Head('classes', 5, activation='tanh')),
-                                          ('t5', (), dict(architectures=['T5WithLMHeadModel']), pretrained.Head())):
+    for name, removed, said, expected in (('bert_classes', ('id2label', 'label2id'), dict(num_labels=5), task_model.Head('classes', 5, activation='tanh')),
+                                          ('t5', (), dict(architectures=['T5WithLMHeadModel']), task_model.Head())):
         case, _ = folders.read(name)
         case['config'] = {key: value for key, value in case['config'].items() if key not in removed} | said
         assert huggingface.settings.read(folders.write(case, tmp_path / name))[1] == expected
@@ -317,14 +317,14 @@ def test_another_head_is_that_of_the_familys_class(tmp_path):
     case, _ = folders.read('bert')
     folder, notices = folders.write(case, tmp_path / 'bert'), []
     module, variables = huggingface.load(folder, 'classes', labels=5, notice=notices.append)
-    assert module.settings == pretrained.Head('classes', 5, 'first', 'tanh')
+    assert module.settings == task_model.Head('classes', 5, 'first', 'tanh')
     pooler = folders.tensors(case)['bert.pooler.dense.weight']
     assert np.array_equal(variables['params']['head']['transform']['kernel'], pooler.T)
     assert variables['params']['head']['labels']['kernel'].shape == (32, 5) and len(notices) == 2
     assert notices[1] == f'not in {folder}, and so initialised: head/labels/bias, head/labels/kernel'
 
     decoder, _ = huggingface.load(folders.write(folders.read('gpt2')[0], tmp_path / 'gpt2'), 'classes', notice=notices.append)
-    assert decoder.settings == pretrained.Head('classes', 2, 'last', None, bias=False)
+    assert decoder.settings == task_model.Head('classes', 2, 'last', None, bias=False)
     with pytest.raises(huggingface.settings.errors.ConfigError, match="no gpt2 at Hugging Face has a head of the kind 'pair'; expected classes"):
         huggingface.load(tmp_path / 'gpt2', 'pair')
 

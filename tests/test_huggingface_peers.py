@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from model import config as model_config, huggingface, pretrained
+from model import config as model_config, huggingface, task_model
 from model.families import bart, bert, roberta
 
 SCRIPTS = pathlib.Path(__file__).parent / 'peers'
@@ -126,7 +126,7 @@ def test_what_runs_have_otherwise_loads_without_a_word_and_says_the_same(tmp_pat
     """No types, other rows before position 0, padding with another id than 1, which is a token in the middle of the text."""
     expected, rng = {}, np.random.default_rng(0)
     for name, (family, changed, pad) in TABLES.items():
-        module = pretrained.Model(model_config.Config(**{**family.SIZES['base'], **dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=24), **changed}))
+        module = task_model.Model(model_config.Config(**{**family.SIZES['base'], **dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=24), **changed}))
         variables = {'params': jax.tree.map(lambda leaf: np.float32(0.2 * rng.normal(size=leaf.shape)), huggingface.abstract(module))}
         arrays = {'input_ids': rng.integers(5, 50, (2, 20))}
         arrays['input_ids'][:, (3, 8)] = 1

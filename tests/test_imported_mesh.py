@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from model import huggingface
-from train import paths, schema, sharding
+from model import huggingface, paths
+from train import schema, sharding
 
 NAMES = ('gpt2', 'bert', 't5', 'llama', 'llama_grouped', 'qwen2', 'bloom', 'bart', 'albert', 'roberta', 'electra', 'xlnet')
 QUICK = ('gpt2', 'bert', 't5', 'llama_grouped', 'bloom', 'bart', 'albert', 'xlnet')

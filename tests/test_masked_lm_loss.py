@@ -10,8 +10,8 @@ import pytest
 from data import example, tokenizer as tokenizers
 from data.objectives import masked_lm
 from data.text import cache
-from model import config as model_config, heads, transformer
-from train import paths, schema, state as states, step as steps
+from model import config as model_config, heads, paths, transformer
+from train import schema, state as states, step as steps
 from train.objectives import masked_lm as losses, token
 
 TOKENIZER = tokenizers.Bytes()

@@ -6,7 +6,8 @@ import optax
 from optax import contrib
 import pytest
 
-from train import optimizer, paths, problems, schedules, schema
+from model import paths
+from train import optimizer, problems, schedules, schema
 
 STEPS = 100
 LAYERS = 3

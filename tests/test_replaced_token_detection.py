@@ -10,8 +10,8 @@ import pytest
 from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
 from data.text import cache
-from model import config as model_config, transformer
-from train import evaluation, paths, schema, sharding
+from model import config as model_config, paths, transformer
+from train import evaluation, schema, sharding
 from train.objectives import replaced_token_detection
 
 TOKENIZER = tokenizers.Bytes()

@@ -8,8 +8,8 @@ import pytest
 import rich.console
 
 from data import corpus, tokenizer as tokenizers
-from model import transformer
-from train import checkpoint, config as configs, display, loop, metrics, objectives, paths, sharding
+from model import paths, transformer
+from train import checkpoint, config as configs, display, loop, metrics, objectives, sharding
 
 FLAGS = ('--config.steps=2', '--config.batch_size=4', '--config.eval_batches=1', '--config.model.embed_dim=32',
          '--config.model.types=2')

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 import pytest
 
-from model import config as model_config, transformer
-from train import optimizer, paths, problems, schema, sharding, state as states
+from model import config as model_config, paths, transformer
+from train import optimizer, problems, schema, sharding, state as states
 
 MESHES = {'data=8': schema.Mesh(), 'fsdp=8': schema.Mesh(fsdp=8), 'tensor=8': schema.Mesh(tensor=8),
           'data=2,fsdp=2,tensor=2': schema.Mesh(fsdp=2, tensor=2), 'data=2,context=4': schema.Mesh(context=4)}

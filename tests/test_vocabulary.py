@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, transformer, vocabulary
+from model import config as model_config, resize, transformer
 
 SHAPE = model_config.Config(vocab_size=200, layers=1, dim=16, heads=2, max_length=8)
 SHAPES = {
@@ -35,7 +35,7 @@ def logits(config, params):
     *((name, 300) for name in SHAPES), ('tied', 160), ('biased', 160), ('tied', 201), ('transform', 256)])
 def test_the_tokens_that_stay_have_the_same_logits_and_new_ones_their_mean(name, size):
     config, params = SHAPES[name], start(SHAPES[name])
-    resized, after = vocabulary.resize(params, config, size)
+    resized, after = resize.resize(params, config, size)
     assert after == dataclasses.replace(config, vocab_size=size)
     assert jax.tree.map(jnp.shape, resized) == jax.tree.map(jnp.shape, start(after))
     before, found = logits(config, params), logits(after, resized)
@@ -45,7 +45,7 @@ def test_the_tokens_that_stay_have_the_same_logits_and_new_ones_their_mean(name,
 
 def test_kept_rows_are_bitwise_equal_and_padding_is_zero():
     config, params = SHAPES['biased'], start(SHAPES['biased'])
-    resized, after = vocabulary.resize(params, config, 230)
+    resized, after = resize.resize(params, config, 230)
     for old, new in ((params['embed']['embedding'], resized['embed']['embedding']), (params['head']['kernel'].T, resized['head']['kernel'].T),
                      (params['head']['bias'], resized['head']['bias'])):
         old, new = np.asarray(old), np.asarray(new)
@@ -56,8 +56,8 @@ def test_kept_rows_are_bitwise_equal_and_padding_is_zero():
 
 def test_there_and_back_is_the_same_model():
     config, params = SHAPES['untied'], start(SHAPES['untied'])
-    grown, larger = vocabulary.resize(params, config, 1000)
-    back, after = vocabulary.resize(grown, larger, 200)
+    grown, larger = resize.resize(params, config, 1000)
+    back, after = resize.resize(grown, larger, 200)
     assert after == config
     np.testing.assert_array_equal(logits(config, back), logits(config, params))
 
@@ -67,6 +67,6 @@ def test_a_network_in_a_network_is_resized_and_heads_of_other_kinds_are_not():
               'generator': {'head': {'bias': np.ones(256, np.float32)}},
               'head': {'labels': {'bias': np.ones(2, np.float32)}, 'pooler': {'dense': {'kernel': np.ones((4, 4), np.float32)}}},
               'query': {'embedding': np.ones((1, 4), np.float32)}}
-    resized, _ = vocabulary.resize(params, SHAPE, 300)
+    resized, _ = resize.resize(params, SHAPE, 300)
     assert resized['backbone']['embed']['embedding'].shape == (384, 4) and resized['generator']['head']['bias'].shape == (384,)
     assert jax.tree.leaves(resized['head']) == jax.tree.leaves(params['head'])

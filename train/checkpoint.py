@@ -15,7 +15,8 @@ import threading
 
 import jax
 
-from train import manifest, paths, peers, step_folders as folders, tree
+from model import paths
+from train import manifest, peers, step_folders as folders, tree
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 NothingRestorable, Mismatch = folders.NothingRestorable, tree.Mismatch

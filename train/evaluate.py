@@ -46,7 +46,8 @@ def measured(options):
     import jax
 
     from data import corpus, pipeline
-    from train import checkpoint, config as configs, evaluation, loop, objectives, paths, sharding, starting, workdir
+    from model import paths
+    from train import checkpoint, config as configs, evaluation, loop, objectives, sharding, starting, workdir
 
     config = workdir.read(options.workdir)
     starting.complete(options.workdir, config, 'evaluate', END)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
+from model import paths
 from train import (
     checkpoint,
     config as configs,
@@ -20,7 +21,6 @@ from train import (
     objectives,
     optimizer,
     pace,
-    paths,
     problems,
     record,
     samples,

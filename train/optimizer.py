@@ -1,6 +1,6 @@
 """Optimizers from optax, chained: penalties, clipping, the optimizer, decoupled decay, multipliers by path, schedule.
 
-All that differs between parameters is a function of their path (train/paths.py), so the result works on any part of
+All that differs between parameters is a function of their path (model/paths.py), so the result works on any part of
 the tree that it was built for: parameters that do not train are left out of the tree and get no state. Leaves stacked
 by the scan over layers are treated layer by layer (`per_layer`), otherwise Adafactor, LAMB and Muon would be different
 optimizers. The learning rate alone is `schedules.build(settings, steps)`; the gradient norm `optax.global_norm(grads)`.
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from train import paths, problems, schedules
+from model import paths
+from train import problems, schedules
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 

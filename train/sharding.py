@@ -13,7 +13,8 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import numpy as np
 
-from train import paths, problems, schema
+from model import paths
+from train import problems, schema
 
 ROWS = P(('data', 'fsdp'))
 LENGTH = P(('data', 'fsdp'), 'context')
@@ -103,7 +104,11 @@ def params(mesh, tree, rules=()):
     problems.Error lists every path that no rule matches, or that does not divide.
     """
     table = tuple((regex, spec(value)) for regex, value in rules) + RULES
-    found = paths.map(table, tree, what='sharding rule', key='mesh.rules')
+    try:
+        found = paths.map(table, tree)
+    except paths.NoMatch as error:
+        text = f'no sharding rule matches {paths.listed(error.paths)}; add (regex, value) to mesh.rules.'
+        raise problems.Error([problems.Problem('mesh.rules', text)]) from None
     wrong = []
 
     def place(path, leaf, rule):

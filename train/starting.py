@@ -1,15 +1,15 @@
 """A fresh run's parameters from those of another run or an imported model, as `init` says.
 
 Heads of another objective are left aside (ELECTRA's discriminator is no use to a masked LM), a vocabulary of another size is
-grown or cut (model/vocabulary.py); a notice says both. Everything else must be there with the same shapes.
+grown or cut (model/resize.py); a notice says both. Everything else must be there with the same shapes.
 """
 import json
 import re
 
 import jax
 
-from model import vocabulary
-from train import checkpoint, config as configs, inherited, paths, problems, schema
+from model import paths, resize
+from train import checkpoint, config as configs, inherited, problems, schema
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
 EVERYTHING = ('.*',)                          # the default of init.paths
@@ -27,11 +27,11 @@ def parameters(config, like, notice):
             patterns = (f'^(?!({"|".join(map(re.escape, aside))})$)',)
             notice(f'left aside, as this objective has no such head: {paths.listed(aside)}')
     resized = {} if there is None or not there.vocab_size or there.vocab_size == config.model.vocab_size else {
-        path: shape_before(path, leaf, there) for path, leaf in wanted.items() if vocabulary.axis(path) is not None}
+        path: shape_before(path, leaf, there) for path, leaf in wanted.items() if resize.axis(path) is not None}
     found, _ = checkpoint.load_params(init.from_, {**wanted, **resized}, patterns, notice=notice, rename=init.rename)
     found = paths.flatten(found)
     for path in resized.keys() & found.keys():
-        rows = vocabulary.rows(path, found[path], there, config.model)
+        rows = resize.rows(path, found[path], there, config.model)
         found[path] = jax.device_put(rows, getattr(wanted[path], 'sharding', None))
     if resized.keys() & found.keys():
         notice(f'{there.vocab_size:,} tokens in {init.from_}, {config.model.vocab_size:,} here: '
@@ -78,6 +78,6 @@ def unused(stored, wanted, there, here):
 
 def shape_before(path, leaf, config):
     """A leaf's ShapeDtypeStruct with as many tokens as `config` has."""
-    axis = vocabulary.axis(path)
+    axis = resize.axis(path)
     shape = (*leaf.shape[:axis], config.padded_vocab, *leaf.shape[axis + 1:])
     return jax.ShapeDtypeStruct(shape, leaf.dtype)

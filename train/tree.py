@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
-from train import paths
+from model import paths
 
 # (pattern of a path, what differs: an axis | 'missing' | None = anything, settings that decide it); first match
 CAUSES = (

@@ -21,7 +21,7 @@ NAMES       rows (our path, their name) of the backbone. A row names a module, o
             is a path: the row is for models that have it. The first row for a path counts,
             and those of HEADS come before these.
 PREFIX      what begins their names and is missing in files of a bare backbone
-HEADS       {kind of head (model/pretrained.py): its rows}
+HEADS       {kind of head (model/task_model.py): its rows}
 BARE        their class that has no head; its tensors lack the PREFIX
 ARCHITECTURES  {their class: (kind of head, its settings)}; the first one of a kind is what an export says it is
 DUPLICATES  {their name of a tensor that is tied to another: the other's name}

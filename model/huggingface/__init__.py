@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import pretrained, transformer
+from model import task_model, transformer
 from model.huggingface import compare, equivalent, files, names, settings
 
 
@@ -26,7 +26,7 @@ def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, not
     """
     config, own, family, raw = settings.read(folder)
     head = settings.head(family, head, labels) if isinstance(head, str) else head
-    module = pretrained.Model(config, head or own, dtype)
+    module = task_model.Model(config, head or own, dtype)
     optional = module.settings != own or settings.bare(family, raw)
     params = {path: jax.device_put(array, place and place(path, array.shape))
               for path, array in arrays(folder, module, family, optional, seed, notice)}

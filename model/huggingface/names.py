@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from model import vocabulary
+from model import resize
 from model.huggingface import layouts
 
 LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
@@ -87,5 +87,5 @@ def shape(tensor, shapes, config):
 
 def unpadded(path, shape, config):
     """A shape of ours without the padded rows of the vocabulary."""
-    axis = vocabulary.axis(path)
+    axis = resize.axis(path)
     return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

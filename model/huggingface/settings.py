@@ -5,7 +5,7 @@ import json
 import pathlib
 import pkgutil
 
-from model import config as model_config, families, pretrained
+from model import config as model_config, families, task_model
 from model.huggingface import conversions, equivalent, errors
 
 CONFIG = 'config.json'
@@ -114,7 +114,7 @@ def head(family, kind, labels=2):
     """The pretrained.Head of a kind as the family's class has it. ConfigError if none has."""
     for other, settings in family.ARCHITECTURES.values():
         if other == kind:
-            return pretrained.Head(kind, labels, **settings)
+            return task_model.Head(kind, labels, **settings)
     raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {kind!r}; expected '
                              + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
 
@@ -159,7 +159,7 @@ def differences(family, config):
 def architecture(family, head):
     """The class of `transformers` for a head. ConfigError if the family has none."""
     for name, (kind, settings) in family.ARCHITECTURES.items():
-        if kind == head.kind and (kind != 'classes' or head == pretrained.Head(kind, head.labels, **settings)):
+        if kind == head.kind and (kind != 'classes' or head == task_model.Head(kind, head.labels, **settings)):
             return name
     raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {head.kind!r}; expected '
                              + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))

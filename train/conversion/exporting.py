@@ -8,9 +8,9 @@ import math
 import pathlib
 
 from data import errors as data_errors, tokenizer as tokenizers
-from model import huggingface, pretrained
+from model import huggingface, paths, task_model
 from model.huggingface import errors, names, settings
-from train import checkpoint, inherited, paths, problems, schema, step_folders, workdir
+from train import checkpoint, inherited, problems, schema, step_folders, workdir
 from train.conversion import card, folders, recipes
 from train.objectives import replaced_token_detection
 
@@ -26,7 +26,7 @@ def run(options, notice):
     what = 'params' if config.ema is None else 'ema'
     params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
     own = kept is not None and kept.parent == source
-    head = settings.read(kept)[1] if own else pretrained.Head(recipes.heads(config.objective))
+    head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
     wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
@@ -73,7 +73,7 @@ def original(source):
 def network(options, config, head, params):
     """(pretrained.Model, {path: array}) of what is exported: the run's model, or the generator of replaced-token detection."""
     if options.network == 'discriminator':
-        return pretrained.Model(config.model, head), params
+        return task_model.Model(config.model, head), params
     if not any(path.startswith('generator/') for path in params):
         name = schema.objective_name(config.objective)
         raise problems.Error([problems.Problem('--network = generator', f'{options.workdir} has none; its objective is {name}.')],
@@ -82,7 +82,7 @@ def network(options, config, head, params):
     own = {path.replace('generator/', 'backbone/'): leaf for path, leaf in params.items() if path.startswith('generator/')}
     shared = {path: leaf for path, leaf in params.items() if path.startswith((
         'backbone/embed/', 'backbone/encoder/positions/', 'backbone/encoder/types/', 'backbone/encoder/embed_norm/'))}
-    return pretrained.Model(shape, pretrained.Head()), {**shared, **own}
+    return task_model.Model(shape, task_model.Head()), {**shared, **own}
 
 
 def choose(name, module, kept):

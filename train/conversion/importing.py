@@ -9,7 +9,7 @@ import re
 
 from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
-from model import huggingface, pretrained, vocabulary
+from model import huggingface, resize, task_model
 from model.huggingface import settings
 from train import checks, config as configs, manifest, problems, schema, starting, workdir
 from train.conversion import card, exporting, folders, recipes, streaming
@@ -30,11 +30,11 @@ def run(options, notice):
     model = dataclasses.replace(model, initializer=start)
     objective = recipes.objective(family.MODEL_TYPE, model.architecture, head.kind)
     config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
-    module = pretrained.Model(model, head)
-    abstract = huggingface.abstract(pretrained.Model(config.model, head))
+    module = task_model.Model(model, head)
+    abstract = huggingface.abstract(task_model.Model(config.model, head))
     shapes = {path: leaf.shape for path, leaf in huggingface.flat(abstract).items()}
     found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
-    found = ((path, vocabulary.rows(path, array, model, config.model)) for path, array in found)
+    found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
             'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'))

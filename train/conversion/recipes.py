@@ -15,7 +15,7 @@ PAIRS = {'bert': 'next_sentence', 'albert': 'sentence_order'}  # what the pair h
 
 
 def objective(model_type, architecture, head):
-    """{setting: value} of the objective for a model; head: the kind of its head (model/pretrained.py)."""
+    """{setting: value} of the objective for a model; head: the kind of its head (model/task_model.py)."""
     if head == 'discriminator':
         return dict(name='replaced_token_detection')
     found = dict(FAMILIES.get(model_type, ARCHITECTURES[architecture]))
@@ -25,7 +25,7 @@ def objective(model_type, architecture, head):
 
 
 def heads(objective):
-    """The kind of head (model/pretrained.py) that a run with this objective trains."""
+    """The kind of head (model/task_model.py) that a run with this objective trains."""
     if schema.objective_name(objective) == 'replaced_token_detection':
         return 'discriminator'
     return 'pretraining' if getattr(objective, 'pair', None) else 'language'

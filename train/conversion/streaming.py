@@ -10,7 +10,8 @@ from typing import Any, Tuple
 import jax
 import numpy as np
 
-from train import checkpoint, paths, step_folders, tree
+from model import paths
+from train import checkpoint, step_folders, tree
 
 ocp = checkpoint.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once

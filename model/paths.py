@@ -8,8 +8,6 @@ import re
 
 import jax
 
-from train import problems
-
 SHOWN = 20  # paths an error lists
 
 
@@ -44,17 +42,16 @@ def apply(function, tree, *rest):
     return jax.tree_util.tree_map_with_path(lambda keys, *leaves: function(name(keys), *leaves), tree, *rest)
 
 
-def match(table, path, what='rule', key='the table'):
-    """The value of the first row whose regex is found in `path` (re.search). problems.Error if there is none."""
-    return map(table, {path: 0}, what, key)[path]
+class NoMatch(LookupError):
+    """Parameters that no row of a table matches; `paths` lists them."""
+
+    def __init__(self, paths):
+        super().__init__(f'no row matches {listed(paths)}')
+        self.paths = paths
 
 
-def map(table, tree, what='rule', key='the table'):
-    """The tree of values that `table` gives to the leaves of `tree`.
-
-    problems.Error lists every path without a match, says what was looked for ('sharding rule') and names the config
-    key that adds one ('mesh.rules').
-    """
+def map(table, tree):
+    """The tree of values that `table`, rows (regex, value), gives to the leaves of `tree` by re.search; NoMatch if a leaf has no row."""
     rows = [(re.compile(regex), value) for regex, value in table]
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
     values, missing = [], []
@@ -63,8 +60,7 @@ def map(table, tree, what='rule', key='the table'):
         missing += [path] if row is None else []
         values.append(row and row[1])
     if missing:
-        raise problems.Error([problems.Problem(
-            key, f'no {what} matches {listed(missing)}; add (regex, value) to {key}.')])
+        raise NoMatch(missing)
     return jax.tree_util.tree_unflatten(treedef, values)
 
 
