@@ -24,7 +24,8 @@ def main():
     from data import example
     from data.objectives import causal_lm
     from model import config as model_config
-    from train import objectives, optimizer, schema, sharding, state as states, step as steps
+    from train import objectives, optimizer, sharding, state as states, step as steps
+    from train.settings import schema
 
     config = schema.Config(
         steps=1000, batch_size=args.batch, sequence_length=args.length, dtype=args.dtype, objective=causal_lm.Objective(args.length),

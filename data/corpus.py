@@ -14,7 +14,7 @@ class Corpus(NamedTuple):
 
 
 def open(data, tokenizer, notice=print):
-    """Corpus of the settings `data` and `tokenizer` (train.schema). Fits the tokenizer on the training part alone.
+    """Corpus of the settings `data` and `tokenizer` (train.settings.schema). Fits the tokenizer on the training part alone.
 
     Raises data.errors.DataError for missing, empty or undecodable text.
     """

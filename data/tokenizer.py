@@ -86,7 +86,7 @@ def train(texts, kind='unigram', vocab_size=4096, path=None, sample_bytes=0, sen
 
 
 def build(settings, source, cache):
-    """The tokenizer that `settings` (train.schema.Tokenizer) asks for.
+    """The tokenizer that `settings` (train.settings.schema.Tokenizer) asks for.
 
     `path` is loaded, 'bytes' is made, anything else is trained on `source` (the training text) and kept in
     cache/tokenizers/KEY, where KEY is the hash of the text and the settings.

@@ -1,6 +1,6 @@
 """Shape of a Transformer: one frozen dataclass for decoder, encoder and encoder-decoder.
 
-Pure data: importable without JAX, hashable (a Flax module attribute), and validated by `train/config.py`
+Pure data: importable without JAX, hashable (a Flax module attribute), and validated by `train/settings/parse.py`
 before anything is compiled. Letters in the comments are those of `model/ops.py`.
 """
 import dataclasses

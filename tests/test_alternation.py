@@ -15,7 +15,8 @@ from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtur
 from data.rows import mixture
 from data.text import cache
 from model import config as model_config
-from train import config as configs, display, evaluation, loop, metrics, objectives, schema, state as states, step as steps
+from train import display, evaluation, loop, metrics, objectives, state as states, step as steps
+from train.settings import parse, schema
 
 BYTES = tokenizers.Bytes()
 SIZE, ROWS = 16, 4
@@ -185,7 +186,7 @@ def test_a_sampler_asks_the_member_whose_batch_it_is():
 def test_it_trains_on_a_mesh_as_on_one_device(tmp_path):
     """Same losses on 4 devices, the data over two of them and the model over two."""
     for folder, flags, devices in (('one', [], 1), ('four', ['--config.mesh.tensor=2'], 4)):
-        request = configs.parse(['--config=configs/tiny.py:alternation', f'--workdir={tmp_path / folder}', '--config.steps=3', '--config.log_every=1',
+        request = parse.parse(['--config=configs/tiny.py:alternation', f'--workdir={tmp_path / folder}', '--config.steps=3', '--config.log_every=1',
                                  f'--config.data.cache={tmp_path / "cache"}', '--config.eval_batches=2', '--config.sample.max_new_tokens=2', *flags], devices=False)
         with display.Display(console=rich.console.Console(file=io.StringIO())) as screen:
             loop.run(request.config, request.workdir, screen, request.origins, jax.devices()[:devices])

@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 
 from data import objectives
-from train import checks, schema
+from train.settings import checks, schema
 
 
 def config(name='causal_lm', **settings):

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from data import objectives
-from train import config, flags, schema
+from train.settings import command_line, parse, schema
 
 MESSAGES = pathlib.Path(__file__).parent / 'data/messages/config'
 PLAIN = f'--config={MESSAGES}/plain.py'
@@ -20,22 +20,22 @@ def eight_devices(monkeypatch):
     monkeypatch.delenv('JAX_NUM_CPU_DEVICES', raising=False)
 
 
-def parse(*argv):
-    return config.parse([PLAIN, '--workdir=runs/x', *argv])
+def parsed(*argv):
+    return parse.parse([PLAIN, '--workdir=runs/x', *argv])
 
 
 @pytest.mark.parametrize('path', sorted(MESSAGES.glob('*.txt')), ids=lambda path: path.stem)
 def test_message(path, monkeypatch):
-    monkeypatch.chdir(flags.ROOT)
+    monkeypatch.chdir(command_line.ROOT)
     command, expected = path.read_text(encoding='utf-8').split('\n', 1)
-    for name, present in (('{configs}', flags.configs()), ('{objectives}', objectives.names())):
+    for name, present in (('{configs}', command_line.configs()), ('{objectives}', objectives.names())):
         expected = expected.replace(name, ', '.join(present))
     words = shlex.split(command.removeprefix('$ '))
     while words and not words[0].startswith('-'):
         name, _, value = words.pop(0).partition('=')
         monkeypatch.setenv(name, value)
-    with pytest.raises(config.Error) as error:
-        config.parse(words)
+    with pytest.raises(parse.Error) as error:
+        parse.parse(words)
     assert str(error.value) + '\n' == expected
     assert error.value.code == 2
 
@@ -45,7 +45,7 @@ def test_there_are_enough_messages():
 
 
 def test_values_come_from_the_file_then_the_flags_and_the_last_flag_wins():
-    request = parse('--config.steps=5', '--config.seed', '3', '--config.steps=7', '--config.tensorboard')
+    request = parsed('--config.steps=5', '--config.seed', '3', '--config.steps=7', '--config.tensorboard')
     assert (request.config.steps, request.config.seed, request.config.tensorboard) == (7, 3, True)
     assert request.config.tokenizer.kind == 'bytes'
     assert request.config.batch_size == schema.Config.batch_size
@@ -56,22 +56,22 @@ def test_values_come_from_the_file_then_the_flags_and_the_last_flag_wins():
 
 
 def test_keyword_fields_are_written_without_their_underscore(tmp_path):
-    assert parse(f'--config.init.from={tmp_path}').config.init.from_ == str(tmp_path)
-    assert parse(f'--config.init.from_={tmp_path}').config.init.from_ == str(tmp_path)
+    assert parsed(f'--config.init.from={tmp_path}').config.init.from_ == str(tmp_path)
+    assert parsed(f'--config.init.from_={tmp_path}').config.init.from_ == str(tmp_path)
 
 
 def test_the_result_is_frozen_and_hashable():
-    result = parse().config
+    result = parsed().config
     hash(result)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.steps = 3
 
 
 def test_derived_values():
-    result = parse('--config.sequence_length=48').config
+    result = parsed('--config.sequence_length=48').config
     assert result.model.max_length == 48
     assert result.objective.sequence_length == 48
-    assert parse('--config.model.max_length=512').config.model.max_length == 512
+    assert parsed('--config.model.max_length=512').config.model.max_length == 512
 
 
 @pytest.mark.parametrize('argv', [
@@ -80,35 +80,35 @@ def test_derived_values():
      '--config.mesh.rules=[("kernel$", ("fsdp", ("data", "tensor"))), ("bias$", None)]',
      '--config.sample.prompts="One, two",Three']])
 def test_config_json_and_back(argv):
-    resolved = config.parse([*argv, '--workdir=x']).config
-    text = json.dumps(config.to_dict(resolved), allow_nan=False)
-    assert config.from_dict(json.loads(text)) == resolved
-    assert json.dumps(config.to_dict(config.from_dict(json.loads(text)))) == text
+    resolved = parse.parse([*argv, '--workdir=x']).config
+    text = json.dumps(parse.to_dict(resolved), allow_nan=False)
+    assert parse.from_dict(json.loads(text)) == resolved
+    assert json.dumps(parse.to_dict(parse.from_dict(json.loads(text)))) == text
     assert 'from' in json.loads(text)['init'] and 'from_' not in json.loads(text)['init']
 
 
 def test_config_json_of_an_older_version_lacks_new_settings():
-    tree = config.to_dict(parse().config)
+    tree = parse.to_dict(parsed().config)
     del tree['model']['qk_norm'], tree['sample']
-    assert config.from_dict(tree) == parse().config
-    with pytest.raises(config.Error, match=r'steppes .* Did you mean steps\?   \(in runs/x/config.json\)'):
-        config.from_dict({**tree, 'steppes': 3}, 'runs/x/config.json')
+    assert parse.from_dict(tree) == parsed().config
+    with pytest.raises(parse.Error, match=r'steppes .* Did you mean steps\?   \(in runs/x/config.json\)'):
+        parse.from_dict({**tree, 'steppes': 3}, 'runs/x/config.json')
 
 
 def test_resume_allows_what_does_not_change_the_past():
-    old = parse().config
-    new = parse('--config.steps=200', '--config.log_every=1', '--config.mesh.tensor=2', '--config.checkpoint.keep=9')
-    notices = config.resume(old, new.config, 'runs/x')
+    old = parsed().config
+    new = parsed('--config.steps=200', '--config.log_every=1', '--config.mesh.tensor=2', '--config.checkpoint.keep=9')
+    notices = parse.resume(old, new.config, 'runs/x')
     assert notices == ['steps = 200 (was 100): the cosine schedule is stretched to end at step 200',
                        'log_every = 1 (was 10)', 'mesh.tensor = 2 (was 1)', 'checkpoint.keep = 9 (was 3)']
-    assert config.resume(old, old, 'runs/x') == []
+    assert parse.resume(old, old, 'runs/x') == []
 
 
 def test_resume_refuses_the_rest_with_a_diff():
-    old, request = parse().config, parse('--config.seed=1', '--config.optimizer.clip=0.5', '--config.steps=200')
-    assert config.diff(old, request.config) == [('steps', 100, 200), ('seed', 0, 1), ('optimizer.clip', 1.0, 0.5)]
-    with pytest.raises(config.Error) as error:
-        config.resume(old, request.config, 'runs/x', request.origins)
+    old, request = parsed().config, parsed('--config.seed=1', '--config.optimizer.clip=0.5', '--config.steps=200')
+    assert parse.diff(old, request.config) == [('steps', 100, 200), ('seed', 0, 1), ('optimizer.clip', 1.0, 0.5)]
+    with pytest.raises(parse.Error) as error:
+        parse.resume(old, request.config, 'runs/x', request.origins)
     again = 'Set it back, or start a new run with another --workdir.'
     assert str(error.value).splitlines() == [
         'config: 2 problems',
@@ -124,32 +124,32 @@ class Tokenizer:
 
 
 def test_the_vocabulary_is_the_tokenizers_or_larger():
-    assert config.with_vocabulary(parse().config, Tokenizer(519)).model.vocab_size == 519
-    larger = parse('--config.model.vocab_size=1000').config
-    assert config.with_vocabulary(larger, Tokenizer(519)).model.vocab_size == 1000
-    with pytest.raises(config.Error, match="model.vocab_size = 1000   expected at least 1001, the size of"):
-        config.with_vocabulary(larger, Tokenizer(1001))
+    assert parse.with_vocabulary(parsed().config, Tokenizer(519)).model.vocab_size == 519
+    larger = parsed('--config.model.vocab_size=1000').config
+    assert parse.with_vocabulary(larger, Tokenizer(519)).model.vocab_size == 1000
+    with pytest.raises(parse.Error, match="model.vocab_size = 1000   expected at least 1001, the size of"):
+        parse.with_vocabulary(larger, Tokenizer(1001))
 
 
 def test_steps_follow_from_epochs():
-    epochs = parse('--config.steps=None', '--config.epochs=2.5', '--config.batch_size=8').config
-    assert config.with_steps(epochs, 100).steps == 31          # 2.5 x 100 / 8, rounded down
-    assert config.with_steps(epochs, 1).steps == 1
-    assert config.with_steps(parse().config, 10**6).steps == 100
-    late = parse('--config.steps=None', '--config.epochs=1', '--config.optimizer.warmup=50').config
-    with pytest.raises(config.Error, match='optimizer.warmup = 50   expected at most steps = 3'):
-        config.with_steps(late, 100)
+    epochs = parsed('--config.steps=None', '--config.epochs=2.5', '--config.batch_size=8').config
+    assert parse.with_steps(epochs, 100).steps == 31          # 2.5 x 100 / 8, rounded down
+    assert parse.with_steps(epochs, 1).steps == 1
+    assert parse.with_steps(parsed().config, 10**6).steps == 100
+    late = parsed('--config.steps=None', '--config.epochs=1', '--config.optimizer.warmup=50').config
+    with pytest.raises(parse.Error, match='optimizer.warmup = 50   expected at most steps = 3'):
+        parse.with_steps(late, 100)
 
 
 def test_the_data_axis_follows_from_the_devices():
-    tensor = parse('--config.mesh.tensor=2').config
-    assert config.with_devices(tensor, 16).mesh == schema.Mesh(data=8, tensor=2)
-    with pytest.raises(config.Error, match='does not divide the 7 devices found'):
-        config.with_devices(tensor, 7)
+    tensor = parsed('--config.mesh.tensor=2').config
+    assert parse.with_devices(tensor, 16).mesh == schema.Mesh(data=8, tensor=2)
+    with pytest.raises(parse.Error, match='does not divide the 7 devices found'):
+        parse.with_devices(tensor, 7)
 
 
 def test_a_command_without_a_mesh_takes_any():
     argv = [PLAIN, '--workdir=x', '--config.mesh.data=256', '--config.batch_size=256']
-    assert config.parse(argv, devices=False).config.mesh.data == 256
-    with pytest.raises(config.Error, match='256 devices wanted, 8 found'):
-        config.parse(argv)
+    assert parse.parse(argv, devices=False).config.mesh.data == 256
+    with pytest.raises(parse.Error, match='256 devices wanted, 8 found'):
+        parse.parse(argv)

@@ -11,26 +11,27 @@ import jax
 import pytest
 
 from model import config as model_config, flops, paths, transformer
-from train import config, flags, optimizer, schedules, schema
+from train import optimizer, schedules
+from train.settings import command_line, parse, schema
 
-FILES = flags.configs()
-VARIANTS = [(path, variant) for path in FILES for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']]
+FILES = command_line.configs()
+VARIANTS = [(path, variant) for path in FILES for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']]
 
 
 def resolve(path, variant):
-    return config.parse([f'--config={path}:{variant}', '--workdir=runs/x'], devices=False).config
+    return parse.parse([f'--config={path}:{variant}', '--workdir=runs/x'], devices=False).config
 
 
 # All but the tiny one of continue.py start from another run: tests/test_continue.py.
 @pytest.mark.parametrize('path, variant', [(path, name) for path, name in VARIANTS if path != 'configs/continue.py' or name == 'tiny'])
 def test_it_resolves_and_survives_config_json(path, variant):
     resolved = resolve(path, variant)
-    assert config.from_dict(json.loads(json.dumps(config.to_dict(resolved)))) == resolved
+    assert parse.from_dict(json.loads(json.dumps(parse.to_dict(resolved)))) == resolved
 
 
 @pytest.mark.parametrize('path', FILES)
 def test_it_says_how_to_run_it(path):
-    source = (flags.ROOT / path).read_text(encoding='utf-8')
+    source = (command_line.ROOT / path).read_text(encoding='utf-8')
     assert f'python -m train.main --config={path}' in ast.get_docstring(ast.parse(source))
     assert len(source.splitlines()) <= 100
     names = [name for p, name in VARIANTS if p == path]

@@ -17,7 +17,8 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
-from train import checkpoint, config as configs, convert, display, loop, metrics, objectives, sharding, workdir
+from train import checkpoint, convert, display, loop, metrics, objectives, sharding, workdir
+from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FAST = ('--config.sequence_length=32', '--config.batch_size=8', '--config.steps=12', '--config.log_every=1', '--config.eval_every=0', '--config.eval_batches=2',
@@ -39,14 +40,14 @@ def imported(tmp_path_factory):
     return get
 
 
-def parse(*argv):
-    return configs.parse([*argv, '--workdir=runs/x', '--config.sequence_length=32'], devices=False)
+def parsed(*argv):
+    return parse.parse([*argv, '--workdir=runs/x', '--config.sequence_length=32'], devices=False)
 
 
 @pytest.mark.parametrize('name, objective', [('gpt2', 'causal_lm'), ('bert', 'masked_lm'), ('t5', 'span_corruption')])
 def test_a_config_takes_model_tokenizer_and_objective(imported, name, objective):
     folder = imported(name)
-    request = parse('--config=configs/continue.py', f'--config.init.from={folder}')
+    request = parsed('--config=configs/continue.py', f'--config.init.from={folder}')
     own = workdir.read(folder)
     expected = own.model if own.model.positions == 'learned' else dataclasses.replace(own.model, max_length=32)
     assert request.config.model == expected and request.config.tokenizer.path == f'{folder}/tokenizer'
@@ -57,18 +58,18 @@ def test_a_config_takes_model_tokenizer_and_objective(imported, name, objective)
 
 def test_flags_win_over_what_is_taken_and_a_file_with_a_model_takes_nothing(imported):
     folder = imported('gpt2')
-    request = parse('--config=configs/continue.py', f'--config.init.from={folder}', '--config.model.dropout=0.3', '--config.objective.documents=stream')
+    request = parsed('--config=configs/continue.py', f'--config.init.from={folder}', '--config.model.dropout=0.3', '--config.objective.documents=stream')
     assert request.config.model.dropout == 0.3 and request.config.model.dim == 32 and request.config.objective.documents == 'stream'
-    request = parse('--config=configs/continue.py', f'--config.init.from={folder}', '--config.tokenizer.kind=bytes')
+    request = parsed('--config=configs/continue.py', f'--config.init.from={folder}', '--config.tokenizer.kind=bytes')
     assert request.config.tokenizer.path is None and request.config.model.vocab_size is None
-    request = parse('--config=configs/tiny.py', f'--config.init.from={folder}')
+    request = parsed('--config=configs/tiny.py', f'--config.init.from={folder}')
     assert request.config.model.dim == 64 and request.config.tokenizer.kind == 'bytes' and request.origins['model.dim'] == 'set in configs/tiny.py'
 
 
 def test_a_run_and_its_checkpoints_are_as_good_as_an_import(imported):
     folder = imported('bert')
     for place in (folder / 'checkpoints', folder / 'checkpoints' / '0'):
-        request = parse('--config=configs/continue.py', f'--config.init.from={place}')
+        request = parsed('--config=configs/continue.py', f'--config.init.from={place}')
         assert request.config.model.dim == 32 and request.config.tokenizer.path == f'{folder}/tokenizer'
 
 
@@ -93,17 +94,17 @@ def test_messages(tmp_path, monkeypatch, damage, flags, message):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / 'run'
     (folder / 'checkpoints').mkdir(parents=True)
-    tree = configs.to_dict(parse('--config=configs/tiny.py').config)
+    tree = parse.to_dict(parsed('--config=configs/tiny.py').config)
     (folder / 'config.json').write_text(json.dumps(tree))
     damage(folder)
-    with pytest.raises(configs.Error) as error:
-        parse('--config=configs/continue.py', *flags)
+    with pytest.raises(parse.Error) as error:
+        parsed('--config=configs/continue.py', *flags)
     assert str(error.value) == message
 
 
 def train(folder, out, *flags, run=loop.run):
     """(what is shown, train State) of a run on one device, or with run=begin of its start alone."""
-    request = configs.parse(['--config=configs/continue.py', f'--config.init.from={folder}', f'--workdir={out}',
+    request = parse.parse(['--config=configs/continue.py', f'--config.init.from={folder}', f'--workdir={out}',
                              f'--config.data.cache={folder.parent}/cache',
                              f'--config.data.train={folder.parent}/text.txt', *FAST, *flags], devices=False)
     text = io.StringIO()
@@ -115,7 +116,7 @@ def train(folder, out, *flags, run=loop.run):
 def begin(config, folder, screen, origins, devices):
     """What loop.run does before its first step."""
     text = corpus.open(config.data, config.tokenizer, screen.notice)
-    config, mesh = configs.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
+    config, mesh = parse.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh):
         _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
         return None, loop.start(create(), config, screen)
@@ -205,14 +206,14 @@ def test_a_changed_source_is_refused_on_resume(imported, tmp_path):
 
     def claimed():
         (copy / 'config.json').write_text(json.dumps(tree))
-        request = parse('--config=configs/continue.py', f'--config.init.from={copy}')
+        request = parsed('--config=configs/continue.py', f'--config.init.from={copy}')
         return request, workdir.claim(tmp_path / 'run', request.config, request.origins)
 
     request, notices = claimed()
     workdir.write(tmp_path / 'run', request.config, None, 0)
     assert notices == [] and claimed()[1] == []
     tree['model']['layers'] = 3
-    with pytest.raises(configs.Error, match=f'model.layers = 3   the run in .* has 2. .*taken from {copy}'):
+    with pytest.raises(parse.Error, match=f'model.layers = 3   the run in .* has 2. .*taken from {copy}'):
         claimed()
 
 
@@ -225,7 +226,7 @@ def test_a_run_that_began_is_its_own_source(imported, tmp_path):
     os.rename(folder, tmp_path / 'moved')
     again, later = train(folder, tmp_path / 'run', '--config.steps=4')
     assert 'parameters start from' in first and 'continuing at step 2 of 4' in again and int(later.step) == 4
-    with pytest.raises(configs.Error, match='init.from = .*no such folder'):
+    with pytest.raises(parse.Error, match='init.from = .*no such folder'):
         train(folder, tmp_path / 'another')
-    with pytest.raises(configs.Error, match='model.dropout = 0.2   the run in .* has 0.1'):
+    with pytest.raises(parse.Error, match='model.dropout = 0.2   the run in .* has 0.1'):
         train(folder, tmp_path / 'run', '--config.model.dropout=0.2', '--config.steps=6')

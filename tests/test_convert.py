@@ -16,8 +16,9 @@ from safetensors import numpy as safetensors
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
-from train import checkpoint, config as configs, convert, evaluate, generate, loop, main, manifest, objectives, sharding, workdir
+from train import checkpoint, convert, evaluate, generate, loop, main, manifest, objectives, sharding, workdir
 from train.conversion import folders as conversion_folders, importing
+from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MESSAGES = pathlib.Path(__file__).parent / 'data/messages/convert'
@@ -111,10 +112,10 @@ def runs(tmp_path_factory):
         folder = root / pathlib.Path(config).stem / variant
         if folder.exists():
             return folder
-        request = configs.parse([f'--config={config}:{variant}', f'--workdir={folder}', f'--config.data.cache={root}/cache',
+        request = parse.parse([f'--config={config}:{variant}', f'--workdir={folder}', f'--config.data.cache={root}/cache',
                                  '--config.steps=2', *FITS.get(variant, ())], devices=False)
         text = corpus.open(request.config.data, request.config.tokenizer, lambda line: None)
-        config = configs.with_vocabulary(request.config, text.tokenizer)
+        config = parse.with_vocabulary(request.config, text.tokenizer)
         mesh = sharding.mesh(config.mesh, jax.devices()[:1])
         with jax.set_mesh(mesh), checkpoint.Checkpoints(folder / 'checkpoints') as saved:
             _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)

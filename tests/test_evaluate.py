@@ -5,7 +5,8 @@ import os
 import pytest
 
 from data import tokenizer
-from train import config as configs, evaluate, main, workdir
+from train import evaluate, main, workdir
+from train.settings import parse
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +42,7 @@ def test_other_text_is_read_whole_whatever_the_batch_size(run, capsys, tmp_path)
 
 def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):
     """XLNet's rows go on from batch to batch, half of them backwards: their objective knows the size that is evaluated."""
-    request = configs.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'], devices=False)
+    request = parse.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'], devices=False)
     workdir.write(tmp_path, request.config, tokenizer.Bytes(), 0)
     assert evaluate.main([f'--workdir={tmp_path}', '--batch_size=3', '--data=bundled:sotu']) == 2
     assert '1. batch_size = 3   expected an even number, as half of the rows read backwards' in capsys.readouterr().err

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from model import config as model_config
-from train import fits, schema
+from train.settings import fits, schema
 
 FORCED = '--xla_force_host_platform_device_count='
 

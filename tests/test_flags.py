@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from train import flags
+from train.settings import command_line
 
 
 def read(*argv):
-    return flags.read(argv, flags.distributed(flags.parser('train.main', 'Trains.')))
+    return command_line.read(argv, command_line.distributed(command_line.parser('train.main', 'Trains.')))
 
 
 def test_values_after_an_equals_sign_or_a_space():
@@ -35,21 +35,21 @@ def test_argparse_errors_are_collected_and_the_other_flags_still_read():
 
 
 def test_a_command_adds_its_own_flags():
-    parser = flags.parser('train.inspect', 'Shows.', workdir=False)
+    parser = command_line.parser('train.inspect', 'Shows.', workdir=False)
     parser.add_argument('--num_examples', type=int, default=4)
-    line = flags.read(['--config=x.py', '--num_examples=2'], parser)
-    assert line.options.num_examples == 2 and not list(flags.missing(line, parser))
+    line = command_line.read(['--config=x.py', '--num_examples=2'], parser)
+    assert line.options.num_examples == 2 and not list(command_line.missing(line, parser))
 
 
 def run(*argv, code):
     """What a fresh Python process prints that parses argv; the last line names the heavy modules that it loaded."""
-    program = ('import sys; from train import config\n'
+    program = ('import sys; from train.settings import parse as config\n'
                'try: config.parse(sys.argv[1:])\n'
                'except config.Error as error: print(error); status = error.code\n'
                'except SystemExit as error: status = error.code or 0\n'
                'print([m for m in ("jax", "flax", "grain", "ml_collections", "absl", "numpy") if m in sys.modules])\n'
                'sys.exit(status)')
-    done = subprocess.run([sys.executable, '-c', program, *argv], capture_output=True, text=True, cwd=flags.ROOT)
+    done = subprocess.run([sys.executable, '-c', program, *argv], capture_output=True, text=True, cwd=command_line.ROOT)
     assert done.returncode == code, done.stderr
     assert 'Traceback' not in done.stderr
     return done.stdout

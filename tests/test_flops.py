@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import pytest
 
 from model import config as model_config, flops, transformer
-from train import config as configs, objectives
+from train import objectives
+from train.settings import parse
 
 GPT2 = dict(vocab_size=50257, max_length=1024)
 BERT = dict(architecture='encoder', vocab_size=30522, max_length=512, norm_position='post', types=2)
@@ -64,7 +65,7 @@ def test_operations_equal_those_that_xla_counts(settings, lengths):
 @pytest.mark.parametrize('name', ['electra', 'xlnet'])
 def test_operations_of_other_networks_equal_those_that_xla_counts(name):
     """A generator beside the backbone; two streams with memory."""
-    resolved = configs.parse([
+    resolved = parse.parse([
         f'--config=configs/pretrain_{name}.py:tiny', '--workdir=x', '--config.batch_size=2', '--config.model.dim=256',
         '--config.model.unroll=2', '--config.model.activation=relu', '--config.model.dropout=0',
         '--config.model.vocab_size=1024'], devices=False).config

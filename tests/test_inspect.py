@@ -21,8 +21,9 @@ from data.objectives import causal_lm, masked_lm, span_corruption
 from data.text import cache
 from data.vocabularies import vocabulary
 from tests import inspect_properties
-from train import config as configs, flags, inspect, schema
+from train import inspect
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
+from train.settings import command_line, parse, schema
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY = [name for name in runpy.run_path(str(ROOT / 'configs/tiny.py'))['VARIANTS'] if name not in ('', 'tiny')]
@@ -64,7 +65,7 @@ def confirmed(capsys, *arguments):
     return objects
 
 
-@pytest.mark.parametrize('name', [f'configs/tiny.py:{variant}' for variant in TINY] + [f'{path}:tiny' for path in flags.configs()])
+@pytest.mark.parametrize('name', [f'configs/tiny.py:{variant}' for variant in TINY] + [f'{path}:tiny' for path in command_line.configs()])
 def test_every_config_keeps_the_published_properties(name, text_cache, capsys):
     assert len(confirmed(capsys, f'--config={name}', text_cache, '--num_examples=200')) == 200
 
@@ -480,8 +481,8 @@ class Page(html.parser.HTMLParser):
 
 
 def written(path, objective, source, tokenizer, count=3):
-    config = configs.parse(['--config=configs/tiny.py'], flags.parser('x', 'x', workdir=False), devices=False).config
-    config = configs.dataclasses.replace(config, objective=objective)
+    config = parse.parse(['--config=configs/tiny.py'], command_line.parser('x', 'x', workdir=False), devices=False).config
+    config = parse.dataclasses.replace(config, objective=objective)
     sums, shown = rates.Rates(objective, source), []
     for index in range(count):
         shown.append((look.read(objective, source, 0, 0, index), []))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from data import corpus, objectives, pipeline
-from train import config as configs, evaluation, metrics
+from train import evaluation, metrics
+from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BANDS = ROOT / 'tests' / 'data' / 'learning'
@@ -69,7 +70,7 @@ def test_learns_within_its_band(tmp_path, name, seed):
     found = curves(tmp_path / 'run', name, seed)
     metric = band['metric']
     assert found['step'] == band['step']
-    assert found[metric][-1] <= entropy(configs.parse(command(name) + [f'--workdir={tmp_path}'])) - 0.2
+    assert found[metric][-1] <= entropy(parse.parse(command(name) + [f'--workdir={tmp_path}'])) - 0.2
     for low, value, high in zip(band['low'], found[metric], band['high']):
         assert low <= value <= high, (name, seed, found[metric])
     if 'auc' in band:
@@ -80,7 +81,7 @@ def store(name, metric='eval/loss'):
     """Measures the band of an objective and writes it down."""
     with tempfile.TemporaryDirectory() as folder:
         found = [curves(f'{folder}/{seed}', name, seed) for seed in SEEDS]
-        bound = entropy(configs.parse(command(name) + [f'--workdir={folder}']))
+        bound = entropy(parse.parse(command(name) + [f'--workdir={folder}']))
     columns = list(zip(*(each[metric] for each in found)))
     band = {'metric': metric, 'step': found[0]['step'], 'unigram entropy': bound,
             'low': [round(min(column) - MARGIN, 4) for column in columns], 'high': [round(max(column) + MARGIN, 4) for column in columns]}

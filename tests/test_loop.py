@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import rich.console
 
-from train import config as configs, display, flags, loop, metrics, problems
+from train import display, loop, metrics
+from train.settings import command_line, errors, parse
 
-TINY = [(path, variant) for path in flags.configs() for variant in runpy.run_path(str(flags.ROOT / path))['VARIANTS']
+TINY = [(path, variant) for path in command_line.configs() for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']
         if variant == 'tiny' or path.endswith('/tiny.py') and variant not in ('', 'tiny')]
 
 
@@ -23,7 +24,7 @@ def cache(tmp_path_factory):
 def train(tmp_path, cache):
     """train(config, *flags, workdir=...) -> (reason, State, what was shown), on one device."""
     def run(name, *overrides, workdir='run'):
-        request = configs.parse([f'--config={name}', f'--workdir={workdir if "/" in workdir else tmp_path / workdir}', f'--config.data.cache={cache}',
+        request = parse.parse([f'--config={name}', f'--workdir={workdir if "/" in workdir else tmp_path / workdir}', f'--config.data.cache={cache}',
                                  '--config.sample.max_new_tokens=4', '--config.eval_batches=2', *overrides], devices=False)
         text = io.StringIO()
         with display.Display(console=rich.console.Console(file=text, width=200)) as screen:
@@ -85,12 +86,12 @@ def test_one_batch_is_overfitted(train, tmp_path):
 
 
 def test_early_stopping_ends_the_run_saves_and_does_not_count_as_interruption(train, tmp_path):
-    flags = ('configs/tiny.py', '--config.steps=50', '--config.eval_every=2', '--config.early_stopping.metric=eval/loss',
+    command_line = ('configs/tiny.py', '--config.steps=50', '--config.eval_every=2', '--config.early_stopping.metric=eval/loss',
              '--config.early_stopping.patience=2', '--config.early_stopping.min_delta=100.0')
-    reason, state, shown = train(*flags)
+    reason, state, shown = train(*command_line)
     assert reason == 'early stopping' and int(state.step) == 6 and 'early stopping: saved at step 6 of 50' in shown
     assert (tmp_path / 'run' / 'checkpoints' / '6' / 'manifest.json').exists()
-    reason, again, shown = train(*flags)
+    reason, again, shown = train(*command_line)
     assert reason == 'early stopping' and 'is done: eval/loss stopped improving by step 6' in shown and int(again.step) == 6
 
 
@@ -100,7 +101,7 @@ def test_the_best_evaluation_is_kept_and_a_metric_that_is_not_measured_is_named(
     kept = sorted(int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir())
     evaluated = {line['step']: line['eval/loss'] for line in metrics.read(tmp_path / 'run') if 'eval/loss' in line}
     assert list(evaluated) == [2, 4, 6] and kept == sorted({min(evaluated, key=evaluated.get), 6})
-    with pytest.raises(problems.Error) as error:
+    with pytest.raises(errors.Error) as error:
         train('configs/tiny.py', '--config.steps=4', '--config.eval_every=2', '--config.checkpoint.best=eval/lss', workdir='other')
     assert "checkpoint.best = 'eval/lss'   no such metric. Did you mean eval/loss?" in str(error.value)
 

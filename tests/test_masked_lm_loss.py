@@ -11,8 +11,9 @@ from data import example, tokenizer as tokenizers
 from data.objectives import masked_lm
 from data.text import cache
 from model import config as model_config, heads, paths, transformer
-from train import schema, state as states, step as steps
+from train import state as states, step as steps
 from train.objectives import masked_lm as losses, token
+from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()
 SHAPE = model_config.Config(architecture='encoder', layers=1, dim=16, heads=2, max_length=48, types=2, head='transform',

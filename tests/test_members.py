@@ -6,17 +6,17 @@ import pytest
 
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
 from data.rows import mixture
-from train import config, members, problems, schema
+from train.settings import errors, members, parse, schema
 
 MIXTURE = '--config=configs/tiny.py:mixture'
 
 
-def parse(*argv):
-    return config.parse([*argv, '--workdir=runs/x'], devices=False)
+def parsed(*argv):
+    return parse.parse([*argv, '--workdir=runs/x'], devices=False)
 
 
 def test_members_come_from_the_file_and_the_flags():
-    request = parse(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.text.weight=3',
+    request = parsed(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.text.weight=3',
                     '--config.objective.members.rows.name=causal_lm', '--config.objective.members.rows.documents=stream')
     objective = request.config.objective
     assert objective.names == ('masked', 'prefix', 'text', 'rows') and [m.weight for m in objective.members] == [1.0, 1.0, 3.0, 1.0]
@@ -27,7 +27,7 @@ def test_members_come_from_the_file_and_the_flags():
 
 
 def test_members_follow_what_no_one_sets():
-    objective = parse('--config=configs/tiny.py:alternation', '--config.batch_size=6', '--config.sequence_length=32',
+    objective = parsed('--config=configs/tiny.py:alternation', '--config.batch_size=6', '--config.sequence_length=32',
                       '--config.objective.members.fill.name=span_corruption').config.objective
     assert (objective.batch_size, objective.sequence_length) == (6, 32)
     assert [member.objective.sequence_length for member in objective.members] == [32, 32, 32]
@@ -41,31 +41,31 @@ NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.bo
 
 @pytest.mark.parametrize('argv', [(MIXTURE,), ('--config=configs/tiny.py:alternation',), NESTED])
 def test_config_json_and_back(argv):
-    resolved = parse(*argv).config
-    tree = json.loads(json.dumps(config.to_dict(resolved)))
-    assert config.from_dict(tree) == resolved and json.dumps(config.to_dict(config.from_dict(tree))) == json.dumps(tree)
+    resolved = parsed(*argv).config
+    tree = json.loads(json.dumps(parse.to_dict(resolved)))
+    assert parse.from_dict(tree) == resolved and json.dumps(parse.to_dict(parse.from_dict(tree))) == json.dumps(tree)
     for name, member in tree['objective']['members'].items():
         assert list(member)[:2] == ['name', 'weight'] and 'sequence_length' not in member, name
 
 
 def test_a_mixture_may_be_a_member():
-    objective = parse(*NESTED).config.objective
+    objective = parsed(*NESTED).config.objective
     inner = objective.members[2].objective
     assert isinstance(objective, alternation.Objective) and isinstance(inner, mixtures.Objective) and objective.members[2].weight == 2
     assert inner.members[1] == mixture.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
-    with pytest.raises(problems.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
-        parse(*NESTED, '--config.objective.members.both.members.two.rat=1')
+    with pytest.raises(errors.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
+        parsed(*NESTED, '--config.objective.members.both.members.two.rat=1')
 
 
 def test_a_resume_with_other_members_is_refused_with_a_diff():
-    old = parse(MIXTURE).config
-    assert config.resume(old, parse(MIXTURE, '--config.steps=50').config, 'runs/x')
-    new = parse(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.more.name=causal_lm')
-    assert config.diff(old, new.config) == [
+    old = parsed(MIXTURE).config
+    assert parse.resume(old, parsed(MIXTURE, '--config.steps=50').config, 'runs/x')
+    new = parsed(MIXTURE, '--config.objective.members.masked.rate=0.2', '--config.objective.members.more.name=causal_lm')
+    assert parse.diff(old, new.config) == [
         ('objective.members.masked.rate', 0.3, 0.2), ('objective.members.more.name', None, 'causal_lm'),
         ('objective.members.more.weight', None, 1.0), ('objective.members.more.documents', None, 'packed')]
-    with pytest.raises(problems.Error, match=r'objective\.members\.masked\.rate = 0\.2 +the run in runs/x has 0\.3\. Set it back'):
-        config.resume(old, new.config, 'runs/x', new.origins)
+    with pytest.raises(errors.Error, match=r'objective\.members\.masked\.rate = 0\.2 +the run in runs/x has 0\.3\. Set it back'):
+        parse.resume(old, new.config, 'runs/x', new.origins)
 
 
 def test_outline_kinds_build_and_owner():

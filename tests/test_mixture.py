@@ -19,7 +19,7 @@ from data.objectives import (
 )
 from data.rows import mixture
 from data.text import cache
-from train import schema
+from train.settings import schema
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(999, 744), vocab_size=1000)
 SIZE = 32

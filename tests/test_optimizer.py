@@ -7,7 +7,8 @@ from optax import contrib
 import pytest
 
 from model import paths
-from train import optimizer, problems, schedules, schema
+from train import optimizer, schedules
+from train.settings import errors, schema
 
 STEPS = 100
 LAYERS = 3
@@ -301,7 +302,7 @@ def test_state_mirrors_paths_from_shapes_alone(name):
 
 
 def test_settings_that_would_do_nothing_are_refused_all_at_once():
-    with pytest.raises(problems.Error) as error:
+    with pytest.raises(errors.Error) as error:
         optimizer.build(settings(name='adam', weight_decay=0.1, multipliers=((r'embedd/', 0.1), (r'norm', 2.0))), STEPS,
                         {'norm': {'scale': jnp.ones(3)}})
     assert str(error.value) == (
@@ -310,7 +311,7 @@ def test_settings_that_would_do_nothing_are_refused_all_at_once():
         "Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.\n"
         "  2. optimizer.multipliers          'embedd/' matches no parameter that trains. There are 'norm/scale'.\n"
         "nothing was run")
-    with pytest.raises(problems.Error, match='expected one of adamw, adam'):
+    with pytest.raises(errors.Error, match='expected one of adamw, adam'):
         optimizer.build(settings(name='adamax'), STEPS, PARAMS)
 
 

@@ -9,7 +9,8 @@ from data.text import cache
 from model import config as model_config, transformer
 from model.decoding import generate
 from tests import dependence
-from train import generate as command, schema
+from train import generate as command
+from train.settings import schema
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(99, 90), vocab_size=100)
 N = example.NEVER_SEEN

@@ -4,7 +4,7 @@ import random
 import pytest
 
 from data import objectives
-from train import members, problems, schema
+from train.settings import errors, members, schema
 
 
 def candidates():
@@ -40,7 +40,7 @@ def test_28_of_30_mutated_keys_get_the_right_suggestion():
             wrong = mutate(key, how, rng)
             while wrong in candidates():
                 wrong = mutate(key, 'insert', rng)
-            right += key in problems.closest(wrong, candidates())
+            right += key in errors.closest(wrong, candidates())
         assert right >= 28, f'seed {seed}: {right} of 30'
 
 
@@ -52,37 +52,37 @@ def test_28_of_30_mutated_keys_get_the_right_suggestion():
     ('model.dropout_rate', 'model.dropout'),
     ('BATCH-SIZE', 'batch_size'), ('optimizer', 'optimizer.name')])
 def test_names_of_other_codebases(foreign, ours):
-    assert problems.closest(foreign, candidates())[0] == ours
+    assert errors.closest(foreign, candidates())[0] == ours
 
 
 def test_nothing_near_suggests_nothing():
-    assert problems.closest('model.zzzzzzzz', candidates()) == []
-    assert problems.did_you_mean('model.zzzzzzzz', candidates()) == ''
+    assert errors.closest('model.zzzzzzzz', candidates()) == []
+    assert errors.did_you_mean('model.zzzzzzzz', candidates()) == ''
 
 
 @pytest.mark.parametrize('a, b, cost', [
     ('', '', 0), ('', 'ab', 2), ('heads', 'heads', 0), ('heads', 'haeds', 1), ('heads', 'head', 1),
     ('heads', 'hheads', 1), ('heads', 'hoads', 1), ('abcd', 'badc', 2), ('kitten', 'sitting', 3)])
 def test_edits(a, b, cost):
-    assert problems.edits(a, b) == problems.edits(b, a) == cost
+    assert errors.edits(a, b) == errors.edits(b, a) == cost
 
 
 def test_numbers_and_columns():
-    found = [problems.Problem('a', 'one.'), problems.Problem('longer', 'two.', 'set in x.py')]
-    assert problems.render(found) == '''\
+    found = [errors.Problem('a', 'one.'), errors.Problem('longer', 'two.', 'set in x.py')]
+    assert errors.render(found) == '''\
 config: 2 problems
   1. a        one.
   2. longer   two.   (set in x.py)
 nothing was run'''
-    assert problems.render(found[:1], 'data', '') == 'data: 1 problem\n  1. a   one.'
-    tenth = problems.render(found[:1] * 10).splitlines()
+    assert errors.render(found[:1], 'data', '') == 'data: 1 problem\n  1. a   one.'
+    tenth = errors.render(found[:1] * 10).splitlines()
     assert tenth[1] == '   1. a   one.' and tenth[10] == '  10. a   one.'
 
 
 def test_a_message_cannot_move_the_cursor():
-    text = problems.render([problems.Problem('\x1b[2Jsteps', 'a\rb\n\u202e', '\x07')])
+    text = errors.render([errors.Problem('\x1b[2Jsteps', 'a\rb\n\u202e', '\x07')])
     assert all(c.isprintable() for line in text.splitlines() for c in line) and len(text.splitlines()) == 3
 
 
 def test_one_of():
-    assert [problems.one_of(names) for names in ('a', 'ab', ('a', 'b', 'c'))] == ['a', 'a or b', 'a, b or c']
+    assert [errors.one_of(names) for names in ('a', 'ab', ('a', 'b', 'c'))] == ['a', 'a or b', 'a, b or c']

@@ -1,7 +1,7 @@
 """Checks of single values; test_schema sees that every number has one, test_config has the wording."""
 import pytest
 
-from train import ranges, schema
+from train.settings import ranges, schema
 
 
 @pytest.mark.parametrize('key, good, bad', [

@@ -9,7 +9,8 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import paths, transformer
-from train import checkpoint, config as configs, display, loop, metrics, objectives, sharding
+from train import checkpoint, display, loop, metrics, objectives, sharding
+from train.settings import parse
 
 FLAGS = ('--config.steps=2', '--config.batch_size=4', '--config.eval_batches=1', '--config.model.embed_dim=32',
          '--config.model.types=2')
@@ -23,7 +24,7 @@ def train(tmp_path_factory):
     folder = tmp_path_factory.mktemp('runs')
 
     def train(variant, *flags, run=loop.run):
-        request = configs.parse([f'--config=configs/tiny.py:{variant}', f'--workdir={folder / variant}',
+        request = parse.parse([f'--config=configs/tiny.py:{variant}', f'--workdir={folder / variant}',
                                  f'--config.data.cache={folder}', *FLAGS, *flags], devices=False)
         text = io.StringIO()
         with display.Display(console=rich.console.Console(file=text, width=200)) as screen:
@@ -35,7 +36,7 @@ def train(tmp_path_factory):
 def begin(config, workdir, screen, origins, devices):
     """What loop.run does before its first step."""
     text = corpus.open(config.data, config.tokenizer, screen.notice)
-    config, mesh = configs.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
+    config, mesh = parse.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh):
         _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
         return None, loop.start(create(), config, screen)
@@ -70,8 +71,8 @@ def test_masked_lm_starts_from_the_generator(electra, train):
     same(started['backbone'], {'embed': params['backbone']['embed'], 'head': params['generator']['head'],
                                'encoder': {**shared, **params['generator']['encoder']}})
 
-    config = configs.with_vocabulary(request.config, tokenizers.Bytes())
-    alone = transformer.Transformer(configs.with_vocabulary(small.config, tokenizers.Bytes()).model)
+    config = parse.with_vocabulary(request.config, tokenizers.Bytes())
+    alone = transformer.Transformer(parse.with_vocabulary(small.config, tokenizers.Bytes()).model)
     module, batch = objectives.build(config), transformer.blank(config.model, 2, 9)
     batch = {**batch, 'tokens': jnp.arange(18, dtype=jnp.int32).reshape(2, 9) + 60, 'segments': jnp.ones((2, 9), jnp.int32)}
     logits = alone.apply({'params': started['backbone']}, batch)
@@ -97,5 +98,5 @@ def test_paths_are_renamed_in_turn(electra):
 
 
 def test_a_replacement_that_is_none_is_a_message():
-    with pytest.raises(configs.Error, match=r'init.rename = .* expected \(regular expression, replacement\) pairs, got .*: inv'):
-        configs.parse(['--config=configs/tiny.py', '--workdir=x', r"--config.init.rename=[('a', r'\1')]"], devices=False)
+    with pytest.raises(parse.Error, match=r'init.rename = .* expected \(regular expression, replacement\) pairs, got .*: inv'):
+        parse.parse(['--config=configs/tiny.py', '--workdir=x', r"--config.init.rename=[('a', r'\1')]"], devices=False)

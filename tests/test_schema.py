@@ -5,7 +5,8 @@ import re
 import pytest
 
 from data import objectives
-from train import optimizer, ranges, schedules, schema, values
+from train import optimizer, schedules
+from train.settings import ranges, schema, values
 
 LEAVES = schema.kinds()
 
@@ -20,7 +21,7 @@ def test_every_default_has_its_type_and_passes_its_own_check(key):
 
 @pytest.mark.parametrize('key', [key for key, kind in LEAVES.items() if values.parts(kind)[0] in (int, float)])
 def test_every_number_has_a_range(key):
-    assert ranges.rule(key), f'add a row for {key} to train/ranges.py:RANGES'
+    assert ranges.rule(key), f'add a row for {key} to train/settings/ranges.py:RANGES'
 
 
 def test_no_row_is_dead():

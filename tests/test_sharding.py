@@ -16,7 +16,8 @@ import optax
 import pytest
 
 from model import config as model_config, paths, transformer
-from train import optimizer, problems, schema, sharding, state as states
+from train import optimizer, sharding, state as states
+from train.settings import errors, schema
 
 MESHES = {'data=8': schema.Mesh(), 'fsdp=8': schema.Mesh(fsdp=8), 'tensor=8': schema.Mesh(tensor=8),
           'data=2,fsdp=2,tensor=2': schema.Mesh(fsdp=2, tensor=2), 'data=2,context=4': schema.Mesh(context=4)}
@@ -83,7 +84,7 @@ def test_mesh_over_some_devices():
     (schema.Mesh(fsdp=16), 'mesh.data=None, fsdp=16, tensor=1, context=1   a multiple of 16 devices wanted, 8 found. '
                            'Fits: data=8 · data=1,fsdp=8.')])
 def test_a_mesh_that_does_not_fit_says_what_would(settings, message):
-    with pytest.raises(problems.Error) as error:
+    with pytest.raises(errors.Error) as error:
         sharding.mesh(settings)
     assert str(error.value) == f'config: 1 problem\n  1. {message}\nnothing was run'
 
@@ -125,7 +126,7 @@ def test_rules_of_the_config_come_first():
 
 
 def refused(mesh, tree, rules=()):
-    with pytest.raises(problems.Error) as error:
+    with pytest.raises(errors.Error) as error:
         sharding.params(sharding.mesh(MESHES[mesh]), tree, rules)
     return str(error.value)
 
@@ -237,9 +238,9 @@ def test_put_makes_global_arrays(name):
 
 def test_batches_that_do_not_fit_are_errors():
     mesh = sharding.mesh(MESHES['data=2,context=4'])
-    with pytest.raises(problems.Error, match='batch_size = 3   mesh.data x mesh.fsdp = 2 does not divide it'):
+    with pytest.raises(errors.Error, match='batch_size = 3   mesh.data x mesh.fsdp = 2 does not divide it'):
         sharding.rows(mesh, 3)
-    with pytest.raises(problems.Error, match='mesh.context = 4   it does not divide the length of tokens, 6'):
+    with pytest.raises(errors.Error, match='mesh.context = 4   it does not divide the length of tokens, 6'):
         sharding.put(mesh, {'tokens': np.zeros((2, 6))}, 2)
     with pytest.raises(ValueError, match='put: expected 4 rows of the global 4, got'):
         sharding.put(mesh, {'tokens': np.zeros((2, 8))}, 4)
@@ -248,7 +249,7 @@ def test_batches_that_do_not_fit_are_errors():
 PROCESS = '''
 import json, sys
 import jax, numpy as np
-from train import schema, sharding
+from train.settings import schema; from train import sharding
 description = sharding.initialize_distributed(*((sys.argv[2], 2, int(sys.argv[1])) if len(sys.argv) > 2 else ()))
 report = {'description': description}
 MESHES = {'rows': {}, 'split': {'fsdp': 2, 'tensor': 2}, 'tensor': {'tensor': 4}, 'context': {'context': 4}}
@@ -315,7 +316,7 @@ def test_one_process_is_not_distributed(monkeypatch):
         if name.startswith(('SLURM_', 'OMPI_', 'TPU_', 'JAX_COORDINATOR', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')):
             monkeypatch.delenv(name)
     assert sharding.initialize_distributed() == 'one process'
-    with pytest.raises(problems.Error, match='num_processes, process_id   missing; a run of many processes needs'):
+    with pytest.raises(errors.Error, match='num_processes, process_id   missing; a run of many processes needs'):
         sharding.initialize_distributed('127.0.0.1:1')
 
 

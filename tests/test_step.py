@@ -11,8 +11,9 @@ from data import pipeline, tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, permuted_lm as plm, replaced_token_detection as rtd
 from data.text import cache
 from model import config as model_config, transformer
-from train import schema, state as states, step as steps
+from train import state as states, step as steps
 from train.objectives import loss as losses, permuted_lm, replaced_token_detection, token
+from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()
 SHAPE = dict(layers=2, dim=32, heads=4, max_length=32, vocab_size=TOKENIZER.vocab_size, initializer='bert', dropout=0.1)

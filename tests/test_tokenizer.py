@@ -16,7 +16,7 @@ import sentencepiece
 from data import errors, special_tokens, tokenizer
 from data.text import sources
 from data.vocabularies import pieces, training, vocabulary
-from train import schema
+from train.settings import schema
 
 TRICKY = [
     '', ' ', '  ', '\n', '\n\n\n', '\t', '\r\n', '\0', 'a\0b', '\x1b[31mred\x1b[0m', '\x7f\x80\x9f', 'plain',

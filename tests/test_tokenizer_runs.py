@@ -13,7 +13,8 @@ from test_tokenizer import novel
 
 from data import tokenizer as tokenizers
 from tests import inspect_properties
-from train import config as configs, display, inspect, loop, metrics, problems
+from train import display, inspect, loop, metrics
+from train.settings import errors, parse
 
 UNTRUSTED = 'The whale \x1b[2J<script>alert(1)</script> [MASK] </s> <|endoftext|> <extra_id_0> 三国 swims.\n'
 
@@ -32,7 +33,7 @@ def flags(tmp_path_factory):
     ('gpt2', 'causal_lm', []), pytest.param('bert', 'masked_lm', ['--config.objective.select=word'], marks=pytest.mark.slow),
     pytest.param('t5', 'span_corruption', [], marks=pytest.mark.slow)])
 def test_two_steps(flags, tmp_path, case, variant, change):
-    request = configs.parse([*flags(case, variant), f'--workdir={tmp_path}/run', '--config.steps=2', '--config.eval_batches=1',
+    request = parse.parse([*flags(case, variant), f'--workdir={tmp_path}/run', '--config.steps=2', '--config.eval_batches=1',
                              '--config.sample.max_new_tokens=2', '--config.model.layers=1', '--config.model.dim=32', '--config.model.heads=4',
                              '--config.sequence_length=32', '--config.batch_size=4', *change], devices=False)
     with display.Display(console=rich.console.Console(file=io.StringIO(), width=200)) as screen:
@@ -78,10 +79,10 @@ def test_the_inspector_shows_them_and_trusts_no_text(flags, capsys, tmp_path, ca
 def test_what_a_tokenizer_lacks(flags, name):
     """One message for each thing, before anything is trained."""
     case, variant, *change = name.split()
-    request = configs.parse([*flags(case, variant), '--workdir=runs/x', *change], devices=False)
+    request = parse.parse([*flags(case, variant), '--workdir=runs/x', *change], devices=False)
     tok = tokenizers.load(request.config.tokenizer.path)
-    with pytest.raises(problems.Error) as caught:
-        configs.with_vocabulary(request.config, tok, request.origins)
+    with pytest.raises(errors.Error) as caught:
+        parse.with_vocabulary(request.config, tok, request.origins)
     assert caught.value.code == 2
     said = str(caught.value).replace(request.config.tokenizer.path, 'FOLDER')
     assert re.sub(' {3,}', '   ', said) == '\n'.join(MESSAGES['objectives'][name])

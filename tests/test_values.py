@@ -5,7 +5,7 @@ from typing import Any, Optional, Tuple
 import numpy as np
 import pytest
 
-from train import values
+from train.settings import values
 
 INTS = Optional[Tuple[Optional[int], ...]]
 PAIRS = Tuple[Tuple[str, float], ...]

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-from train import command, problems
+from train.settings import command, errors
 
 IMPORT = """\
 examples:
@@ -47,31 +47,31 @@ def parser():
 
 
 def check(options):
-    """problems.Error with everything that is wrong with the flags."""
+    """errors.Error with everything that is wrong with the flags."""
     wrong, target = [], options.out if options.command == 'import' else options.hf
     if options.command == 'import':
         if not os.path.isdir(os.path.expanduser(options.hf)):
             text = 'no such folder; expected one with config.json and model.safetensors.'
-            wrong.append(problems.Problem(f'--hf = {options.hf}', text))
+            wrong.append(errors.Problem(f'--hf = {options.hf}', text))
         if options.vocab_size is not None and options.vocab_size < 1:
-            wrong.append(problems.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
+            wrong.append(errors.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
     else:
         there = os.path.join(os.path.expanduser(options.workdir), 'config.json')
         if '://' not in options.workdir and not os.path.exists(there):
-            wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+            wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
                                           'python -m train.main --workdir=DIR writes.'))
         if options.step is not None and options.step < 0:
-            wrong.append(problems.Problem(f'--step = {options.step}', 'expected at least 0.'))
+            wrong.append(errors.Problem(f'--step = {options.step}', 'expected at least 0.'))
         if options.license and not re.fullmatch(r'[\w.+-]+', options.license):
-            wrong.append(problems.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
+            wrong.append(errors.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
     flag = '--out' if options.command == 'import' else '--hf'
     if '://' in target:
         if options.command == 'export':
-            wrong.append(problems.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
+            wrong.append(errors.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
     elif occupied(os.path.expanduser(target)):
-        wrong.append(problems.Problem(f'{flag} = {target}', 'exists; expected a new or an empty folder. Nothing is written over.'))
+        wrong.append(errors.Problem(f'{flag} = {target}', 'exists; expected a new or an empty folder. Nothing is written over.'))
     if wrong:
-        raise problems.Error(wrong, kind='convert', end='nothing was written')
+        raise errors.Error(wrong, kind='convert', end='nothing was written')
 
 
 def occupied(target):

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from train import command, problems
+from train.settings import command, errors
 
 END = 'nothing was evaluated'
 
@@ -29,14 +29,14 @@ def parser():
 
 
 def check(options):
-    """problems.Error with everything that is wrong with the options."""
-    wrong = [problems.Problem(f'--{name} = {getattr(options, name)}', 'expected at least 1.') for name in ('batches', 'batch_size')
+    """errors.Error with everything that is wrong with the options."""
+    wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', 'expected at least 1.') for name in ('batches', 'batch_size')
              if getattr(options, name) is not None and getattr(options, name) < 1]
     if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
-        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
                                       'python -m train.main --workdir=DIR writes.'))
     if wrong:
-        raise problems.Error(wrong, kind='evaluate', end=END)
+        raise errors.Error(wrong, kind='evaluate', end=END)
 
 
 def measured(options):
@@ -47,7 +47,8 @@ def measured(options):
 
     from data import corpus, pipeline
     from model import paths
-    from train import checkpoint, config as configs, evaluation, loop, objectives, sharding, starting, workdir
+    from train import checkpoint, evaluation, loop, objectives, sharding, starting, workdir
+    from train.settings import parse
 
     config = workdir.read(options.workdir)
     starting.complete(options.workdir, config, 'evaluate', END)
@@ -58,10 +59,10 @@ def measured(options):
     text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
     source = text.train if options.data else text.eval
     if source is None:
-        raise problems.Error([problems.Problem('--data', 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.')],
+        raise errors.Error([errors.Problem('--data', 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.')],
                              kind='evaluate', end=END)
     here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
-    config = configs.with_vocabulary(configs.from_dict({**configs.to_dict(config), **here}), text.tokenizer)
+    config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         like = loop.compiled(config, module, mesh, source)[0].params

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 
 from data import example
-from train import objectives, problems
+from train import objectives
 from train.objectives import loss as losses
+from train.settings import errors
 
 
 def answers(prompts, config, tokenizer, params):
@@ -25,21 +26,21 @@ def answers(prompts, config, tokenizer, params):
 
 
 def check(options, config, tokenizer):
-    """problems.Error unless the run can fill the masks of the prompts."""
+    """errors.Error unless the run can fill the masks of the prompts."""
     wrong, spelt = [], spellings(tokenizer)
     if getattr(config.objective, 'generator', 'model') != 'model':
-        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'holds a discriminator, which says no tokens; expected a run that does.'))
+        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'holds a discriminator, which says no tokens; expected a run that does.'))
     for text in options.prompt or ['']:
         if not any(mask in text for mask in spelt):
-            wrong.append(problems.Problem(f'--prompt = {problems.shown(text)}', 'the run holds an encoder, which fills masks: expected '
-                                          f'a text with {problems.one_of(spelt)}.'))
+            wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', 'the run holds an encoder, which fills masks: expected '
+                                          f'a text with {errors.one_of(spelt)}.'))
         elif config.model.positions == 'learned' and len(ids(text, tokenizer)) + 2 > config.model.max_length:
-            wrong.append(problems.Problem(f'--prompt = {problems.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
+            wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
                                           f'{config.model.max_length} positions, two of them for [CLS] and [SEP].'))
     if options.num_return_sequences > 1:
-        wrong.append(problems.Problem(f'--num_return_sequences = {options.num_return_sequences}', 'an encoder has one answer, the likeliest.'))
+        wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}', 'an encoder has one answer, the likeliest.'))
     if wrong:
-        raise problems.Error(wrong, kind='generate', end='nothing was generated')
+        raise errors.Error(wrong, kind='generate', end='nothing was generated')
 
 
 def spellings(tokenizer):

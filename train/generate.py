@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from train import command, problems
+from train.settings import command, errors
 
 
 def parser():
@@ -29,21 +29,21 @@ def parser():
 
 
 def check(options):
-    """problems.Error with everything that is wrong with the options."""
-    wrong = [problems.Problem(f'--{name} = {getattr(options, name)}', f'expected {expected}.') for name, expected, fine in (
+    """errors.Error with everything that is wrong with the options."""
+    wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', f'expected {expected}.') for name, expected, fine in (
         ('temperature', 'more than 0; --method=greedy takes the likeliest token', options.temperature > 0),
         ('top_k', '0 (off) or more', options.top_k >= 0),
         ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1),
         ('num_return_sequences', 'at least 1', options.num_return_sequences >= 1),
         ('max_new_tokens', 'at least 1', options.max_new_tokens >= 1)) if not fine]
     if options.method == 'greedy' and options.num_return_sequences > 1:
-        wrong.append(problems.Problem(f'--num_return_sequences = {options.num_return_sequences}',
+        wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
                                       'greedy has one answer; use --method=sample for several.'))
     if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
-        wrong.append(problems.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
+        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
                                       'python -m train.main --workdir=DIR writes.'))
     if wrong:
-        raise problems.Error(wrong, kind='generate', end='nothing was generated')
+        raise errors.Error(wrong, kind='generate', end='nothing was generated')
 
 
 def answers(options):
@@ -83,7 +83,7 @@ def continuations(options, config, tokenizer, params):
     tokens, lengths, source = inputs([tokenizer.encode(text) for text in prompts], special, config.model.architecture, config.objective)
     longest = tokens.shape[1]
     if room is not None and longest + options.max_new_tokens > room:
-        raise problems.Error([problems.Problem(
+        raise errors.Error([errors.Problem(
             f'--max_new_tokens = {options.max_new_tokens}', f'the prompt has {longest} tokens with BOS and the model has {room} positions: '
             f'at most {max(room - longest, 0)} fit.')], kind='generate', end='nothing was generated')
     tokens = generate.generate(

@@ -9,13 +9,13 @@ import json
 import os
 import sys
 
-from train import command, config as configs, flags, problems
+from train.settings import command, command_line, errors, parse
 
 SHOWN = 24  # examples that a page shows in full
 
 
 def parser():
-    made = flags.parser('train.inspect', 'Shows what the model will be fed: text, tokens, corruption, targets, attention.',
+    made = command_line.parser('train.inspect', 'Shows what the model will be fed: text, tokens, corruption, targets, attention.',
                         workdir=False)
     made.add_argument('--num_examples', type=int, metavar='N', help='how many; default: 4, with --html 200, with --index 1')
     made.add_argument('--json', action='store_true', help='one JSON object an example on standard output, nothing else')
@@ -38,24 +38,24 @@ def check(options):
     for name, least in (('num_examples', 1), ('shown', 0), ('start', 0), ('epoch', 0), ('index', 0)):
         value = getattr(options, name)
         if value is not None and value < least:
-            yield problems.Problem(f'--{name} = {value}', f'expected at least {least}.')
+            yield errors.Problem(f'--{name} = {value}', f'expected at least {least}.')
     if options.json and options.html:
-        yield problems.Problem(f'--html = {options.html}', '--json writes to standard output; choose one of them.')
+        yield errors.Problem(f'--html = {options.html}', '--json writes to standard output; choose one of them.')
     if options.start is not None and (options.epoch is not None or options.index is not None):
-        yield problems.Problem(f'--start = {options.start}', 'counts over epochs; choose it or --epoch and --index.')
+        yield errors.Problem(f'--start = {options.start}', 'counts over epochs; choose it or --epoch and --index.')
     if options.html and not os.path.isdir(os.path.dirname(os.path.abspath(options.html))):
-        yield problems.Problem(f'--html = {options.html}', 'no such folder; make it first.')
+        yield errors.Problem(f'--html = {options.html}', 'no such folder; make it first.')
 
 
-def parse(argv):
-    """The Request of a command line; problems.Error with everything that is wrong with config and flags."""
-    wrong = list(check(flags.read(argv, parser()).options))
+def read(argv):
+    """The Request of a command line; errors.Error with everything that is wrong with config and flags."""
+    wrong = list(check(command_line.read(argv, parser()).options))
     try:
-        request = configs.parse(argv, parser(), devices=False)
-    except problems.Error as error:
-        raise problems.Error([*error.problems, *wrong], end='nothing was shown') from None
+        request = parse.parse(argv, parser(), devices=False)
+    except errors.Error as error:
+        raise errors.Error([*error.problems, *wrong], end='nothing was shown') from None
     if wrong:
-        raise problems.Error(wrong, end='nothing was shown')
+        raise errors.Error(wrong, end='nothing was shown')
     return request
 
 
@@ -67,11 +67,11 @@ def inspect(request):
     config, options = request.config, request.options
     notices = []
     corpus = corpora.open(config.data, config.tokenizer, notices.append)
-    config = configs.with_vocabulary(config, corpus.tokenizer, request.origins)
+    config = parse.with_vocabulary(config, corpus.tokenizer, request.origins)
     objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer
     if source is None:
         text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
-        raise problems.Error([problems.Problem('--split = eval', text)], end='nothing was shown')
+        raise errors.Error([errors.Problem('--split = eval', text)], end='nothing was shown')
     room = config.model.max_length if config.model.positions == 'learned' else None
     seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluation.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
@@ -119,7 +119,7 @@ def places(objective, source, seed, options, shuffle):
     if options.index is not None:
         if options.index >= n:
             text = f'an epoch has {n} examples: expected 0 to {n - 1}.'
-            raise problems.Error([problems.Problem(f'--index = {options.index}', text)], end='nothing was shown')
+            raise errors.Error([errors.Problem(f'--index = {options.index}', text)], end='nothing was shown')
         return [(epoch, index) for index in range(options.index, min(options.index + (options.num_examples or 1), n))]
     start = epoch * n if options.start is None else options.start
     count = options.num_examples or (200 if options.html else 4)
@@ -132,7 +132,7 @@ def main(argv=None):
 
     def run():
         try:
-            inspect(parse(argv))
+            inspect(read(argv))
             sys.stdout.flush()
         except BrokenPipeError:               # `| head`: whoever reads has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,14 +14,12 @@ from data import corpus as corpora, example, pipeline
 from model import paths
 from train import (
     checkpoint,
-    config as configs,
     display,
     early_stopping,
     evaluation,
     objectives,
     optimizer,
     pace,
-    problems,
     record,
     samples,
     schedules,
@@ -32,6 +30,7 @@ from train import (
     step as steps,
     workdir,
 )
+from train.settings import errors, parse
 
 
 class Diverged(Exception):
@@ -54,10 +53,10 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
     """
     workdir.usable(folder)
     corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
-    config = configs.with_vocabulary(config, corpus.tokenizer, origins)
-    config = configs.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
+    config = parse.with_vocabulary(config, corpus.tokenizer, origins)
+    config = parse.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
     devices = devices or jax.devices()
-    config = configs.with_devices(config, len(devices), origins)
+    config = parse.with_devices(config, len(devices), origins)
     for notice in workdir.claim(folder, config, origins):
         screen.notice(notice)
 
@@ -202,14 +201,14 @@ def finished(folder, begun, config, patience):
 
 
 def known(config, line, undefined=()):
-    """problems.Error if a metric that decides something is not measured. undefined: measured, but without a value this time."""
+    """errors.Error if a metric that decides something is not measured. undefined: measured, but without a value this time."""
     measured = [name for name in line if name.startswith('eval/')]
     wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
-    wrong = [problems.Problem(f'{key} = {name!r}', f'no such metric.{problems.did_you_mean(name, measured)} '
+    wrong = [errors.Problem(f'{key} = {name!r}', f'no such metric.{errors.did_you_mean(name, measured)} '
                                                    f'There are: {", ".join(measured)}.')
              for key, name in wanted.items() if name and name not in (*line, *undefined)]
     if wrong:
-        raise problems.Error(wrong, end='nothing was saved at this step')
+        raise errors.Error(wrong, end='nothing was saved at this step')
 
 
 def due(step, every):
@@ -243,7 +242,7 @@ def first_loss(line, config, module):
 
 def about(config, corpus, step, line, patience):
     """A checkpoint's meta.json."""
-    return {'examples': step * config.batch_size, 'config': configs.to_dict(config), 'metrics': line,
+    return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
             'early_stopping': patience.meta()}
 

@@ -1,16 +1,16 @@
 """`python -m train.main --config=configs/X.py[:variant] --workdir=DIR [--config.a.b=value ...]`: pretrains or fine-tunes.
 
-The same command again continues exactly where the last run stopped. Exit codes: train/command.py. JAX is imported after the
+The same command again continues exactly where the last run stopped. Exit codes: train/settings/command.py. JAX is imported after the
 command line was checked.
 """
 import os
 import sys
 
-from train import command, config as configs, flags
+from train.settings import command, command_line, parse
 
 
 def parser():
-    made = flags.distributed(flags.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
+    made = command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
     made.add_argument('--time_limit', type=float, metavar='SECONDS',
                       help='save and stop after so long, exit 75; leave room for a step and a save')
     return made
@@ -18,7 +18,7 @@ def parser():
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(lambda: train(configs.parse(sys.argv[1:] if argv is None else argv, parser())))
+    return command.run(lambda: train(parse.parse(sys.argv[1:] if argv is None else argv, parser())))
 
 
 def train(request):

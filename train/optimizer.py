@@ -13,7 +13,8 @@ import optax
 from optax import contrib
 
 from model import paths
-from train import problems, schedules
+from train import schedules
+from train.settings import errors
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 
@@ -22,7 +23,7 @@ def build(settings, steps, params):
     """optax.GradientTransformation from the config's `optimizer` group.
 
     `params`: the tree that will train, as arrays or ShapeDtypeStructs. The state is {stage: optax namedtuples}, so that
-    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. Raises problems.Error.
+    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. Raises errors.Error.
     """
     check(settings, params)
 
@@ -44,21 +45,21 @@ def build(settings, steps, params):
 
 
 def check(settings, params):
-    """problems.Error for settings that would silently do nothing or something else."""
+    """errors.Error for settings that would silently do nothing or something else."""
     found, flat = [], paths.flatten(params)
     if settings.name not in OPTIMIZERS:
         expected = f'expected one of {", ".join(OPTIMIZERS)}.'
-        found.append(problems.Problem(f'optimizer.name = {settings.name}', expected))
+        found.append(errors.Problem(f'optimizer.name = {settings.name}', expected))
     if settings.name == 'adam' and settings.weight_decay:
-        found.append(problems.Problem(
+        found.append(errors.Problem(
             f'optimizer.weight_decay = {settings.weight_decay}', 'adam has no decoupled weight decay. '
             'Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.'))
     for regex, _ in settings.multipliers:
         if not any(re.search(regex, path) for path in flat):
-            found.append(problems.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. '
+            found.append(errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. '
                                                                    f'There are {paths.listed(list(flat))}.'))
     if found:
-        raise problems.Error(found)
+        raise errors.Error(found)
 
 
 def searched(regexes, path):

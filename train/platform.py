@@ -1,7 +1,7 @@
 """How JAX is started: what must be in the environment before it is imported."""
 import pathlib
 
-from train import fits
+from train.settings import fits
 
 ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'  # bfloat16 products: docs/design-notes.md
 

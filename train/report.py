@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from train import command, problems
+from train.settings import command, errors
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
@@ -65,7 +65,7 @@ def _json(path):
     try:
         return json.loads(path.read_text()) if path.exists() else {}
     except json.JSONDecodeError as error:
-        raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
+        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
 
 
 def _flat(tree, prefix=''):

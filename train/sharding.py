@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import numpy as np
 
 from model import paths
-from train import problems, schema
+from train.settings import errors, schema
 
 ROWS = P(('data', 'fsdp'))
 LENGTH = P(('data', 'fsdp'), 'context')
@@ -44,7 +44,7 @@ RULES = (
 def mesh(settings, devices=None):
     """jax.sharding.Mesh with axes data, fsdp, tensor, context from config.mesh; data=None takes what is left.
 
-    `devices`: None = all of all processes. problems.Error unless the axes use every device exactly once.
+    `devices`: None = all of all processes. errors.Error unless the axes use every device exactly once.
     """
     count = len(jax.devices() if devices is None else devices)
     others = settings.fsdp * settings.tensor * settings.context
@@ -53,7 +53,7 @@ def mesh(settings, devices=None):
         sizes = f'data={settings.data}, fsdp={settings.fsdp}, tensor={settings.tensor}, context={settings.context}'
         wanted = f'{data * others} devices' if settings.data else f'a multiple of {others} devices'
         text = f'{wanted} wanted, {count} found. Fits: {fitting(settings, count)}.'
-        raise problems.Error([problems.Problem(f'mesh.{sizes}', text)])
+        raise errors.Error([errors.Problem(f'mesh.{sizes}', text)])
     return jax.make_mesh((data, settings.fsdp, settings.tensor, settings.context), schema.AXES,
                          axis_types=(AxisType.Auto,) * len(schema.AXES), devices=devices)
 
@@ -101,14 +101,14 @@ def fit(mesh, path, shape, rule):
 def params(mesh, tree, rules=()):
     """The tree of NamedShardings of parameters (arrays or ShapeDtypeStructs); `rules`: config.mesh.rules, tried first.
 
-    problems.Error lists every path that no rule matches, or that does not divide.
+    errors.Error lists every path that no rule matches, or that does not divide.
     """
     table = tuple((regex, spec(value)) for regex, value in rules) + RULES
     try:
         found = paths.map(table, tree)
     except paths.NoMatch as error:
         text = f'no sharding rule matches {paths.listed(error.paths)}; add (regex, value) to mesh.rules.'
-        raise problems.Error([problems.Problem('mesh.rules', text)]) from None
+        raise errors.Error([errors.Problem('mesh.rules', text)]) from None
     wrong = []
 
     def place(path, leaf, rule):
@@ -118,7 +118,7 @@ def params(mesh, tree, rules=()):
 
     tree = paths.apply(place, tree, found)
     if wrong:
-        raise problems.Error([problems.Problem('mesh', f'{text}. Change mesh or mesh.rules.') for text in wrong])
+        raise errors.Error([errors.Problem('mesh', f'{text}. Change mesh or mesh.rules.') for text in wrong])
     return tree
 
 
@@ -174,7 +174,7 @@ def rowwise(mesh, size):
     parts = mesh.shape['data'] * mesh.shape['fsdp']
     if size % parts:
         text = f'mesh.data x mesh.fsdp = {parts} does not divide it.'
-        raise problems.Error([problems.Problem(f'batch_size = {size}', text)])
+        raise errors.Error([errors.Problem(f'batch_size = {size}', text)])
     return ROWS
 
 
@@ -191,7 +191,7 @@ def batch(mesh, tree):
             return NamedSharding(mesh, rows)
         if leaf.shape[1] % mesh.shape['context']:
             text = f'it does not divide the length of {path}, {leaf.shape[1]}; see sequence_length.'
-            raise problems.Error([problems.Problem(f'mesh.context = {mesh.shape["context"]}', text)])
+            raise errors.Error([errors.Problem(f'mesh.context = {mesh.shape["context"]}', text)])
         return NamedSharding(mesh, LENGTH)
 
     return paths.apply(place, tree)
@@ -233,7 +233,7 @@ def initialize_distributed(coordinator_address=None, num_processes=None, process
 
     Addresses given here or in JAX_COORDINATOR_ADDRESS ('host:port'), JAX_NUM_PROCESSES and JAX_PROCESS_ID come first,
     then `cluster()`, which JAX knows how to ask. Otherwise this is a run of one process. A coordinator on a loopback
-    address listens there alone. Returns a short description; problems.Error if one of the three is missing.
+    address listens there alone. Returns a short description; errors.Error if one of the three is missing.
     """
     given = {'coordinator_address': coordinator_address or os.environ.get('JAX_COORDINATOR_ADDRESS'),
              'num_processes': number(num_processes, 'JAX_NUM_PROCESSES'),
@@ -242,7 +242,7 @@ def initialize_distributed(coordinator_address=None, num_processes=None, process
     if any(value is not None for value in given.values()) and not found:
         missing = [name for name, value in given.items() if value is None]
         if missing:
-            raise problems.Error([problems.Problem(
+            raise errors.Error([errors.Problem(
                 ', '.join(missing), f'missing; a run of many processes needs {", ".join(given)} '
                 'or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID.')])
         found = 'given addresses'
@@ -261,7 +261,7 @@ def number(value, variable):
     if value is not None or variable not in os.environ:
         return value
     if not os.environ[variable].isdigit():
-        raise problems.Error([problems.Problem(f'{variable} = {os.environ[variable]!r}', 'expected an integer.')])
+        raise errors.Error([errors.Problem(f'{variable} = {os.environ[variable]!r}', 'expected an integer.')])
     return int(os.environ[variable])
 
 

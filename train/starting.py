@@ -9,7 +9,8 @@ import re
 import jax
 
 from model import paths, resize
-from train import checkpoint, config as configs, inherited, problems, schema
+from train import checkpoint
+from train.settings import errors, inherited, parse, schema
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
 EVERYTHING = ('.*',)                          # the default of init.paths
@@ -43,7 +44,7 @@ def parameters(config, like, notice):
 
 
 def complete(folder, config, kind, end):
-    """problems.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
+    """errors.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
     stored, objective, model = checkpoint.stored(folder), config.objective, config.model
     needed = [] if model.tied and model.head == 'linear' and model.width == model.dim else ['backbone/head/']
     if schema.objective_name(objective) == 'replaced_token_detection':
@@ -53,15 +54,15 @@ def complete(folder, config, kind, end):
     if lost:
         text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. '
                 f'Train a run that starts from it: --config.init.from={folder}.')
-        raise problems.Error([problems.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
+        raise errors.Error([errors.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 
 
 def before(folder):
     """The model.config.Config of the run in a folder (or of its checkpoints), or None if none is told there."""
     try:
         _, tree = inherited.run(folder)
-        return tree and configs.from_dict(tree, f'{folder}/config.json').model
-    except (json.JSONDecodeError, configs.Error):
+        return tree and parse.from_dict(tree, f'{folder}/config.json').model
+    except (json.JSONDecodeError, parse.Error):
         return None
 
 

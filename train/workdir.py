@@ -11,42 +11,43 @@ import sys
 from etils import epath
 import jax
 
-from train import config as configs, manifest, problems, step_folders
+from train import manifest, step_folders
+from train.settings import errors, parse
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
 
 
 def usable(workdir):
-    """problems.Error unless a folder is there, or can be made there; asked before the data is read."""
+    """errors.Error unless a folder is there, or can be made there; asked before the data is read."""
     folder = step_folders.absolute(workdir)
     if manifest.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             why = 'cannot be written to' if there.is_dir() else 'is a file'
-            raise problems.Error([problems.Problem(f'--workdir = {workdir}', f'expected a folder to write to, {there} {why}.')])
+            raise errors.Error([errors.Problem(f'--workdir = {workdir}', f'expected a folder to write to, {there} {why}.')])
 
 
 def claim(workdir, config, origins=None):
-    """Checks that `workdir` is new or holds a run that `config` continues: notices to show. problems.Error otherwise."""
+    """Checks that `workdir` is new or holds a run that `config` continues: notices to show. errors.Error otherwise."""
     folder = step_folders.absolute(workdir)
     if (folder / 'huggingface').exists():
         text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
-        raise problems.Error([problems.Problem(f'--workdir={workdir}', text)])
+        raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
     if (folder / 'config.json').exists():
-        return configs.resume(read(folder), config, workdir, origins)
+        return parse.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
-        raise problems.Error([problems.Problem(f'--workdir={workdir}', 'holds checkpoints but no config.json, so that nobody knows '
+        raise errors.Error([errors.Problem(f'--workdir={workdir}', 'holds checkpoints but no config.json, so that nobody knows '
                                                'what they belong to. Put it back, or start with another --workdir.')])
     return []
 
 
 def read(folder):
-    """The Config of the run in `folder`. problems.Error if its config.json is damaged."""
+    """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
     path = epath.Path(folder) / 'config.json'
     try:
-        return configs.from_dict(json.loads(path.read_text()), str(path))
+        return parse.from_dict(json.loads(path.read_text()), str(path))
     except json.JSONDecodeError as error:
-        raise problems.Error([problems.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
+        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
 
 
 def tokenizer(workdir, settings):
@@ -59,7 +60,7 @@ def write(workdir, config, tokenizer, parameters):
     """config.json, and at the first start environment.json and tokenizer/ (None = none); each is there as a whole or not at all."""
     folder = step_folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / 'config.json', configs.to_dict(config))
+    _put(folder / 'config.json', parse.to_dict(config))
     if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
     if not (folder / 'environment.json').exists():

@@ -2,7 +2,8 @@
 import hashlib
 import json
 
-from train import metrics, objectives, schema
+from train import metrics, objectives
+from train.settings import schema
 
 SAY_TOKENS = ('LMHeadModel', 'ForCausalLM', 'ForConditionalGeneration', 'ForMaskedLM')  # classes that have a task
 TASKS = {'decoder': 'text-generation', 'encoder_decoder': 'text2text-generation', 'encoder': 'fill-mask'}

@@ -9,20 +9,21 @@ import pathlib
 
 from data import errors as data_errors, tokenizer as tokenizers
 from model import huggingface, paths, task_model
-from model.huggingface import errors, names, settings
-from train import checkpoint, inherited, problems, schema, step_folders, workdir
+from model.huggingface import errors as huggingface_errors, names, settings
+from train import checkpoint, step_folders, workdir
 from train.conversion import card, folders, recipes
 from train.objectives import replaced_token_detection
+from train.settings import errors, inherited, schema
 
 
 def run(options, notice):
-    """Writes the folder `options.hf` from the workdir `options.workdir`. problems.Error, model/huggingface/errors.py."""
+    """Writes the folder `options.hf` from the workdir `options.workdir`. errors.Error, model/huggingface/errors.py."""
     source = step_folders.absolute(options.workdir)
     config, kept = workdir.read(source), original(source)
     steps = step_folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
-        raise problems.Error([problems.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
+        raise errors.Error([errors.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
     what = 'params' if config.ema is None else 'ema'
     params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
     own = kept is not None and kept.parent == source
@@ -32,7 +33,7 @@ def run(options, notice):
     wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        raise errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head '
+        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head '
                                  f'{module.settings.kind!r} needs')
     if aside:
         notice(f'left out: {paths.listed(aside)}')
@@ -76,7 +77,7 @@ def network(options, config, head, params):
         return task_model.Model(config.model, head), params
     if not any(path.startswith('generator/') for path in params):
         name = schema.objective_name(config.objective)
-        raise problems.Error([problems.Problem('--network = generator', f'{options.workdir} has none; its objective is {name}.')],
+        raise errors.Error([errors.Problem('--network = generator', f'{options.workdir} has none; its objective is {name}.')],
                              kind='convert', end='nothing was written')
     shape = replaced_token_detection.generator_config(config.model, config.objective)
     own = {path.replace('generator/', 'backbone/'): leaf for path, leaf in params.items() if path.startswith('generator/')}
@@ -89,16 +90,16 @@ def choose(name, module, kept):
     """The family module: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
     families = settings.known()
     if name is not None and name not in families:
-        near = problems.did_you_mean(name, list(families))
+        near = errors.did_you_mean(name, list(families))
         text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
-        raise problems.Error([problems.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
+        raise errors.Error([errors.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
     if name is None:
         hint = json.loads((kept / 'config.json').read_text())['model_type'] if kept else None
         return settings.fit(module.config, module.settings, hint)
     wrong = settings.differences(families[name], module.config)
     if wrong:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
-        raise errors.ConfigError(f'this model is no {name}:\n  {rows}')
+        raise huggingface_errors.ConfigError(f'this model is no {name}:\n  {rows}')
     return families[name]
 
 

@@ -11,15 +11,16 @@ from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
 from model import huggingface, resize, task_model
 from model.huggingface import settings
-from train import checks, config as configs, manifest, problems, schema, starting, workdir
+from train import manifest, starting, workdir
 from train.conversion import card, exporting, folders, recipes, streaming
+from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
 LENGTH = 512                                  # tokens of a row, where the model has places for as many
 
 
 def run(options, notice):
-    """Writes the workdir `options.out` from the folder `options.hf`. Errors of model/huggingface/errors.py, problems.Error."""
+    """Writes the workdir `options.out` from the folder `options.hf`. Errors of model/huggingface/errors.py, errors.Error."""
     folder = pathlib.Path(options.hf).expanduser()
     model, head, family, raw = settings.read(folder)
     if 'auto_map' in raw:
@@ -38,7 +39,7 @@ def run(options, notice):
     if size != model.vocab_size:
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
             'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'))
-    meta = {'examples': 0, 'config': configs.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
+    meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
     with folders.whole(options.out) as made:
@@ -55,7 +56,7 @@ def run(options, notice):
 
 
 def read_tokenizer(folder, size, notice):
-    """The tokenizer of the folder, or None with a notice. problems.Error if it has more ids than the model rows."""
+    """The tokenizer of the folder, or None with a notice. errors.Error if it has more ids than the model rows."""
     if not published.holds(folder):
         notice(f'{folder} has no tokenizer: none was written. Runs that start from here need --config.tokenizer.path=DIR')
         return None
@@ -63,7 +64,7 @@ def read_tokenizer(folder, size, notice):
     if tokenizer.vocab_size > size:
         text = (f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; '
                 f'grow it with --vocab_size={tokenizer.vocab_size}.')
-        raise problems.Error([problems.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
+        raise errors.Error([errors.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
     return tokenizer
 
 
@@ -74,9 +75,9 @@ def configuration(model, objective, dtype):
     length = LENGTH
     while True:
         pairs = [(key, value, 'from config.json', False) for key, value in {**given, 'sequence_length': length}.items()]
-        config, _, _, wrong = configs.assemble(pairs)
+        config, _, _, wrong = parse.assemble(pairs)
         if wrong:
-            raise problems.Error(wrong, kind='convert', end='nothing was written')
+            raise errors.Error(wrong, kind='convert', end='nothing was written')
         if model.positions != 'learned' or checks.longest(config) <= model.max_length or length == 1:
             return config
         length //= 2
@@ -106,6 +107,6 @@ def next_steps(out, config):
     try:
         starting.complete(out, config, 'convert', '')
         yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
-    except problems.Error:
+    except errors.Error:
         yield f'no head of {schema.objective_name(config.objective)} came with it: a run that starts from it makes one'
     yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=TEXT --workdir=OTHER'

@@ -1,5 +1,5 @@
 """What an imported model was pretrained with: the objective of its family and head, as the papers and their code have it."""
-from train import schema
+from train.settings import schema
 
 FAMILIES = {                                  # {model_type: settings of the objective}; others follow from the architecture
     'bert': dict(name='masked_lm'),

@@ -5,7 +5,7 @@ from typing import Any, Optional
 import numpy as np
 
 from data import example as examples, pipeline, special_tokens
-from train import schema
+from train.settings import schema
 
 
 @dataclasses.dataclass(frozen=True)

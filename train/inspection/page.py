@@ -10,8 +10,8 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from train import config as configs, config_file, schema
 from train.inspection import attention, look, pieces, terminal
+from train.settings import config_file, parse, schema
 
 SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction',
             'tokenizer.kind', 'tokenizer.path')
@@ -25,7 +25,7 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
     environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
     script = environment.loader.get_source(environment, 'inspect.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    settings = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(configs.to_dict(config))
+    settings = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(parse.to_dict(config))
                 if value is not None and (key in SETTINGS or key.startswith('objective.'))]
     looked = [example(one, found, config.objective, tokenizer) for one, found in shown]
     used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}

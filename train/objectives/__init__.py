@@ -3,7 +3,7 @@ import importlib
 import pkgutil
 
 from model import flops
-from train import schema
+from train.settings import schema
 
 
 def build(config):

@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 import jax
 import jax.numpy as jnp
 
-from train import schema
+from train.settings import schema
 
 
 class Loss(NamedTuple):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from model import heads, ops, transformer
-from train import schema
 from train.objectives import loss as losses, token
+from train.settings import schema
 
 
 class PairLoss(nn.Module):

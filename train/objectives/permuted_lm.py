@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from model import flops, layers, memory as memories, transformer
-from train import schema
 from train.objectives import loss as losses
+from train.settings import schema
 
 
 class PermutedLoss(nn.Module):

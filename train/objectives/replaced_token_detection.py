@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import optax
 
 from model import flops, heads, ops, transformer
-from train import schema
 from train.objectives import loss as losses
+from train.settings import schema
 
 BINS, REACH = 2048, 32.0                      # of the logits' histogram, from -REACH to REACH
 

@@ -10,8 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from model import transformer
-from train import schema
 from train.objectives import loss as losses
+from train.settings import schema
 
 
 class TokenLoss(nn.Module):

@@ -1,13 +1,13 @@
-"""What values must be beside one another: heads and dim, warm-up and steps, ... What one must be alone is in `train/ranges.py`.
+"""What values must be beside one another: heads and dim, warm-up and steps, ... What one must be alone is in `train/settings/ranges.py`.
 
-Every check yields (key, text): the text says what was expected and what to change; `train/config.py` adds the value and
+Every check yields (key, text): the text says what was expected and what to change; `train/settings/parse.py` adds the value and
 who set it. `CHECKS` pairs each function with the keys that it reads, so that a value already reported is not reported
-twice. No JAX: these run before it is imported. The mesh has its own file, `train/fits.py`.
+twice. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
 """
 import os
 import re
 
-from train import problems, schema
+from train.settings import errors, schema
 
 
 def near(value, numbers):
@@ -126,7 +126,7 @@ def objective(config):
         yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
         name = schema.objective_name(config.objective)
-        yield 'model.architecture', f'objective.name = {name} needs {problems.one_of(config.objective.architectures)}.'
+        yield 'model.architecture', f'objective.name = {name} needs {errors.one_of(config.objective.architectures)}.'
 
 
 def streams(config):
@@ -198,8 +198,8 @@ def rules(config):
         for name in (spec if isinstance(spec, tuple) else (spec,)):
             for axis in (name if isinstance(name, tuple) else (name,)):
                 if axis is not None and axis not in schema.AXES:
-                    near = problems.did_you_mean(str(axis), schema.AXES)
-                    text = f'{pattern!r} names the axis {axis!r}; expected None, {problems.one_of(schema.AXES)}.{near}'
+                    near = errors.did_you_mean(str(axis), schema.AXES)
+                    text = f'{pattern!r} names the axis {axis!r}; expected None, {errors.one_of(schema.AXES)}.{near}'
                     yield 'mesh.rules', text
 
 

@@ -1,12 +1,12 @@
 """What a value must be by itself: ranges of numbers, and the choices that exist.
 
-One row of RANGES for every number of the schema, one of CHOICES for every name; `train/config.py` adds the value and who set
-it. What values must be beside one another is in `train/checks.py`. No JAX.
+One row of RANGES for every number of the schema, one of CHOICES for every name; `train/settings/parse.py` adds the value and who set
+it. What values must be beside one another is in `train/settings/checks.py`. No JAX.
 """
 import re
 
 from model import config as model_config
-from train import problems, schema
+from train.settings import errors, schema
 
 RULES = {
     'at least 1': lambda v: v >= 1,
@@ -70,8 +70,8 @@ def alone(key, value):
     if value is None:
         return None
     if key in CHOICES and value not in CHOICES[key]:
-        near = problems.did_you_mean(value, CHOICES[key])
-        return f'expected {problems.one_of(CHOICES[key])}.{near}'
+        near = errors.did_you_mean(value, CHOICES[key])
+        return f'expected {errors.one_of(CHOICES[key])}.{near}'
     if isinstance(value, (int, float)) and not isinstance(value, bool) and rule(key) and not RULES[rule(key)](value):
         return f'expected {rule(key)}.'
     return None                                # an objective's dataclass checks its own values

@@ -7,7 +7,7 @@ default values from them, `build` the one with the values that were given.
 import dataclasses
 
 from data import objectives
-from train import problems, schema, values
+from train.settings import errors, schema, values
 
 
 def outline(given, complete=True, prefix='objective.'):
@@ -18,12 +18,12 @@ def outline(given, complete=True, prefix='objective.'):
     named = [(value, origin, text) for key, value, origin, text in given if key == prefix + 'name']
     if not named:
         text = f'missing; expected one of {", ".join(objectives.names())}.'
-        return None, [prefix], [problems.Problem(prefix + 'name', text)] * complete
+        return None, [prefix], [errors.Problem(prefix + 'name', text)] * complete
     value, origin, text = named[-1]
     try:
         found = objectives.load(values.given(str, value, text))()
     except ValueError as error:
-        return None, [prefix], [problems.Problem(f'{prefix}name = {problems.shown(value)}', f'{error}.', origin)]
+        return None, [prefix], [errors.Problem(f'{prefix}name = {errors.shown(value)}', f'{error}.', origin)]
     members, lost, wrong = [], [], []
     if hasattr(found, 'members'):
         from data.rows import mixture  # here, not above: --help does without numpy

@@ -1,7 +1,7 @@
 """From a command line to a frozen, checked configuration; and the rules for continuing a run with another one.
 
-`parse` lays the values of a config file and of `--config.*` flags over the defaults of `train/schema.py`, remembers who
-set what, and raises problems.Error with every problem at once, before JAX is imported. What only the data or the
+`parse` lays the values of a config file and of `--config.*` flags over the defaults of `train/settings/schema.py`, remembers who
+set what, and raises errors.Error with every problem at once, before JAX is imported. What only the data or the
 devices can tell is filled in later, by `with_vocabulary`, `with_steps` and `with_devices`.
 """
 import argparse
@@ -10,9 +10,9 @@ import math
 import os
 import re
 
-from train import checks, config_file, fits, flags, inherited, members, problems, ranges, schema, values
+from train.settings import checks, command_line, config_file, errors, fits, inherited, members, ranges, schema, values
 
-Error = problems.Error
+Error = errors.Error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
     @property
     def distributed(self):
         """{coordinator_address, num_processes, process_id}, or {} for one process."""
-        found = {name: getattr(self.options, name, None) for name in flags.DISTRIBUTED}
+        found = {name: getattr(self.options, name, None) for name in command_line.DISTRIBUTED}
         return found if any(value is not None for value in found.values()) else {}
 
 
@@ -37,10 +37,10 @@ def parse(argv, parser=None, devices=True):
     """argv (without the program's name) as a Request. `parser`: from flags.parser, with the command's own flags added.
 
     `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
-    Raises problems.Error (print it, exit with its code) with everything that is wrong; leaves with status 0 at --help.
+    Raises errors.Error (print it, exit with its code) with everything that is wrong; leaves with status 0 at --help.
     """
-    parser = parser or flags.distributed(flags.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
-    line = flags.read(argv, parser)
+    parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
+    line = command_line.read(argv, parser)
     pairs, wrong = config_file.read(line.path, line.variant)
     complete = not wrong                       # otherwise a check of what the flags say alone would mislead
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
@@ -51,7 +51,7 @@ def parse(argv, parser=None, devices=True):
     config, origins, bad, more = assemble([*taken, *given], complete)
     request = Request(config, origins, line.options)
     known = [*schema.kinds(), *members.kinds(config.objective)]
-    wrong = [*line.problems, *flags.unknown(line, parser, known), *wrong, *lost, *flags.missing(line, parser), *more]
+    wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
         wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad | settled)]
@@ -78,7 +78,7 @@ def assemble(given, complete=True):
             continue
         if text and value is None and kinds[key] is not bool:
             expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
-            wrong.append(problems.Problem(f'--config.{key}', expected))
+            wrong.append(errors.Problem(f'--config.{key}', expected))
             bad.add(key)
             continue
         try:
@@ -87,12 +87,12 @@ def assemble(given, complete=True):
             bad.discard(key)
         except ValueError as error:
             if not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has told it
-                wrong.append(problems.Problem(f'{key} = {problems.shown(value)}', f'{error}.', origin))
+                wrong.append(errors.Problem(f'{key} = {errors.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
         text = ranges.alone(key, found[key])
         if text:
-            wrong.append(problems.Problem(f'{key} = {problems.shown(found.pop(key))}', text, origins[key]))
+            wrong.append(errors.Problem(f'{key} = {errors.shown(found.pop(key))}', text, origins[key]))
             bad.add(key)
     config = schema.build(schema.Config, found)
     everything = schema.values(config)
@@ -110,31 +110,31 @@ def unknown(key, value, origin, text, kinds, objective):
     inside = [k for k in kinds if k.startswith(key + '.')]
     if inside:
         example = subject + inside[0][len(key):]
-        return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
+        return errors.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
     field = key.rpartition('.')[2]
     one, prefix = members.owner(objective, key)
     if key == prefix + field and field in schema.FOLLOWS:
-        return problems.Problem(subject, f'follows {schema.FOLLOWS[field]}; set that.', origin)
+        return errors.Problem(subject, f'follows {schema.FOLLOWS[field]}; set that.', origin)
     if not key.startswith('objective.'):
-        near = problems.did_you_mean(key, kinds) or ' See train/schema.py.'
-        return problems.Problem(subject, f'no such setting.{near}', origin)
+        near = errors.did_you_mean(key, kinds) or ' See train/settings/schema.py.'
+        return errors.Problem(subject, f'no such setting.{near}', origin)
     if hasattr(one, 'members') and key.startswith(prefix + 'members'):
         example = f'--config.{prefix}members.NAME.name'
-        return problems.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
+        return errors.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
     own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
-    near = problems.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
+    near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
     has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
-    return problems.Problem(subject, f'no such setting.{near} {members.path(one)}{has}', origin)
+    return errors.Problem(subject, f'no such setting.{near} {members.path(one)}{has}', origin)
 
 
 def problem(config, origins, key, text):
     """A check's (key, text) with the value and who set it."""
     value = schema.values(config).get(key)
-    file = 'model/config.py' if key.startswith('model.') else 'train/schema.py'
+    file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
     if key.startswith('objective.'):
         file = members.path(members.owner(config.objective, key)[0])
     origin = origins.get(key, '' if value is None else f'default in {file}')
-    return problems.Problem(key if value is None else f'{key} = {problems.shown(value)}', text, origin)
+    return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
 
 
 def to_dict(config):
@@ -173,12 +173,12 @@ def resume(old, new, workdir, origins=None):
     for key, before, after in diff(old, new):
         if any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME):
             stretched = key == 'steps' and new.optimizer.schedule in schema.STRETCHED
-            notices.append(f'{key} = {problems.shown(after)} (was {problems.shown(before)})'
+            notices.append(f'{key} = {errors.shown(after)} (was {errors.shown(before)})'
                            + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
-            text = (f'the run in {workdir} has {problems.shown(before)}. '
+            text = (f'the run in {workdir} has {errors.shown(before)}. '
                     'Set it back, or start a new run with another --workdir.')
-            wrong.append(problems.Problem(f'{key} = {problems.shown(after)}', text, (origins or {}).get(key, '')))
+            wrong.append(errors.Problem(f'{key} = {errors.shown(after)}', text, (origins or {}).get(key, '')))
     if wrong:
         raise Error(wrong)
     return notices

@@ -7,14 +7,14 @@ An exception that a user can cause has `exit_code` and `kind`; any other is a bu
 import signal
 import sys
 
-from train import problems
+from train.settings import errors
 
 
 def run(function):
     """Calls `function()`: its exit code, or that of the trouble that it raised."""
     try:
         return function() or 0
-    except problems.Error as error:
+    except errors.Error as error:
         return leave(error.code, str(error))
     except OSError as error:
         return leave(6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else ''))

@@ -9,36 +9,36 @@ import os
 import runpy
 import traceback
 
-from train import flags, problems, schema
+from train.settings import command_line, errors, schema
 
 
 def read(path, variant=''):
     """([(dotted key, value)] that a config file sets, problems). `path` None means that none was given."""
     if not path:
-        return [], [problems.Problem('--config', f'missing. There are: {", ".join(flags.configs())}.')]
-    file = flags.find(path)
+        return [], [errors.Problem('--config', f'missing. There are: {", ".join(command_line.configs())}.')]
+    file = command_line.find(path)
     if not file:
-        names = [os.path.basename(p).removesuffix('.py') for p in flags.configs()]
-        near = problems.did_you_mean(os.path.basename(path).removesuffix('.py'), names, 'configs/{}.py')
-        text = f'no such file.{near} There are: {", ".join(flags.configs())}.'
-        return [], [problems.Problem(f'--config={path}', text)]
+        names = [os.path.basename(p).removesuffix('.py') for p in command_line.configs()]
+        near = errors.did_you_mean(os.path.basename(path).removesuffix('.py'), names, 'configs/{}.py')
+        text = f'no such file.{near} There are: {", ".join(command_line.configs())}.'
+        return [], [errors.Problem(f'--config={path}', text)]
     try:
         module = runpy.run_path(str(file), run_name='config')
         variants = module.get('VARIANTS', ())
         if variant and variant not in variants:
-            text = f'no such variant.{problems.did_you_mean(variant, variants)} ' + (
+            text = f'no such variant.{errors.did_you_mean(variant, variants)} ' + (
                 f'{path} has: {", ".join(filter(None, variants))}.' if variants else f'{path} has no variants.')
-            return [], [problems.Problem(f'--config={path}:{variant}', text)]
+            return [], [errors.Problem(f'--config={path}:{variant}', text)]
         if 'get_config' not in module:
             text = 'has no get_config(variant); expected a function that returns the values to set.'
-            return [], [problems.Problem(path, text)]
+            return [], [errors.Problem(path, text)]
         found = module['get_config'](variant) if variants else module['get_config']()
     except Exception as error:
         return [], [raised(path, str(file), error)]
     found = found.to_dict() if hasattr(found, 'to_dict') else found
     if not isinstance(found, collections.abc.Mapping):
         text = f'get_config returned {type(found).__name__}; expected a ConfigDict or dict.'
-        return [], [problems.Problem(path, text)]
+        return [], [errors.Problem(path, text)]
     return list(leaves(found)), []
 
 
@@ -52,7 +52,7 @@ def raised(name, path, error):
     code = linecache.getline(path, number).strip() if number else ''
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     text = f'{type(error).__name__}: {message}' + f', in `{code}`' * bool(code) + '. Correct the file.'
-    return problems.Problem(f'{name}:{number}' if number else name, text)
+    return errors.Problem(f'{name}:{number}' if number else name, text)
 
 
 def leaves(tree, prefix='', known=None):

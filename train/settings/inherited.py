@@ -7,7 +7,7 @@ flags set wins over what is taken. Read from the run's config.json, without JAX.
 import json
 import os
 
-from train import config_file, problems
+from train.settings import config_file, errors
 
 
 def read(given, workdir=None):
@@ -21,18 +21,18 @@ def read(given, workdir=None):
         return [], []
     own_objective = 'objective' in _groups(given, flags=False) or any(key == 'objective.name' for key, *_ in given)
     own_tokenizer = 'tokenizer' in _groups(given, flags=True)
-    subject, source = f'init.from = {problems.shown(source)}', source.strip('\'"')
+    subject, source = f'init.from = {errors.shown(source)}', source.strip('\'"')
     if tree := begun(workdir, source):
         groups = ['model', *['objective'] * (not own_objective), *['tokenizer'] * (not own_tokenizer)]
         found = config_file.leaves({group: tree[group] for group in groups})
         return [(key, value, f'taken from {workdir}', False) for key, value in found], []
     if '://' not in source and not os.path.exists(os.path.expanduser(source)):
         text = 'no such folder; expected the workdir or the checkpoint of another run.'
-        return [], [problems.Problem(subject, text, told)]
+        return [], [errors.Problem(subject, text, told)]
     try:
         workdir, tree = run(source)
     except ValueError as error:
-        return [], [problems.Problem(subject, f'expected JSON in its config.json, got {error}.', told)]
+        return [], [errors.Problem(subject, f'expected JSON in its config.json, got {error}.', told)]
     if tree is None:
         return [], []
     taken, wrong = dict(config_file.leaves({'model': tree.get('model', {})})), []
@@ -45,7 +45,7 @@ def read(given, workdir=None):
     elif (workdir / 'tokenizer').exists():
         taken['tokenizer.path'] = os.path.join(os.fspath(workdir), 'tokenizer')
     else:
-        wrong = [problems.Problem('tokenizer.path', f'{source} has no tokenizer; set one, such as --config.tokenizer.path=DIR.')]
+        wrong = [errors.Problem('tokenizer.path', f'{source} has no tokenizer; set one, such as --config.tokenizer.path=DIR.')]
     return [(key, value, f'taken from {source}', False) for key, value in taken.items()], wrong
 
 

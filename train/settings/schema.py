@@ -1,6 +1,6 @@
 """Every setting that exists, its type and its default: the dataclasses that a config file resolves to.
 
-A config file (`configs/X.py`) states only the values it cares about; `train/config.py` lays them over these defaults,
+A config file (`configs/X.py`) states only the values it cares about; `train/settings/parse.py` lays them over these defaults,
 checks everything at once and freezes the result. A trailing underscore stands for a Python keyword
 (`init.from` is the field `from_`). `model` is `model.config.Config`; `objective` holds `name` and the fields of the
 dataclass in `data/objectives/NAME.py`. Imports no JAX.

@@ -1,6 +1,6 @@
 """Values by type: from the text of a flag, from a Python file or JSON, and back to JSON.
 
-The types are the annotations of `train/schema.py`: int, float, bool, str, Optional, Tuple and Any. A value that does
+The types are the annotations of `train/settings/schema.py`: int, float, bool, str, Optional, Tuple and Any. A value that does
 not fit raises ValueError('expected ...'), for the caller to say which setting it was. No evaluation of code: lists are
 read with `ast.literal_eval`.
 """

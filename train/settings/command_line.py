@@ -12,15 +12,15 @@ import pathlib
 import re
 import textwrap
 
-from train import problems
+from train.settings import errors
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
 HELP = """\
 --config=PATH[:VARIANT]     a Python file with get_config(variant), which returns the values that it sets
 --config.KEY=VALUE          sets one value, over the file's; the last flag wins. Numbers as 1e-3, true/false, None,
                             lists as a,b or "('a', 'b')". Every key, type, default and meaning:
-                            train/schema.py, model/config.py (model.*), data/objectives/NAME.py (objective.*)
+                            train/settings/schema.py, model/config.py (model.*), data/objectives/NAME.py (objective.*)
 
 examples:
   python -m {prog} --config=configs/tiny.py{workdir}
@@ -92,7 +92,7 @@ def read(argv, made):
             name = (error.argument_name or '').split('/')[0]
             text = error.message.replace('invalid int value: ', 'expected an integer, got ')
             text = text.replace('invalid float value: ', 'expected a number, got ')
-            line.problems.append(problems.Problem(name or 'flags', text + '.'))
+            line.problems.append(errors.Problem(name or 'flags', text + '.'))
             shorter = without(rest, name)
             if len(shorter) == len(rest):
                 line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
@@ -113,18 +113,18 @@ def without(tokens, name):
 def missing(line, made):
     """Problems with the flags that train.main cannot do without."""
     if made.needs_workdir and not line.options.workdir:
-        yield problems.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
+        yield errors.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
     found = {name: getattr(line.options, name, None) for name in DISTRIBUTED}
     count, index = found['num_processes'], found['process_id']
     if count is not None and count < 1:
-        yield problems.Problem(f'--num_processes = {count}', 'expected at least 1.')
+        yield errors.Problem(f'--num_processes = {count}', 'expected at least 1.')
     elif index is not None and not 0 <= index < (count or index + 1):
-        yield problems.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
+        yield errors.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
     if found['coordinator_address'] and not re.fullmatch(r'.+:\d+', found['coordinator_address']):
-        yield problems.Problem(f"--coordinator_address = {found['coordinator_address']}", 'expected HOST:PORT.')
+        yield errors.Problem(f"--coordinator_address = {found['coordinator_address']}", 'expected HOST:PORT.')
     absent = [f'--{name}' for name, value in found.items() if value is None]
     if 0 < len(absent) < 3 and count != 1:
-        yield problems.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')
+        yield errors.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')
 
 
 def unknown(line, made, keys):
@@ -138,10 +138,10 @@ def unknown(line, made, keys):
             continue
         after_flag = flag.startswith('-') and not equals
         name = flag.lstrip('-')
-        near = [f for f in known if problems.edits(name, f.lstrip('-')) <= 2]
-        near = near or [f'--config.{key}{equals}{value}' for key in problems.closest(name, keys)]
+        near = [f for f in known if errors.edits(name, f.lstrip('-')) <= 2]
+        near = near or [f'--config.{key}{equals}{value}' for key in errors.closest(name, keys)]
         text = f' Did you mean {" or ".join(near)}?' if near else ' See --help.'
-        yield problems.Problem(flag, 'no such flag.' + text)
+        yield errors.Problem(flag, 'no such flag.' + text)
 
 
 def configs():

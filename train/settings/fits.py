@@ -10,7 +10,7 @@ import importlib.util
 import math
 import re
 
-from train import checks, schema
+from train.settings import checks, schema
 
 READS = r'mesh\.\w+|batch_size|accumulation|sequence_length|model\.(dim|heads|kv_heads|mlp_dim|vocab_size)'  # keys
 
