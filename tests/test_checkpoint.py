@@ -16,7 +16,8 @@ import numpy as np
 import optax
 import pytest
 
-from train import checkpoint, manifest, state as states, step_folders as steps, tree
+from train import state as states
+from train.checkpoints import arrays, checkpoint, folders, manifest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = {'examples': 640, 'config': {'steps': 100}, 'tokenizer': 'abc', 'vocab_size': 300,
@@ -41,7 +42,7 @@ def same(a, b):
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
         assert x.dtype == y.dtype and x.shape == y.shape
-        x, y = (np.asarray(jax.random.key_data(z) if tree.is_key(z) else z) for z in (x, y))
+        x, y = (np.asarray(jax.random.key_data(z) if arrays.is_key(z) else z) for z in (x, y))
         assert x.tobytes() == y.tobytes()
 
 
@@ -172,7 +173,7 @@ def test_the_newest_and_the_best_stay(tmp_path):
         for step, loss in enumerate((5.0, 3.0, 4.0, float('nan'), 6.0, 3.0), 1):
             saved.save(step, make(step), {'metrics': {'eval/loss': loss}})
             saved.wait()
-        assert saved.steps() == [2, 5, 6] and steps.best(tmp_path, 'eval/loss') == 2
+        assert saved.steps() == [2, 5, 6] and folders.best(tmp_path, 'eval/loss') == 2
         saved.save(7, make(7), {})
         saved.wait()
         assert saved.steps() == [2, 6, 7]
@@ -192,7 +193,7 @@ def test_the_newest_and_the_best_stay(tmp_path):
 
 def test_higher_is_better_by_name():
     higher = ['eval/accuracy', 'token_accuracy', 'squad/f1', 'exact_match']
-    assert [name for name in ['eval/loss', *higher, 'perplexity'] if steps.higher_is_better(name)] == higher
+    assert [name for name in ['eval/loss', *higher, 'perplexity'] if folders.higher_is_better(name)] == higher
 
 
 def test_a_step_is_saved_once_and_one_of_another_line_is_moved_aside(tmp_path):
@@ -211,7 +212,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_checkpoint as t
-from train import checkpoint, manifest, step_folders as steps
+from train.checkpoints import checkpoint, manifest, folders as steps
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 saved = checkpoint.Checkpoints({folder!r}, keep=1)
 saved.save(10, t.make(10), {{}})
@@ -314,7 +315,7 @@ likely cause: model.dim or model.embed_dim"""
                          (make(carry=True), 'batch_size or objective.* (its memory)')):
         with pytest.raises(checkpoint.Mismatch, match=re.escape(f'likely cause: {cause}')):
             checkpoint.Checkpoints(two).restore(shapes(other))
-    assert steps.complete(two) == [10, 20]                       # not damage: nothing is moved
+    assert folders.complete(two) == [10, 20]                       # not damage: nothing is moved
 
 
 def test_parameters_alone_from_any_folder_and_by_path(two, tmp_path):
@@ -435,7 +436,7 @@ from jax._src import distributed
 rank = int(sys.argv[1])
 jax.distributed.initialize('127.0.0.1:{port}', 2, rank)
 import test_checkpoint as t
-from train import checkpoint, manifest
+from train.checkpoints import checkpoint, manifest
 state = t.put(t.make(30, carry=True), ((4, 1), 4))
 saved = checkpoint.Checkpoints({folder!r})
 lines = []

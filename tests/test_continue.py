@@ -17,7 +17,8 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
-from train import checkpoint, convert, display, loop, metrics, objectives, sharding, workdir
+from train import convert, display, loop, metrics, objectives, sharding
+from train.checkpoints import checkpoint, workdir
 from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

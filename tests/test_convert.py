@@ -16,7 +16,8 @@ from safetensors import numpy as safetensors
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
-from train import checkpoint, convert, evaluate, generate, loop, main, manifest, objectives, sharding, workdir
+from train import convert, evaluate, generate, loop, main, objectives, sharding
+from train.checkpoints import checkpoint, manifest, workdir
 from train.conversion import folders as conversion_folders, importing
 from train.settings import parse
 

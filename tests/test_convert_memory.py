@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from train import manifest
+from train.checkpoints import manifest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 V, T, L, D = 50257, 1024, 18, 1024

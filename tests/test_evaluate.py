@@ -5,7 +5,8 @@ import os
 import pytest
 
 from data import tokenizer
-from train import evaluate, main, workdir
+from train import evaluate, main
+from train.checkpoints import workdir
 from train.settings import parse
 
 

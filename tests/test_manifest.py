@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from train import manifest
+from train.checkpoints import manifest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -85,5 +85,5 @@ def test_no_rename_where_there_is_none(tmp_path, monkeypatch):
 
 
 def test_needs_no_jax():
-    code = 'import sys; import train.manifest, train.step_folders, train.peers, train.signals; assert "jax" not in sys.modules'
+    code = 'import sys; import train.checkpoints.manifest, train.checkpoints.folders, train.peers, train.signals; assert "jax" not in sys.modules'
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True, timeout=60)

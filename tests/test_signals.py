@@ -9,7 +9,8 @@ import time
 import pytest
 import test_checkpoint
 
-from train import signals, step_folders as steps
+from train import signals
+from train.checkpoints import folders
 
 ROOT = test_checkpoint.ROOT
 
@@ -134,7 +135,8 @@ import jax
 rank = int(sys.argv[1])
 jax.distributed.initialize('127.0.0.1:{port}', 2, rank)
 import test_checkpoint as t
-from train import checkpoint, signals
+from train import signals
+from train.checkpoints import checkpoint
 signals.LOOK = 0.1
 state = t.put(t.make(0), ((2, 1), 2))
 @jax.jit
@@ -169,7 +171,7 @@ def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(t
             while child.stdout.readline() not in ('ready\n', ''):
                 pass
         (tmp_path / 'SAVE').touch()                              # process 0 sees the file
-        until(lambda: steps.complete(tmp_path / 'checkpoints'))
+        until(lambda: folders.complete(tmp_path / 'checkpoints'))
         children[1].send_signal(signal.SIGTERM)
 
     commands = [[sys.executable, '-c', code, str(rank)] for rank in range(2)]
@@ -182,5 +184,5 @@ def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(t
     (save, first, *why), (stop, last, *who) = (line.split() for line in ends[0][:2])
     assert save == 'save' and ' '.join(why) == 'the file SAVE'
     assert stop == 'stop' and ' '.join(who) == 'SIGTERM at process 1'
-    assert steps.complete(tmp_path / 'checkpoints') == [int(first), int(last)]
+    assert folders.complete(tmp_path / 'checkpoints') == [int(first), int(last)]
     assert int(last) == int(ends[0][2].split()[2]) > int(first)

@@ -10,7 +10,8 @@ import pytest
 
 from data import example, tokenizer
 from model import transformer
-from train import checkpoint, filling, generate, main, workdir
+from train import filling, generate, main
+from train.checkpoints import checkpoint, workdir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

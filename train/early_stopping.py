@@ -2,7 +2,7 @@
 import dataclasses
 from typing import Optional
 
-from train import step_folders as folders
+from train.checkpoints import folders
 
 
 @dataclasses.dataclass

@@ -47,11 +47,12 @@ def measured(options):
 
     from data import corpus, pipeline
     from model import paths
-    from train import checkpoint, evaluation, loop, objectives, sharding, starting, workdir
+    from train import evaluation, loop, objectives, sharding
+    from train.checkpoints import checkpoint, initial, workdir
     from train.settings import parse
 
     config = workdir.read(options.workdir)
-    starting.complete(options.workdir, config, 'evaluate', END)
+    initial.complete(options.workdir, config, 'evaluate', END)
     settings = config.data
     if options.data:
         settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)

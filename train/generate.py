@@ -51,13 +51,14 @@ def answers(options):
     from train import platform
     platform.prepare(os.environ)
     from data import tokenizer as tokenizers
-    from train import checkpoint, filling, starting, workdir
+    from train import filling
+    from train.checkpoints import checkpoint, initial, workdir
 
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
     encoder = config.model.architecture == 'encoder'
     if encoder:
         filling.check(options, config, tokenizer)
-    starting.complete(options.workdir, config, 'generate', 'nothing was generated')
+    initial.complete(options.workdir, config, 'generate', 'nothing was generated')
     params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^backbone/',),
                                        what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
     if encoder:
@@ -122,7 +123,7 @@ def main(argv=None):
     def run():
         check(options)
         found = answers(options)
-        from train import workdir
+        from train.checkpoints import workdir
         between = '' if workdir.read(options.workdir).model.architecture == 'decoder' else '\n→ '
         for i, one in enumerate(found):
             print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + between + one['text'])

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from data import corpus as corpora, example, pipeline
 from model import paths
 from train import (
-    checkpoint,
     display,
     early_stopping,
     evaluation,
@@ -25,11 +24,10 @@ from train import (
     schedules,
     sharding,
     signals,
-    starting,
     state as states,
     step as steps,
-    workdir,
 )
+from train.checkpoints import checkpoint, initial, workdir
 from train.settings import errors, parse
 
 
@@ -172,7 +170,7 @@ def start(state, config, screen):
     """A fresh state, with the parameters that `init` takes from another run."""
     if not config.init.from_:
         return state
-    found = starting.parameters(config, state.params, screen.notice)
+    found = initial.parameters(config, state.params, screen.notice)
     params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
     return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 

@@ -10,7 +10,7 @@ import pathlib
 from data import errors as data_errors, tokenizer as tokenizers
 from model import huggingface, paths, task_model
 from model.huggingface import errors as huggingface_errors, names, settings
-from train import checkpoint, step_folders, workdir
+from train.checkpoints import checkpoint, folders as step_folders, workdir
 from train.conversion import card, folders, recipes
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema

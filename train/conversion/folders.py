@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from train import manifest, step_folders
+from train.checkpoints import folders, manifest
 
 
 @contextlib.contextmanager
@@ -15,7 +15,7 @@ def whole(target):
 
     Where there is no rename (gs://...) it is `target` itself, and the block writes last what makes it count.
     """
-    target = step_folders.absolute(target)
+    target = folders.absolute(target)
     if not manifest.local(target):
         yield target
         return

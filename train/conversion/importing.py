@@ -11,8 +11,8 @@ from data import tokenizer as tokenizers
 from data.vocabularies import huggingface as published
 from model import huggingface, resize, task_model
 from model.huggingface import settings
-from train import manifest, starting, workdir
-from train.conversion import card, exporting, folders, recipes, streaming
+from train.checkpoints import initial, manifest, streaming, workdir
+from train.conversion import card, exporting, folders, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -105,7 +105,7 @@ def next_steps(out, config):
     """What one can do with it, as commands; it generates only with the heads that its objective speaks with."""
     mask = ' <mask>' * (config.model.architecture == 'encoder')
     try:
-        starting.complete(out, config, 'convert', '')
+        initial.complete(out, config, 'convert', '')
         yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
     except errors.Error:
         yield f'no head of {schema.objective_name(config.objective)} came with it: a run that starts from it makes one'

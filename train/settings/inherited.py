@@ -58,7 +58,7 @@ def begun(workdir, source):
     try:
         tree = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
-        return {}                             # train/workdir.py says what is wrong with it
+        return {}                             # train/checkpoints/workdir.py says what is wrong with it
     return tree if tree.get('init', {}).get('from') == source else {}
 
 

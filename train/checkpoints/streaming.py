@@ -1,7 +1,7 @@
 """A checkpoint whose arrays are made one at a time, so that what is in memory is one parameter, not the model.
 
 Orbax takes a tree of arrays. Here its leaves are only promises, and a handler reads each one, writes it and drops it before the
-next. What lies on the disk is what train/checkpoint.py writes, and it restores it: any mesh, any number of processes.
+next. What lies on the disk is what train/checkpoints/checkpoint.py writes, and it restores it: any mesh, any number of processes.
 """
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from model import paths
-from train import checkpoint, step_folders, tree
+from train.checkpoints import arrays, checkpoint, folders
 
 ocp = checkpoint.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once
@@ -34,13 +34,13 @@ class Promise:
 class OneByOne(ocp.type_handlers.NumpyHandler):
     """Writes Promises in their order, from an iterator of (path, array) in the same order."""
 
-    def __init__(self, arrays):
+    def __init__(self, parameters):
         super().__init__()
-        self.arrays = arrays
+        self.parameters = parameters
 
     async def serialize(self, values, infos, args=None):
         for value, info, arg in zip(values, infos, args):
-            path, array = next(self.arrays)
+            path, array = next(self.parameters)
             if (path, array.shape, array.dtype) != (value.path, value.shape, value.dtype):
                 raise ValueError(f'expected {value}, got {path} {array.dtype}{list(array.shape)}')
             if not np.isfinite([array.min(), array.max()]).all():
@@ -53,16 +53,16 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
         return []
 
 
-def save(folder, step, shapes, arrays, meta):
-    """Writes folder/STEP with parameters alone, manifest last. shapes {path: shape}; arrays yields (path, float32 array) of each,
+def save(folder, step, shapes, parameters, meta):
+    """Writes folder/STEP with parameters alone, manifest last. shapes {path: shape}; parameters yields (path, float32 array) of each,
     in the order of a flattened tree. meta: as in checkpoint.Checkpoints.save."""
-    target = step_folders.absolute(folder) / str(step)
+    target = folders.absolute(folder) / str(step)
     target.mkdir(parents=True)
     promised = paths.unflatten({f'params/{path}': Promise(path, tuple(shape)) for path, shape in shapes.items()})
-    handlers = (Promise, OneByOne(iter(arrays))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
+    handlers = (Promise, OneByOne(iter(parameters))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
     registry = ocp.type_handlers.create_type_handler_registry(*handlers)
     args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
-    specs = {path: tree.spec(leaf) for path, leaf in paths.flatten(promised).items()}
+    specs = {path: arrays.spec(leaf) for path, leaf in paths.flatten(promised).items()}
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
             writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))

@@ -11,7 +11,8 @@ import re
 
 from etils import epath
 
-from train import manifest, peers
+from train import peers
+from train.checkpoints import manifest
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'

@@ -9,7 +9,7 @@ import re
 import jax
 
 from model import paths, resize
-from train import checkpoint
+from train.checkpoints import checkpoint
 from train.settings import errors, inherited, parse, schema
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective

@@ -16,11 +16,12 @@ import threading
 import jax
 
 from model import paths
-from train import manifest, peers, step_folders as folders, tree
+from train import peers
+from train.checkpoints import arrays, folders, manifest
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-NothingRestorable, Mismatch = folders.NothingRestorable, tree.Mismatch
-fingerprint = tree.fingerprint
+NothingRestorable, Mismatch = folders.NothingRestorable, arrays.Mismatch
+fingerprint = arrays.fingerprint
 _saves = itertools.count()                    # equal in all processes, as they make the same calls
 
 
@@ -58,16 +59,16 @@ class Checkpoints:
         self.wait()
         if step in self._known:
             return
-        arrays = paths.flatten(state)
-        if bad := tree.not_finite(arrays):
+        leaves = paths.flatten(state)
+        if bad := arrays.not_finite(leaves):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
-        specs = {path: tree.spec(leaf) for path, leaf in arrays.items()}
+        specs = {path: arrays.spec(leaf) for path, leaf in leaves.items()}
         meta = described(meta, step, specs, self.best)
         call = f'save/{next(_saves)}/{step}'
         try:
             peers.lead(f'{call}/prepare', lambda: self._prepare(step))
             self._checkpointer().save(self._at(step) / 'state', args=orbax().args.PyTreeSave(
-                paths.unflatten({path: tree.plain(leaf) for path, leaf in arrays.items()})))
+                paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})))
         except Exception as error:
             raise self._failed(step, error) from error
         self._thread = threading.Thread(target=self._finish, args=(step, meta, specs, call), name='checkpoint')
@@ -114,15 +115,15 @@ class Checkpoints:
         if step is None:
             return None
         wanted = paths.flatten(abstract_state)
-        tree.compare(_specs(self._at(step)), {path: tree.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
+        arrays.compare(_specs(self._at(step)), {path: arrays.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
         self._known = {step}
-        return tree.rebuild(abstract_state, _read(self._at(step), wanted)), folders.read_meta(self._at(step))
+        return arrays.rebuild(abstract_state, _read(self._at(step), wanted)), folders.read_meta(self._at(step))
 
     def verify(self, step, state):
         """Restores a step beside `state`, compares them bit by bit and returns their fingerprint: for the last save."""
         self.wait()
-        arrays = paths.flatten(state)
-        found, expected = fingerprint(_read(self._at(step), arrays)), fingerprint(arrays)
+        leaves = paths.flatten(state)
+        found, expected = fingerprint(_read(self._at(step), leaves)), fingerprint(leaves)
         if found != expected:
             raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: '
                             f'sha256 {found[:12]} instead of {expected[:12]}')
@@ -173,7 +174,7 @@ class Checkpoints:
 def described(meta, step, specs, best=None):
     """The text of meta.json for arrays {path: spec}."""
     return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
-                       'rng': {path: name for path, spec in specs.items() if (name := tree.implementation(spec))}},
+                       'rng': {path: name for path, spec in specs.items() if (name := arrays.implementation(spec))}},
                       indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
 
 
@@ -201,13 +202,13 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
     origin = {functools.reduce(lambda name, row: re.sub(*row, name), rename, path): path for path in taken}
     if len(origin) < len(taken):
         raise Mismatch(f'{source}: two parameters get one name by {", ".join(map(repr, rename))}; take fewer of them')
-    targets = {path: jax.ShapeDtypeStruct(*reversed(tree.parse(taken[at]))) for path, at in origin.items()}
+    targets = {path: jax.ShapeDtypeStruct(*reversed(arrays.parse(taken[at]))) for path, at in origin.items()}
     if like is not None:
         targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in origin}
-        tree.compare({f'params/{path}': taken[at] for path, at in origin.items()},
-                     {f'params/{path}': tree.spec(leaf) for path, leaf in targets.items()}, source)
-    arrays = _read(source, {f'{what}/{origin[path]}': leaf for path, leaf in targets.items()})
-    return paths.unflatten({path: arrays[f'{what}/{at}'] for path, at in origin.items()}), folders.read_meta(source)
+        arrays.compare({f'params/{path}': taken[at] for path, at in origin.items()},
+                     {f'params/{path}': arrays.spec(leaf) for path, leaf in targets.items()}, source)
+    found = _read(source, {f'{what}/{origin[path]}': leaf for path, leaf in targets.items()})
+    return paths.unflatten({path: found[f'{what}/{at}'] for path, at in origin.items()}), folders.read_meta(source)
 
 
 def stored(folder, what='params'):
@@ -247,14 +248,14 @@ def _read(source, wanted):
     """{path: array} of a step for {path: (abstract) array}, with their shardings."""
     specs, ocp = _specs(source), orbax()
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    plain = {path: tree.plain(leaf) for path, leaf in wanted.items()}
+    plain = {path: arrays.plain(leaf) for path, leaf in wanted.items()}
     item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None)
                                                        or first) for path, leaf in plain.items()})
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        arrays = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
+        found = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
             item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))
-    return {path: jax.random.wrap_key_data(arrays[path], impl=tree.implementation(specs[path])) if tree.is_key(leaf)
-            else arrays[path] for path, leaf in wanted.items()}
+    return {path: jax.random.wrap_key_data(found[path], impl=arrays.implementation(specs[path])) if arrays.is_key(leaf)
+            else found[path] for path, leaf in wanted.items()}
 
 
 def cause(error):

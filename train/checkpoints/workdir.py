@@ -11,7 +11,7 @@ import sys
 from etils import epath
 import jax
 
-from train import manifest, step_folders
+from train.checkpoints import folders, manifest
 from train.settings import errors, parse
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
@@ -19,7 +19,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'nump
 
 def usable(workdir):
     """errors.Error unless a folder is there, or can be made there; asked before the data is read."""
-    folder = step_folders.absolute(workdir)
+    folder = folders.absolute(workdir)
     if manifest.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -29,7 +29,7 @@ def usable(workdir):
 
 def claim(workdir, config, origins=None):
     """Checks that `workdir` is new or holds a run that `config` continues: notices to show. errors.Error otherwise."""
-    folder = step_folders.absolute(workdir)
+    folder = folders.absolute(workdir)
     if (folder / 'huggingface').exists():
         text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
         raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
@@ -52,13 +52,13 @@ def read(folder):
 
 def tokenizer(workdir, settings):
     """The settings of the tokenizer, of a run that has begun those of its own copy: `tokenizer.path` may have been moved since."""
-    own = step_folders.absolute(workdir) / 'tokenizer'
+    own = folders.absolute(workdir) / 'tokenizer'
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
 def write(workdir, config, tokenizer, parameters):
     """config.json, and at the first start environment.json and tokenizer/ (None = none); each is there as a whole or not at all."""
-    folder = step_folders.absolute(workdir)
+    folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', parse.to_dict(config))
     if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
