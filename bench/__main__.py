@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from train import platform
+from train.parallel import platform
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / 'bench' / 'peers'

@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from train import platform
+from train.parallel import platform
 
 
 def main():
@@ -24,7 +24,8 @@ def main():
     from data import example
     from data.objectives import causal_lm
     from model import config as model_config
-    from train import objectives, optimizer, sharding, state as states, step as steps
+    from train import objectives, optimizer, state as states, step as steps
+    from train.parallel import sharding
     from train.settings import schema
 
     config = schema.Config(

@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, tok):
 
 
 def test_a_full_disk(tmp_path):
-    program = ("import resource, signal\nfrom data.text import cache, sources; from data import errors, tokenizer\n"
+    program = ("import resource, signal\nfrom data.text import cache, sources\nfrom data import errors, tokenizer\n"
                "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
                "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
                "try:\n    cache.build(sources.open('bundled:sanguo'), tokenizer.Bytes(), 'FOLDER')\n"

@@ -16,9 +16,10 @@ from safetensors import numpy as safetensors
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
-from train import convert, evaluate, generate, loop, main, objectives, sharding
+from train import convert, evaluate, generate, loop, main, objectives
 from train.checkpoints import checkpoint, manifest, workdir
 from train.conversion import folders as conversion_folders, importing
+from train.parallel import sharding
 from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model import huggingface, paths
-from train import sharding
+from train.parallel import sharding
 from train.settings import schema
 
 NAMES = ('gpt2', 'bert', 't5', 'llama', 'llama_grouped', 'qwen2', 'bloom', 'bart', 'albert', 'roberta', 'electra', 'xlnet')

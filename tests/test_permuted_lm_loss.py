@@ -12,8 +12,9 @@ from data import pipeline, tokenizer as tokenizers
 from data.objectives import permuted_lm as objectives
 from data.text import cache
 from model import config as model_config, memory as memories, transformer
-from train import evaluation, sharding, state as states, step as steps
+from train import evaluation, state as states, step as steps
 from train.objectives import permuted_lm
+from train.parallel import sharding
 from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()

@@ -1,4 +1,4 @@
-from train import platform
+from train.parallel import platform
 
 
 def test_float32_gets_a_compilation_cache_and_no_flags():

@@ -9,8 +9,9 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import paths, transformer
-from train import display, loop, metrics, objectives, sharding
+from train import display, loop, metrics, objectives
 from train.checkpoints import checkpoint
+from train.parallel import sharding
 from train.settings import parse
 
 FLAGS = ('--config.steps=2', '--config.batch_size=4', '--config.eval_batches=1', '--config.model.embed_dim=32',

@@ -16,7 +16,8 @@ import optax
 import pytest
 
 from model import config as model_config, paths, transformer
-from train import optimizer, sharding, state as states
+from train import optimizer, state as states
+from train.parallel import processes, sharding
 from train.settings import errors, schema
 
 MESHES = {'data=8': schema.Mesh(), 'fsdp=8': schema.Mesh(fsdp=8), 'tensor=8': schema.Mesh(tensor=8),
@@ -249,8 +250,9 @@ def test_batches_that_do_not_fit_are_errors():
 PROCESS = '''
 import json, sys
 import jax, numpy as np
-from train.settings import schema; from train import sharding
-description = sharding.initialize_distributed(*((sys.argv[2], 2, int(sys.argv[1])) if len(sys.argv) > 2 else ()))
+from train.parallel import processes, sharding
+from train.settings import schema
+description = processes.initialize_distributed(*((sys.argv[2], 2, int(sys.argv[1])) if len(sys.argv) > 2 else ()))
 report = {'description': description}
 MESHES = {'rows': {}, 'split': {'fsdp': 2, 'tensor': 2}, 'tensor': {'tensor': 4}, 'context': {'context': 4}}
 for name, sizes in MESHES.items():
@@ -315,9 +317,9 @@ def test_one_process_is_not_distributed(monkeypatch):
     for name in list(os.environ):
         if name.startswith(('SLURM_', 'OMPI_', 'TPU_', 'JAX_COORDINATOR', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')):
             monkeypatch.delenv(name)
-    assert sharding.initialize_distributed() == 'one process'
+    assert processes.initialize_distributed() == 'one process'
     with pytest.raises(errors.Error, match='num_processes, process_id   missing; a run of many processes needs'):
-        sharding.initialize_distributed('127.0.0.1:1')
+        processes.initialize_distributed('127.0.0.1:1')
 
 
 @pytest.mark.parametrize('environ, expected', [
@@ -327,14 +329,14 @@ def test_one_process_is_not_distributed(monkeypatch):
     ({'TPU_WORKER_HOSTNAMES': 'localhost'}, None),
     ({'TPU_WORKER_HOSTNAMES': 'localhost', 'MEGASCALE_NUM_SLICES': '2'}, 'TPU pod')])
 def test_clusters(environ, expected, monkeypatch):
-    monkeypatch.setattr(sharding.importlib.util, 'find_spec', lambda name: name == 'libtpu')
-    monkeypatch.setattr(sharding.glob, 'glob', lambda pattern: [])
-    assert sharding.cluster(environ) == expected
+    monkeypatch.setattr(processes.importlib.util, 'find_spec', lambda name: name == 'libtpu')
+    monkeypatch.setattr(processes.glob, 'glob', lambda pattern: [])
+    assert processes.cluster(environ) == expected
 
 
 def test_a_tpu_machine_that_names_no_workers_is_asked(monkeypatch):
-    monkeypatch.setattr(sharding.importlib.util, 'find_spec', lambda name: name == 'libtpu')
-    monkeypatch.setattr(sharding.glob, 'glob', lambda pattern: ['/dev/accel0'] if 'accel' in pattern else [])
-    assert sharding.cluster({}) == 'TPU pod'
-    assert sharding.cluster({'TPU_SKIP_MDS_QUERY': '1'}) is None
-    assert sharding.cluster({'TPU_WORKER_HOSTNAMES': 'localhost'}) is None
+    monkeypatch.setattr(processes.importlib.util, 'find_spec', lambda name: name == 'libtpu')
+    monkeypatch.setattr(processes.glob, 'glob', lambda pattern: ['/dev/accel0'] if 'accel' in pattern else [])
+    assert processes.cluster({}) == 'TPU pod'
+    assert processes.cluster({'TPU_SKIP_MDS_QUERY': '1'}) is None
+    assert processes.cluster({'TPU_WORKER_HOSTNAMES': 'localhost'}) is None

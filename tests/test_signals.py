@@ -9,8 +9,8 @@ import time
 import pytest
 import test_checkpoint
 
-from train import signals
 from train.checkpoints import folders
+from train.reliability import signals
 
 ROOT = test_checkpoint.ROOT
 
@@ -83,7 +83,7 @@ def test_outside_the_main_thread_files_still_work(listen, tmp_path, monkeypatch)
 BUSY = """
 import sys, time
 sys.path.insert(0, {root!r})
-from train import signals
+from train.reliability import signals
 running = signals.Signals({folder!r}, notice=lambda line: print(line, flush=True))
 print('ready', flush=True)
 {work}
@@ -135,7 +135,7 @@ import jax
 rank = int(sys.argv[1])
 jax.distributed.initialize('127.0.0.1:{port}', 2, rank)
 import test_checkpoint as t
-from train import signals
+from train.reliability import signals
 from train.checkpoints import checkpoint
 signals.LOOK = 0.1
 state = t.put(t.make(0), ((2, 1), 2))

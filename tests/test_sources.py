@@ -218,7 +218,7 @@ def test_damaged_files_give_documents_or_a_data_error(tmp_path):
 def test_a_line_of_100_mb_fits_in_600_mb(tmp_path, body):
     line = json.dumps({'text': body * (100_000_000 // len(body.encode()))}, ensure_ascii=False).encode()
     (tmp_path / 'a.jsonl.gz').write_bytes(gzip.compress(line, 1))
-    program = ("import resource, sys\nfrom data.text import cache, sources; from data import tokenizer\n"
+    program = ("import resource, sys\nfrom data.text import cache, sources\nfrom data import tokenizer\n"
                "tok = tokenizer.train(['plain words here curly quotes ' * 9], 'unigram', 600)\n"
                "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
                f"tokens = cache.build(sources.open('{tmp_path}/a.jsonl.gz'), tok, '{tmp_path}/cache')\n"
@@ -230,7 +230,7 @@ def test_a_line_of_100_mb_fits_in_600_mb(tmp_path, body):
 
 
 def test_imports_neither_jax_nor_tensorflow():
-    program = ("import sys\nfrom data.text import cache, sentences, sources, tfds; from data import tokenizer\nfrom data.vocabularies import pieces, training\n"
+    program = ("import sys\nfrom data.text import cache, sentences, sources, tfds\nfrom data import tokenizer\nfrom data.vocabularies import pieces, training\n"
                "print({'jax', 'tensorflow', 'tensorflow_datasets', 'etils', 'pyarrow'} & set(sys.modules))")
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
                          cwd=sources.CORPORA.parents[1])

@@ -81,7 +81,7 @@ def occupied(target):
 
 def convert(options):
     """Imports JAX and does it."""
-    from train import platform
+    from train.parallel import platform
     platform.prepare(os.environ)
     from train.conversion import exporting, importing
     run = importing.run if options.command == 'import' else exporting.run

@@ -41,14 +41,15 @@ def check(options):
 
 def measured(options):
     """{metric: number} with `step` and `examples`; imports JAX."""
-    from train import platform
+    from train.parallel import platform
     platform.prepare(os.environ)
     import jax
 
     from data import corpus, pipeline
     from model import paths
-    from train import evaluation, loop, objectives, sharding
+    from train import evaluation, loop, objectives
     from train.checkpoints import checkpoint, initial, workdir
+    from train.parallel import sharding
     from train.settings import parse
 
     config = workdir.read(options.workdir)

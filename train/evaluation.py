@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import example, pipeline
-from train import sharding, step as steps
+from train import step as steps
+from train.parallel import sharding
 
 SEED = 0  # of the fixed corruption
 

@@ -48,7 +48,7 @@ def check(options):
 
 def answers(options):
     """[{'prompt', 'text', 'tokens'}] for the options; imports JAX."""
-    from train import platform
+    from train.parallel import platform
     platform.prepare(os.environ)
     from data import tokenizer as tokenizers
     from train import filling

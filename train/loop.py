@@ -22,12 +22,12 @@ from train import (
     record,
     samples,
     schedules,
-    sharding,
-    signals,
     state as states,
     step as steps,
 )
 from train.checkpoints import checkpoint, initial, workdir
+from train.parallel import sharding
+from train.reliability import signals
 from train.settings import errors, parse
 
 

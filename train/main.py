@@ -23,13 +23,14 @@ def main(argv=None):
 
 def train(request):
     """Imports JAX and runs the loop; the exit code."""
-    from train import platform
+    from train.parallel import platform
     platform.prepare(os.environ, request.config.dtype)
     import jax
 
-    from train import display, loop, sharding
+    from train import display, loop
+    from train.parallel import processes
 
-    where = sharding.initialize_distributed(**request.distributed)
+    where = processes.initialize_distributed(**request.distributed)
     with display.Display(quiet=jax.process_index() > 0) as screen:
         screen.notice(f'{where}: writing to {request.workdir}')
         reason, _ = loop.run(request.config, request.workdir, screen, request.origins, time_limit=request.options.time_limit)

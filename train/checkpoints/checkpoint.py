@@ -16,8 +16,8 @@ import threading
 import jax
 
 from model import paths
-from train import peers
 from train.checkpoints import arrays, folders, manifest
+from train.parallel import processes
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 NothingRestorable, Mismatch = folders.NothingRestorable, arrays.Mismatch
@@ -66,7 +66,7 @@ class Checkpoints:
         meta = described(meta, step, specs, self.best)
         call = f'save/{next(_saves)}/{step}'
         try:
-            peers.lead(f'{call}/prepare', lambda: self._prepare(step))
+            processes.lead(f'{call}/prepare', lambda: self._prepare(step))
             self._checkpointer().save(self._at(step) / 'state', args=orbax().args.PyTreeSave(
                 paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})))
         except Exception as error:
@@ -152,9 +152,9 @@ class Checkpoints:
             folders.prune(self.folder, self.keep, self.best)
 
         try:
-            if peers.rank() > 0:
+            if processes.rank() > 0:
                 self._checkpointer().wait_until_finished()
-            peers.lead(f'{call}/seal', seal)
+            processes.lead(f'{call}/seal', seal)
             self._known.add(step)
         except Exception as error:            # the loop cannot see this thread: its next call raises it
             self._error = self._failed(step, error)
@@ -162,7 +162,7 @@ class Checkpoints:
     def _failed(self, step, error):
         """The SaveError for a failed save. Unsealed remains go: a full disk needs the room."""
         try:
-            if peers.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
+            if processes.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
                 folders.remove(self._at(step))
             before = [other for other in self.steps() if other != step]
         except OSError:
@@ -262,5 +262,5 @@ def cause(error):
     """One line that names what went wrong, out of messages that run to pages; the system's reason is at their end."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
     line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)
-    line = line if isinstance(error, peers.PeerError) else f'{type(error).__name__}: {line}'
+    line = line if isinstance(error, processes.PeerError) else f'{type(error).__name__}: {line}'
     return line if len(line) <= 250 else f'{line[:100]} ... {line[-140:]}'

@@ -11,8 +11,8 @@ import re
 
 from etils import epath
 
-from train import peers
 from train.checkpoints import manifest
+from train.parallel import processes
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'
@@ -89,7 +89,7 @@ def choose_together(folder, notice, only=None, move=False):
         except NothingRestorable as error:
             return [None, str(error)]
 
-    step, message = peers.lead(f'choose/{next(_choices)}', outcome)
+    step, message = processes.lead(f'choose/{next(_choices)}', outcome)
     if message:
         raise NothingRestorable(message)
     return step

@@ -1,7 +1,7 @@
 """Does the mesh fit the devices, the model and the batch? And which meshes would?
 
 Called twice: before JAX is imported, when the devices are known without it (forced CPU devices), and by whoever starts
-JAX, with the true count. Axes are those of `train/sharding.py`: data x fsdp split the batch, tensor splits heads,
+JAX, with the true count. Axes are those of `train/parallel/sharding.py`: data x fsdp split the batch, tensor splits heads,
 feed-forward and vocabulary, context the sequence.
 """
 import dataclasses

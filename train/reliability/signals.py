@@ -18,7 +18,7 @@ import time
 
 from etils import epath
 
-from train import peers
+from train.parallel import processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 FILES = {'STOP': 'stop', 'SAVE': 'save'}      # removed when seen, so that the next run does not stop again
@@ -67,7 +67,7 @@ class Signals:
 
         With several processes every one must ask at the same steps, and all get the same answer at the same step.
         """
-        if peers.count() == 1:
+        if processes.count() == 1:
             wanted = self._wanted
             if wanted == 'save':
                 self._wanted = None
@@ -139,7 +139,7 @@ class Signals:
             _leave(number, f'{name}: leaving at once, the last steps are not saved', self._terminal)
 
     def _look(self):
-        if peers.rank() > 0:
+        if processes.rank() > 0:
             return
         for name, wanted in FILES.items():
             try:
@@ -152,8 +152,8 @@ class Signals:
     def _want(self, wanted, reason):
         if self._wanted == 'stop':
             return
-        if peers.rank() > 0:
-            reason = f'{reason} at process {peers.rank()}'
+        if processes.rank() > 0:
+            reason = f'{reason} at process {processes.rank()}'
         self._wanted, self.reason = wanted, reason
         self.notice(f'{reason}: saving after this step' + (
             ', then stopping (a second signal leaves at once)' if wanted == 'stop' else ''))
@@ -164,8 +164,8 @@ class Signals:
 
         It answers beyond `close()`: a process that is a step behind may be told now, and waits for everyone's word.
         """
-        client, told = peers.client(), None
-        while self._agreed != 'stop' and peers.client() is client:
+        client, told = processes.client(), None
+        while self._agreed != 'stop' and processes.client() is client:
             self._changed.wait(ASK)
             self._changed.clear()
             if self._agreed is not None:      # a SAVE that was settled and is not yet reached
@@ -190,10 +190,10 @@ class Signals:
 
     def _settle(self, client, event, wanted, reason):
         with self._lock:                      # nobody takes another step until the step to stop at is known
-            client.key_value_set(f'{event}/{peers.rank()}', str(self._step))
-            if peers.rank() == 0:
+            client.key_value_set(f'{event}/{processes.rank()}', str(self._step))
+            if processes.rank() == 0:
                 reached = [int(client.blocking_key_value_get(f'{event}/{i}', PATIENCE * 1000))
-                           for i in range(peers.count())]
+                           for i in range(processes.count())]
                 client.key_value_set(f'{event}/target', str(max(reached) + 1))
             self._target = int(client.blocking_key_value_get(f'{event}/target', PATIENCE * 1000))
             self._agreed, self.reason, self._event = wanted, reason, self._event + 1

@@ -1,0 +1,1 @@
+"""What keeps a run safe: signals, stop files and the time limit."""
