@@ -24,7 +24,8 @@ def main():
     from data import example
     from data.objectives import causal_lm
     from model import config as model_config
-    from train import objectives, optimizer, state as states, step as steps
+    from train import objectives, state as states, step as steps
+    from train.optimization import optimizer
     from train.parallel import sharding
     from train.settings import schema
 

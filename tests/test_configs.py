@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from model import config as model_config, flops, paths, transformer
-from train import optimizer, schedules
+from train.optimization import optimizer, schedules
 from train.settings import command_line, parse, schema
 
 FILES = command_line.configs()

@@ -7,7 +7,7 @@ from optax import contrib
 import pytest
 
 from model import paths
-from train import optimizer, schedules
+from train.optimization import optimizer, schedules
 from train.settings import errors, schema
 
 STEPS = 100

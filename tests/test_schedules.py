@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from train import schedules
+from train.optimization import schedules
 from train.settings import schema
 
 STEPS, WARMUP, PEAK = 1000, 100, 0.02

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from data import objectives
-from train import optimizer, schedules
+from train.optimization import optimizer, schedules
 from train.settings import ranges, schema, values
 
 LEAVES = schema.kinds()

@@ -16,7 +16,8 @@ import optax
 import pytest
 
 from model import config as model_config, paths, transformer
-from train import optimizer, state as states
+from train import state as states
+from train.optimization import optimizer
 from train.parallel import processes, sharding
 from train.settings import errors, schema
 

@@ -12,20 +12,9 @@ import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
 from model import paths
-from train import (
-    display,
-    early_stopping,
-    evaluation,
-    objectives,
-    optimizer,
-    pace,
-    record,
-    samples,
-    schedules,
-    state as states,
-    step as steps,
-)
+from train import display, early_stopping, evaluation, objectives, pace, record, samples, state as states, step as steps
 from train.checkpoints import checkpoint, initial, workdir
+from train.optimization import optimizer, schedules
 from train.parallel import sharding
 from train.reliability import signals
 from train.settings import errors, parse

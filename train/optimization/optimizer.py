@@ -13,7 +13,7 @@ import optax
 from optax import contrib
 
 from model import paths
-from train import schedules
+from train.optimization import schedules
 from train.settings import errors
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
