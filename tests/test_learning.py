@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from data import corpus, objectives, pipeline
-from train import evaluation, metrics
+from train import metrics
+from train.prediction import evaluation
 from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -12,9 +12,10 @@ from data import pipeline, tokenizer as tokenizers
 from data.objectives import permuted_lm as objectives
 from data.text import cache
 from model import config as model_config, memory as memories, transformer
-from train import evaluation, state as states, step as steps
+from train import state as states, step as steps
 from train.objectives import permuted_lm
 from train.parallel import sharding
+from train.prediction import evaluation
 from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()

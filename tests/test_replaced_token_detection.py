@@ -11,9 +11,9 @@ from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
 from data.text import cache
 from model import config as model_config, paths, transformer
-from train import evaluation
 from train.objectives import replaced_token_detection
 from train.parallel import sharding
+from train.prediction import evaluation
 from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()

@@ -10,8 +10,9 @@ import pytest
 
 from data import example, tokenizer
 from model import transformer
-from train import filling, generate, main
+from train import generate, main
 from train.checkpoints import checkpoint, workdir
+from train.prediction import fill_mask
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -74,8 +75,8 @@ def test_the_word_behind_a_mask_holds_its_space():
     """As in training, where a piece is hidden with the space before it; bytes hide no space."""
     pieces = tokenizer.train(['It is a truth that is known. ' * 50], 'bpe', 700)
     mask = pieces.special.mask
-    assert filling.ids('It is <mask> truth', pieces).tolist() == [*pieces.encode('It is'), mask, *pieces.encode(' truth')]
-    assert filling.ids('It is <mask>', tokenizer.Bytes()).tolist() == [*tokenizer.Bytes().encode('It is '), tokenizer.Bytes().special.mask]
+    assert fill_mask.ids('It is <mask> truth', pieces).tolist() == [*pieces.encode('It is'), mask, *pieces.encode(' truth')]
+    assert fill_mask.ids('It is <mask>', tokenizer.Bytes()).tolist() == [*tokenizer.Bytes().encode('It is '), tokenizer.Bytes().special.mask]
 
 
 def test_xlnets_queries_do_not_see_what_they_fill(runs):

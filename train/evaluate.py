@@ -47,9 +47,10 @@ def measured(options):
 
     from data import corpus, pipeline
     from model import paths
-    from train import evaluation, loop, objectives
+    from train import loop, objectives
     from train.checkpoints import checkpoint, initial, workdir
     from train.parallel import sharding
+    from train.prediction import evaluation
     from train.settings import parse
 
     config = workdir.read(options.workdir)

@@ -51,18 +51,18 @@ def answers(options):
     from train.parallel import platform
     platform.prepare(os.environ)
     from data import tokenizer as tokenizers
-    from train import filling
     from train.checkpoints import checkpoint, initial, workdir
+    from train.prediction import fill_mask
 
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
     encoder = config.model.architecture == 'encoder'
     if encoder:
-        filling.check(options, config, tokenizer)
+        fill_mask.check(options, config, tokenizer)
     initial.complete(options.workdir, config, 'generate', 'nothing was generated')
     params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^backbone/',),
                                        what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
     if encoder:
-        return filling.answers(options.prompt, config, tokenizer, params)
+        return fill_mask.answers(options.prompt, config, tokenizer, params)
     return continuations(options, config, tokenizer, params)
 
 

@@ -73,7 +73,7 @@ def inspect(request):
         text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
         raise errors.Error([errors.Problem('--split = eval', text)], end='nothing was shown')
     room = config.model.max_length if config.model.positions == 'learned' else None
-    seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/evaluation.py
+    seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/prediction/evaluation.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
     write = shower(options, objective, tokenizer, notices)
     for epoch, index in places(objective, source, seed, options, shuffle):

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
 from model import paths
-from train import display, early_stopping, evaluation, objectives, pace, record, samples, state as states, step as steps
+from train import display, early_stopping, objectives, pace, record, state as states, step as steps
 from train.checkpoints import checkpoint, initial, workdir
 from train.optimization import optimizer, schedules
 from train.parallel import sharding
+from train.prediction import evaluation, samples
 from train.reliability import signals
 from train.settings import errors, parse
 
