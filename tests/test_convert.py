@@ -20,6 +20,7 @@ from train import convert, evaluate, generate, loop, main, objectives
 from train.checkpoints import checkpoint, manifest, workdir
 from train.conversion import folders as conversion_folders, importing
 from train.parallel import sharding
+from train.prediction import prompts
 from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -84,7 +85,7 @@ def test_nothing_is_left_beside_what_is_written(imported):
 def test_an_imported_model_generates_what_it_finds_likeliest(imported, name):
     folder, out = imported(name)
     options = generate.parser().parse_args([f'--workdir={out}', '--prompt=It was', '--method=greedy', '--max_new_tokens=3'])
-    found, = generate.answers(options)
+    found, = prompts.answers(options)
     module, variables = huggingface.load(folder)
     ids = tokenizers.load(folder)
     special, prompt = ids.special, ids.encode('It was')

@@ -12,7 +12,7 @@ from data import example, tokenizer
 from model import transformer
 from train import generate, main
 from train.checkpoints import checkpoint, workdir
-from train.prediction import fill_mask
+from train.prediction import fill_mask, prompts
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -33,7 +33,7 @@ def runs(tmp_path_factory):
 def answers(*flags):
     options = generate.parser().parse_args(flags)
     generate.check(options)
-    return generate.answers(options)
+    return prompts.answers(options)
 
 
 def test_greedy_is_the_same_for_every_seed_and_alone_or_in_a_batch(runs):

@@ -10,8 +10,8 @@ import numpy as np
 from data import example, pipeline
 from model import transformer
 from model.decoding import generate
-from train import generate as prompted
 from train.objectives import loss as losses
+from train.prediction import prompts as prompted
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
