@@ -10,7 +10,7 @@ setuptools.setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=setuptools.find_packages(include=['configs', 'configs.*', 'data', 'data.*', 'model', 'model.*', 'train', 'train.*']),
-    package_data={'data.corpora': ['*.xz', '*.md'], 'train': ['*.html', '*.js']},
+    package_data={'data.corpora': ['*.xz', '*.md'], 'train.inspection': ['*.html', '*.js'], 'train.monitoring': ['*.html']},
     install_requires=[
         'absl-py',
         'etils[epath]',

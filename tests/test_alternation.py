@@ -15,7 +15,8 @@ from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtur
 from data.rows import mixture
 from data.text import cache
 from model import config as model_config
-from train import display, loop, metrics, objectives, state as states, step as steps
+from train import loop, objectives, state as states, step as steps
+from train.monitoring import display, metrics
 from train.prediction import evaluation
 from train.settings import parse, schema
 

@@ -17,8 +17,9 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
-from train import convert, display, loop, metrics, objectives
+from train import convert, loop, objectives
 from train.checkpoints import checkpoint, workdir
+from train.monitoring import display, metrics
 from train.parallel import sharding
 from train.settings import parse
 

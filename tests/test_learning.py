@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from data import corpus, objectives, pipeline
-from train import metrics
+from train.monitoring import metrics
 from train.prediction import evaluation
 from train.settings import parse
 

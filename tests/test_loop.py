@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import rich.console
 
-from train import display, loop, metrics
+from train import loop
+from train.monitoring import display, metrics
 from train.settings import command_line, errors, parse
 
 TINY = [(path, variant) for path in command_line.configs() for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from train import metrics
+from train.monitoring import metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS = 20

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from train import metrics
+from train.monitoring import metrics
 
 
 def test_lines_beyond_the_resumed_step_are_dropped_and_numbers_keep_full_precision(tmp_path):

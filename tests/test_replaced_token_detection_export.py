@@ -9,8 +9,9 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import paths, transformer
-from train import display, loop, metrics, objectives
+from train import loop, objectives
 from train.checkpoints import checkpoint
+from train.monitoring import display, metrics
 from train.parallel import sharding
 from train.settings import parse
 

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from train import curves, report
+from train import report
+from train.monitoring import curves, page
 
 
 def run_folder(folder, losses, text='Call me Ishmael.'):
@@ -29,25 +30,25 @@ class Page(html.parser.HTMLParser):
 
 
 def test_page_is_one_file_with_curves_config_and_samples(tmp_path):
-    out = report.write([run_folder(tmp_path / 'a', [5.0, 4.0, 3.0])])
+    out = page.write([run_folder(tmp_path / 'a', [5.0, 4.0, 3.0])])
     text = out.read_text()
-    page = Page(text)
+    parsed = Page(text)
     assert out == tmp_path / 'a' / 'report.html'
-    assert page.tags.count('svg') == 5 and 'polyline' in page.tags
+    assert parsed.tags.count('svg') == 5 and 'polyline' in parsed.tags
     assert 'Call me Ishmael.' in text and 'model.heads = 8' in text and '1,234 parameters' in text
-    assert not [a for a in page.attributes if a[1] in ('src', 'href')] and 'script' not in page.tags
+    assert not [a for a in parsed.attributes if a[1] in ('src', 'href')] and 'script' not in parsed.tags
 
 
 def test_untrusted_text_is_escaped(tmp_path):
     hostile = '<script>alert(1)</script><img src=x onerror=alert(1)>'
-    text = report.write([run_folder(tmp_path / 'a', [1.0], text=hostile)]).read_text()
+    text = page.write([run_folder(tmp_path / 'a', [1.0], text=hostile)]).read_text()
     assert '<script' not in text and '<img' not in text and '&lt;script&gt;' in text
     assert "default-src 'none'" in text
 
 
 def test_two_runs_share_their_charts_with_a_legend(tmp_path):
     a, b = run_folder(tmp_path / 'a', [5.0, 4.0]), run_folder(tmp_path / 'b', [5.0, 3.0, 2.0])
-    text = report.write([a, b], tmp_path / 'both.html').read_text()
+    text = page.write([a, b], tmp_path / 'both.html').read_text()
     assert text.count('<polyline') == 2 * 6
     assert 'a · train/loss' in text and 'b · eval/loss' in text
 

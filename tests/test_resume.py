@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from train import metrics
+from train.monitoring import metrics
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OBJECTIVES = ('tiny.py:causal_lm', 'tiny.py:masked_lm', 'tiny.py:span_corruption', 'tiny.py:permuted_lm')

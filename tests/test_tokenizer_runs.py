@@ -13,7 +13,8 @@ from test_tokenizer import novel
 
 from data import tokenizer as tokenizers
 from tests import inspect_properties
-from train import display, inspect, loop, metrics
+from train import inspect, loop
+from train.monitoring import display, metrics
 from train.settings import errors, parse
 
 UNTRUSTED = 'The whale \x1b[2J<script>alert(1)</script> [MASK] </s> <|endoftext|> <extra_id_0> 三国 swims.\n'
@@ -54,7 +55,7 @@ def test_examples_keep_the_published_properties(flags, capsys, case, variant):
     arguments = [*flags(case, variant), '--num_examples=60', '--json']
     assert inspect.main(arguments) == 0
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    objective = inspect.parse(arguments).config.objective
+    objective = inspect.read(arguments).config.objective
     assert inspect_properties.confirm(objects, **vars(objective)) == variant.removesuffix('_decoder')
     special = objects[0]['special']
     first, last = special['sentinels']

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
 from model import paths
-from train import display, early_stopping, objectives, pace, record, state as states, step as steps
+from train import objectives, state as states, step as steps
 from train.checkpoints import checkpoint, initial, workdir
+from train.monitoring import display, early_stopping, record, throughput
 from train.optimization import optimizer, schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
@@ -69,7 +70,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus, module)
-        laps = pace.Pace(config, mesh, begun)
+        laps = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
         with record.Record(folder, begun, screen, config.tensorboard) as written:

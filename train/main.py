@@ -27,7 +27,8 @@ def train(request):
     platform.prepare(os.environ, request.config.dtype)
     import jax
 
-    from train import display, loop
+    from train import loop
+    from train.monitoring import display
     from train.parallel import processes
 
     where = processes.initialize_distributed(**request.distributed)

@@ -2,7 +2,8 @@
 import hashlib
 import json
 
-from train import metrics, objectives
+from train import objectives
+from train.monitoring import metrics
 from train.settings import schema
 
 SAY_TOKENS = ('LMHeadModel', 'ForCausalLM', 'ForConditionalGeneration', 'ForMaskedLM')  # classes that have a task

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from train import curves
+from train.monitoring import curves
 
 COLOUR = (59, 130, 246)                       # of a cell that is seen; visible on white and on black
 SIZE, LEFT, TOP, RIGHT, BOTTOM = 300, 44, 18, 6, 6

@@ -22,15 +22,15 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
 
     findings: sentences on what is wrong with any example, shown or not.
     """
-    environment = jinja2.Environment(loader=jinja2.PackageLoader('train', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
-    script = environment.loader.get_source(environment, 'inspect.js')[0]
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.inspection', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
+    script = environment.loader.get_source(environment, 'page.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     settings = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(parse.to_dict(config))
                 if value is not None and (key in SETTINGS or key.startswith('objective.'))]
     looked = [example(one, found, config.objective, tokenizer) for one, found in shown]
     used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}
     kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
-    text = environment.get_template('inspect.html').render(
+    text = environment.get_template('page.html').render(
         title=schema.objective_name(config.objective), script=markupsafe.Markup(script), digest=digest, kinds=kinds,
         notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
         + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',

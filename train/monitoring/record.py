@@ -1,7 +1,7 @@
 """What a run leaves to read: metrics.jsonl, samples.jsonl, report.html and the screen. Only the first process writes."""
 import jax
 
-from train import metrics, report
+from train.monitoring import metrics, page
 
 
 class Record:
@@ -40,4 +40,4 @@ class Record:
         if self.writes:
             self.lines.close()
             self.said.close()
-            self.screen.notice(f'report: {report.write([self.folder])}')
+            self.screen.notice(f'report: {page.write([self.folder])}')

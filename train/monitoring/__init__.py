@@ -1,0 +1,1 @@
+"""What a run reports: metrics, samples, throughput, the screen, the HTML page."""

@@ -1,0 +1,74 @@
+"""The report: one self-contained HTML page of a run, or of several whose curves share their charts.
+
+Curves are inline SVG, nothing is loaded from anywhere and no script runs; every text from the run is escaped.
+"""
+import json
+
+from etils import epath
+import jinja2
+
+from train.monitoring import curves, metrics
+from train.settings import errors
+
+CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
+          'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
+COLUMNS = ('train/loss', 'eval/loss', 'eval/bits_per_byte', 'tokens_per_second', 'seconds')
+
+
+def write(workdirs, out=None):
+    """Writes the page for one or more workdirs to `out` (default: report.html in the first) and returns its path."""
+
+
+    runs = [_run(epath.Path(d)) for d in workdirs]
+    extra = sorted({name for run in runs for record in run['records'] for name in record if name.startswith(('train/', 'eval/'))}
+                   - {name for names in CHARTS.values() for name in names})
+    charts = []
+    for title, names in {**CHARTS, **{name: (name,) for name in extra}}.items():
+        series = {_label(run['name'] if len(runs) > 1 else '', name if len(names) > 1 else ''):
+                  [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
+        series = {key: points for key, points in series.items() if points}
+        svg = curves.chart(series)
+        if svg:
+            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.monitoring', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
+    last = runs[0]
+    lead = f"step {last['step']}" + (f" · {last['parameters']:,} parameters" if last['parameters'] else '')
+    page = environment.get_template('report.html').render(
+        title=', '.join(run['name'] for run in runs), lead=lead, runs=runs, charts=charts,
+        columns=[name for name in COLUMNS if any(name in run['last'] for run in runs)])
+    out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
+    out.write_text(page)
+    return out
+
+
+def _label(run, name):
+    return ' · '.join(filter(None, (run, name)))
+
+
+def _run(folder):
+    records, samples = metrics.read(folder), metrics.read(folder, 'samples.jsonl')
+    config, environment = _json(folder / 'config.json'), _json(folder / 'environment.json')
+    last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
+    groups = {}
+    for sample in samples:
+        groups.setdefault(sample['step'], []).append(sample)
+    return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
+            'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
+            'samples': [{'step': step, 'texts': texts} for step, texts in sorted(groups.items())],
+            'config': list(_flat(config)), 'parameters': environment.get('parameters'),
+            'environment': ' · '.join(f'{k} {v}' for k, v in environment.items() if k != 'parameters')}
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
+
+
+def _flat(tree, prefix=''):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', json.dumps(value, ensure_ascii=False)
