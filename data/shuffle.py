@@ -1,7 +1,7 @@
 """Grain's index shuffle in Python: which index comes `i`-th in a shuffle, computed without memory (Black and Rogaway 2002).
 
 `import grain` takes JAX with it (1.1 s), so commands that only look at examples use this; training uses Grain's own, which is
-compiled. Both give the same numbers (tests/test_shuffle.py). The permutation is a Feistel network with the round function of
+compiled. Both give the same numbers (tests/data/test_shuffle.py). The permutation is a Feistel network with the round function of
 the cipher Simon (Beaulieu et al. 2013) on the smallest even number of bits, at least 16, that holds the largest index, walked until it
 falls inside; its keys are those of C++'s std::seed_seq ([rand.util.seedseq] in the standard). As in Grain, the bits are
 ceil(log2(largest)), so that of 2**k + 1 indices, k even and at least 16, one comes twice and one never.

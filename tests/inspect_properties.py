@@ -2,7 +2,7 @@
 
     python -m train.inspect --config=configs/pretrain_t5.py:tiny --num_examples=200 --json | python tests/inspect_properties.py
 
-Settings are the published ones unless given: `noise_density=0.15 mean_span_length=3`. The laws are in tests/properties/. Imports
+Settings are the published ones unless given: `noise_density=0.15 mean_span_length=3`. The laws are in tests/helpers/properties/. Imports
 numpy and nothing of this project, and follows the specification of each original, not our code: what can be counted is exact,
 shares and means hold within 4 standard errors, and where no formula is at hand the published algorithm, written again for one
 row, token by token, draws what they are compared with. Exit code 1 and a line for the first property that does not hold.
@@ -11,10 +11,10 @@ import json
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from properties import batch, mixtures  # noqa: E402
-from properties.given import Broken, Example, expect  # noqa: E402
+from tests.helpers.properties import batch, mixtures  # noqa: E402
+from tests.helpers.properties.given import Broken, Example, expect  # noqa: E402
 
 OBJECTIVES = mixtures.MEMBERS | {'mixture': mixtures.mixture, 'alternation': mixtures.mixture}
 

@@ -1,0 +1,237 @@
+"""Sources: every kind of file gives the same documents, damage gives one clear message, nothing large is held twice."""
+import gzip
+import json
+import lzma
+import pathlib
+import random
+import subprocess
+import sys
+
+import pytest
+
+from data import errors
+from data.text import files, sources
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+MESSAGES = json.loads((ROOT / 'tests/fixtures' / 'messages' / 'sources.json').read_text(encoding='utf-8'))
+DOCUMENTS = ['First document.\n\nTwo paragraphs.  ', 'Second: caf\u00e9, 三国, 😀\r\n', '\ttabs\tand "quotes"\\\n']
+
+
+def lines(documents, field='text'):
+    return ''.join(json.dumps({'id': i, field: text}) + '\n' for i, text in enumerate(documents)).encode()
+
+
+def read(spec, field='text'):
+    return list(sources.open(str(spec), field))
+
+
+@pytest.mark.parametrize('name, data', [
+    ('rows.jsonl', lines(DOCUMENTS)),
+    ('rows.ndjson', b'\xef\xbb\xbf' + lines(DOCUMENTS).replace(b'\n', b'\r\n')),
+    ('rows.json', lines(DOCUMENTS) + b'\n\n'),
+    ('rows.json', json.dumps([{'text': text} for text in DOCUMENTS], indent=2, ensure_ascii=False).encode()),
+    ('rows.jsonl.gz', gzip.compress(lines(DOCUMENTS))),
+    ('rows.jsonl.gz', gzip.compress(lines(DOCUMENTS[:1])) + gzip.compress(lines(DOCUMENTS[1:]))),
+    ('rows.json.gz', gzip.compress(json.dumps([{'text': text} for text in DOCUMENTS]).encode())),
+    ('rows.JSONL.xz', lzma.compress(lines(DOCUMENTS))),
+])
+def test_rows(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    assert read(tmp_path / name) == DOCUMENTS
+
+
+def test_parquet(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    many = DOCUMENTS * 200
+    parquet.write_table(pyarrow.table({'number': list(range(len(many))), 'text': many,
+                                       'raw': [text.encode() for text in many]}),
+                        tmp_path / 'rows.parquet', row_group_size=100)
+    assert read(tmp_path / 'rows.parquet') == read(tmp_path / 'rows.parquet', 'raw') == many
+
+
+@pytest.mark.parametrize('ending', ['.txt', '.md', '.txt.gz', '.txt.xz'])
+def test_a_text_file_is_a_document_with_its_blank_lines(tmp_path, ending):
+    text = '\n\n one \r\n\n\ntwo\t caf\u00e9 \n'
+    pack = {'.gz': gzip.compress, '.xz': lzma.compress}.get(ending[-3:], bytes)
+    (tmp_path / f'a{ending}').write_bytes(pack(b'\xef\xbb\xbf' + text.encode()))
+    assert read(tmp_path / f'a{ending}') == [text]
+
+
+def test_globs_are_sorted_and_cross_folders(tmp_path):
+    for name in ('b.txt', 'a.txt', 'inner/c.txt', 'inner/d.jsonl'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(lines([name]) if name.endswith('l') else name.encode())
+    assert read(tmp_path / '*.txt') == ['a.txt', 'b.txt']
+    assert read(tmp_path / '**' / '*.*') == ['a.txt', 'b.txt', 'inner/c.txt', 'inner/d.jsonl']
+    (tmp_path / 'odd[1].txt').write_bytes(b'odd')
+    assert read(tmp_path / 'odd[1].txt') == ['odd']
+
+
+def test_bundled_corpora():
+    rows = {'novels': 7, 'sotu': 233, 'sanguo': 120}
+    for name, count in rows.items():
+        assert len(read(f'bundled:{name}')) == count
+    assert len(read('bundled:kjv_web', 'kjv')) == 31095 and len(read('bundled:web_rv1909', 'es')) == 31077
+    assert len(read('bundled:novels,sanguo')) == 127
+    readme = (sources.CORPORA / 'README.md').read_text(encoding='utf-8')
+    for file in sources.CORPORA.glob('*.xz'):
+        assert f'`{file.name[:-9]}`' in readme
+
+
+def test_reiterable_and_reads_nothing_before(tmp_path):
+    (tmp_path / 'rows.jsonl').write_bytes(lines(DOCUMENTS))
+    source = sources.open(str(tmp_path / 'rows.jsonl'))
+    (tmp_path / 'rows.jsonl').write_bytes(lines(['later']))
+    assert list(source) == list(source) == ['later'] and source.documents == 1
+
+
+def test_fingerprint_is_of_content(tmp_path):
+    for folder in ('one', 'two'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'rows.jsonl').write_bytes(lines(DOCUMENTS))
+    (tmp_path / 'two' / 'more.jsonl').write_bytes(lines(DOCUMENTS[:1]))
+
+    def of(spec, field='text'):
+        return sources.open(str(tmp_path / spec), field).fingerprint
+    assert of('one/rows.jsonl') == of('two/rows.jsonl')
+    everything = [of('one/rows.jsonl'), of('one/rows.jsonl', 'id'), of('two/more.jsonl'), of('two/*.jsonl')]
+    part = sources.open(str(tmp_path / 'one/rows.jsonl'))
+    everything += [sources.split(part, fraction, side).fingerprint for fraction in (.1, .2)
+                   for side in ('train', 'eval')]
+    assert len(set(everything)) == 8
+
+
+def test_bad_utf8_is_replaced_and_counted(tmp_path):
+    (tmp_path / 'a.txt').write_bytes(b'good \xff\xfe bad \xc3 \xef\xbf\xbd kept')
+    source = sources.open(str(tmp_path / 'a.txt'))
+    assert list(source) == ['good \ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
+    assert source.notices == [f'{tmp_path}/a.txt: 3 bytes were no UTF-8 and became U+FFFD']
+    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "x\xffy"}\n{"text": ""}\n{"text": null}\n{"text": " \\n"}\n'
+                                      b'{"text": "\\ud800 \\ud83d\\ude00"}\n')
+    source = sources.open(str(tmp_path / 'a.jsonl'))
+    assert list(source) == ['x\ufffdy', '\ufffd 😀'] and (source.replaced, source.empty, source.documents) == (2, 3, 2)
+    assert source.notices[1] == f'{tmp_path}/a.jsonl: skipped 3 empty documents'
+
+
+def test_characters_across_read_blocks(tmp_path):
+    text = 'é三😀' * 500_000  # 4.5 MB: blocks of 1 MiB end inside characters
+    (tmp_path / 'a.txt').write_bytes(text.encode())
+    source = sources.open(str(tmp_path / 'a.txt'))
+    assert list(source) == [text] and source.replaced == 0
+
+
+@pytest.mark.parametrize('text', ['line\n' * 100, 'no line at all ' * 30, 'x' * 99 + '\n' + 'y' * 250, 'short', ''])
+def test_long_documents_are_cut_after_a_line(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(files, 'LONGEST', 100)
+    parts = list(files.cut(text))
+    assert ''.join(parts) == text and max(map(len, parts)) <= 100
+    assert all(part.endswith('\n') or len(part) == 100 for part in parts[:-1])
+    if text:
+        (tmp_path / 'a.txt').write_bytes(text.encode())
+        (tmp_path / 'a.jsonl').write_bytes(lines([text]))
+        assert read(tmp_path / 'a.txt') == read(tmp_path / 'a.jsonl') == parts
+
+
+@pytest.mark.parametrize('fraction', [.1, .25, .5, .97])
+def test_split_is_by_characters_of_the_concatenation(fraction):
+    documents = [chr(97 + i) * (i * 7 % 13 + 1) for i in range(20)]
+    source = sources.Source('memory', lambda: ((text, 0) for text in documents), lambda: ['memory'])
+    everything, left, right = ''.join(documents), *(list(sources.split(source, fraction, part))
+                                                    for part in ('train', 'eval'))
+    limit = int(len(everything) * (1 - fraction))
+    assert ''.join(left) == everything[:limit] and ''.join(right) == everything[limit:]
+    assert all(part in documents or part in (left[-1], right[0]) for part in left + right)
+
+
+def test_split_keeps_notices(tmp_path):
+    (tmp_path / 'a.jsonl').write_bytes(lines(['0123456789' * 10, '']) + b'{"text": "\xff"}\n')
+    source = sources.open(str(tmp_path / 'a.jsonl'))
+    part = sources.split(source, .1, 'train')
+    assert list(part) == [('0123456789' * 10)[:90]] and len(part.notices) == 2
+    rest = sources.split(source, .1, 'eval')
+    assert list(rest) == ['0123456789', '\ufffd'] and rest.notices == []
+
+
+def _files(folder):
+    """The files that the stored messages talk about."""
+    good = lines(DOCUMENTS * 100)
+    contents = {
+        'empty.txt': b'', 'empty.jsonl': b'', 'blank.txt': b' \n\n\t', 'blanks.jsonl': lines(['', ' ', '\n']),
+        'good.jsonl': good, 'broken.jsonl': good.replace(b'"id": 2', b'"id" 2', 1), 'cut.jsonl': good[:-30],
+        'list.jsonl': b'["text"]\n', 'number.jsonl': b'{"text": 5}\n', 'deep.jsonl': b'[' * 100_000,
+        'array.json': b'[{"text": "a"},\n {"text" "b"}]', 'pretty.json': b'{\n "text": "a"\n}',
+        'cut.jsonl.gz': gzip.compress(good)[:-20], 'cut.txt.xz': lzma.compress(good)[:-20],
+        'wrong.jsonl.gz': b'no gzip at all', 'wrong.txt.xz': b'no xz at all', 'wrong.parquet': b'no parquet at all',
+        'table.csv': b'a,b\n', 'noending': b'a', 'good.parquet': b'', 'one.txt': b'a',
+    }
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    (folder / 'locked').mkdir()
+
+
+@pytest.mark.parametrize('case', sorted(MESSAGES))
+def test_messages(tmp_path, case, monkeypatch):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'tfds'))
+    _files(tmp_path)
+    spec, field = MESSAGES[case]['spec'].replace('FOLDER', str(tmp_path)), MESSAGES[case].get('field', 'text')
+    if case == 'no pyarrow':
+        monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    elif '.parquet' in spec:
+        pytest.importorskip('pyarrow')
+        import pyarrow
+        from pyarrow import parquet
+        parquet.write_table(pyarrow.table({'body': ['a'], 'title': ['b']}), tmp_path / 'good.parquet')
+    with pytest.raises(errors.DataError) as caught:
+        source = sources.open(spec, field)
+        list(sources.split(source, .1, 'train') if case == 'too small to split' else source)
+    message = str(caught.value).replace(str(tmp_path), 'FOLDER').replace(str(sources.CORPORA), 'CORPORA')
+    expected = MESSAGES[case]['message']
+    assert message[:len(expected)] == expected if MESSAGES[case].get('begins') else message == expected
+
+
+def test_damaged_files_give_documents_or_a_data_error(tmp_path):
+    """500 files with bytes changed, dropped or doubled: nothing but DataError ever comes out."""
+    draw = random.Random(0)
+    originals = {'a.jsonl': lines(DOCUMENTS), 'a.json': json.dumps([{'text': text} for text in DOCUMENTS]).encode(),
+                 'a.jsonl.gz': gzip.compress(lines(DOCUMENTS)), 'a.jsonl.xz': lzma.compress(lines(DOCUMENTS)),
+                 'a.txt': DOCUMENTS[1].encode()}
+    failures = 0
+    for i in range(500):
+        name = draw.choice(sorted(originals))
+        data = bytearray(originals[name])
+        for _ in range(draw.randrange(1, 4)):
+            at = draw.randrange(len(data) or 1)
+            data[at:at + draw.randrange(3)] = draw.choice([b'', draw.randbytes(1), bytes(data[at:at + 5]), b'\xff',
+                                                           b'"', b'{', b'\n'])
+        (tmp_path / name).write_bytes(data)
+        try:
+            for text in sources.open(str(tmp_path / name)):
+                text.encode()
+        except errors.DataError as error:
+            assert str(tmp_path) in str(error)
+            failures += 1
+    assert 100 < failures < 500
+
+
+@pytest.mark.parametrize('body', ['plain words here ', pytest.param('curly ’quotes’ here ', marks=pytest.mark.slow)])
+def test_a_line_of_100_mb_fits_in_600_mb(tmp_path, body):
+    line = json.dumps({'text': body * (100_000_000 // len(body.encode()))}, ensure_ascii=False).encode()
+    (tmp_path / 'a.jsonl.gz').write_bytes(gzip.compress(line, 1))
+    program = ("import resource, sys\nfrom data.text import cache, sources\nfrom data import tokenizer\n"
+               "tok = tokenizer.train(['plain words here curly quotes ' * 9], 'unigram', 600)\n"
+               "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+               f"tokens = cache.build(sources.open('{tmp_path}/a.jsonl.gz'), tok, '{tmp_path}/cache')\n"
+               "print(tokens.num_bytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) // 1024)")
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
+                         cwd=sources.CORPORA.parents[1])
+    num_bytes, mebibytes = map(int, run.stdout.split()[-2:])
+    assert num_bytes == len(line) - len('{"text": ""}') and mebibytes < 600
+
+
+def test_imports_neither_jax_nor_tensorflow():
+    program = ("import sys\nfrom data.text import cache, sentences, sources, tfds\nfrom data import tokenizer\nfrom data.vocabularies import pieces, training\n"
+               "print({'jax', 'tensorflow', 'tensorflow_datasets', 'etils', 'pyarrow'} & set(sys.modules))")
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
+                         cwd=sources.CORPORA.parents[1])
+    assert run.stdout == 'set()\n'
