@@ -6,11 +6,13 @@ before anything is compiled. Letters in the comments are those of `model/ops.py`
 import dataclasses
 from typing import Optional, Tuple
 
+from model import positions as schemes
+
 ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 ACTIVATIONS = ('gelu', 'gelu_tanh', 'relu', 'silu')
 NORMS = ('layernorm', 'rmsnorm')
 NORM_POSITIONS = ('pre', 'post')
-POSITIONS = ('learned', 'rotary', 'sinusoidal', 'relative', 'xl', 'alibi', 'none')
+POSITIONS = tuple(schemes.SCHEMES)
 HEADS = ('linear', 'biased', 'transform')
 INITIALIZERS = ('gpt2', 'bert', 't5', 'normal')
 REMAT = ('none', 'dots', 'full')
@@ -92,6 +94,11 @@ class Config:
     def norms_embeddings(self):
         """Whether the sum of the embeddings is normed before the first block."""
         return self.norm_position == 'post' if self.embed_norm is None else self.embed_norm
+
+    @property
+    def limit(self):
+        """The most tokens that a row may have, because positions are a table; None = any number."""
+        return schemes.of(self).limit
 
     def depth(self, role):
         """L of the 'encoder' or the 'decoder' stack."""

@@ -5,7 +5,7 @@ PaLM's MFU, Chowdhery et al. 2022). XLA's own count sees the body of a scan once
 """
 import jax
 
-from model import transformer
+from model import positions, transformer
 
 
 def parameters(config):
@@ -30,17 +30,10 @@ def forward_flops(config, batch_size, lengths):
     def attention(queries, keys):
         return projections(queries, keys) + 2 * 2 * queries * keys * N * H
 
-    def relative(length, keys, queries):
-        """Transformer-XL's distances: projected (with dropout for each row), and multiplied with queries in their places."""
-        projected = 1 if config.dropout else 2 / batch_size
-        score = (length + keys) * (length if queries == length else 2 * length) + (2 * queries if config.relative_segments else 0)
-        return 2 * (length + keys) * D * N * H * projected + 2 * score * N * H
-
     def stack(role, length):
         queries, keys = length + lengths.get('queries', 0), length + lengths.get('memory', 0)
         layer = attention(queries, keys) + 2 * queries * D * F * (3 if config.gated else 2)
-        if config.positions == 'xl':
-            layer += relative(length, keys, queries)
+        layer += positions.of(config).flops(queries, length, keys, batch_size)
         if config.crosses(role):
             layer += attention(length, S)
         return config.depth(role) * layer + (2 * queries * E * D if E != D else 0)

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import jax
 import jax.numpy as jnp
 
-from model import positions
+from model import encodings
 
 
 @jax.tree_util.register_dataclass
@@ -33,7 +33,7 @@ def places(memory, first):
     """
     before = jnp.arange(memory.states.shape[2], 0, -1)
     return (jnp.where(before <= jnp.abs(first[:, :1]), -1, 0),
-            first[:, :1] - positions.step(first)[:, None] * before)
+            first[:, :1] - encodings.step(first)[:, None] * before)
 
 
 def extend(states, x, reuse):

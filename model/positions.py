@@ -1,119 +1,162 @@
-"""Where a token is: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances. (A table is `layers.Embed`.)
+"""The position schemes that `model.positions` names, one small class each.
 
-Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
-Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+A scheme may add to the embeddings, rotate queries and keys, or add a bias to the scores of attention, and may own a table of
+parameters. It also states what a config must satisfy, so these classes are read before JAX is imported: their methods import
+what computes (`model/encodings.py`, `model/layers.py`, `model/attention/transformer_xl.py`) when they are called.
 """
-import math
-from typing import Any
-
-from flax import linen as nn
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from model import config as model_config, initializers
 
 
-def angles(positions, size, base, scaling=None):
-    """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
-    frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size) if scaling is None else scaled(size, base, *scaling)
-    angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
-    return jnp.cos(angle), jnp.sin(angle)
+class Scheme:
+    """No positions at all, and the defaults of all others. `config`: a model.config.Config."""
+
+    reads = ()                                # settings under `model` that no other scheme reads
+    absolute = False                          # positions count from the start of a text: no memory before it, no text backwards
+    two_streams = False                       # whether XLNet's query stream works: a learned vector that queries start from
+
+    def __init__(self, config):
+        self.config = config
+
+    @property
+    def limit(self):
+        """The most tokens that a row may have; None = any number."""
+        return None
+
+    def problems(self):
+        """[(config key, what is wrong with its value)]."""
+        return []
+
+    def table(self, role, dtype):
+        """The Flax module with the parameters that a stack of this role ('encoder' | 'decoder') owns, or None."""
+        return None
+
+    def embed(self, x, table, positions):
+        """Token embeddings float32[B, T, E], with positions int32[B, T] added."""
+        return x
+
+    def rotation(self, positions):
+        """Cosine and sine for int32[B, T], as `encodings.rotate` takes them, or None."""
+        return None
+
+    def bias(self, table, query_positions, key_positions, role):
+        """What is added to the scores of int32[B, T] queries and int32[B, S] keys, float32[B, N, T, S], or None."""
+        return None
+
+    def distances(self, rule, count, slots, cached):
+        """Transformer-XL's `Relative` for a rule with `count` tokens and the queries at `slots`, or None."""
+        return None
+
+    def flops(self, queries, length, keys, batch_size):
+        """Operations of a layer beside its projections and products: `queries` of a row of `length` tokens, `keys` keys."""
+        return 0
 
 
-def scaled(size, base, factor, low, high, length):
-    """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
+class Learned(Scheme):
+    """A table of vectors (Gehring et al. 2017, BERT, GPT-2). fairseq's models have `position_offset` rows before position 0."""
 
-    A wave that turns more than `high` times in `length` positions stays, one that turns less than `low` times is stretched
-    by `factor`, and those between blend the two frequencies linearly in their number of turns.
-    """
-    frequencies = float(base) ** -(np.arange(0, size, 2) / size)
-    kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
-    return jnp.asarray(kept * frequencies + (1 - kept) * frequencies / factor, jnp.float32)
+    reads = ('max_length', 'position_offset')
+    absolute = True
 
+    @property
+    def limit(self):
+        return self.config.max_length
 
-def rotate(x, rotation):
-    """Turns float[B, N, T, H] by `angles(...)`: (q_i, k_j) then depend on i - j alone."""
-    cos, sin = rotation
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(x.dtype)
+    def table(self, role, dtype):
+        from model import layers
+        return layers.Embed(self.config, self.config.max_length + self.config.position_offset, self.config.width)
 
-
-def sinusoids(positions, dim):
-    """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
-    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angle = positions[:, :, None].astype(jnp.float32) * frequencies
-    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
+    def embed(self, x, table, positions):
+        return x + table(positions + self.config.position_offset)
 
 
-def halves(distances, dim):
-    """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
-    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angle = distances[..., None].astype(jnp.float32) * frequencies
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+class Sinusoidal(Scheme):
+    """Fixed sines and cosines (Vaswani et al. 2017)."""
+
+    absolute = True
+
+    def embed(self, x, table, positions):
+        from model import encodings
+        return x + encodings.sinusoids(positions, self.config.width)
 
 
-def step(positions):
-    """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
-    return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
+class Rotary(Scheme):
+    """Queries and keys rotated by their positions (Su et al. 2021), stretched as in Llama 3.1 by `rotary_scaling`."""
+
+    reads = ('rotary_base', 'rotary_scaling')
+
+    def problems(self):
+        config, found = self.config, []
+        if config.size % 2 and (config.head_dim or config.dim % config.heads == 0):
+            key = 'model.head_dim' if config.head_dim else 'model.heads'
+            width = 'is odd' if config.head_dim else f'model.dim = {config.dim} makes heads {config.size} wide, which is odd'
+            found.append((key, f"{width}; model.positions = 'rotary' turns pairs, expected an even width."))
+        factor, low, high, length = config.rotary_scaling or (1.0, 1.0, 2.0, 1)
+        if not (factor > 0 and 0 < low < high and length > 0):
+            found.append(('model.rotary_scaling', 'expected (factor, low, high, length) above 0 with low below high, such as '
+                                                  '(8.0, 1.0, 4.0, 8192) of Llama 3.1.'))
+        return found
+
+    def rotation(self, positions):
+        from model import encodings
+        return encodings.angles(positions, self.config.size, self.config.rotary_base, self.config.rotary_scaling)
 
 
-def buckets(relative, count, distance, bidirectional):
-    """T5's bucket of key position - query position: int32[...] -> int32[...] in [0, count).
+class Relative(Scheme):
+    """A learned bias for each bucket of distances and each head, one table a stack (T5; Raffel et al. 2020)."""
 
-    Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
-    half of the buckets is for keys after the query; otherwise those share bucket 0. The original takes a float32
-    logarithm on the device; here its steps are integers computed once, so that no backend rounds a boundary away.
-    """
-    start = 0
-    if bidirectional:
-        count //= 2
-        start = jnp.where(relative > 0, count, 0)
-        far = jnp.abs(relative)
-    else:
-        far = jnp.maximum(-relative, 0)
-    exact = count // 2
-    steps = exact * (distance / exact) ** (np.arange(1, count - exact) / (count - exact))
-    steps = np.ceil(steps - 1e-6).astype(np.int32)  # the first distance of every later bucket
-    later = exact + jnp.sum(far[..., None] >= steps, axis=-1, dtype=jnp.int32)
-    return start + jnp.where(far < exact, far, later)
+    reads = ('relative_buckets', 'relative_distance')
 
+    def problems(self):
+        count, distance, found = self.config.relative_buckets, self.config.relative_distance, []
+        if count % 2 or count < 4:
+            found.append(('model.relative_buckets', 'expected an even number of at least 4, half for each side.'))
+        if distance <= count // 2:
+            found.append(('model.relative_distance', f'expected more than {count // 2}, half of model.relative_buckets = {count}.'))
+        return found
 
-def slopes(heads):
-    """ALiBi's number for each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
+    def table(self, role, dtype):
+        from model import encodings
+        return encodings.Relative(self.config, bidirectional=role == 'encoder', dtype=dtype)
 
-    Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).
-    """
-    n = 2 ** math.floor(math.log2(heads))
-    first, second = (np.float64(np.float32(2 ** (-8 / count))) for count in (n, 2 * n))  # BLOOM's code has powers of a float32
-    found = np.concatenate([first ** np.arange(1, n + 1), second ** np.arange(1, 2 * (heads - n), 2)])
-    return found.astype(np.float32)
+    def bias(self, table, query_positions, key_positions, role):
+        return table(query_positions, key_positions)
 
 
-def alibi(query_positions, key_positions, heads, bidirectional):
-    """ALiBi's bias, which falls with the distance of a key: int32[B, T], int32[B, S] -> float32[B, heads, T, S].
+class Alibi(Scheme):
+    """A fixed bias that falls linearly with the distance, at a slope for each head (Press et al. 2022)."""
 
-    slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance.
-    """
-    relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
-    return slopes(heads)[:, None, None] * (-jnp.abs(relative) if bidirectional else relative)[:, None]
+    def bias(self, table, query_positions, key_positions, role):
+        from model import encodings
+        return encodings.alibi(query_positions, key_positions, self.config.heads, bidirectional=role == 'encoder')
 
 
-class Relative(nn.Module):
-    """T5's bias: a learned number for each bucket and head, added to the scores, shared by all layers of a stack."""
-    config: model_config.Config
-    bidirectional: bool
-    dtype: Any = jnp.float32
+class TransformerXL(Scheme):
+    """Terms of the scores that depend on the query and the distance (Dai et al. 2019), and on the types (XLNet)."""
 
-    @nn.compact
-    def __call__(self, query_positions, key_positions):
-        """int32[B, T], int32[B, S] -> float32[B, N, T, S]."""
+    reads = ('relative_segments',)
+    two_streams = True
+
+    def problems(self):
+        if self.config.dim % 2:
+            return [('model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.')]
+        return []
+
+    def distances(self, rule, count, slots, cached):
+        from model.attention import transformer_xl
+        return transformer_xl.share(self.config, rule, count, slots, cached)
+
+    def flops(self, queries, length, keys, batch_size):
+        """Distances are projected (with dropout for each row), and multiplied with queries in their places."""
         config = self.config
-        table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
-        relative = key_positions[:, None, :] - query_positions[:, :, None]
-        bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
-        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
-        hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
-        return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)
+        width = config.heads * config.size
+        projected = 1 if config.dropout else 2 / batch_size
+        score = (length + keys) * (length if queries == length else 2 * length) + (2 * queries if config.relative_segments else 0)
+        return 2 * (length + keys) * config.dim * width * projected + 2 * score * width
+
+
+SCHEMES = {'learned': Learned, 'rotary': Rotary, 'sinusoidal': Sinusoidal, 'relative': Relative, 'xl': TransformerXL, 'alibi': Alibi,
+           'none': Scheme}
+
+
+def of(config):
+    """The scheme of a model.config.Config."""
+    return SCHEMES[config.positions](config)

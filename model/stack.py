@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from model import attention, config as model_config, layers, memory as memories, ops, positions
-from model.attention import rule as rules, transformer_xl
+from model.attention import rule as rules
 from model.decoding import cache as caches
 
 REMAT = {
@@ -115,10 +115,8 @@ class Stack(nn.Module):
 
     def setup(self):
         config = self.config
-        if config.positions == 'learned':
-            self.positions = layers.Embed(config, config.max_length + config.position_offset, config.width)
-        if config.positions == 'relative':
-            self.positions = positions.Relative(config, bidirectional=self.role == 'encoder', dtype=self.dtype)
+        self.scheme = positions.of(config)
+        self.positions = self.scheme.table(self.role, self.dtype)
         if config.types:
             self.types = layers.Embed(config, config.types, config.width)
         if config.norms_embeddings:
@@ -173,10 +171,7 @@ class Stack(nn.Module):
     def embed(self, x, fields, rows):
         """Adds to token embeddings what the model knows of their places and types: float[B, T, E] -> float[B, T, D]."""
         config, owner = self.config, self.borrowed or self
-        if config.positions == 'learned':
-            x += owner.positions(fields['positions'] + config.position_offset)
-        if config.positions == 'sinusoidal':
-            x += positions.sinusoids(fields['positions'], config.width)
+        x = self.scheme.embed(x, owner.positions, fields['positions'])
         if config.types:
             x += owner.types(fields.get('types', jnp.zeros_like(fields['positions'])))
         if config.norms_embeddings:
@@ -199,17 +194,10 @@ class Stack(nn.Module):
             start, cache = cache.length, caches.extend(cache, seen, segments, place)
             rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
         cross = None if encoder_segments is None else rules.write(rules.cross(segments, encoder_segments))
-        bias = rotation = key_rotation = relative = None
-        if config.positions == 'relative':
-            bias = self.positions(place, rule.key_positions)
-        if config.positions == 'alibi':
-            bias = positions.alibi(place, rule.key_positions, config.heads, bidirectional=self.role == 'encoder')
-        if config.positions == 'rotary':
-            rotation = positions.angles(place, config.size, config.rotary_base, config.rotary_scaling)
-            new = place if cache is not None else rule.key_positions
-            key_rotation = positions.angles(new, config.size, config.rotary_base, config.rotary_scaling)
-        if config.positions == 'xl':
-            relative = self.distances(rule, fields, rows, cache)
+        bias = self.scheme.bias(self.positions, place, rule.key_positions, self.role)
+        rotation = self.scheme.rotation(place)
+        key_rotation = self.scheme.rotation(place if cache is not None else rule.key_positions)
+        relative = self.distances(rule, fields, rows, cache)
 
         masks, windows, distinct = None, None, sorted(set(config.window(self.role)), key=str)
         if len(distinct) == 1:
@@ -222,10 +210,12 @@ class Stack(nn.Module):
         return Shared(rule, masks, start, rotation, key_rotation, bias, relative, reuse, encoded, cross, rows), windows, cache
 
     def distances(self, rule, fields, rows, cache):
-        """Transformer-XL's Relative, with dropout, and with the segments if the model tells them apart."""
+        """Transformer-XL's Relative, with dropout, and with the segments if the model tells them apart; None in other schemes."""
         config, count = self.config, fields['seen'].shape[1]
-        slots = fields['slots'] if cache is None and fields['positions'].shape[1] > count else None
-        relative = transformer_xl.share(config, rule, count, slots, cache is not None)
+        slots = fields.get('slots') if cache is None and fields['positions'].shape[1] > count else None
+        relative = self.scheme.distances(rule, count, slots, cache is not None)
+        if relative is None:
+            return None
         if rows is not None and config.dropout:
             table = self.dropout(relative.table[relative.reads], rows)
             relative = dataclasses.replace(relative, table=table, reads=None)

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, transformer
+from model import config as model_config, heads, layers, positions, transformer
 
 # What `Model` says of a batch, float32. pretraining: what `pair` says, and a language head beside it (BERT, ALBERT).
 KINDS = {
@@ -43,7 +43,7 @@ class Model(nn.Module):
     def setup(self):
         config, settings = self.config, self.settings
         self.backbone = transformer.Transformer(config, self.dtype)
-        if config.positions == 'xl':
+        if positions.of(config).two_streams:
             self.query = layers.Embed(config, 1, config.width)  # what XLNet's queries start from
         if settings.kind == 'pooler':
             self.head = heads.Pooler(config, self.dtype)
@@ -67,7 +67,7 @@ class Model(nn.Module):
 
     def language(self, batch, rows=None):
         """Logits of tokens, as `Transformer`; those of the query stream in a Transformer-XL model whose batch has `slots`."""
-        if self.config.positions == 'xl' and 'slots' in batch:
+        if positions.of(self.config).two_streams and 'slots' in batch:
             return self.streams(batch, rows=rows)[0]
         return self.backbone(batch, rows)
 
@@ -80,6 +80,6 @@ class Model(nn.Module):
         """Calls all that has parameters: for initialisation and shapes."""
         if self.settings.kind == 'pretraining':
             self.language(batch)
-        if self.config.positions == 'xl':
+        if positions.of(self.config).two_streams:
             self.query(jnp.int32(0))
         return self(batch)

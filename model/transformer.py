@@ -71,7 +71,7 @@ class Transformer(nn.Module):
         config = self.config
         if config.architecture == 'encoder':
             raise ValueError("model.architecture: expected 'decoder' or 'encoder_decoder' to generate, got 'encoder'")
-        if config.positions == 'learned' and length > config.max_length:
+        if config.limit and length > config.limit:
             raise ValueError(f'{length} tokens wanted, model.max_length = {config.max_length}: shorten the prompt or '
                              'max_new_tokens, or use positions without a table (model.positions=rotary)')
         return caches.empty(config, batch_size, length, self.dtype)

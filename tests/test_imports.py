@@ -8,30 +8,46 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ('configs', 'data', 'model', 'train')
+COMMANDS = ('main', 'inspect', 'generate', 'evaluate', 'convert', 'report')
 # What a file may import of this project. The first row that matches the module's name counts; no row is an error.
 ALLOWED = (
     ('configs', ('configs', 'model.families')),
     ('data', ('data',)),
-    ('model.config', ()),
+    ('model.positions', ('model.encodings', 'model.layers', 'model.attention.transformer_xl')),  # inside functions alone
+    ('model.config', ('model.positions',)),
     ('model.families', ('model.families',)),
     ('model.ops', ()),
     ('model.initializers', ('model.ops', 'model.config')),
     ('model.layers', ('model.ops', 'model.config', 'model.initializers')),
-    ('model.positions', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
+    ('model.encodings', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
     ('model.attention.rule', ()),
-    ('model.attention', ('model.ops', 'model.config', 'model.initializers', 'model.layers', 'model.positions', 'model.attention')),
+    ('model.attention', ('model.ops', 'model.config', 'model.initializers', 'model.layers', 'model.encodings', 'model.attention')),
     ('model.decoding', ('model.attention.rule',)),
-    ('model.memory', ('model.positions',)),
+    ('model.memory', ('model.encodings',)),
     ('model.heads', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
     ('model.stack', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention', 'model.decoding.cache', 'model.memory')),
     ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.decoding.cache', 'model.heads', 'model.stack',
                            'model.attention.streams')),
     ('model.paths', ()),
-    ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.transformer')),
-    ('model.huggingface', ('model.config', 'model.families', 'model.task_model', 'model.transformer', 'model.resize', 'model.huggingface')),
-    ('model.flops', ('model.transformer', 'model.config')),
+    ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer')),
+    ('model.huggingface', ('model.config', 'model.positions', 'model.families', 'model.task_model', 'model.transformer', 'model.resize', 'model.huggingface')),
+    ('model.flops', ('model.transformer', 'model.config', 'model.positions')),
     ('model', ()),
-    ('train', ('data', 'model', 'train')),
+    ('train.settings', ('data.objectives', 'data.rows', 'model.config', 'model.positions', 'train.settings')),
+    ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
+    ('train.reliability', ('train.parallel',)),
+    ('train.checkpoints', ('model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
+    ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),
+    ('train.objectives', ('data', 'model', 'train.settings', 'train.objectives')),
+    ('train.monitoring', ('train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
+    ('train.state', ()),
+    ('train.step', ('train.state',)),
+    ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.step', 'train.prediction')),
+    ('train.inspection', ('data', 'train.settings', 'train.monitoring.curves', 'train.inspection')),
+    ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring', 'train.conversion')),
+    ('train.loop', ('data', 'model.paths', *(f'train.{room}' for room in (
+        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'state', 'step')))),
+    ('train', ('data', 'model', 'train')),    # the commands
 )
 
 
@@ -62,6 +78,15 @@ def test_imports_follow_the_arrows(name, path):
     own = [target for target in imported(path) if target.split('.')[0] in PACKAGES]
     allowed = next(allowed for prefix, allowed in ALLOWED if within(name, (prefix,)))
     assert [target for target in own if not within(target, allowed)] == []
+
+
+def test_no_room_imports_a_command_and_the_top_of_train_holds_little_else():
+    top = {path.stem for path in (ROOT / 'train').glob('*.py')} - {'__init__'}
+    assert top == {*COMMANDS, 'loop', 'step', 'state'}
+    commands = [f'train.{name}' for name in COMMANDS]
+    for name, path in modules():
+        if name not in commands:
+            assert not [target for target in imported(path) if within(target, commands)], name
 
 
 @pytest.mark.parametrize('name,path', modules(), ids=[name for name, _ in modules()])

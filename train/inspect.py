@@ -72,13 +72,12 @@ def inspect(request):
     if source is None:
         text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
         raise errors.Error([errors.Problem('--split = eval', text)], end='nothing was shown')
-    room = config.model.max_length if config.model.positions == 'learned' else None
     seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/prediction/evaluation.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
     write = shower(options, objective, tokenizer, notices)
     for epoch, index in places(objective, source, seed, options, shuffle):
         one = look.read(objective, source, seed, epoch, index)
-        found = checks.findings(one.example, objective, tokenizer.special, room)
+        found = checks.findings(one.example, objective, tokenizer.special, config.model.limit)
         for sentence in found:
             wrong.setdefault(sentence.partition('(')[0], f'example {index} of epoch {epoch}: {sentence}')
         sums.add(one)

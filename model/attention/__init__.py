@@ -10,7 +10,7 @@ from typing import Any
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config, layers, ops, positions
+from model import config as model_config, encodings, layers, ops
 from model.attention import plain, transformer_xl
 
 
@@ -37,7 +37,7 @@ class Attention(nn.Module):
         if self.config.qk_norm:
             query = self.query_norm(query)
         if rotation is not None:
-            query = positions.rotate(query, rotation)
+            query = encodings.rotate(query, rotation)
         if relative is not None:
             query, bias = self.relative(query, relative, self.scale)
         heads = self.attend(query, *kv, rule, bias=bias, rows=rows)
@@ -51,7 +51,7 @@ class Attention(nn.Module):
         if self.config.qk_norm:
             key = self.key_norm(key)
         if rotation is not None:
-            key = positions.rotate(key, rotation)
+            key = encodings.rotate(key, rotation)
         return key, value
 
     def attend(self, query, key, value, rule, *, bias=None, rows=None):

@@ -14,7 +14,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config, initializers, layers, ops, positions
+from model import config as model_config, encodings, initializers, layers, ops
 
 
 @jax.tree_util.register_dataclass
@@ -36,11 +36,11 @@ def share(config, rule, count, slots=None, cached=False):
     S, batch = rule.key_positions.shape[1], rule.query_positions.shape[0]
     if cached:
         distance = rule.query_positions[:, :, None] - rule.key_positions[:, None]
-        table = positions.halves(jnp.arange(S, -S, -1), config.dim)[None]
+        table = encodings.halves(jnp.arange(S, -S, -1), config.dim)[None]
         return Relative(table, jnp.zeros(batch, jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
     distances = jnp.arange(S, -count, -1)
-    table = positions.halves(jnp.stack([distances, -distances]), config.dim)
-    reads = jnp.where(positions.step(rule.query_positions[:, :count]) < 0, 1, 0)
+    table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
+    reads = jnp.where(encodings.step(rule.query_positions[:, :count]) < 0, 1, 0)
     if slots is not None:
         slots = jnp.where(rule.query_segments[:, count:] > 0, slots, count)
     return Relative(table, reads, slots)

@@ -8,13 +8,15 @@ import re
 
 import numpy as np
 
+from model import positions
+
 POSITIONS, TYPES = r'^backbone/(encoder|decoder)/positions/embedding$', 'backbone/encoder/types/embedding'
 
 
 def config(family, given, pad=None):
     """The Config that says what `given` says with the tables of the family. pad: the id of padding, None = whatever fits."""
     changed = {'types': 1} if 'types' in family.SETTINGS and not given.types else {}
-    if given.positions == 'learned':
+    if 'position_offset' in positions.of(given).reads:
         changed['position_offset'] = family.FIXED.get('position_offset', 0)
         if 'position_offset' in family.SETTINGS:
             changed['position_offset'] = (given.position_offset or family.DEFAULTS['pad_token_id'] + 1) if pad is None else pad + 1

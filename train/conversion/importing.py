@@ -78,7 +78,7 @@ def configuration(model, objective, dtype):
         config, _, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
-        if model.positions != 'learned' or checks.longest(config) <= model.max_length or length == 1:
+        if not model.limit or checks.longest(config) <= model.limit or length == 1:
             return config
         length //= 2
 

@@ -34,7 +34,7 @@ def check(options, config, tokenizer):
         if not any(mask in text for mask in spelt):
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', 'the run holds an encoder, which fills masks: expected '
                                           f'a text with {errors.one_of(spelt)}.'))
-        elif config.model.positions == 'learned' and len(ids(text, tokenizer)) + 2 > config.model.max_length:
+        elif config.model.limit and len(ids(text, tokenizer)) + 2 > config.model.limit:
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
                                           f'{config.model.max_length} positions, two of them for [CLS] and [SEP].'))
     if options.num_return_sequences > 1:

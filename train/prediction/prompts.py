@@ -35,7 +35,7 @@ def continuations(options, config, tokenizer, params):
 
     from data import example
 
-    special, room = tokenizer.special, config.model.max_length if config.model.positions == 'learned' else None
+    special, room = tokenizer.special, config.model.limit
     shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 

@@ -32,7 +32,7 @@ def continuations(config, corpus, backbone):
         return lambda params: []
     prompts = [corpus.tokenizer.encode(text) for text in settings.prompts]
     longest = prompted.inputs(prompts, special, 'decoder', config.objective)[0].shape[1]  # with BOS
-    room = config.sequence_length if config.model.positions == 'learned' else longest + settings.max_new_tokens
+    room = config.sequence_length if config.model.limit else longest + settings.max_new_tokens
     new = max(1, min(settings.max_new_tokens, room - longest))
     cut = room - new - longest + max(map(len, prompts))
     tokens, lengths, source = prompted.inputs([ids[:cut] for ids in prompts], special, 'decoder', config.objective)
@@ -70,7 +70,7 @@ def answers(config, corpus, backbone):
     batch, special = _examples(config, corpus), corpus.tokenizer.special
     source = {name: value for name, value in batch.items() if name.startswith('encoder_')}
     starts, new = batch['tokens'][:, :1], config.objective.lengths()['targets']
-    new = min(new, config.model.max_length - 1) if config.model.positions == 'learned' else new
+    new = min(new, config.model.limit - 1) if config.model.limit else new
 
     def sampler(params):
         out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,

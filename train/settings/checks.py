@@ -7,6 +7,7 @@ twice. No JAX: these run before it is imported. The mesh has its own file, `trai
 import os
 import re
 
+from model import positions as schemes
 from train.settings import errors, schema
 
 
@@ -32,10 +33,6 @@ def heads(config):
     if not model.head_dim and model.dim % model.heads:
         yield 'model.heads', (f'model.dim = {model.dim} is not divisible by {model.heads}. '
                               f'{near(model.heads, divisors(model.dim))}')
-    elif model.positions == 'rotary' and model.size % 2:
-        key = 'model.head_dim' if model.head_dim else 'model.heads'
-        width = 'is odd' if model.head_dim else f'model.dim = {model.dim} makes heads {model.size} wide, which is odd'
-        yield key, f"{width}; model.positions = 'rotary' turns pairs, expected an even width."
     if model.kv_heads and model.heads % model.kv_heads:
         yield 'model.kv_heads', (f'model.heads = {model.heads} is not divisible by {model.kv_heads}. '
                                  f'{near(model.kv_heads, divisors(model.heads))}')
@@ -53,17 +50,9 @@ def windows(config):
         yield 'model.windows', 'expected numbers of at least 1, or None for a layer without a window.'
 
 
-def relative(config):
-    model = config.model
-    if model.positions == 'relative' and (model.relative_buckets % 2 or model.relative_buckets < 4):
-        yield 'model.relative_buckets', 'expected an even number of at least 4, half for each side.'
-    if model.positions == 'relative' and model.relative_distance <= model.relative_buckets // 2:
-        yield 'model.relative_distance', (f'expected more than {model.relative_buckets // 2}, half of '
-                                          f'model.relative_buckets = {model.relative_buckets}.')
-
-
 def positions(config):
-    if config.model.positions == 'learned' and longest(config) > config.model.max_length:
+    yield from schemes.of(config.model).problems()
+    if config.model.limit and longest(config) > config.model.limit:
         yield 'model.max_length', f'expected at least {longest(config)} for sequence_length = {config.sequence_length}.'
 
 
@@ -81,14 +70,8 @@ def of_positions(config):
     if model.position_offset and model.positions != 'learned':
         yield 'model.position_offset', (f'they are rows of the learned table, model.positions = {model.positions} have none; '
                                         'expected 0.')
-    if model.rotary_scaling is None:
-        return
-    factor, low, high, length = model.rotary_scaling
-    if model.positions != 'rotary':
+    if model.rotary_scaling is not None and model.positions != 'rotary':
         yield 'model.rotary_scaling', f'model.positions = {model.positions} have no frequencies; expected None.'
-    elif not (factor > 0 and 0 < low < high and length > 0):
-        yield 'model.rotary_scaling', ('expected (factor, low, high, length) above 0 with low below high, such as '
-                                       '(8.0, 1.0, 4.0, 8192) of Llama 3.1.')
 
 
 def query_layer(config):
@@ -132,7 +115,7 @@ def objective(config):
 def streams(config):
     """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
     scheme = config.model.positions
-    if scheme in ('learned', 'sinusoidal'):
+    if schemes.of(config.model).absolute:
         if getattr(config.objective, 'memory_length', 0):
             yield 'objective.memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
                                               'expected 0, or model.positions = xl.')
@@ -141,8 +124,6 @@ def streams(config):
                                            'ones; expected forward, or model.positions = xl.')
     if config.model.relative_segments and scheme != 'xl':
         yield 'model.relative_segments', f'they are a term of xl scores, model.positions = {scheme} have none; expected False.'
-    if scheme == 'xl' and config.model.dim % 2:
-        yield 'model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.'
 
 
 def schedule(config):
@@ -213,8 +194,7 @@ CHECKS = (                                    # (regex of the keys that a check 
     (r'steps|epochs', length),
     (r'model\.(dim|heads|kv_heads|head_dim|positions)', heads),
     (r'model\.(windows|layers|decoder_layers|architecture)', windows),
-    (r'model\.(positions|relative_\w+)', relative),
-    (r'model\.(positions|max_length)|sequence_length|objective\..*', positions),
+    (r'model\.(positions|max_length|dim|heads|head_dim|rotary_scaling|relative_\w+)|sequence_length|objective\..*', positions),
     (r'model\.types|objective\..*', types),
     (r'model\.(positions|position_offset|rotary_scaling)', of_positions),
     (r'model\.(query_layer|architecture|positions|norm_position|layers)', query_layer),

@@ -7,6 +7,7 @@ flags set wins over what is taken. Read from the run's config.json, without JAX.
 import json
 import os
 
+from model import positions as schemes
 from train.settings import config_file, errors
 
 
@@ -36,7 +37,7 @@ def read(given, workdir=None):
     if tree is None:
         return [], []
     taken, wrong = dict(config_file.leaves({'model': tree.get('model', {})})), []
-    if taken.get('model.positions') != 'learned':              # nothing has so many rows: the length of this run counts
+    if 'max_length' not in schemes.SCHEMES[taken.get('model.positions', 'learned')].reads:  # no table has so many rows: this run's length counts
         taken.pop('model.max_length', None)
     if not own_objective:
         taken.update(config_file.leaves({'objective': tree.get('objective', {})}))

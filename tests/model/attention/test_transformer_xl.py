@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, memory as memories, positions
+from model import config as model_config, encodings, memory as memories
 from model.attention import rule as rules, streams, transformer_xl
 
 rng = np.random.default_rng(0)
@@ -19,7 +19,7 @@ def test_shift_is_the_index_map_of_the_paper(T, M):
 
 
 def test_halves_are_sines_then_cosines():
-    found = np.asarray(positions.halves(jnp.asarray([-3, 0, 1, 100]), 6))
+    found = np.asarray(encodings.halves(jnp.asarray([-3, 0, 1, 100]), 6))
     for row, distance in zip(found, (-3, 0, 1, 100)):
         angle = distance / 10000 ** (np.arange(0, 6, 2) / 6)
         np.testing.assert_allclose(row, [*np.sin(angle), *np.cos(angle)], atol=1e-5)
@@ -27,8 +27,8 @@ def test_halves_are_sines_then_cosines():
 
 def test_direction_of_reading():
     rows = jnp.asarray([[0, 1, 2], [0, -1, -2], [5, 6, 7], [-5, -6, -7], [0, 0, 1], [3, 0, 0][::-1]])
-    assert positions.step(rows).tolist() == [1, -1, 1, -1, 1, 1]
-    assert positions.step(rows[:, :1]).tolist() == [1] * 6
+    assert encodings.step(rows).tolist() == [1, -1, 1, -1, 1, 1]
+    assert encodings.step(rows[:, :1]).tolist() == [1] * 6
 
 
 @pytest.mark.parametrize('backwards', [False, True])
@@ -49,7 +49,7 @@ def test_every_pair_gets_its_distance(backwards):
         return np.asarray(transformer_xl.by_distance(jnp.asarray(query), places, relative))
 
     found = scores(query, transformer_xl.share(config, rule, T, jnp.asarray(slots)))
-    table = np.asarray(positions.halves(jnp.asarray(both[0][:, None] - known[0][None]), D))
+    table = np.asarray(encodings.halves(jnp.asarray(both[0][:, None] - known[0][None]), D))
     expected = np.einsum('nth,tsd,dnh->nts', query[0], table, kernel)
     np.testing.assert_allclose(found[0, :, :-1], expected[:, :-1], atol=1e-5)
     if not backwards:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, positions
+from model import config as model_config, encodings
 
 STORED = json.loads((pathlib.Path(__file__).parents[2] / 'tests/fixtures/positions/transformers.json').read_text())
 
@@ -18,8 +18,8 @@ def test_rotary_scores_depend_on_the_distance_alone():
     query, key = (jnp.broadcast_to(jnp.asarray(rng.normal(size=8), jnp.float32), (1, 1, 20, 8)) for _ in range(2))
 
     def scores(shift):
-        rotation = positions.angles(jnp.arange(20)[None] + shift, 8, 10000.0)
-        return np.asarray(positions.rotate(query, rotation)[0, 0] @ positions.rotate(key, rotation)[0, 0].T)
+        rotation = encodings.angles(jnp.arange(20)[None] + shift, 8, 10000.0)
+        return np.asarray(encodings.rotate(query, rotation)[0, 0] @ encodings.rotate(key, rotation)[0, 0].T)
 
     near = scores(0)
     for distance in range(-19, 20):
@@ -31,14 +31,14 @@ def test_rotary_scores_depend_on_the_distance_alone():
 def test_rotary_is_a_rotation_of_pairs():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 1, 5, 6)), jnp.float32)
     place = np.array([0, 1, 2, 7, 30])
-    turned = np.asarray(positions.rotate(x, positions.angles(jnp.asarray(place)[None], 6, 100.0)))[0, 0]
+    turned = np.asarray(encodings.rotate(x, encodings.angles(jnp.asarray(place)[None], 6, 100.0)))[0, 0]
     for t, i in np.ndindex(5, 3):
         z = complex(x[0, 0, t, i], x[0, 0, t, i + 3]) * np.exp(1j * place[t] * 100.0 ** (-2 * i / 6))
         np.testing.assert_allclose([turned[t, i], turned[t, i + 3]], [z.real, z.imag], atol=1e-5)
 
 
 def test_sinusoids():
-    table = np.asarray(positions.sinusoids(jnp.arange(50)[None], 16))[0]
+    table = np.asarray(encodings.sinusoids(jnp.arange(50)[None], 16))[0]
     for place, i in [(0, 0), (1, 0), (7, 3), (49, 7), (30, 1)]:
         angle = place / 10000 ** (2 * i / 16)
         np.testing.assert_allclose(table[place, 2 * i: 2 * i + 2], [math.sin(angle), math.cos(angle)], atol=1e-5)
@@ -65,24 +65,24 @@ def naive_bucket(relative, count, distance, bidirectional):
 def test_buckets(bidirectional, count, distance):
     relative = np.arange(-1200, 1200)
     expected = [naive_bucket(int(n), count, distance, bidirectional) for n in relative]
-    found = np.asarray(positions.buckets(jnp.asarray(relative), count, distance, bidirectional))
+    found = np.asarray(encodings.buckets(jnp.asarray(relative), count, distance, bidirectional))
     np.testing.assert_array_equal(found, expected)
     assert found.min() == 0 and found.max() == count - 1
 
 
 def test_published_buckets():
     """Figures of T5 (32 buckets, 128): the boundaries where one bucket gives way to the next."""
-    bidirectional = np.asarray(positions.buckets(-jnp.arange(200), 32, 128, True))
+    bidirectional = np.asarray(encodings.buckets(-jnp.arange(200), 32, 128, True))
     assert [int(np.argmax(bidirectional == b)) for b in range(16)] == [
         0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
-    causal = np.asarray(positions.buckets(-jnp.arange(200), 32, 128, False))
+    causal = np.asarray(encodings.buckets(-jnp.arange(200), 32, 128, False))
     assert [int(np.argmax(causal == b)) for b in range(16, 32)] == [
         16, 19, 21, 24, 27, 31, 35, 40, 46, 52, 59, 67, 77, 87, 99, 113]
 
 
 def test_relative_bias_looks_buckets_up():
     config = model_config.Config(vocab_size=10, heads=3, relative_buckets=8, relative_distance=20)
-    module = positions.Relative(config, bidirectional=True, name='positions')
+    module = encodings.Relative(config, bidirectional=True, name='positions')
     query, key = jnp.array([[0, 5, 9]]), jnp.array([[0, 1, 40, 3]])
     params = {'embedding': jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)}
     bias = module.apply({'params': params}, query, key)
@@ -96,16 +96,16 @@ def test_relative_bias_looks_buckets_up():
 
 @pytest.mark.parametrize('stored', STORED['frequencies'], ids=lambda stored: str(stored['size']))
 def test_scaled_frequencies_are_llamas(stored):
-    found = np.asarray(positions.scaled(stored['size'], stored['base'], *stored['scaling']))
+    found = np.asarray(encodings.scaled(stored['size'], stored['base'], *stored['scaling']))
     np.testing.assert_allclose(found, np.float32(stored['frequencies']), rtol=5e-7)
-    cos, sin = positions.angles(jnp.array([[0, 3]]), stored['size'], stored['base'], tuple(stored['scaling']))
+    cos, sin = encodings.angles(jnp.array([[0, 3]]), stored['size'], stored['base'], tuple(stored['scaling']))
     np.testing.assert_allclose(np.arctan2(sin, cos)[0, 0, 1], (3 * found + np.pi) % (2 * np.pi) - np.pi, atol=1e-6)
 
 
 def test_scaling_keeps_fast_waves_and_stretches_slow_ones():
     """By the number of turns in 8,192 positions: above 4 as they were, below 1 eight times as long."""
     plain = 500000.0 ** -(np.arange(0, 128, 2) / 128)
-    ratio = np.asarray(positions.scaled(128, 500000.0, 8.0, 1.0, 4.0, 8192)) / plain
+    ratio = np.asarray(encodings.scaled(128, 500000.0, 8.0, 1.0, 4.0, 8192)) / plain
     turns = 8192 * plain / (2 * math.pi)
     np.testing.assert_allclose(ratio[turns > 4], 1, rtol=1e-6)
     np.testing.assert_allclose(ratio[turns < 1], 1 / 8, rtol=1e-6)
@@ -115,21 +115,21 @@ def test_scaling_keeps_fast_waves_and_stretches_slow_ones():
 
 @pytest.mark.parametrize('heads', [int(heads) for heads in STORED['slopes']])
 def test_slopes_are_blooms(heads):
-    np.testing.assert_allclose(positions.slopes(heads), np.float32(STORED['slopes'][str(heads)]), rtol=2e-7)
+    np.testing.assert_allclose(encodings.slopes(heads), np.float32(STORED['slopes'][str(heads)]), rtol=2e-7)
 
 
 def test_published_slopes():
     """Press et al.: 1/2, 1/4, ... of 8 heads; 16 heads have the geometric means between them too, of which 12 take the first."""
     eight = 2.0 ** -np.arange(1, 9)
-    np.testing.assert_array_equal(positions.slopes(8), eight)
-    np.testing.assert_allclose(positions.slopes(12), [*eight, *2.0 ** -np.array([0.5, 1.5, 2.5, 3.5])], rtol=1e-6)
+    np.testing.assert_array_equal(encodings.slopes(8), eight)
+    np.testing.assert_allclose(encodings.slopes(12), [*eight, *2.0 ** -np.array([0.5, 1.5, 2.5, 3.5])], rtol=1e-6)
 
 
 @pytest.mark.parametrize('bidirectional', [False, True])
 def test_alibi_is_a_loop_over_heads_and_pairs(bidirectional):
     """Positions of two packed texts and of one that is read backwards; keys that are more than the queries."""
     query, key = np.array([[0, 1, 2, 0, 1], [9, 8, 7, 6, 5]]), np.array([[0, 1, 2, 0, 1, 7], [9, 8, 7, 6, 5, 0]])
-    found = np.asarray(positions.alibi(jnp.asarray(query), jnp.asarray(key), 6, bidirectional))
+    found = np.asarray(encodings.alibi(jnp.asarray(query), jnp.asarray(key), 6, bidirectional))
     assert found.shape == (2, 6, 5, 6) and found.dtype == np.float32
     for b, n, t, s in np.ndindex(found.shape):
         slope = [2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8, 2 ** -1, 2 ** -3][n]

@@ -1,0 +1,119 @@
+"""Positions in numbers: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances.
+
+Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
+need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
+Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+"""
+import math
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model import config as model_config, initializers
+
+
+def angles(positions, size, base, scaling=None):
+    """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
+    frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size) if scaling is None else scaled(size, base, *scaling)
+    angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def scaled(size, base, factor, low, high, length):
+    """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
+
+    A wave that turns more than `high` times in `length` positions stays, one that turns less than `low` times is stretched
+    by `factor`, and those between blend the two frequencies linearly in their number of turns.
+    """
+    frequencies = float(base) ** -(np.arange(0, size, 2) / size)
+    kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
+    return jnp.asarray(kept * frequencies + (1 - kept) * frequencies / factor, jnp.float32)
+
+
+def rotate(x, rotation):
+    """Turns float[B, N, T, H] by `angles(...)`: (q_i, k_j) then depend on i - j alone."""
+    cos, sin = rotation
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
+
+
+def sinusoids(positions, dim):
+    """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
+    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
+    angle = positions[:, :, None].astype(jnp.float32) * frequencies
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
+
+
+def halves(distances, dim):
+    """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
+    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
+    angle = distances[..., None].astype(jnp.float32) * frequencies
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+def step(positions):
+    """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
+    return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
+
+
+def buckets(relative, count, distance, bidirectional):
+    """T5's bucket of key position - query position: int32[...] -> int32[...] in [0, count).
+
+    Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
+    half of the buckets is for keys after the query; otherwise those share bucket 0. The original takes a float32
+    logarithm on the device; here its steps are integers computed once, so that no backend rounds a boundary away.
+    """
+    start = 0
+    if bidirectional:
+        count //= 2
+        start = jnp.where(relative > 0, count, 0)
+        far = jnp.abs(relative)
+    else:
+        far = jnp.maximum(-relative, 0)
+    exact = count // 2
+    steps = exact * (distance / exact) ** (np.arange(1, count - exact) / (count - exact))
+    steps = np.ceil(steps - 1e-6).astype(np.int32)  # the first distance of every later bucket
+    later = exact + jnp.sum(far[..., None] >= steps, axis=-1, dtype=jnp.int32)
+    return start + jnp.where(far < exact, far, later)
+
+
+def slopes(heads):
+    """ALiBi's number for each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
+
+    Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).
+    """
+    n = 2 ** math.floor(math.log2(heads))
+    first, second = (np.float64(np.float32(2 ** (-8 / count))) for count in (n, 2 * n))  # BLOOM's code has powers of a float32
+    found = np.concatenate([first ** np.arange(1, n + 1), second ** np.arange(1, 2 * (heads - n), 2)])
+    return found.astype(np.float32)
+
+
+def alibi(query_positions, key_positions, heads, bidirectional):
+    """ALiBi's bias, which falls with the distance of a key: int32[B, T], int32[B, S] -> float32[B, heads, T, S].
+
+    slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance.
+    """
+    relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
+    return slopes(heads)[:, None, None] * (-jnp.abs(relative) if bidirectional else relative)[:, None]
+
+
+class Relative(nn.Module):
+    """T5's bias: a learned number for each bucket and head, added to the scores, shared by all layers of a stack."""
+    config: model_config.Config
+    bidirectional: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, query_positions, key_positions):
+        """int32[B, T], int32[B, S] -> float32[B, N, T, S]."""
+        config = self.config
+        table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
+        relative = key_positions[:, None, :] - query_positions[:, :, None]
+        bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
+        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
+        hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
+        return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)
