@@ -9,7 +9,7 @@ from data.text import cache
 from model import config as model_config, transformer
 from model.decoding import generate
 from tests.helpers import dependence
-from train import generate as command
+from train.prediction import prompts
 from train.settings import schema
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, bos=5, sentinels=(99, 90), vocab_size=100)
@@ -161,11 +161,11 @@ def test_a_prompt_is_a_prefix(separator):
     draw = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(shape))['params']
     params = jax.tree.map(lambda leaf: np.float32(draw.normal(size=leaf.shape) * 0.3), shapes)
-    prompts = [[20, 30, 40, 50], [60, 70]]
-    tokens, lengths, fields = command.inputs(prompts, SPECIAL, 'decoder', objective)
+    texts = [[20, 30, 40, 50], [60, 70]]
+    tokens, lengths, fields = prompts.inputs(texts, SPECIAL, 'decoder', objective)
     said = generate.generate(model.apply, params, tokens, lengths, max_new_tokens=2, temperature=0, source=fields)
     apply = jax.jit(lambda batch: model.apply({'params': params}, batch))
-    for prompt, new in zip(prompts, np.asarray(said).tolist()):
+    for prompt, new in zip(texts, np.asarray(said).tolist()):
         source = text([*prompt, *new, 9])
         row, = objective.plan(source, 0, 0)
         one = objective.transform(source, row, Draws([len(prompt)]))
