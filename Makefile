@@ -1,7 +1,8 @@
 # Two commands matter: `make quickstart` and `make test`.
 # PYTHON=... and VENV=... choose another interpreter and folder.
-usable = $(shell for p in python3.13 python3.12 python3.11 python3; do \
-    "$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+# Python 3.14 is the last choice: every dependency has wheels for it, but nothing here is tested on it yet.
+usable = $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+    "$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
 PYTHON ?= $(usable)
 # The peers' PyTorch comes as a small CPU build for Python 3.11.
 PYTHON_PEERS ?= $(shell for p in python3.11 /usr/bin/python3.11 $$HOME/.pyenv/versions/3.11.*/bin/python $(PYTHON); do \
@@ -9,6 +10,8 @@ PYTHON_PEERS ?= $(shell for p in python3.11 /usr/bin/python3.11 $$HOME/.pyenv/ve
 VENV ?= .venv
 PEERS ?= .venv-peers
 RUN = $(VENV)/bin/python
+JOBS ?= 2
+PYTEST = $(RUN) -m pytest -q -n $(JOBS) --durations=20
 
 .PHONY: quickstart test test-all bench lock clean
 
@@ -16,16 +19,17 @@ quickstart: $(VENV)/installed
 	$(RUN) -m train.main --config=configs/quickstart.py --workdir=runs/quickstart
 
 test: $(VENV)/installed
-	$(RUN) -m pytest -q -m "not slow" tests
+	$(VENV)/bin/ruff check .
+	$(PYTEST) -m "not slow" tests
 
 test-all: $(VENV)/installed $(PEERS)/weights
-	PEERS=$(abspath $(PEERS))/bin/python $(RUN) -m pytest -q tests
+	PEERS=$(abspath $(PEERS))/bin/python $(PYTEST) tests
 
 bench: $(VENV)/installed $(PEERS)/installed
 	$(RUN) -m bench --peers=$(PEERS)/bin/python
 
 $(VENV)/installed: requirements.lock setup.py
-	@test -n "$(PYTHON)" || { echo "Pretext needs Python 3.11, 3.12 or 3.13 with venv; none was found. Set PYTHON=/path/to/python3.12." >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Pretext needs Python 3.11, 3.12 or 3.13 with venv (3.14 is untested); none was found. Set PYTHON=/path/to/python3.12." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .

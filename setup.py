@@ -12,10 +12,8 @@ setuptools.setup(
     packages=setuptools.find_packages(include=['configs', 'configs.*', 'data', 'data.*', 'model', 'model.*', 'train', 'train.*']),
     package_data={'data.corpora': ['*.xz', '*.md'], 'train.inspection': ['*.html', '*.js'], 'train.monitoring': ['*.html']},
     install_requires=[
-        'absl-py',
         'etils[epath]',
         'flax>=0.12',
-        'grain>=0.2.15',
         'importlib_resources',  # tensorflow-datasets 4.9.10 imports it without declaring it
         'jax>=0.10',
         'jinja2',
@@ -35,8 +33,7 @@ setuptools.setup(
         'gcs': ['gcsfs'],
         'parquet': ['pyarrow'],
         'tensorboard': ['tensorboardX'],
-        'test': ['pyarrow', 'pytest', 'setuptools', 'tensorboardX', 'wheel'],
+        'test': ['pyarrow', 'pytest', 'pytest-xdist', 'ruff', 'setuptools', 'tensorboardX', 'wheel'],
         'tpu': ['jax[tpu]'],
-        'wandb': ['wandb'],
     },
 )

@@ -1,14 +1,14 @@
 """From (objective, source, seed) to batches: the order of the data as a pure function of the examples seen.
 
 Example i of a run is row `index` of the plan of epoch i // n, where n is the number of examples of epoch 0 and `index`
-a permutation of i % n computed without memory (Grain's index shuffle); it is made with the generator of (seed, epoch,
-index). So the position of the data is one integer, and hosts, rows, threads and prefetch only decide who makes what
-when. Grain's MapDataset runs over batches, not examples: its bookkeeping is paid once a batch.
+a permutation of i % n that is computed, not stored (data/shuffle.py); it is made with the generator of (seed, epoch, index).
+So the position of the data is one integer, and hosts, rows, threads and prefetch only decide who makes what when.
 
 A plan of another length than epoch 0's: rows past n are not seen in that epoch, missing ones are its first rows again.
 """
+import collections
+from concurrent import futures
 import functools
-import sys
 import threading
 
 import numpy as np
@@ -40,7 +40,8 @@ def plan(objective, source, seed, epoch):
 
 def place(objective, source, seed, position, shuffle=True):
     """(epoch, index) of the example at `position`; without shuffle every pass keeps the plan's order."""
-    return _place(size(objective, source, seed), seed, position, shuffle)
+    epochs, indices = _places(size(objective, source, seed), seed, np.array([position]), shuffle)
+    return int(epochs[0]), int(indices[0])
 
 
 def make(objective, source, seed, epoch, index):
@@ -66,7 +67,6 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
     A last batch that is not full is dropped, or with pad_last filled with rows of weight 0 and index -1.
     threads = 0 makes batches in the calling thread when asked.
     """
-    from grain import MapDataset, ReadOptions  # here, not above: grain imports jax
     n = size(objective, source, seed)
     ends = [end for end in (stop, None if epochs is None else int(round(epochs * n))) if end is not None]
     end = min(ends) if ends else _ENDLESS
@@ -74,17 +74,15 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
     if rows.size and not 0 <= rows.min() <= rows.max() < batch_size:
         raise ValueError(f'rows must lie in 0..{batch_size - 1}, got {rows.min()}..{rows.max()}')
     count = -(-max(0, end - start) // batch_size) if pad_last else max(0, end - start) // batch_size
-    stopping, workers = threading.Event(), set()
+    stopping = threading.Event()
 
     def batch(number):
-        workers.add(threading.current_thread())
-        out = {}
-        for at, row in enumerate(rows.tolist()):
+        out, positions = {}, start + number * batch_size + rows
+        for at, (position, *which) in enumerate(zip(positions.tolist(), *(p.tolist() for p in _places(n, seed, positions, shuffle)))):
             if stopping.is_set():
                 return out
-            position = start + number * batch_size + row
             if position < end:
-                fields = make(objective, source, seed, *_place(n, seed, position, shuffle))
+                fields = make(objective, source, seed, *which)
             else:
                 fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
             if not out:
@@ -92,35 +90,35 @@ def batches(objective, source, *, seed, batch_size, start=0, stop=None, rows=Non
             example.put(out, at, fields)
         return out
 
-    options = ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads) if threads else 0)
-    return _stream(MapDataset.range(count).map(batch).to_iter_dataset(options), stopping, workers)
+    return _ahead(batch, count, threads, max(prefetch, threads), stopping)
 
 
-def _stream(dataset, stopping, workers):
-    """The dataset's elements; when closed, its threads are asked to stop and waited for."""
-    iterator = iter(dataset)
+def _ahead(function, count, threads, prefetch, stopping):
+    """function(0), ..., function(count - 1) in order, made by `threads` up to `prefetch` calls ahead of whoever reads them."""
+    if not threads:
+        yield from map(function, range(count))
+        return
+    pool, pending = futures.ThreadPoolExecutor(threads, thread_name_prefix='pipeline'), collections.deque()
     try:
-        yield from iterator
+        for number in range(count):
+            pending.append(pool.submit(function, number))
+            if len(pending) >= prefetch:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         stopping.set()
-        iterator.close()
-        for worker in workers - {threading.current_thread()}:
-            worker.join(timeout=5)
+        pool.shutdown(cancel_futures=True)
 
 
-def _place(n, seed, position, shuffle):
-    epoch, index = divmod(int(position), n)
-    if not shuffle:
-        return epoch, index
-    return epoch, _index_shuffle()(index, max_index=n - 1, seed=_shuffle_seed(seed, epoch), rounds=4)
-
-
-def _index_shuffle():
-    """Grain's, where Grain is imported anyway; the same in Python for commands that only look at examples."""
-    if 'grain' not in sys.modules:
-        return shuffles.index_shuffle
-    from grain import experimental
-    return experimental.index_shuffle
+def _places(n, seed, positions, shuffle):
+    """(epochs, indices), int64[k] each, of the examples at int64[k] positions."""
+    epochs, indices = np.divmod(positions, n)
+    if shuffle:
+        for epoch in np.unique(epochs).tolist():
+            mine = epochs == epoch
+            indices[mine] = shuffles.index_shuffle(indices[mine], max_index=n - 1, seed=_shuffle_seed(seed, epoch))
+    return epochs, indices
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,36 +1,53 @@
-"""Grain's index shuffle in Python: which index comes `i`-th in a shuffle, computed without memory (Black and Rogaway 2002).
+"""A shuffle of 0..n-1 that is computed, not stored: where each index goes, for a whole batch at once (Black and Rogaway 2002).
 
-`import grain` takes JAX with it (1.1 s), so commands that only look at examples use this; training uses Grain's own, which is
-compiled. Both give the same numbers (tests/data/test_shuffle.py). The permutation is a Feistel network with the round function of
-the cipher Simon (Beaulieu et al. 2013) on the smallest even number of bits, at least 16, that holds the largest index, walked until it
-falls inside; its keys are those of C++'s std::seed_seq ([rand.util.seedseq] in the standard). As in Grain, the bits are
-ceil(log2(largest)), so that of 2**k + 1 indices, k even and at least 16, one comes twice and one never.
+The permutation is a Feistel network with the round function of the cipher Simon (Beaulieu et al. 2013) on the smallest even
+number of bits, at least 16, that holds the largest index; what falls outside goes through it again until it falls inside. Its
+keys are those of C++'s std::seed_seq ([rand.util.seedseq] in the standard). The numbers are those of Grain's `index_shuffle`,
+but for n = 2^k + 1 with k even and at least 16, where Grain counts one bit too few, so that one index comes twice and one never.
 """
 import functools
+
+import numpy as np
 
 _WORD = 2**32 - 1
 
 
-def index_shuffle(index, *, max_index, seed, rounds=4):
-    """The index in 0..max_index at place `index` of the shuffle that a seed (below 2**32) gives. rounds: even, at least 4."""
-    if max_index == 0:
-        return 0
-    bits = (max_index - 1).bit_length()
-    half = max(16, bits + bits % 2) // 2
-    keys, mask = _keys(seed, rounds), (1 << half) - 1
-    while True:
-        left, right = index >> half & mask, index & mask
-        for first, second in zip(keys[::2], keys[1::2]):
-            left ^= _round(right, half, mask) ^ first & mask
-            right ^= _round(left, half, mask) ^ second & mask
-        index = left << half | right
-        if index <= max_index:
-            return index
+def index_shuffle(indices, *, max_index: int, seed: int, rounds: int = 4) -> np.ndarray:
+    """Where a shuffle of 0..max_index takes the indices int[n]: int64[n]. seed: below 2**32. rounds: even, at least 4."""
+    out = np.array(indices, np.uint64, ndmin=1)
+    bits = max_index.bit_length()
+    if bits <= 16:
+        return _table(max_index, seed, rounds)[out.astype(np.int64)]
+    half, keys = (bits + bits % 2) // 2, _keys(seed, rounds)
+    outside = np.arange(len(out))
+    while len(outside):                       # half of the domain at most lies outside, or three quarters: few rounds
+        out[outside] = _permute(out[outside], half, keys)
+        outside = outside[out[outside] > max_index]
+    return out.astype(np.int64)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(max_index, seed, rounds):
+    """int64[2**16]: where each index goes. A small n is left 2**16 / n times on the way: all walks at once, doubling their length."""
+    out = _permute(np.arange(2**16, dtype=np.uint64), 8, _keys(seed, rounds)).astype(np.int64)
+    while (out[:max_index + 1] > max_index).any():
+        out = np.where(out > max_index, out[out], out)
+    return out[:max_index + 1]
+
+
+def _permute(values, half, keys):
+    """The Feistel network on uint64[n] of 2 * half bits."""
+    mask, half = np.uint64((1 << half) - 1), np.uint64(half)
+    left, right = values >> half, values & mask
+    for first, second in zip(keys[::2], keys[1::2]):
+        left = left ^ _round(right, half, mask) ^ np.uint64(first) & mask
+        right = right ^ _round(left, half, mask) ^ np.uint64(second) & mask
+    return left << half | right
 
 
 def _round(x, half, mask):
-    turned = [(x << by | x >> half - by) & mask for by in (1, 8, 2)]
-    return turned[0] & turned[1] ^ turned[2]
+    one, eight, two = ((x << np.uint64(by) | x >> half - np.uint64(by)) & mask for by in (1, 8, 2))
+    return one & eight ^ two
 
 
 @functools.lru_cache(maxsize=16)

@@ -208,24 +208,24 @@ def test_plans_of_unequal_length():
     assert pipeline.size(one, source, 0) == 6
 
 
-def grain_threads():
-    return [t for t in threading.enumerate() if 'grain' in t.name and t.is_alive()]
+def pipeline_threads():
+    return [t for t in threading.enumerate() if t.name.startswith('pipeline') and t.is_alive()]
 
 
 def test_threads_end_when_the_iterator_does():
     before = threading.active_count()
     stream = pipeline.batches(Counting(slow=0.01), corpus(), seed=0, batch_size=50, threads=3)
     next(stream)
-    assert grain_threads()
+    assert pipeline_threads()
     stream.close()
-    assert not grain_threads()
+    assert not pipeline_threads()
     for _ in pipeline.batches(Counting(), corpus(), seed=0, batch_size=5, stop=50, threads=3):
         pass
-    assert not grain_threads()
+    assert not pipeline_threads()
     dropped = pipeline.batches(Counting(), corpus(), seed=0, batch_size=5, threads=3)
     next(dropped)
     del dropped
-    assert not grain_threads() and threading.active_count() <= before
+    assert not pipeline_threads() and threading.active_count() <= before
 
 
 @pytest.mark.parametrize('threads', [0, 2])
@@ -236,7 +236,7 @@ def test_errors_say_which_example(threads):
             next(stream)
     assert str(caught.value) == 'example 7 of epoch 1 (plan row [107]): ValueError: no such token'
     assert isinstance(caught.value.__cause__, ValueError)
-    assert not grain_threads()
+    assert not pipeline_threads()
 
 
 def test_bad_data_stays_bad_data():
@@ -270,13 +270,13 @@ def test_plans_are_made_once():
     assert sorted(calls) == [0, 1, 2, 3]
 
 
-def test_only_the_pipeline_needs_jax():
-    """Every module of data/ imports without JAX, the pipeline too until it makes batches."""
+def test_data_needs_no_jax():
+    """Every module of data/ imports without JAX."""
     files = [path for path in (ROOT / 'data').rglob('*.py') if 'corpora' not in path.parts]
     names = ['.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__') for path in files]
     assert {'data.pipeline', 'data.example', 'data.objectives.causal_lm'} <= set(names)
     code = f'import importlib, sys\nfor name in {sorted(names)}: importlib.import_module(name)\n' \
-           'print([m for m in ("jax", "grain", "flax", "tensorflow") if m in sys.modules])'
+           'print([m for m in ("jax", "flax", "tensorflow") if m in sys.modules])'
     found = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert found.stdout.strip() == '[]', found.stdout + found.stderr
 

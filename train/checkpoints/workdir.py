@@ -14,7 +14,7 @@ import jax
 from train.checkpoints import folders, manifest
 from train.settings import errors, parse
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
 
 
 def usable(workdir):

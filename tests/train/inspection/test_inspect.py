@@ -95,7 +95,7 @@ def test_chinese_keeps_them_too(variant, text_cache, capsys):
 
 def test_the_command_prints_json_alone_and_imports_no_jax(text_cache):
     code = ('import sys; from train import inspect; code = inspect.main(sys.argv[1:]); '
-            'print(sorted({"jax", "grain"} & set(sys.modules)), file=sys.stderr); sys.exit(code)')
+            'print(sorted({"jax"} & set(sys.modules)), file=sys.stderr); sys.exit(code)')
     arguments = ['--config=configs/tiny.py:span_corruption', text_cache, '--num_examples=3', '--json']
     result = subprocess.run([sys.executable, '-c', code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stderr) == (0, '[]\n')

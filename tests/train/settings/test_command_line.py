@@ -47,7 +47,7 @@ def run(*argv, code):
                'try: config.parse(sys.argv[1:])\n'
                'except config.Error as error: print(error); status = error.code\n'
                'except SystemExit as error: status = error.code or 0\n'
-               'print([m for m in ("jax", "flax", "grain", "ml_collections", "absl", "numpy") if m in sys.modules])\n'
+               'print([m for m in ("jax", "flax", "ml_collections", "absl", "numpy") if m in sys.modules])\n'
                'sys.exit(status)')
     done = subprocess.run([sys.executable, '-c', program, *argv], capture_output=True, text=True, cwd=command_line.ROOT)
     assert done.returncode == code, done.stderr
