@@ -1,9 +1,10 @@
 """Positions in numbers: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances.
 
 Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
+need nothing special; a bias is a function of a block of positions, so that a kernel computes it where it needs it. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
 Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
 """
+import dataclasses
 import math
 from typing import Any
 
@@ -55,7 +56,7 @@ def halves(distances, dim):
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
-def step(positions):
+def direction(positions):
     """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
     return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
 
@@ -92,28 +93,46 @@ def slopes(heads):
     return found.astype(np.float32)
 
 
-def alibi(query_positions, key_positions, heads, bidirectional):
-    """ALiBi's bias, which falls with the distance of a key: int32[B, T], int32[B, S] -> float32[B, heads, T, S].
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Alibi:
+    """ALiBi's bias: slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance."""
+    heads: int = dataclasses.field(metadata={'static': True})
+    bidirectional: bool = dataclasses.field(metadata={'static': True})
 
-    slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance.
-    """
-    relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
-    return slopes(heads)[:, None, None] * (-jnp.abs(relative) if bidirectional else relative)[:, None]
+    def __call__(self, query_positions, key_positions):
+        """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
+        relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
+        return slopes(self.heads)[:, None, None] * (-jnp.abs(relative) if self.bidirectional else relative)[:, None]
 
 
-class Relative(nn.Module):
-    """T5's bias: a learned number for each bucket and head, added to the scores, shared by all layers of a stack."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """T5's bias: a learned number for each bucket of distances and each head."""
+    table: Any                                # float32[R, N]
+    distance: int = dataclasses.field(metadata={'static': True})
+    bidirectional: bool = dataclasses.field(metadata={'static': True})
+    dtype: Any = dataclasses.field(default=jnp.float32, metadata={'static': True})
+
+    def __call__(self, query_positions, key_positions):
+        """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
+        relative = key_positions[:, None, :] - query_positions[:, :, None]
+        bucket = buckets(relative, len(self.table), self.distance, self.bidirectional)
+        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
+        hot = jax.nn.one_hot(bucket, len(self.table), dtype=self.dtype)
+        return jnp.einsum('btsr,rn->bnts', hot, self.table.astype(self.dtype), preferred_element_type=jnp.float32)
+
+
+class BucketTable(nn.Module):
+    """The parameters of `Buckets`, shared by all layers of a stack."""
     config: model_config.Config
     bidirectional: bool
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, query_positions, key_positions):
-        """int32[B, T], int32[B, S] -> float32[B, N, T, S]."""
+    def __call__(self):
+        """The bias, as a function of positions."""
         config = self.config
         table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
-        relative = key_positions[:, None, :] - query_positions[:, :, None]
-        bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
-        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
-        hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
-        return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)
+        return Buckets(table, config.relative_distance, self.bidirectional, self.dtype)

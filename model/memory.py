@@ -33,7 +33,7 @@ def places(memory, first):
     """
     before = jnp.arange(memory.states.shape[2], 0, -1)
     return (jnp.where(before <= jnp.abs(first[:, :1]), -1, 0),
-            first[:, :1] - encodings.step(first)[:, None] * before)
+            first[:, :1] - encodings.direction(first)[:, None] * before)
 
 
 def extend(states, x, reuse):

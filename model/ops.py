@@ -117,9 +117,9 @@ def row_keys(key, rows):
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
 
 
-def dropout(x, rate, keys):
-    """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); row b is drawn with keys[b]."""
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+def dropout(x, rate, key, rows):
+    """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); each row draws by its number in int32[B]."""
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(row_keys(key, rows))
     return jnp.where(keep, x / (1 - rate), 0)
 
 

@@ -12,6 +12,7 @@ class Scheme:
     reads = ()                                # settings under `model` that no other scheme reads
     absolute = False                          # positions count from the start of a text: no memory before it, no text backwards
     two_streams = False                       # whether XLNet's query stream works: a learned vector that queries start from
+    scores = None                             # 'bias' or 'terms', if it adds to the scores of attention (model/attention/__init__.py)
 
     def __init__(self, config):
         self.config = config
@@ -37,12 +38,12 @@ class Scheme:
         """Cosine and sine for int32[B, T], as `encodings.rotate` takes them, or None."""
         return None
 
-    def bias(self, table, query_positions, key_positions, role):
-        """What is added to the scores of int32[B, T] queries and int32[B, S] keys, float32[B, N, T, S], or None."""
+    def bias(self, table, role):
+        """What is added to the scores: a function of positions, int32[B, t], int32[B, s] -> float32[B, N, t, s], or None."""
         return None
 
-    def distances(self, rule, count, slots, cached):
-        """Transformer-XL's `Relative` for a rule with `count` tokens and the queries at `slots`, or None."""
+    def distances(self, rule, fields, cached, dropout):
+        """What the layers read for their own terms of the scores (`transformer_xl.Relative`), or None. Arguments: `transformer_xl.share`."""
         return None
 
     def flops(self, queries, length, keys, batch_size):
@@ -104,6 +105,7 @@ class Relative(Scheme):
     """A learned bias for each bucket of distances and each head, one table a stack (T5; Raffel et al. 2020)."""
 
     reads = ('relative_buckets', 'relative_distance')
+    scores = 'bias'
 
     def problems(self):
         count, distance, found = self.config.relative_buckets, self.config.relative_distance, []
@@ -115,18 +117,20 @@ class Relative(Scheme):
 
     def table(self, role, dtype):
         from model import encodings
-        return encodings.Relative(self.config, bidirectional=role == 'encoder', dtype=dtype)
+        return encodings.BucketTable(self.config, bidirectional=role == 'encoder', dtype=dtype)
 
-    def bias(self, table, query_positions, key_positions, role):
-        return table(query_positions, key_positions)
+    def bias(self, table, role):
+        return table()
 
 
 class Alibi(Scheme):
     """A fixed bias that falls linearly with the distance, at a slope for each head (Press et al. 2022)."""
 
-    def bias(self, table, query_positions, key_positions, role):
+    scores = 'bias'
+
+    def bias(self, table, role):
         from model import encodings
-        return encodings.alibi(query_positions, key_positions, self.config.heads, bidirectional=role == 'encoder')
+        return encodings.Alibi(self.config.heads, bidirectional=role == 'encoder')
 
 
 class TransformerXL(Scheme):
@@ -134,15 +138,16 @@ class TransformerXL(Scheme):
 
     reads = ('relative_segments',)
     two_streams = True
+    scores = 'terms'
 
     def problems(self):
         if self.config.dim % 2:
             return [('model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.')]
         return []
 
-    def distances(self, rule, count, slots, cached):
+    def distances(self, rule, fields, cached, dropout):
         from model.attention import transformer_xl
-        return transformer_xl.share(self.config, rule, count, slots, cached)
+        return transformer_xl.share(self.config, rule, fields, cached, dropout)
 
     def flops(self, queries, length, keys, batch_size):
         """Distances are projected (with dropout for each row), and multiplied with queries in their places."""

@@ -9,8 +9,8 @@ from typing import Any
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, ops, stack
-from model.attention import streams
+from model import config as model_config, heads, layers, ops, query_stack, stack
+from model.attention import rule as rules, streams
 from model.decoding import cache as caches
 
 
@@ -19,14 +19,16 @@ class Transformer(nn.Module):
     config: model_config.Config
     dtype: Any = jnp.float32
     borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
+    hints: rules.Hints = rules.Hints()        # what is known of the attention rule of the batches that it will be given
 
     def setup(self):
         config, owner = self.config, self.borrowed
         self.embed = owner.embed if owner else layers.Embed(config, config.padded_vocab, config.width)
+        kind = query_stack.QueryStack if config.query_layer else stack.Stack
         if config.architecture != 'decoder':
-            self.encoder = stack.Stack(config, 'encoder', self.dtype, owner and owner.encoder)
+            self.encoder = kind(config, 'encoder', self.dtype, owner and owner.encoder, self.hints)
         if config.architecture != 'encoder':
-            self.decoder = stack.Stack(config, 'decoder', self.dtype, owner and owner.decoder)
+            self.decoder = kind(config, 'decoder', self.dtype, owner and owner.decoder, self.hints)
         self.head = heads.LanguageHead(config, self.dtype)
 
     def __call__(self, batch, rows=None):

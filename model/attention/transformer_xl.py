@@ -28,22 +28,29 @@ class Relative:
     same: Any = None                          # bool[B, T', S], query and key are of one type
 
 
-def share(config, rule, count, slots=None, cached=False):
-    """The Relative of a `rule` for `count` queries in the row and those at `slots`, without dropout and types.
+def share(config, rule, fields, cached=False, dropout=None):
+    """The Relative of a `rule` for the `fields` of T tokens and the queries at `slots` appended to them, if there are any.
 
-    With a cache, keys lie where they were written, not at their distance: pairs are looked up one by one.
+    With a cache, keys lie where they were written, not at their distance: pairs are looked up one by one, and types are not told
+    apart. Keys before the tokens, a memory, count as type 0. dropout: a function of the table, None in evaluation.
     """
-    S, batch = rule.key_positions.shape[1], rule.query_positions.shape[0]
+    T, S = fields['seen'].shape[1], rule.seen.shape[1]
     if cached:
         distance = rule.query_positions[:, :, None] - rule.key_positions[:, None]
         table = encodings.halves(jnp.arange(S, -S, -1), config.dim)[None]
-        return Relative(table, jnp.zeros(batch, jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
-    distances = jnp.arange(S, -count, -1)
-    table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
-    reads = jnp.where(encodings.step(rule.query_positions[:, :count]) < 0, 1, 0)
-    if slots is not None:
-        slots = jnp.where(rule.query_segments[:, count:] > 0, slots, count)
-    return Relative(table, reads, slots)
+        relative = Relative(table, jnp.zeros(rule.sees.shape[0], jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
+    else:
+        distances, appended = jnp.arange(S, -T, -1), rule.query_segments[:, T:]
+        table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
+        reads = jnp.where(encodings.direction(rule.query_positions[:, :T]) < 0, 1, 0)
+        relative = Relative(table, reads, jnp.where(appended > 0, fields['slots'], T) if appended.shape[1] else None)
+    if dropout is not None and config.dropout:
+        relative = dataclasses.replace(relative, table=dropout(relative.table[relative.reads]), reads=None)
+    if config.relative_segments and not cached:
+        types = fields.get('types', jnp.zeros_like(fields['positions']))
+        known = jnp.pad(types[:, :T], ((0, 0), (S - T, 0)))
+        relative = dataclasses.replace(relative, same=types[:, :, None] == known[:, None])
+    return relative
 
 
 def shift(x, keys):
