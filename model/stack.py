@@ -201,7 +201,8 @@ class Stack(nn.Module):
         prepared = attention.prepare(implementation, rule, bias, hint, tuple(distinct))
         cross = None
         if encoder_segments is not None:
-            cross = attention.prepare(implementation, rules.cross(segments, encoder_segments), hint=self.hints.cross)
+            hint = self.hints.cross if cache is None else rules.Hint()
+            cross = attention.prepare(implementation, rules.cross(segments, encoder_segments), hint=hint)
         reuse = None if memory is None else memory.reuse or count
         shared = Shared(prepared, cross, encoded, rotation, key_rotation, relative, start, rows, made, reuse)
         return shared, jnp.array(numbers, jnp.int32) if len(distinct) > 1 else None, cache
