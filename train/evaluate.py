@@ -47,7 +47,7 @@ def measured(options):
 
     from data import corpus, pipeline
     from model import paths
-    from train import loop, objectives
+    from train import objectives, program, state as states
     from train.checkpoints import checkpoint, initial, workdir
     from train.parallel import sharding
     from train.prediction import evaluation
@@ -68,11 +68,12 @@ def measured(options):
     config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
-        like = loop.compiled(config, module, mesh, source)[0].params
+        abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
+        like = states.merge(abstract.params, abstract.frozen)
         needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))     # an import may have a head that the objective has not
         params, meta = checkpoint.load_params(options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
                                               notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(params)
+        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(states.variables(params))
     examples = pipeline.size(config.objective, source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
     return {'step': meta['step'], 'examples': read, **found}

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
 from model import paths
-from train import objectives, state as states, step as steps
+from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
 from train.monitoring import display, early_stopping, record, throughput
-from train.optimization import optimizer, schedules
+from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
@@ -52,8 +52,8 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh), checkpoints(config, folder) as saved, \
             signals.Signals(folder, time_limit, notice=screen.notice) as asked:
-        abstract, create, update = compiled(config, module, mesh, corpus.train)
-        state, meta = saved.restore(abstract, screen.notice) or (None, None)
+        compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
+        state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
         if state:
             same_data(meta, corpus)
@@ -62,10 +62,10 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
             return 'early stopping' if patience.over else None, state
-        introduce(screen, config, corpus, mesh, abstract.params, begun)
-        state = state or start(create(), config, screen)
+        introduce(screen, config, corpus, mesh, compiled.abstract.params, begun)
+        state = state or start(compiled.create(), config, screen)
         if jax.process_index() == 0:
-            workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
+            workdir.write(folder, config, corpus.tokenizer, count(compiled.abstract.params))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
@@ -75,7 +75,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
 
         with record.Record(folder, begun, screen, config.tensorboard) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
-                state, measured = update(state, batch)
+                state, measured = compiled.update(state, batch)
                 line, last = {}, step == config.steps
                 if due(step, config.log_every) or step == 1 or last:
                     line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
@@ -87,7 +87,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                 evaluated = evaluator and (due(step, config.eval_every) or last)
                 if evaluated:
                     with laps.pause(measured):
-                        line |= evaluator(weights(state))
+                        line |= evaluator(states.evaluated(state))
                     known(config, line, evaluator.undefined)
                     patience.update(line)
                 if line:
@@ -95,7 +95,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                     screen.update(step, line)
                 if due(step, config.sample_every) or last:
                     with laps.pause(measured):
-                        written.samples(step, sampler(weights(state)))
+                        written.samples(step, sampler(states.evaluated(state)))
                 told = asked.poll(step)
                 reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
                 judged = evaluated and config.checkpoint.best
@@ -112,29 +112,6 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
 def checkpoints(config, folder):
     settings = config.checkpoint
     return checkpoint.Checkpoints(f'{folder}/checkpoints', settings.keep, settings.best, settings.asynchronous)
-
-
-def compiled(config, module, mesh, source):
-    """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
-    like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), example.given(like))
-
-    def carry():                               # inside traced functions alone: whole, it would fill every device
-        return module.initial_carry(config.batch_size)
-
-    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry(), None)['params'], like)
-    chain = optimizer.build(config.optimizer, config.steps, params)
-
-    def create():
-        batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-        return states.create(module, chain, batch, carry(), config.seed, config.ema)
-
-    abstract = jax.eval_shape(create)
-    shardings = sharding.state(mesh, abstract, config.mesh.rules)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
-    update = steps.build(module, chain, config.accumulation, config.ema)
-    return (abstract, jax.jit(create, out_shardings=shardings),
-            jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
 def batches(config, source, mesh, begun):
@@ -161,9 +138,9 @@ def start(state, config, screen):
     """A fresh state, with the parameters that `init` takes from another run."""
     if not config.init.from_:
         return state
-    found = initial.parameters(config, state.params, screen.notice)
-    params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
-    return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
+    found = initial.parameters(config, states.merge(state.params, state.frozen), screen.notice)
+    params, frozen = (paths.apply(lambda path, leaf: found.get(path, leaf), tree) for tree in (state.params, state.frozen))
+    return dataclasses.replace(state, params=params, frozen=frozen, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 
 
 def introduce(screen, config, corpus, mesh, params, begun):
@@ -203,11 +180,6 @@ def known(config, line, undefined=()):
 def due(step, every):
     """Whether something that happens every so many steps (0 = never) happens now."""
     return every > 0 and step % every == 0
-
-
-def weights(state):
-    """The parameters to evaluate: their moving average, if the run keeps one."""
-    return state.params if state.ema is None else state.ema
 
 
 def train_line(measured, learning_rate):

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 NEVER_SAMPLED = -1e30
 
 
-def generate(apply, params, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0,
+def generate(apply, variables, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0,
              eos=None, pad=0, source=None):
     """New tokens int32[B, max_new_tokens] of each row: after `eos` (which is included) only `pad`.
 
-    apply: `transformer.apply`; params: its parameters; prompts: int32[B, T], padded on the right; lengths: int32[B].
+    apply: `transformer.apply`; variables: its variables, {'params': ...}; prompts: int32[B, T], padded on the right; lengths: int32[B].
     temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: further fields of
     the prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and
     `seen` where prompts are not causal. Pass the same `apply` object to
@@ -26,15 +26,15 @@ def generate(apply, params, prompts, lengths, rng=None, *, max_new_tokens, tempe
         if temperature:
             raise ValueError(f'temperature = {temperature} draws at random: give an rng, or temperature = 0 for greedy')
         rng = jax.random.key(0)
-    return _generate(apply, params, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
+    return _generate(apply, variables, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
                      max_new_tokens, float(temperature), int(top_k), float(top_p), eos, pad)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 6, 7, 8, 9, 10, 11))
-def _generate(apply, params, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
+def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
     rows, width = prompts.shape
-    cache = apply({'params': params}, rows, width + max_new_tokens, method='init_cache')
-    variables = {'params': cast_kernels(params, cache.k.dtype)}
+    cache = apply(variables, rows, width + max_new_tokens, method='init_cache')
+    variables = cast_kernels(variables, cache.k.dtype)
 
     places = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
     real = places < lengths[:, None]
@@ -66,12 +66,12 @@ def _generate(apply, params, prompts, lengths, rng, source, max_new_tokens, temp
     return jax.lax.while_loop(unfinished, decode, state)[1]
 
 
-def cast_kernels(params, dtype):
+def cast_kernels(variables, dtype):
     """Kernels in the type that they are used in, once instead of at every token: the numbers stay the same."""
     def cast(path, leaf):
         return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
 
-    return jax.tree_util.tree_map_with_path(cast, params)
+    return jax.tree_util.tree_map_with_path(cast, variables)
 
 
 def sample(logits, rng, temperature, top_k=0, top_p=1.0):

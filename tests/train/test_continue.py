@@ -17,7 +17,7 @@ import rich.console
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
 from tests.helpers import huggingface_tokenizers as published
-from train import convert, loop, objectives
+from train import convert, loop, objectives, program
 from train.checkpoints import checkpoint, workdir
 from train.monitoring import display, metrics
 from train.parallel import sharding
@@ -121,8 +121,8 @@ def begin(config, folder, screen, origins, devices):
     text = corpus.open(config.data, config.tokenizer, screen.notice)
     config, mesh = parse.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh):
-        _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
-        return None, loop.start(create(), config, screen)
+        compiled = program.build(config, objectives.build(config), mesh, program.shapes(config, text.train))
+        return None, loop.start(compiled.create(), config, screen)
 
 
 @pytest.mark.parametrize('name', ['gpt2', *(pytest.param(name, marks=pytest.mark.slow) for name in ('bert', 't5'))])

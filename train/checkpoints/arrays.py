@@ -15,22 +15,22 @@ from model import paths
 
 # (pattern of a path, what differs: an axis | 'missing' | None = anything, settings that decide it); first match
 CAUSES = (
-    (r'^params/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
-    (r'^params/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
-    (r'^params/.*/block/', 'missing', 'model.share_layers'),
-    (r'^params/.*/query_block/', 'missing', 'model.query_layer'),
-    (r'^params/.*encoder/', 'missing', 'model.architecture'),
-    (r'^params/.*positions', None, 'model.positions, model.max_length or sequence_length'),
-    (r'^params/.*types', None, 'model.types'),
-    (r'^params/.*decoder/blocks/', 0, 'model.decoder_layers'),
-    (r'^params/.*blocks/', 0, 'model.layers'),
-    (r'^params/.*bias$', 'missing', 'model.bias or model.norm'),
-    (r'^params/.*mlp/gate/', 'missing', 'model.gated'),
-    (r'^params/.*mlp/', None, 'model.mlp_dim'),
-    (r'^params/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
-    (r'^params/.*attention/', None, 'model.heads or model.head_dim'),
-    (r'^params/.*head/', None, 'model.head or model.tied'),
-    (r'^params/', None, 'model.* or objective.name'),
+    (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
+    (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
+    (r'^(params|frozen)/.*/block/', 'missing', 'model.share_layers'),
+    (r'^(params|frozen)/.*/query_block/', 'missing', 'model.query_layer'),
+    (r'^(params|frozen)/.*encoder/', 'missing', 'model.architecture'),
+    (r'^(params|frozen)/.*positions', None, 'model.positions, model.max_length or sequence_length'),
+    (r'^(params|frozen)/.*types', None, 'model.types'),
+    (r'^(params|frozen)/.*decoder/blocks/', 0, 'model.decoder_layers'),
+    (r'^(params|frozen)/.*blocks/', 0, 'model.layers'),
+    (r'^(params|frozen)/.*bias$', 'missing', 'model.bias or model.norm'),
+    (r'^(params|frozen)/.*mlp/gate/', 'missing', 'model.gated'),
+    (r'^(params|frozen)/.*mlp/', None, 'model.mlp_dim'),
+    (r'^(params|frozen)/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
+    (r'^(params|frozen)/.*attention/', None, 'model.heads or model.head_dim'),
+    (r'^(params|frozen)/.*head/', None, 'model.head or model.tied'),
+    (r'^(params|frozen)/', None, 'model.* or objective.name'),
     (r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
     (r'^ema', None, 'ema'),
     (r'^carry', None, 'batch_size or objective.* (its memory)'),
@@ -123,9 +123,9 @@ def kind(a, b):
 
 
 def not_finite(names):
-    """The paths below params/ and ema/ that hold NaN or infinity (one small device computation)."""
+    """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
-               if path.startswith(('params/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
+               if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
     flags = np.asarray(_whole(_finite([names[path] for path in checked]))) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from model import paths
-from train.checkpoints import arrays, checkpoint, folders
+from train.checkpoints import arrays, checkpoint, folders, store
 
-ocp = checkpoint.orbax()
+ocp = store.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once
 
 
@@ -66,8 +66,8 @@ def save(folder, step, shapes, parameters, meta):
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
             writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
-        checkpoint.complete(target, step, checkpoint.described(meta, step, specs), specs)
+        store.complete(target, step, store.described(meta, step, specs), specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):
             raise
-        raise checkpoint.SaveError(f'cannot write {target}: {checkpoint.cause(error)}') from error
+        raise checkpoint.SaveError(f'cannot write {target}: {store.reason(error)}') from error

@@ -1,4 +1,4 @@
-"""Evaluation of parameters on a split: the same rows, in the same order, with the same corruption, every time.
+"""Evaluation of a model on a split: the same rows, in the same order, with the same corruption, every time.
 
 Keys and data depend on the split alone, never on the training state, so that evaluating changes nothing of the training.
 """
@@ -16,7 +16,7 @@ SEED = 0  # of the fixed corruption
 
 
 class Evaluator:
-    """Compiled once; called with parameters as often as you like.
+    """Compiled once; called with the variables of a model as often as you like.
 
     source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all.
     """
@@ -27,15 +27,15 @@ class Evaluator:
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
         by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
-        def step(params, batch, carry, key):
-            terms, metrics, carry = evaluation(params, batch, carry, key)
+        def step(variables, batch, carry, key):
+            terms, metrics, carry = evaluation(variables, batch, carry, key)
             text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
             return terms, metrics, jnp.sum(text), carry
 
         self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
         self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
 
-    def __call__(self, params):
+    def __call__(self, variables):
         """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
         stop = None if self.batches is None else self.batches * self.batch_size
         host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
@@ -43,7 +43,7 @@ class Evaluator:
         carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
         for i, batch in enumerate(host):
             batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
-            terms, metrics, size, carry = self.step(params, batch, carry, jax.random.fold_in(key, i))
+            terms, metrics, size, carry = self.step(variables, batch, carry, jax.random.fold_in(key, i))
             results.append((terms, metrics, size))
         return self.summary(jax.device_get(results))
 

@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
 from tests.helpers import huggingface_tokenizers as published
-from train import convert, evaluate, generate, loop, main, objectives
+from train import convert, evaluate, generate, loop, main, objectives, program
 from train.checkpoints import checkpoint, manifest, workdir
 from train.conversion import folders as conversion_folders, importing
 from train.parallel import sharding
@@ -121,8 +121,8 @@ def runs(tmp_path_factory):
         config = parse.with_vocabulary(request.config, text.tokenizer)
         mesh = sharding.mesh(config.mesh, jax.devices()[:1])
         with jax.set_mesh(mesh), checkpoint.Checkpoints(folder / 'checkpoints') as saved:
-            _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
-            saved.save(2, create(), {'examples': 16, 'metrics': {'eval/loss': 5.5}, 'data': text.train.fingerprint})
+            compiled = program.build(config, objectives.build(config), mesh, program.shapes(config, text.train))
+            saved.save(2, compiled.create(), {'examples': 16, 'metrics': {'eval/loss': 5.5}, 'data': text.train.fingerprint})
             workdir.write(folder, config, text.tokenizer, 0)
         return folder
     return run

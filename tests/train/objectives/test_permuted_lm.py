@@ -336,7 +336,7 @@ def test_evaluation_has_a_memory_of_its_own():
         out = apply({'params': parameters()}, batch, carry)
         carry, total, weight = out.carry, total + float(out.terms['tokens'][0]), weight + float(out.terms['tokens'][1])
     assert one['eval/loss'] == pytest.approx(total / weight, rel=1e-5)
-    forgetful = evaluation.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)(parameters())
+    forgetful = evaluation.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)({'params': parameters()})
     assert abs(forgetful['eval/loss'] - one['eval/loss']) > 1e-4
 
 
