@@ -4,10 +4,8 @@ The mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language
 than the average of the old ones, where a random row may draw all of the probability. Tables have rows of padding behind the
 true vocabulary (model/config.py); those are no tokens, take no part in the mean, and are zero.
 """
-import dataclasses
 import re
 
-import jax
 import numpy as np
 
 AXES = (                                      # (path of what has a row for each token, the axis of the vocabulary)
@@ -15,19 +13,6 @@ AXES = (                                      # (path of what has a row for each
     (r'(^|/)head/kernel$', 1),                # [D, V] of a head that is not tied
     (r'(^|/)head/bias$', 0),                  # [V] of a head with a bias
 )
-
-
-def resize(params, config, size):
-    """(parameters, config) with `size` tokens. params: any tree that holds Transformers of a model.config.Config `config`.
-
-    Tables become numpy arrays, whatever they were; other leaves are passed on.
-    """
-    config_after = dataclasses.replace(config, vocab_size=size)
-
-    def leaf(keys, array):
-        return rows(jax.tree_util.keystr(keys, simple=True, separator='/'), array, config, config_after)
-
-    return jax.tree_util.tree_map_with_path(leaf, params), config_after
 
 
 def rows(path, array, before, after):

@@ -326,7 +326,7 @@ def test_a_mesh_and_microbatches_change_nothing():
 def test_evaluation_has_a_memory_of_its_own():
     module, mesh = loss(), sharding.mesh(schema.Mesh(data=1), jax.devices()[:1])
     evaluator = evaluation.Evaluator(module, OBJECTIVE, source(), mesh, 4)
-    one, again = evaluator(parameters()), evaluator(parameters())
+    one, again = (evaluator({'params': parameters()}) for _ in range(2))
     assert one == again and np.isfinite(one['eval/loss'])
     assert evaluator.step._cache_size() == 1
     total = weight = 0.0
