@@ -1,8 +1,9 @@
-"""Positions in numbers: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances.
+"""The numbers of each position scheme: rotary angles, sinusoids, T5's buckets, ALiBi's slopes, Transformer-XL's distances.
 
 Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special; a bias is a function of a block of positions, so that a kernel computes it where it needs it. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
-Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+need nothing special; a bias is a function of two blocks of positions, so that a kernel can compute it block by block. Su et
+al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020, Press et al. 2022 (ALiBi), Dai
+et al. 2019 (whose scores are in `attention/transformer_xl.py`).
 """
 import dataclasses
 import math
@@ -26,8 +27,8 @@ def angles(positions, size, base, scaling=None):
 def scaled(size, base, factor, low, high, length):
     """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
 
-    A wave that turns more than `high` times in `length` positions stays, one that turns less than `low` times is stretched
-    by `factor`, and those between blend the two frequencies linearly in their number of turns.
+    A frequency with more than `high` turns in `length` positions stays, one with less than `low` turns is divided by
+    `factor`, and those between are a blend of the two, linear in the number of turns.
     """
     frequencies = float(base) ** -(np.arange(0, size, 2) / size)
     kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
@@ -35,7 +36,7 @@ def scaled(size, base, factor, low, high, length):
 
 
 def rotate(x, rotation):
-    """Turns float[B, N, T, H] by `angles(...)`: (q_i, k_j) then depend on i - j alone."""
+    """Rotates float[B, N, T, H] by `angles(...)`: the product of query i and key j then depends on i - j alone."""
     cos, sin = rotation
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
@@ -57,7 +58,7 @@ def halves(distances, dim):
 
 
 def direction(positions):
-    """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
+    """The direction in which a row is read: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
     return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
 
 
@@ -66,7 +67,7 @@ def buckets(relative, count, distance, bidirectional):
 
     Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
     half of the buckets is for keys after the query; otherwise those share bucket 0. The original takes a float32
-    logarithm on the device; here its steps are integers computed once, so that no backend rounds a boundary away.
+    logarithm on the device; here its boundaries are integers computed once, the same on every backend.
     """
     start = 0
     if bidirectional:
@@ -83,7 +84,7 @@ def buckets(relative, count, distance, bidirectional):
 
 
 def slopes(heads):
-    """ALiBi's number for each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
+    """ALiBi's slope of each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
 
     Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).
     """

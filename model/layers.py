@@ -1,7 +1,7 @@
 """The pieces of a block: one projection class, one embedding class, one norm, the feed-forward layer, dropout.
 
 Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. There is exactly
-one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters which
+one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters that
 intercept them (LoRA, prompt tuning) reach the whole model.
 """
 import functools

@@ -1,4 +1,4 @@
-"""Small operations that every part of the model uses, and the letters that einsums and docstrings use.
+"""Small operations of the whole model, and the letters of einsums and docstrings.
 
 B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size,
 D model width, E width of the embedding tables, F feed-forward width, V vocabulary (padded), L layers, P slots.
@@ -9,7 +9,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-# What the axes of an activation are called in the model, and the mesh axes that may shard them.
+# The names of an activation's axes, and the mesh axes that may shard them.
 AXES = {
     'batch': ('data', 'fsdp'),
     'length': ('context',),
@@ -24,7 +24,7 @@ AXES = {
 
 
 def mesh_axes(name, mesh=None):
-    """Axes of the current mesh that shard the activation axis `name`: a tuple, empty without a mesh."""
+    """The mesh axes that shard the activation axis `name`: a tuple, empty without a mesh."""
     mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
     if mesh.empty:
         return ()
@@ -35,7 +35,7 @@ def mesh_axes(name, mesh=None):
 def constrain(x, *names):
     """Shards an activation by the names of its axes (keys of `AXES`) under `jax.set_mesh`; without a mesh, `x` itself.
 
-    An axis that does not divide stays whole: a last small batch, or fewer key-value heads than devices, still runs.
+    An axis that the mesh does not divide is not sharded: a last small batch, or fewer key-value heads than devices, still runs.
     """
     if len(names) != x.ndim:
         raise ValueError(f'constrain: {len(names)} names {names} for an array of shape {x.shape}')
@@ -74,8 +74,8 @@ def dense(x, kernel):
 def einsum_float32(letters, x, y):
     """A product of operands of one type, accumulated and returned in float32.
 
-    Its gradient is cast to the operands' type before the two products of the backward pass; left alone it stays
-    float32, and these, two thirds of the work, would leave the fast bfloat16 units.
+    Its gradient is cast to the operands' type before the two products of the backward pass; in float32 these products,
+    two thirds of the work, would not run on the fast bfloat16 units.
     """
     return jnp.einsum(letters, x, y, preferred_element_type=jnp.float32)
 
@@ -100,19 +100,19 @@ def logits(x, table):
 
 
 def gather(x, slots):
-    """Reads float[B, T, D] at int32[B, P]: float[B, P, D]."""
+    """The rows of float[B, T, D] at slots int32[B, P]: float[B, P, D]."""
     return jnp.take_along_axis(x, slots[:, :, None], axis=1)
 
 
 def soft_cap(x, cap):
-    """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); `x` itself when cap is None."""
+    """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); x if cap is None."""
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 def row_keys(key, rows):
-    """One random key a row, from the step's key and the row's global index: key[B].
+    """One random key a row, from the step's key and the row's global number int32[B]: key[B].
 
-    Masks drawn with these do not depend on how the batch is cut into microbatches or over devices.
+    Masks drawn with these do not depend on microbatches or devices.
     """
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
 

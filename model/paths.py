@@ -1,14 +1,14 @@
-"""Everything about a parameter is a function of its path: tables of (regex, value), the first that matches wins.
+"""Paths of parameters, and tables of (regex, value) by path, of which the first row that matches counts.
 
 A path joins the names on the way to a leaf with '/', 'blocks/mlp/up/kernel'. Leaves below a component `blocks` are
-stacked by the scan over layers: their leading axis is the layer, and rules are about one layer. The idea is
+stacked by the scan over layers: their leading axis is the layer, and the values of a table are about one layer. The idea is
 big_vision's (optax.py); a path that no row matches is an error there too, because a forgotten parameter is a bug.
 """
 import re
 
 import jax
 
-SHOWN = 20  # paths an error lists
+SHOWN = 20                                    # paths listed in an error
 
 
 def name(keys):
@@ -38,7 +38,7 @@ def unflatten(flat):
 
 
 def apply(function, tree, *rest):
-    """The tree of function(path, leaf, *leaves of the other trees)."""
+    """The tree of function(path, leaf, *leaves of the trees in `rest`)."""
     return jax.tree_util.tree_map_with_path(lambda keys, *leaves: function(name(keys), *leaves), tree, *rest)
 
 
@@ -76,5 +76,5 @@ def stacked(path):
 
 
 def layer(path, shape):
-    """The shape of one layer's part of a leaf: without the leading axis where layers are stacked."""
+    """The shape of a leaf for one layer: without the leading axis where layers are stacked."""
     return tuple(shape[1:] if stacked(path) else shape)

@@ -1,17 +1,17 @@
 """The position schemes that `model.positions` names, one small class each.
 
-A scheme may add to the embeddings, rotate queries and keys, or add a bias to the scores of attention, and may own a table of
-parameters. It also states what a config must satisfy, so these classes are read before JAX is imported: their methods import
-what computes (`model/encodings.py`, `model/layers.py`, `model/attention/transformer_xl.py`) when they are called.
+A scheme may add to the embeddings, rotate queries and keys, or add to the scores of attention, and may own a table of
+parameters. It also checks the config, before JAX is imported: methods that compute import model/encodings.py,
+model/layers.py and model/attention/transformer_xl.py when they are called.
 """
 
 
 class Scheme:
-    """No positions at all, and the defaults of all others. `config`: a model.config.Config."""
+    """No positions, and the defaults of all other schemes. `config`: a model.config.Config."""
 
     reads = ()                                # settings under `model` that no other scheme reads
-    absolute = False                          # positions count from the start of a text: no memory before it, no text backwards
-    two_streams = False                       # whether XLNet's query stream works: a learned vector that queries start from
+    absolute = False                          # positions count from the start of a text and are never negative: no memory, no backward rows
+    two_streams = False                       # whether XLNet's query stream works
     scores = None                             # 'bias' or 'terms', if it adds to the scores of attention (model/attention/__init__.py)
 
     def __init__(self, config):
@@ -19,11 +19,11 @@ class Scheme:
 
     @property
     def limit(self):
-        """The most tokens that a row may have; None = any number."""
+        """The largest number of tokens in a row; None = any number."""
         return None
 
     def problems(self):
-        """[(config key, what is wrong with its value)]."""
+        """[(config key, what is wrong with its value)] of a config."""
         return []
 
     def table(self, role, dtype):
@@ -39,15 +39,15 @@ class Scheme:
         return None
 
     def bias(self, table, role):
-        """What is added to the scores: a function of positions, int32[B, t], int32[B, s] -> float32[B, N, t, s], or None."""
+        """The bias of the scores, a function of positions: int32[B, t], int32[B, s] -> float32[B, N, t, s], or None."""
         return None
 
     def distances(self, rule, fields, cached, dropout):
-        """What the layers read for their own terms of the scores (`transformer_xl.Relative`), or None. Arguments: `transformer_xl.share`."""
+        """The inputs of each layer's own terms of the scores, or None; arguments and result as `transformer_xl.share`."""
         return None
 
     def flops(self, queries, length, keys, batch_size):
-        """Operations of a layer beside its projections and products: `queries` of a row of `length` tokens, `keys` keys."""
+        """Floating-point operations of a layer for the scheme alone: `queries` of a row of `length` tokens, `keys` keys."""
         return 0
 
 

@@ -20,6 +20,6 @@ class QueryStack(stack.Stack):
         return super().scanned() - 1
 
     def run(self, carry, each, shared, fields):
-        before, last = (jax.tree.map(lambda leaf: leaf[part], each) for part in (slice(-1), -1))
-        carry, _ = super().run(carry, before, shared, fields)
+        carry, _ = super().run(carry, jax.tree.map(lambda leaf: leaf[:-1], each), shared, fields)
+        last = jax.tree.map(lambda leaf: leaf[-1], each)
         return self.query_block(carry, last, shared, self.queries(fields['positions']).astype(self.dtype))

@@ -1,14 +1,14 @@
-"""Another number of rows for a vocabulary: kept rows stay as they are, new ones are the mean of the old ones.
+"""Changes the vocabulary size of parameters: kept rows are unchanged, new rows are the mean of the old ones.
 
-The mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models"): a new token is then never likelier
-than the average of the old ones, where a random row may draw all of the probability. Tables have rows of padding behind the
-true vocabulary (model/config.py); those are no tokens, take no part in the mean, and are zero.
+With the mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models") a new token is as likely as the
+average old one, where a random row may take all of the probability. Tables have padding rows after the true vocabulary
+(model/config.py); those are no part of the mean, and are zero.
 """
 import re
 
 import numpy as np
 
-AXES = (                                      # (path of what has a row for each token, the axis of the vocabulary)
+AXES = (                                      # (path of a parameter with a row for each token, the axis of the vocabulary)
     (r'(^|/)embed/embedding$', 0),            # [V, E]; tied heads read it too
     (r'(^|/)head/kernel$', 1),                # [D, V] of a head that is not tied
     (r'(^|/)head/bias$', 0),                  # [V] of a head with a bias
@@ -16,7 +16,7 @@ AXES = (                                      # (path of what has a row for each
 
 
 def rows(path, array, before, after):
-    """One parameter for `after.vocab_size` tokens instead of `before.vocab_size`: numpy; others are passed on as they are."""
+    """The parameter at `path` with `after.vocab_size` tokens instead of `before.vocab_size`, as numpy; others unchanged."""
     at = axis(path)
     if at is None or before.vocab_size == after.vocab_size:
         return array

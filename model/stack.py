@@ -27,21 +27,22 @@ FIELDS = ('positions', 'segments', 'sees', 'seen')
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """What all layers of a stack read beside their input, computed once."""
-    prepared: Any                             # self attention: what its implementation has prepared of the rule and the bias
-    cross: Any = None                         # cross attention: the same
+    """The inputs that all layers of a stack share, computed once."""
+    prepared: Any                             # the rule and the bias of self attention, prepared by the implementation
+    cross: Any = None                         # the rule of cross attention, prepared
     encoded: Any = None                       # float[B, S', D], the encoder's output
     rotation: Any = None                      # cosine and sine for queries, two float32[B, 1, T, H / 2]
     key_rotation: Any = None                  # the same for new keys
     relative: Any = None                      # Transformer-XL's distances and segments
     start: Any = None                         # int32[], the first cache slot of these tokens
     rows: Any = None                          # int32[B], global row numbers; None = no dropout
-    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # keys a layer makes: all but of appended queries
-    reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # tokens that go into the next memory
+    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # number of keys that a layer projects: of the memory
+                                              # and the tokens, not of appended queries
+    reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # number of tokens that go into the next memory
 
 
 def remat(config, **options):
-    """The class of a block that keeps for its gradient what config.remat names."""
+    """The class Block, which recomputes in the backward pass what config.remat does not keep."""
     return Block if config.remat == 'none' else nn.remat(Block, policy=REMAT[config.remat], **options)
 
 
@@ -107,7 +108,7 @@ class Stack(nn.Module):
     role: str                                 # encoder | decoder
     dtype: Any
     borrowed: Any = None                      # another Stack, whose positions, types and embedding norm this one uses
-    hints: rules.Hints = rules.Hints()        # what is known of the batches that it will be given
+    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
 
     def setup(self):
         config = self.config
@@ -124,7 +125,7 @@ class Stack(nn.Module):
         self.dropout = layers.Dropout(config.dropout)
         self.output_dropout = layers.Dropout(config.output_dropout)
         depth = self.scanned()
-        block = remat(config, prevent_cse=False)  # the loop over layers keeps what is recomputed apart
+        block = remat(config, prevent_cse=False)  # inside a scan, XLA cannot merge what is recomputed with the forward pass
         scan = functools.partial(nn.scan, block, in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))
         if config.share_layers:
             self.block = scan(variable_broadcast=('params', 'adapter'), split_rngs={'params': False, 'dropout': True})(
@@ -153,11 +154,11 @@ class Stack(nn.Module):
         return x, cache if states is None else jnp.moveaxis(states, 0, 1)
 
     def scanned(self):
-        """How many layers the scan has."""
+        """The number of layers under the scan."""
         return self.config.depth(self.role)
 
     def run(self, carry, each, shared, fields):
-        """All layers and the last norm, as one `Block`: `each` is what differs between layers, leaves [L, ...]."""
+        """All layers and the last norm, with the arguments and results of one `Block`; leaves of `each` are [L, ...]."""
         (x, stacked), new = (self.block if self.config.share_layers else self.blocks)(carry, each, shared)
         return (self.norm(x) if self.config.norm_position == 'pre' else x, stacked), new
 
@@ -176,33 +177,35 @@ class Stack(nn.Module):
 
     def share(self, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None, keys=None):
         """(Shared, the number of each layer's window int32[L] or None, the cache with the new tokens' integers)."""
-        place, segments, sees, seen = (fields[name] for name in FIELDS)
+        config, implementation = self.config, attention.choose(self.config)
+        at, segments, sees, seen = (fields[name] for name in FIELDS)
         count, start, hint = seen.shape[1], None, getattr(self.hints, self.role)
         if cache is None:
-            rule = rules.Rule(sees, seen, segments, segments[:, :count], place, place[:, :count])
+            rule = rules.Rule(sees, seen, segments, segments[:, :count], at, at[:, :count])
             if memory is not None:
-                rule, hint = rules.prepend(rule, hint, *memories.places(memory, place))
+                rule, hint = rules.prepend(rule, hint, *memories.keys(memory, at))
+            made, key_at = rule.seen.shape[1], rule.key_positions
         else:
-            start, cache = cache.length, caches.extend(cache, seen, segments, place)
-            rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, place, cache.key_positions)
-        if cache is not None or count < sees.shape[1]:  # keys are not the queries' own tokens
-            hint = rules.Hint()
-        made = count if cache is not None else rule.seen.shape[1]
-        rotation = self.scheme.rotation(place)
-        key_rotation = self.scheme.rotation(place if cache is not None else rule.key_positions)
+            start, cache = cache.length, caches.extend(cache, seen, segments, at)
+            rule = rules.Rule(sees, cache.seen, segments, cache.key_segments, at, cache.key_positions)
+            made, key_at = count, at
+        if cache is not None or count < sees.shape[1]:  # keys are not the tokens of the queries
+            hint = rules.UNKNOWN
         if keys is not None:
             rule, hint = rules.prepend(rule, hint, *keys)
-        relative = self.scheme.distances(rule, fields, cache is not None, rows if rows is None else functools.partial(self.dropout, rows=rows))
 
-        distinct = sorted(set(self.config.window(self.role)), key=str)
-        numbers = [distinct.index(window) for window in self.config.window(self.role)]
-        implementation = attention.choose(self.config)
+        windows = config.window(self.role)
+        distinct = sorted(set(windows), key=str)
+        numbers = None if len(distinct) == 1 else jnp.array([distinct.index(window) for window in windows], jnp.int32)
+        dropout = None if rows is None else functools.partial(self.dropout, rows=rows)
+        relative = self.scheme.distances(rule, fields, cache is not None, dropout)
         bias = self.scheme.bias(self.positions, self.role)
         prepared = attention.prepare(implementation, rule, bias, hint, tuple(distinct))
         cross = None
         if encoder_segments is not None:
-            hint = self.hints.cross if cache is None else rules.Hint()
+            hint = self.hints.cross if cache is None else rules.UNKNOWN
             cross = attention.prepare(implementation, rules.cross(segments, encoder_segments), hint=hint)
-        reuse = None if memory is None else memory.reuse or count
-        shared = Shared(prepared, cross, encoded, rotation, key_rotation, relative, start, rows, made, reuse)
-        return shared, jnp.array(numbers, jnp.int32) if len(distinct) > 1 else None, cache
+        shared = Shared(
+            prepared, cross, encoded, self.scheme.rotation(at), self.scheme.rotation(key_at), relative, start, rows,
+            keys=made, reuse=None if memory is None else memory.reuse or count)
+        return shared, numbers, cache

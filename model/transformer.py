@@ -1,7 +1,7 @@
 """One Transformer: a decoder, an encoder or an encoder-decoder by configuration (Vaswani et al. 2017).
 
-A model is functions of a batch (a dict of the integers in `data/example.py`): `hidden` and `logits`, both as
-`__call__`, and for decoding `init_cache` and `step`.
+Its methods are functions of a batch (a dict of the integers in `data/example.py`): `hidden`, `logits`, and both in
+`__call__`; for decoding `init_cache` and `step`.
 """
 import dataclasses
 from typing import Any
@@ -15,11 +15,11 @@ from model.decoding import cache as caches
 
 
 class Transformer(nn.Module):
-    """Embedding, stacks and head. Parameters are float32, `dtype` is that of the computation, logits are float32."""
+    """Embedding, stacks and head. Parameters are float32, the computation has `dtype`, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
     borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
-    hints: rules.Hints = rules.Hints()        # what is known of the attention rule of the batches that it will be given
+    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
 
     def setup(self):
         config, owner = self.config, self.borrowed
@@ -49,7 +49,7 @@ class Transformer(nn.Module):
     def streams(self, batch, query, memory=None, rows=None):
         """An encoder's two streams (XLNet): content float[B, T, D], queries at `slots` float[B, P, D], the next memory's states.
 
-        query: float[E], what every query token starts from. memory: a `memory.Memory`, or None for none now or later.
+        query: float[E], the embedding of every query token. memory: a `memory.Memory`, None = no memory.
         """
         x = self.look_up(batch['tokens'])
         query = jnp.broadcast_to(query, (*batch['slots'].shape, x.shape[2]))
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
         """Reads T more tokens into the cache: (hidden float[B, T, D], cache). The first call is the prefill.
 
         batch: `tokens positions segments` int32[B, T] (segment 0 = padding), by default causal: `sees`, `seen` may be
-        given. An encoder-decoder's first call also carries the `encoder_` fields; later calls remember them.
+        given. An encoder-decoder's first call also has the `encoder_` fields; the cache keeps what later calls need.
         """
         batch = {'sees': batch['positions'], 'seen': batch['positions'], **batch}
         encoded = None

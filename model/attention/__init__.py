@@ -42,10 +42,10 @@ def needs(config):
     return {feature: setting for feature, setting in found.items() if feature and setting}
 
 
-def prepare(implementation, rule, bias=None, hint=rules.Hint(), windows=(None,)):
+def prepare(implementation, rule, bias=None, hint=rules.UNKNOWN, windows=(None,)):
     """What `implementation` prepares of a rule; without the support of offsets, its hint promises nothing where there is one."""
     known = not hint.offset or 'offset' in implementation.SUPPORTS
-    return implementation.prepare(rule, bias, hint if known else rules.Hint(), windows)
+    return implementation.prepare(rule, bias, hint if known else rules.UNKNOWN, windows)
 
 
 class Attention(nn.Module):

@@ -25,7 +25,7 @@ class Prepared:
     bias: Any = None                          # float32[B, N, T, S]
 
 
-def prepare(rule, bias=None, hint=rules.Hint(), windows=(None,)):
+def prepare(rule, bias=None, hint=rules.UNKNOWN, windows=(None,)):
     """Once a stack: what `attend` needs of a rule in every layer."""
     del hint                                  # all pairs are computed
     allowed = [rules.mask(rule, window) for window in windows]

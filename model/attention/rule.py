@@ -27,20 +27,24 @@ class Rule:
 
 
 class Hint(NamedTuple):
-    """What is known of a rule before its integers are, so that a kernel can skip blocks. A wrong hint is a silent leak.
+    """What a rule promises at compile time, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
-    The defaults promise nothing. T queries and S - offset keys are the same tokens in the same order, unless both are default.
+    The defaults promise nothing. A hint of self attention with another value also promises that the keys after `offset` are the
+    tokens of the queries, in the same order.
     """
-    order: str = 'ordered'                    # within a segment: causal | full | ordered (whatever the integers give)
+    order: str = 'ordered'                    # within a segment: causal | full | ordered (by the integers alone)
     segments: str = 'packed'                  # one (a row is one segment) | padded (one segment, then padding) | packed (any)
-    offset: int = 0                           # so many keys stand before those that `order` and `segments` are about
+    offset: int = 0                           # number of keys, such as a memory's, before those that the above is about
+
+
+UNKNOWN = Hint()
 
 
 class Hints(NamedTuple):
     """The hints of a model's three kinds of attention."""
-    encoder: Hint = Hint()
-    decoder: Hint = Hint()
-    cross: Hint = Hint()
+    encoder: Hint = UNKNOWN
+    decoder: Hint = UNKNOWN
+    cross: Hint = UNKNOWN
 
 
 def cross(query_segments: jax.Array, key_segments: jax.Array) -> Rule:

@@ -2,10 +2,10 @@
 
     score(q, k) = ((q + r_w) key + (q + r_r) W_r R(p_q - p_k) + (q + r_s) s[whether types differ]) * scale
 
-W_r, s and the three biases r are each layer's own; R is sin || cos of a distance. `share` computes what all layers share.
-Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
+W_r, s and the three biases r are parameters of each layer; R is sin || cos of a distance. `share` computes what all layers
+share. Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
 neighbours in a document differ by 1, or by -1 in a row that is read backwards (XLNet's R(-d) there). Queries appended to
-the row (`streams.py`) are put in their targets' places for that product and taken out again, as the original does.
+the row (`streams.py`) are moved to the slots of their targets for that product and back again, as in the original.
 """
 import dataclasses
 from typing import Any
@@ -20,19 +20,19 @@ from model import config as model_config, encodings, initializers, layers, ops
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Relative:
-    """What the layers read of T' queries, P of them appended, and S keys."""
+    """The distances and types of T' queries, P of them appended, and S keys, for all layers."""
     table: Any                                # float[W, R, D], R of the distances S, ..., 1 - T; W tables
-    reads: Any = None                         # int32[B], which of the tables a row reads; None = one a row
-    slots: Any = None                         # int32[B, P], places of the appended queries; T' - P = not in use
-    index: Any = None                         # int32[B, T, S], entry of each pair, where distances do not follow the row
-    same: Any = None                          # bool[B, T', S], query and key are of one type
+    reads: Any = None                         # int32[B], the table of each row; None = table b is that of row b
+    slots: Any = None                         # int32[B, P], slots of the appended queries; T' - P = unused
+    index: Any = None                         # int32[B, T, S], table entry of each pair, where distances do not follow the row
+    same: Any = None                          # bool[B, T', S], whether query and key have the same type
 
 
 def share(config, rule, fields, cached=False, dropout=None):
     """The Relative of a `rule` for the `fields` of T tokens and the queries at `slots` appended to them, if there are any.
 
-    With a cache, keys lie where they were written, not at their distance: pairs are looked up one by one, and types are not told
-    apart. Keys before the tokens, a memory, count as type 0. dropout: a function of the table, None in evaluation.
+    With a cache, the slot of a key does not give its distance: the entry of each pair is looked up, and types are ignored.
+    Keys before the tokens (a memory) count as type 0. dropout: a function of the table, None in evaluation.
     """
     T, S = fields['seen'].shape[1], rule.seen.shape[1]
     if cached:
@@ -61,7 +61,7 @@ def shift(x, keys):
 
 
 class Scores(nn.Module):
-    """The parameters of one layer."""
+    """The terms of one layer, with its parameters."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
@@ -85,7 +85,7 @@ class Scores(nn.Module):
 
 
 def by_distance(query, places, relative):
-    """Products of queries float[B, N, T', H] with the places of keys float[B, N, R, H]: float32[B, N, T', S]."""
+    """Products of queries float[B, N, T', H] with the projected distances float[B, N, R, H] of each key: float32[B, N, T', S]."""
     if relative.index is not None:
         return jnp.take_along_axis(product(query, places), relative.index[:, None], axis=-1)
     P = 0 if relative.slots is None else relative.slots.shape[1]

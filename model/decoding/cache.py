@@ -1,7 +1,7 @@
-"""What decoding remembers, as a value: keys and values of every layer, and the integers of the attention rule.
+"""The key-value cache of decoding, as a value: keys and values of every layer, and the integers of the attention rule.
 
-Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; a shorter
-prompt leaves padding slots (segment 0) behind, which nothing sees.
+Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; after a shorter
+prompt, a row has padding slots (segment 0), which nothing sees.
 """
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from model.attention import rule as rules
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """S slots for B rows. Cross attention's part is None until the first step has seen the encoder's output."""
+    """S slots for B rows. The part of cross attention is None until the first step has read the encoder's output."""
     k: Any                                    # float[L, B, K, S, H], rotated
     v: Any                                    # float[L, B, K, S, H]
     seen: Any                                 # int32[B, S]
@@ -34,7 +34,7 @@ def empty(config, batch_size, length, dtype):
 
 
 def extend(cache, seen, segments, positions):
-    """Takes T more slots into use: int32[B, T] each. The layers write their keys and values themselves."""
+    """The cache with T more slots in use, int32[B, T] each; each layer writes its keys and values itself (`write`)."""
     def put(slots, new):
         return jax.lax.dynamic_update_slice(slots, new.astype(jnp.int32), (0, cache.length))
 

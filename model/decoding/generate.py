@@ -1,7 +1,7 @@
 """Continues prompts token by token: greedy, or with temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020).
 
-Knows nothing of tokenisers and nothing of the model but its `init_cache`, `step` and `logits`. Prompts of different
-lengths share a batch: each row's continuation is what it would be alone. Compiled once for each shape and setting.
+Needs no tokenizer, and of a model `init_cache`, `step` and `logits`. Prompts of different lengths share a batch: the
+continuation of a row does not depend on the others. Compiled once for each shape and setting.
 """
 import functools
 
@@ -13,14 +13,14 @@ NEVER_SAMPLED = -1e30
 
 def generate(apply, variables, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0,
              eos=None, pad=0, source=None):
-    """New tokens int32[B, max_new_tokens] of each row: after `eos` (which is included) only `pad`.
+    """New tokens int32[B, max_new_tokens] of each row: `pad` after the first `eos`.
 
     apply: `transformer.apply`; variables: its variables, {'params': ...}; prompts: int32[B, T], padded on the right; lengths: int32[B].
-    temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: further fields of
-    the prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and
-    `seen` where prompts are not causal. Pass the same `apply` object to
-    reuse the compiled program, and a fresh `rng` (needed unless greedy) for other samples. On CPU a model whose config
-    has `unroll` = layers decodes about twice as fast, because a scan copies each layer's kernels at every token.
+    temperature 0 = greedy. top_k 0 and top_p 1 = off; with both, top-p of what top-k keeps. source: further fields of the
+    prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and `seen`
+    where prompts are not causal. Pass the same `apply` object to reuse the compiled program, and another `rng` (needed unless
+    greedy) for other samples. On CPU a model whose config has `unroll` = layers decodes about twice as fast, because a scan
+    copies each layer's kernels at every token.
     """
     if rng is None:
         if temperature:
@@ -67,7 +67,7 @@ def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, t
 
 
 def cast_kernels(variables, dtype):
-    """Kernels in the type that they are used in, once instead of at every token: the numbers stay the same."""
+    """Casts kernels to the type of the computation once, instead of at every token; the results are the same."""
     def cast(path, leaf):
         return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
 
@@ -75,14 +75,14 @@ def cast_kernels(variables, dtype):
 
 
 def sample(logits, rng, temperature, top_k=0, top_p=1.0):
-    """One token a row from float32[B, V]: int32[B]; the highest at temperature 0."""
+    """One token a row from logits float32[B, V]: int32[B]; the likeliest at temperature 0."""
     if not temperature:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return jax.random.categorical(rng, keep(logits / temperature, top_k, top_p)).astype(jnp.int32)
 
 
 def keep(logits, top_k=0, top_p=1.0):
-    """Lowers to -1e30 what is not among the top k, nor in the smallest set of highest tokens with probability top_p."""
+    """Logits with -1e30 for tokens outside the top k, or outside the smallest set of likeliest tokens with probability top_p."""
     if top_k:
         lowest = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < lowest, NEVER_SAMPLED, logits)

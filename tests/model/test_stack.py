@@ -1,4 +1,5 @@
 """What a stack tells an implementation of attention, and keys that an adapter adds without a change of the model."""
+import functools
 import types
 
 from flax import linen as nn
@@ -12,7 +13,6 @@ from model.attention import plain, rule as rules
 from model.decoding import cache as caches
 
 PROMISED = rules.Hints(rules.Hint('full', 'padded'), rules.Hint('causal', 'one'), rules.Hint('full', 'packed'))
-NOTHING = rules.Hint()
 
 
 @pytest.fixture
@@ -53,8 +53,9 @@ def test_each_attention_is_told_its_hint(told):
     trace(shape(architecture='encoder_decoder', positions='none'), {**row(4), **row(5, 'encoder_')})
     assert found == [PROMISED.encoder, PROMISED.decoder, PROMISED.cross]
     found = told()
-    trace(shape(architecture='encoder_decoder', positions='none'), {**row(4), **row(5, 'encoder_')}, caches.empty(shape(), 1, 8, jnp.float32), method='step')
-    assert found == [PROMISED.encoder, NOTHING, NOTHING]
+    pair = {**row(4), **row(5, 'encoder_')}
+    trace(shape(architecture='encoder_decoder', positions='none'), pair, caches.empty(shape(), 1, 8, jnp.float32), method='step')
+    assert found == [PROMISED.encoder, rules.UNKNOWN, rules.UNKNOWN]
 
 
 def test_the_hint_promises_nothing_where_keys_are_not_the_tokens_of_the_row(told):
@@ -62,22 +63,24 @@ def test_the_hint_promises_nothing_where_keys_are_not_the_tokens_of_the_row(told
     found = told()
     decoder = shape(positions='none')
     trace(decoder, row(4), caches.empty(decoder, 1, 8, jnp.float32), method='step')
-    assert found == [NOTHING]
+    assert found == [rules.UNKNOWN]
     batch = row(4, slots=np.array([[1, 2]]), weights=np.ones((1, 2), np.float32))
     encoder, query = shape(architecture='encoder', positions='xl'), jnp.zeros(16)
-    for features, memory, expected in (((), None, NOTHING), (('offset',), None, NOTHING), ((), 3, NOTHING), (('offset',), 3, NOTHING)):
+    for features, memory, expected in (((), None, rules.UNKNOWN), (('offset',), None, rules.UNKNOWN), ((), 3, rules.UNKNOWN), (('offset',), 3, rules.UNKNOWN)):
         found = told(*features)
         memory = memory and memories.Memory(memories.empty(encoder, 1, memory, jnp.float32))
         trace(encoder, batch, query, memory, method='streams')
         assert found == [expected]
 
 
-@pytest.mark.parametrize('features, expected', [((), NOTHING), (('offset',), rules.Hint('full', 'padded', offset=3))])
+@pytest.mark.parametrize('features, expected', [((), rules.UNKNOWN), (('offset',), rules.Hint('full', 'padded', offset=3))])
 def test_keys_before_the_row_are_an_offset_for_those_who_understand_it(told, features, expected):
     config = shape(architecture='encoder', positions='none')
-    for given in ({'memory': memories.Memory(memories.empty(config, 1, 3, jnp.float32))}, {'keys': (jnp.full((1, 3), -1), jnp.zeros((1, 3), int))}):
-        found, module = told(*features), stack.Stack(config, 'encoder', jnp.float32, hints=PROMISED)
-        jax.eval_shape(lambda: module.init(jax.random.key(0), row(4), **given, method='share'))
+    module = stack.Stack(config, 'encoder', jnp.float32, hints=PROMISED)
+    memory, keys = memories.Memory(memories.empty(config, 1, 3, jnp.float32)), (jnp.full((1, 3), -1), jnp.zeros((1, 3), jnp.int32))
+    for given in ({'memory': memory}, {'keys': keys}):
+        found = told(*features)
+        jax.eval_shape(functools.partial(module.init, **given, method='share'), jax.random.key(0), row(4))
         assert found == [expected]
 
 
@@ -94,8 +97,8 @@ def tune_prefix(following, args, kwargs, context):
 
 
 M, T = 3, 6
-SCHEMES = {'rotary': dict(positions='rotary', kv_heads=2), 'relative': dict(positions='relative'), 'windows': dict(positions='alibi', windows=(4, None)),
-           'query': dict(positions='learned', max_length=M + T, query_layer=True)}
+SCHEMES = {'rotary': dict(positions='rotary', kv_heads=2), 'relative': dict(positions='relative'),
+           'windows': dict(positions='alibi', windows=(4, None)), 'query': dict(positions='learned', max_length=M + T, query_layer=True)}
 
 
 @pytest.mark.parametrize('scheme', SCHEMES)

@@ -48,7 +48,7 @@ def supported(implementation, feature):
 
 
 @functools.partial(jax.jit, static_argnames=('implementation', 'window', 'hint', 'soft_cap'))
-def run(implementation, rule, window, bias, query, key, value, g, hint=rules.Hint(), soft_cap=None):
+def run(implementation, rule, window, bias, query, key, value, g, hint=rules.UNKNOWN, soft_cap=None):
     """(output, gradients of query, key, value and bias)."""
     module = attention.IMPLEMENTATIONS[implementation]
 

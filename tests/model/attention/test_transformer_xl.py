@@ -1,4 +1,4 @@
-"""Relative positions of Transformer-XL term by term, appended queries, and what a memory looks like to the rule."""
+"""Relative positions of Transformer-XL term by term, appended queries, and the keys of a memory."""
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_every_pair_gets_its_distance(backwards):
 def test_what_is_in_memory():
     states = jnp.zeros((4, 2, 3, 1))
     first = jnp.asarray([[0, 1], [2, 3], [-3, -4], [9, 10]])
-    segments, places = memories.places(memories.Memory(states), first)
+    segments, places = memories.keys(memories.Memory(states), first)
     assert segments.tolist() == [[0, 0, 0], [0, -1, -1], [-1, -1, -1], [-1, -1, -1]]
     assert places.tolist() == [[-3, -2, -1], [-1, 0, 1], [0, -1, -2], [6, 7, 8]]
     old, new = jnp.arange(3.0)[None, :, None], jnp.arange(10.0, 15.0)[None, :, None]
