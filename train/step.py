@@ -76,6 +76,6 @@ def evaluation(module):
 
 
 def means(pairs):
-    """{name: sum / weight}; nan where nothing was weighed (another member's metric), which is not written down."""
+    """{name: sum / weight}; NaN where the weight is 0 (another member's metric), which the loop leaves out."""
     return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan)
             for name, (value, weight) in pairs.items()}

@@ -1,7 +1,7 @@
-"""The border between a state (any pytree) and what a checkpoint holds: arrays by path, `params/backbone/embed/...`.
+"""Converts a state (any pytree) to the arrays of a checkpoint, by path, `params/backbone/embed/...`, and back.
 
-None and empty containers hold no array and vanish; typed random keys become their key data and the name of their
-implementation. What is stored is a nested dict of arrays, so it opens without the classes that made it.
+None and empty containers have no arrays and are left out; typed random keys are stored as their key data and the name of their
+implementation. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
 import hashlib
 import re
@@ -13,7 +13,7 @@ import numpy as np
 
 from model import paths
 
-# (pattern of a path, what differs: an axis | 'missing' | None = anything, settings that decide it); first match
+# (pattern of a path, the difference: an axis | 'missing' | None = any, the settings that decide it); first match
 CAUSES = (
     (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
     (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
@@ -39,7 +39,7 @@ CAUSES = (
 
 
 class Mismatch(Exception):
-    """A good checkpoint that does not fit this config. The message shows both trees where they differ."""
+    """An undamaged checkpoint that does not fit this config. The message lists the differences of the two trees."""
 
     exit_code, kind = 2, 'checkpoint'
 
@@ -56,7 +56,7 @@ def is_key(leaf):
 
 
 def plain(leaf):
-    """The leaf as an ordinary array (or, for a ShapeDtypeStruct, the shape of one): keys become their key data."""
+    """The leaf as an ordinary array, or ShapeDtypeStruct: keys become their key data."""
     if not is_key(leaf):
         return leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):
@@ -103,7 +103,7 @@ def compare(saved, wanted, source):
 
 
 def cause(saved, wanted):
-    """The settings that most likely explain how two {path: spec} differ."""
+    """The settings that most likely explain the difference of two {path: spec}."""
     different = {path: kind(saved.get(path), wanted.get(path)) for path in sorted(saved.keys() | wanted.keys())
                  if saved.get(path) != wanted.get(path)}
     for pattern, what, settings in CAUSES:
@@ -113,7 +113,7 @@ def cause(saved, wanted):
 
 
 def kind(a, b):
-    """How two specs differ: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
+    """The difference of two specs: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
     if a is None or b is None:
         return {'missing'}
     (a_type, a_shape), (b_type, b_shape) = parse(a), parse(b)
@@ -126,7 +126,7 @@ def not_finite(names):
     """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
                if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    flags = np.asarray(_whole(_finite([names[path] for path in checked]))) if checked else []
+    flags = np.asarray(_gathered(_finite([names[path] for path in checked]))) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
 
@@ -136,18 +136,18 @@ def _finite(leaves):
 
 
 def fingerprint(state):
-    """SHA-256 (hex) of every array of a state by path, dtype, shape and bytes: parameters, optimizer, rng and step, and
-    memory and moving average where there are any. The same on every mesh; all processes must call it."""
+    """SHA-256 (hex) over every array of a state by path, dtype, shape and bytes: parameters, optimizer, rng and step, and
+    memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = np.asarray(_whole(plain(leaf)))
+        array = np.asarray(_gathered(plain(leaf)))
         data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
         digest = hashlib.sha256(data).hexdigest()
         total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
     return total.hexdigest()
 
 
-def _whole(array):
+def _gathered(array):
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return array
     return multihost_utils.process_allgather(array, tiled=True)

@@ -1,9 +1,9 @@
-"""Checkpoints that can be trusted: `STEP/` holds Orbax's arrays (`state/`), `meta.json` and, last, `manifest.json`.
+"""Verified checkpoints: `STEP/` holds Orbax's arrays (`state/`), `meta.json` and, written last, `manifest.json`.
 
-The arrays are written behind the loop's back (Orbax); a background thread then hashes the files, writes the manifest,
-reads everything back and drops old steps. Restoring takes the newest step whose every byte checks. Arrays are stored by
-path, whole, whatever their sharding: any mesh and any number of processes restores them, bit by bit. Several processes
-share one folder: all save their shards, process 0 checks, decides and seals, and the others hear of it through `peers`.
+Orbax writes the arrays asynchronously; a background thread then hashes the files, writes the manifest, reads everything
+back and deletes old steps. `restore` takes the newest step of which every byte is as it was written. Arrays are stored by path
+and independent of their sharding: any mesh and any number of processes restores them, bit by bit. Several processes share one
+folder: all save their shards, process 0 checks, decides and writes the manifest, and tells the others (parallel/processes.py).
 """
 import functools
 import itertools
@@ -22,13 +22,13 @@ _saves = itertools.count()                    # equal in all processes, as they 
 
 
 class SaveError(Exception):
-    """A checkpoint could not be written; those before it are intact."""
+    """A checkpoint could not be written; earlier ones are intact."""
 
     exit_code, kind = 6, 'save'
 
 
 class NotFinite(SaveError):
-    """Parameters hold NaN or infinity; not saved, so that the newest checkpoint stays a usable one."""
+    """Parameters hold NaN or infinity; they are not saved, so that the newest checkpoint stays usable."""
 
     exit_code, kind = 5, 'diverged'
 
@@ -36,9 +36,9 @@ class NotFinite(SaveError):
 class Checkpoints:
     """The checkpoints of one run. All processes make the same calls in the same order.
 
-    folder: WORKDIR/checkpoints. keep: how many of the newest steps stay (None = all). best: a metric; the step whose
-    meta['metrics'][best] is best stays too (lowest, unless steps.higher_is_better). Use `with`, or `close()` in the
-    end: a save that still runs dies with the interpreter.
+    folder: WORKDIR/checkpoints. keep: number of the newest steps that are kept (None = all). best: a metric; the step with the best
+    meta['metrics'][best] is kept too (the lowest, unless folders.higher_is_better). Use `with`, or `close()` at the end: a save
+    in progress ends with the interpreter.
     """
 
     def __init__(self, folder, keep=3, best=None, asynchronous=True):
@@ -49,8 +49,8 @@ class Checkpoints:
     def save(self, step, state, meta):
         """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, ...).
 
-        Returns as soon as the arrays may be donated; waits first for a save that still runs, and raises its SaveError.
-        A step that this run has saved already, or resumed from, is not written again. NotFinite if parameters are not.
+        Returns as soon as the arrays may be donated; first waits for a save in progress, and raises its SaveError.
+        A step that this run has saved already, or resumed from, is not written again. NotFinite if a parameter is NaN or infinite.
         """
         self.wait()
         if step in self._known:
@@ -73,7 +73,7 @@ class Checkpoints:
             self.wait()
 
     def wait(self):
-        """Waits for the save that is running, if any; raises its SaveError."""
+        """Waits for a save in progress; raises its SaveError."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -101,10 +101,10 @@ class Checkpoints:
         return folders.complete(self.folder)
 
     def restore(self, abstract_state, notice=print):
-        """(state, meta) of the newest step that checks, or None if nothing was ever saved.
+        """(state, meta) of the newest undamaged step, or None if nothing was ever saved.
 
         abstract_state: the state as ShapeDtypeStructs with shardings (none = the first device). Damaged steps are moved
-        to bad/ with a line to `notice`. NothingRestorable if no step is good; Mismatch if the good one does not fit.
+        to bad/ with a line to `notice`. NothingRestorable if all steps are damaged; Mismatch if the undamaged one does not fit.
         """
         self.wait()
         step = folders.choose_together(self.folder, notice, move=True)
@@ -116,7 +116,7 @@ class Checkpoints:
         return arrays.rebuild(abstract_state, store.read(self._at(step), wanted)), folders.read_meta(self._at(step))
 
     def verify(self, step, state):
-        """Restores a step beside `state`, compares them bit by bit and returns their fingerprint: for the last save."""
+        """Reads a step back, compares it with `state` bit by bit and returns the fingerprint: for the last save."""
         self.wait()
         leaves = paths.flatten(state)
         found, expected = fingerprint(store.read(self._at(step), leaves)), fingerprint(leaves)
@@ -134,7 +134,7 @@ class Checkpoints:
         return self._orbax
 
     def _prepare(self, step):
-        """Makes an empty folder (process 0): what a killed save left there goes, a complete step is moved aside."""
+        """Makes an empty folder (process 0): deletes an incomplete step there, moves a complete one to bad/."""
         target = self._at(step)
         if (target / manifest.NAME).exists():
             folders.move_aside(target)
@@ -144,7 +144,7 @@ class Checkpoints:
     def _finish(self, step, meta, specs, call):
         def seal():
             self._checkpointer().wait_until_finished()
-            store.complete(self._at(step), step, meta, specs)
+            store.finish(self._at(step), step, meta, specs)
             folders.prune(self.folder, self.keep, self.best)
 
         try:
@@ -152,11 +152,11 @@ class Checkpoints:
                 self._checkpointer().wait_until_finished()
             processes.lead(f'{call}/seal', seal)
             self._known.add(step)
-        except Exception as error:            # the loop cannot see this thread: its next call raises it
+        except Exception as error:            # raised by the next call of the loop, which cannot see this thread
             self._error = self._failed(step, error)
 
     def _failed(self, step, error):
-        """The SaveError for a failed save. Unsealed remains go: a full disk needs the room."""
+        """The SaveError for a failed save. Deletes the incomplete step: a full disk needs the space."""
         try:
             if processes.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
                 folders.remove(self._at(step))
@@ -168,12 +168,11 @@ class Checkpoints:
 
 
 def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print, rename=()):
-    """(parameters, meta) of a checkpoint, whatever machine wrote it: nested dicts of the paths that a pattern finds.
+    """(parameters, meta) of a checkpoint from any machine: nested dicts of the paths in which a pattern is found (re.search).
 
-    folder, step: as in steps.locate. patterns: re.search. like: (abstract) parameters that will take them; those taken
-    must be there with the same shapes, and get their shardings; None: on the first device. what: 'params' or 'ema', the trained
-    parameters or their moving average; those that do not train come with both.
-    rename: (regex, replacement) pairs, applied in turn to the paths that were taken: what they are called in `like`.
+    folder, step: as in folders.locate. like: (abstract) parameters with the same paths and shapes, whose shardings the result gets;
+    None = the first device. what: 'params' or 'ema', the trained parameters or their moving average; frozen parameters come with
+    both. rename: (regex, replacement) pairs, applied in turn to the stored paths to give those of `like`.
     """
     source = folders.locate(folder, step, notice)
     specs = store.specs(source)
@@ -205,11 +204,11 @@ def stored(folder, what='params'):
     source = folder if (folder / manifest.NAME).exists() else folder / str(steps[-1]) if steps else None
     try:
         specs = store.specs(source) if source else {}
-    except (OSError, ValueError):             # damaged: who loads it says so
+    except (OSError, ValueError):             # damaged: loading it is the error
         specs = {}
     return {path: specs[at] for path, at in _places(specs, what).items()}
 
 
 def _places(specs, what):
-    """{path of a parameter: where it is among the arrays of a checkpoint}: below `what`, or with those that do not train."""
+    """{path of a parameter: its path in the checkpoint}, below `what` or `frozen`."""
     return {at.partition('/')[2]: at for at in specs if at.partition('/')[0] in (what, 'frozen')}

@@ -1,7 +1,7 @@
-"""The folders of a run's checkpoints, `STEP/`: which are complete, best, good; `bad/` holds the damaged ones.
+"""The folders of a run's checkpoints, `STEP/`: which are complete, undamaged, best; `bad/` holds the damaged ones.
 
-A step is complete once its manifest exists, so whatever a kill leaves half done is no checkpoint. A damaged step is
-never deleted: it is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
+A step is complete once its manifest exists, so a save that was killed leaves no checkpoint. A damaged step is never deleted: it
+is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
 import itertools
 import json
@@ -20,19 +20,19 @@ _choices = itertools.count()                  # equal in all processes, as they 
 
 
 class NothingRestorable(Exception):
-    """There are checkpoints, and none is good."""
+    """There are checkpoints, and all are damaged."""
 
     exit_code, kind = 4, 'restore'
 
 
 def complete(folder):
-    """The complete steps, ascending. Complete is not yet undamaged: `choose` reads them."""
+    """The complete steps, ascending. They may be damaged: `choose` reads them."""
     return sorted(int(entry.name) for entry in _entries(folder) if entry.name.isdigit()
                   and (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
 
 
 def higher_is_better(metric):
-    """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). Others are losses."""
+    """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). All others are minimised."""
     return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
 
 
@@ -43,7 +43,7 @@ def best(folder, metric):
     for step in complete(folder):
         try:
             value = read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric)
-        except (OSError, ValueError):         # damaged, and not the moment to say so: a save is going on
+        except (OSError, ValueError):         # damaged: reported when it is restored, not during a save
             continue
         if value is not None and math.isfinite(value):
             values[step] = sign * value
@@ -56,9 +56,9 @@ def read_meta(target):
 
 
 def choose(folder, notice, only=None, move=False):
-    """The newest step that checks (or `only`, if it does); None if there are no checkpoints; else NothingRestorable.
+    """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 
-    notice(line) says what was passed over. With `move`, damaged steps are put into bad/.
+    notice(line) is called for each step that is skipped. With `move`, damaged steps are moved to bad/.
     """
     folder = epath.Path(folder)
     found = complete(folder) if only is None else [only]
@@ -82,7 +82,7 @@ def choose(folder, notice, only=None, move=False):
 
 
 def choose_together(folder, notice, only=None, move=False):
-    """`choose`, by process 0 for all: the others neither read nor move anything, and get the same step or error."""
+    """`choose` in process 0; the others read and move nothing, and get the same step or error."""
     def outcome():
         try:
             return [choose(folder, notice, only, move), None]
@@ -96,13 +96,13 @@ def choose_together(folder, notice, only=None, move=False):
 
 
 def absolute(folder):
-    """The path from the root, which Orbax insists on; a location such as gs://bucket/run is one already."""
+    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already."""
     return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
 
 
 def locate(folder, step=None, notice=print):
-    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a
-    number, or 'best'. Changes nothing there. NothingRestorable if there is none."""
+    """The folder of an undamaged step in `folder` (a workdir, its checkpoints/, or a step). step: None = the newest, a number, or
+    'best'. Changes nothing there. NothingRestorable if there is none."""
     folder = absolute(folder)
     if (folder / manifest.NAME).exists():
         folder, step = folder.parent, int(folder.name)
@@ -119,9 +119,9 @@ def locate(folder, step=None, notice=print):
 
 
 def move_aside(target, problems=None):
-    """Moves a step to bad/ under a free name; returns what was done, in words.
+    """Moves a step to bad/ under a free name; returns a description for the notice.
 
-    Without rename a damaged step (`problems`) is only marked, and copied to bad/ when its step is saved again.
+    Without rename a damaged step (`problems`) is only marked; it is copied to bad/ when the same step is saved again.
     """
     if problems and not manifest.local(target):
         manifest.put(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
@@ -141,7 +141,8 @@ def move_aside(target, problems=None):
 
 
 def remove(target):
-    """Deletes a step, its manifest first: what a killed deletion leaves is no checkpoint. Failing costs only room."""
+    """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored: they cost
+    only space."""
     try:
         (target / manifest.NAME).unlink(missing_ok=True)
         target.rmtree(missing_ok=True)
@@ -150,7 +151,7 @@ def remove(target):
 
 
 def prune(folder, keep, metric=None):
-    """Deletes complete steps but the newest `keep` (None = all) and the best by `metric`; older remains too."""
+    """Deletes steps other than the newest `keep` complete ones (None = all) and the best by `metric`, incomplete ones included."""
     found = complete(folder)
     staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
     for entry in _entries(folder):

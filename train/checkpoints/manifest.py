@@ -1,9 +1,9 @@
-"""A manifest: size and SHA-256 of every file below a folder, written last, so that a folder counts once it is whole.
+"""A manifest: size and SHA-256 of every file below a folder, written last, so that only complete folders have one.
 
 Array stores load damaged data silently (Orbax: 20 of 20 inverted bytes gave wrong numbers and no error), so nothing is
-read before `check` found no problem. The manifest also holds its own SHA-256 and is compared with its one canonical
-rendering: a single changed byte in it, white space included, is a problem too. Folders may be local or any
-`etils.epath` location (gs://...); there no rename, fsync or append is assumed, and one object write is atomic.
+read before `check` found no problem. The manifest also holds its own SHA-256 and is compared with its canonical text: a
+single changed byte in it, white space included, is a problem too. Folders may be local or any `etils.epath` location
+(gs://...); there no rename, fsync or append is assumed, and one object write is atomic.
 """
 import concurrent.futures
 import hashlib
@@ -55,13 +55,13 @@ def read(folder):
 
 
 def render(body):
-    """The one text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
+    """The canonical text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
     digest = hashlib.sha256(json.dumps(body, indent=1, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, 'sha256': digest}, indent=1, sort_keys=True) + '\n'
 
 
 def put(target, data):
-    """Writes one file so that it is there as a whole or not at all, and stays: temporary file, fsync, rename."""
+    """Writes one file durably and atomically: temporary file, fsync, rename."""
     if not local(target):
         target.write_bytes(data)
         return
@@ -75,7 +75,7 @@ def put(target, data):
 
 
 def listing(root):
-    """Every file below `root`, as relative names with '/', the manifest left out."""
+    """Relative names, with '/', of every file below `root` but the manifest."""
     names, folders = [], ['']
     while folders:
         prefix = folders.pop()
@@ -85,12 +85,12 @@ def listing(root):
 
 
 def local(folder):
-    """True where rename, fsync and append work."""
+    """Whether rename, fsync and append work there."""
     return '://' not in str(folder)
 
 
 def sync(directory):
-    """Makes the names in a local directory durable."""
+    """Makes the entries of a local directory durable (fsync)."""
     if local(directory):
         handle = os.open(directory, os.O_RDONLY)
         try:
@@ -113,7 +113,7 @@ def _compare(file, expected):
 
 
 def _digest(file, sync=False):
-    """'<bytes> <sha256>' of a file; `sync`: made durable, and out of the page cache: the next read is the disk's."""
+    """'<bytes> <sha256>' of a file; `sync`: make it durable, and drop it from the page cache, so that the next read is from disk."""
     digest, size = hashlib.sha256(), 0
     with file.open('rb') as stream:
         if sync and local(file):

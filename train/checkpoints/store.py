@@ -1,4 +1,4 @@
-"""The folder of one step: its arrays as Orbax writes them, meta.json, and the manifest that makes it a checkpoint."""
+"""Reads and writes the folder of one step: Orbax's arrays, meta.json, and the manifest, with which it counts as a checkpoint."""
 import importlib.metadata
 import json
 import logging
@@ -20,8 +20,8 @@ def described(meta, step, specs, best=None):
                       indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
 
 
-def complete(target, step, meta, specs):
-    """Makes a folder with arrays a checkpoint: meta.json, and last the manifest. OSError if it reads back differently."""
+def finish(target, step, meta, specs):
+    """Writes meta.json and then the manifest of a folder with arrays. OSError if it reads back differently."""
     manifest.put(target / 'meta.json', f'{meta}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
     if problems := manifest.check(target):
@@ -30,13 +30,13 @@ def complete(target, step, meta, specs):
 
 def orbax():
     """The package Orbax, silenced."""
-    import orbax.checkpoint as ocp  # 0.2 s on top of JAX and Flax: only those pay who save or restore
+    import orbax.checkpoint as ocp  # 0.2 s, only where something is saved or restored
     logging.getLogger('absl').addFilter(_no_orbax_traceback)
     return ocp
 
 
 def _no_orbax_traceback(record):
-    """Orbax logs a failed save three times over, with tracebacks, before it raises it. We say it once."""
+    """Orbax logs a failed save three times, with tracebacks, before it raises it; the error alone is enough."""
     return not (record.exc_info and 'orbax' in record.pathname)
 
 
@@ -64,7 +64,7 @@ def read(source, wanted):
 
 
 def reason(error):
-    """One line that names what went wrong, out of messages that run to pages; the system's reason is at their end."""
+    """One line of an error whose message may have pages; the reason of the operating system is at its end."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
     line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)
     line = line if isinstance(error, processes.PeerError) else f'{type(error).__name__}: {line}'

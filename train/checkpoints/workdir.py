@@ -1,4 +1,4 @@
-"""The folder of a run: who it belongs to. Another config is refused with the difference; nothing is written over."""
+"""The folder of a run. It belongs to one config: another one is an error that lists the differences; nothing is overwritten."""
 import dataclasses
 import datetime
 import importlib.metadata
@@ -18,7 +18,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'nump
 
 
 def usable(workdir):
-    """errors.Error unless a folder is there, or can be made there; asked before the data is read."""
+    """errors.Error unless the folder exists, or can be made, and can be written to; called before the data is read."""
     folder = folders.absolute(workdir)
     if manifest.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -28,7 +28,7 @@ def usable(workdir):
 
 
 def claim(workdir, config, origins=None):
-    """Checks that `workdir` is new or holds a run that `config` continues: notices to show. errors.Error otherwise."""
+    """Notices to show, if `workdir` is new or holds a run that `config` continues. errors.Error otherwise."""
     folder = folders.absolute(workdir)
     if (folder / 'huggingface').exists():
         text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
@@ -36,8 +36,9 @@ def claim(workdir, config, origins=None):
     if (folder / 'config.json').exists():
         return parse.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
-        raise errors.Error([errors.Problem(f'--workdir={workdir}', 'holds checkpoints but no config.json, so that nobody knows '
-                                               'what they belong to. Put it back, or start with another --workdir.')])
+        text = ('holds checkpoints but no config.json, so that nobody knows what they belong to. '
+                'Put it back, or start with another --workdir.')
+        raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
     return []
 
 
@@ -47,17 +48,18 @@ def read(folder):
     try:
         return parse.from_dict(json.loads(path.read_text()), str(path))
     except json.JSONDecodeError as error:
-        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
+        text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
+        raise errors.Error([errors.Problem(str(path), text)]) from None
 
 
 def tokenizer(workdir, settings):
-    """The settings of the tokenizer, of a run that has begun those of its own copy: `tokenizer.path` may have been moved since."""
+    """The settings of the tokenizer, with the path of the workdir's own copy if there is one: `tokenizer.path` may have been moved."""
     own = folders.absolute(workdir) / 'tokenizer'
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
 def write(workdir, config, tokenizer, parameters):
-    """config.json, and at the first start environment.json and tokenizer/ (None = none); each is there as a whole or not at all."""
+    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically."""
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', parse.to_dict(config))
@@ -68,7 +70,7 @@ def write(workdir, config, tokenizer, parameters):
 
 
 def environment(parameters):
-    """What a reader of the results wants to know about where they came from."""
+    """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES},
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(),
             'revision': revision(), 'command': ' '.join(sys.argv), 'parameters': parameters,
@@ -78,7 +80,9 @@ def environment(parameters):
 def revision():
     """The git commit of the code, '+' if it was changed since; None outside a repository."""
     def git(*arguments):
-        return subprocess.run(('git', '-C', str(epath.Path(__file__).parent), *arguments), capture_output=True, text=True, check=True).stdout
+        command = ('git', '-C', str(epath.Path(__file__).parent), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     try:
         return git('rev-parse', '--short=12', 'HEAD').strip() + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
     except (OSError, subprocess.CalledProcessError):

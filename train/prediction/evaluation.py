@@ -1,6 +1,6 @@
 """Evaluation of a model on a split: the same rows, in the same order, with the same corruption, every time.
 
-Keys and data depend on the split alone, never on the training state, so that evaluating changes nothing of the training.
+Keys and data depend on the split alone, never on the training state, so that an evaluation does not change the training.
 """
 import math
 
@@ -48,10 +48,10 @@ class Evaluator:
         return self.summary(jax.device_get(results))
 
     def summary(self, results):
-        """From [(terms, metrics, bytes)] of the batches to means over the split.
+        """Means over the split, from [(terms, metrics, bytes)] of the batches.
 
-        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`, and so is
-        the loss without one of its terms (a member of an alternation that had no turn).
+        Metrics of weight 0 (a precision without positive predictions) are left out and listed in `undefined`, and so is the loss
+        if one of its terms has weight 0 (a member of an alternation that had no turn).
         """
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
@@ -72,8 +72,8 @@ class Evaluator:
 
 
 def area(positives, negatives):
-    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs that are
-    ranked rightly, half of those in one bin (Mann and Whitney 1947). 0 where one of them is empty."""
+    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs in the right
+    order, half of those in the same bin (Mann and Whitney 1947). 0 where one of them is empty."""
     below = np.cumsum(negatives) - negatives
     return float(np.sum(positives * (below + negatives / 2)) / (np.sum(positives) * np.sum(negatives) or 1.0))
 
