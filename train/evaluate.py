@@ -69,7 +69,7 @@ def measured(options):
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
-        like = states.merge(abstract.params, abstract.frozen)
+        like = states.union(abstract.params, abstract.frozen)
         needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',

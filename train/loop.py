@@ -62,7 +62,7 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
             return 'early stopping' if patience.over else None, state
-        parameters = paths.flatten(states.merge(compiled.abstract.params, compiled.abstract.frozen))
+        parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
         if jax.process_index() == 0:
@@ -139,7 +139,7 @@ def start(state, config, screen):
     """A fresh state, with the parameters that `config.init` takes from another run."""
     if not config.init.from_:
         return state
-    found = initial.parameters(config, states.merge(state.params, state.frozen), screen.notice)
+    found = initial.parameters(config, states.union(state.params, state.frozen), screen.notice)
     params, frozen = (paths.apply(lambda path, leaf: found.get(path, leaf), tree) for tree in (state.params, state.frozen))
     return dataclasses.replace(state, params=params, frozen=frozen, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 

@@ -35,7 +35,7 @@ def create(module, optimizer, batch, carry, seed, ema) -> State:
                  ema=params if ema is not None else None)
 
 
-def merge(trained, frozen) -> dict:
+def union(trained, frozen) -> dict:
     """One tree of two. ValueError if both have a leaf."""
     one, other = paths.flatten(trained), paths.flatten(frozen)
     if both := sorted(one.keys() & other.keys()):
@@ -45,7 +45,7 @@ def merge(trained, frozen) -> dict:
 
 def variables(trained, frozen=None) -> dict:
     """{'params': ..., 'adapter': ...}, what a Flax module is applied to; without 'adapter' if neither tree has that key."""
-    tree = merge(trained, frozen)
+    tree = union(trained, frozen)
     adapter = {'adapter': tree.pop('adapter')} if 'adapter' in tree else {}
     return {'params': tree, **adapter}
 

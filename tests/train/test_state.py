@@ -145,7 +145,7 @@ def test_frozen_leaves_lie_on_the_mesh_as_the_parameters_that_they_are():
     _, whole = begin('whole', optax.adam(0.01))
     mesh = sharding.mesh(schema.Mesh(fsdp=2, tensor=4))
     placed = sharding.state(mesh, state)
-    assert paths.flatten(states.merge(placed.params, placed.frozen)) == paths.flatten(sharding.state(mesh, whole).params)
+    assert paths.flatten(states.union(placed.params, placed.frozen)) == paths.flatten(sharding.state(mesh, whole).params)
 
 
 def test_two_trees_are_one_tree_of_variables():
@@ -153,9 +153,9 @@ def test_two_trees_are_one_tree_of_variables():
     flat = paths.flatten(tree)
     for chosen in range(2 ** len(flat)):
         parts = [{path: leaf for i, (path, leaf) in enumerate(flat.items()) if (chosen >> i & 1) == side} for side in (0, 1)]
-        assert states.merge(*map(paths.unflatten, parts)) == tree
+        assert states.union(*map(paths.unflatten, parts)) == tree
         found = states.variables(*map(paths.unflatten, parts))
         assert found == {'params': {'backbone': tree['backbone'], 'head': tree['head']}, 'adapter': tree['adapter']}
     assert states.variables({'a': 1}) == {'params': {'a': 1}}
     with pytest.raises(ValueError, match="trained and frozen at once: 'a/b'"):
-        states.merge({'a': {'b': 1}}, {'a': {'b': 2, 'c': 3}})
+        states.union({'a': {'b': 1}}, {'a': {'b': 2, 'c': 3}})
