@@ -17,14 +17,14 @@ import numpy as np
 from model import config as model_config, initializers
 
 
-def angles(positions, size, base, scaling=None):
+def angles(positions: jax.Array, size: int, base: float, scaling: tuple | None = None) -> tuple[jax.Array, jax.Array]:
     """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
     frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size) if scaling is None else scaled(size, base, *scaling)
     angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
     return jnp.cos(angle), jnp.sin(angle)
 
 
-def scaled(size, base, factor, low, high, length):
+def scaled(size: int, base: float, factor: float, low: float, high: float, length: int) -> jax.Array:
     """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
 
     A frequency with more than `high` turns in `length` positions stays, one with less than `low` turns is divided by
@@ -35,7 +35,7 @@ def scaled(size, base, factor, low, high, length):
     return jnp.asarray(kept * frequencies + (1 - kept) * frequencies / factor, jnp.float32)
 
 
-def rotate(x, rotation):
+def rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
     """Rotates float[B, N, T, H] by `angles(...)`: the product of query i and key j then depends on i - j alone."""
     cos, sin = rotation
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
@@ -43,26 +43,26 @@ def rotate(x, rotation):
     return turned.astype(x.dtype)
 
 
-def sinusoids(positions, dim):
+def sinusoids(positions: jax.Array, dim: int) -> jax.Array:
     """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
     angle = positions[:, :, None].astype(jnp.float32) * frequencies
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
 
 
-def halves(distances, dim):
+def halves(distances: jax.Array, dim: int) -> jax.Array:
     """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
     angle = distances[..., None].astype(jnp.float32) * frequencies
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
-def direction(positions):
+def direction(positions: jax.Array) -> jax.Array:
     """The direction in which a row is read: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
     return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
 
 
-def buckets(relative, count, distance, bidirectional):
+def buckets(relative: jax.Array, count: int, distance: int, bidirectional: bool) -> jax.Array:
     """T5's bucket of key position - query position: int32[...] -> int32[...] in [0, count).
 
     Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
@@ -83,7 +83,7 @@ def buckets(relative, count, distance, bidirectional):
     return start + jnp.where(far < exact, far, later)
 
 
-def slopes(heads):
+def slopes(heads: int) -> np.ndarray:
     """ALiBi's slope of each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
 
     Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).

@@ -5,10 +5,10 @@ PaLM's MFU, Chowdhery et al. 2022). XLA's own count takes the body of a scan onc
 """
 import jax
 
-from model import positions, transformer
+from model import config as model_config, positions, transformer
 
 
-def parameters(config):
+def parameters(config: model_config.Config) -> int:
     """Number of parameters without the rows that pad the vocabulary. By shapes: allocates nothing."""
     model = transformer.Transformer(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
@@ -17,7 +17,7 @@ def parameters(config):
     return count - (config.padded_vocab - config.vocab_size) * sum(widths)
 
 
-def forward_flops(config, batch_size, lengths):
+def forward_flops(config: model_config.Config, batch_size: int, lengths: dict[str, int]) -> int:
     """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}, and for XLNet
     the number of 'queries' appended to the tokens and of 'memory' positions before them.
     """
@@ -47,6 +47,6 @@ def forward_flops(config, batch_size, lengths):
     return round(batch_size * row)
 
 
-def train_flops(config, batch_size, lengths):
+def train_flops(config: model_config.Config, batch_size: int, lengths: dict[str, int]) -> int:
     """Operations of a training step: the backward pass counts twice the forward; recomputation (remat) is not counted."""
     return 3 * forward_flops(config, batch_size, lengths)

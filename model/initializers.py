@@ -9,9 +9,14 @@ t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its s
 The first row that matches a path wins. There is no catch-all row: a parameter without a row is an error.
 """
 import re
+from typing import Callable
 
+from flax import linen as nn
+import jax
 from jax.nn import initializers
 import jax.numpy as jnp
+
+from model import config as model_config
 
 PROJECTION = r'(^|/)(query|key|value|gate|up|project|transform|dense|labels|head)/kernel$'
 RESIDUAL = r'(^|/)(out|down)/kernel$'        # projections into the residual stream
@@ -61,7 +66,7 @@ def t5(config):
     )
 
 
-def find(config, path):
+def find(config: model_config.Config, path: str) -> Callable:
     """The initializer of the parameter at `path` ('decoder/blocks/mlp/up/kernel'). ValueError without a row for it."""
     table = {'gpt2': gpt2, 'bert': bert, 't5': t5, 'normal': normal}[config.initializer](config)
     for pattern, initializer in table:
@@ -71,7 +76,7 @@ def find(config, path):
     raise ValueError(f'no initializer for {path!r}; add a row to model/initializers.py:{config.initializer}:\n  {rows}')
 
 
-def param(module, name, shape):
+def param(module: nn.Module, name: str, shape: tuple[int, ...]) -> jax.Array:
     """The float32 parameter `name` of a Flax module with a `config`; each of a stack of layers draws its own."""
     path = module.path or (module.name or '',)  # a module used by itself has no path
     initializer = find(module.config, '/'.join((*path, name)))

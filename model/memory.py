@@ -10,7 +10,7 @@ from typing import Any, Optional
 import jax
 import jax.numpy as jnp
 
-from model import encodings
+from model import config as model_config, encodings
 
 
 @jax.tree_util.register_dataclass
@@ -21,12 +21,12 @@ class Memory:
     reuse: Optional[int] = dataclasses.field(default=None, metadata={'static': True})
 
 
-def empty(config, batch_size, length, dtype, role='encoder'):
+def empty(config: model_config.Config, batch_size: int, length: int, dtype: Any, role: str = 'encoder') -> jax.Array:
     """The states before the first batch, zeros: float[B, L, M, D] for the layers of a stack."""
     return jnp.zeros((batch_size, config.depth(role), length, config.dim), dtype)
 
 
-def keys(memory, positions):
+def keys(memory: Memory, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(segments, positions), int32[B, M] each, of the memory's keys before tokens with `positions` int32[B, T].
 
     The segment is -1, which every token sees, or 0, which none sees.
@@ -35,7 +35,7 @@ def keys(memory, positions):
     return jnp.where(before <= jnp.abs(first), -1, 0), first - encodings.direction(positions)[:, None] * before
 
 
-def extend(states, x, reuse):
+def extend(states: jax.Array, x: jax.Array, reuse: int) -> jax.Array:
     """One layer's next states float[B, M, D]: the last M of the old ones and of the first `reuse` of the tokens float[B, T, D]."""
     new = x[:, :reuse].astype(states.dtype)
     return jax.lax.stop_gradient(jnp.concatenate([states, new], axis=1)[:, new.shape[1]:])

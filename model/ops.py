@@ -5,6 +5,7 @@ D model width, E width of the embedding tables, F feed-forward width, V vocabula
 Docstrings write `float[B, T, D]`.
 """
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ AXES = {
 }
 
 
-def mesh_axes(name, mesh=None):
+def mesh_axes(name: str | None, mesh: Any = None) -> tuple[str, ...]:
     """The mesh axes that shard the activation axis `name`: a tuple, empty without a mesh."""
     mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
     if mesh.empty:
@@ -32,7 +33,7 @@ def mesh_axes(name, mesh=None):
     return tuple(axis for axis in AXES[name] if axis in automatic and mesh.shape[axis] > 1)
 
 
-def constrain(x, *names):
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Shards an activation by the names of its axes (keys of `AXES`) under `jax.set_mesh`; without a mesh, `x` itself.
 
     An axis that the mesh does not divide is not sharded: a last small batch, or fewer key-value heads than devices, still runs.
@@ -58,7 +59,7 @@ def _product(sizes):
     return product
 
 
-def dense(x, kernel):
+def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """float[..., D] x float[D, F] -> float[..., F].
 
     Tokens are flattened to two dimensions first: XLA's CPU backend is several times slower when the gradient of the
@@ -71,7 +72,7 @@ def dense(x, kernel):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def einsum_float32(letters, x, y):
+def einsum_float32(letters: str, x: jax.Array, y: jax.Array) -> jax.Array:
     """A product of operands of one type, accumulated and returned in float32.
 
     Its gradient is cast to the operands' type before the two products of the backward pass; in float32 these products,
@@ -92,24 +93,24 @@ def _einsum_backward(letters, operands, gradient):
 einsum_float32.defvjp(_einsum_forward, _einsum_backward)
 
 
-def logits(x, table):
+def logits(x: jax.Array, table: jax.Array) -> jax.Array:
     """float[..., D] x float[V, D] -> float32[..., V]."""
     if mesh_axes('length'):
         return einsum_float32('btd,vd->btv', x, table)
     return einsum_float32('td,vd->tv', x.reshape(-1, x.shape[-1]), table).reshape(*x.shape[:-1], table.shape[0])
 
 
-def gather(x, slots):
+def gather(x: jax.Array, slots: jax.Array) -> jax.Array:
     """The rows of float[B, T, D] at slots int32[B, P]: float[B, P, D]."""
     return jnp.take_along_axis(x, slots[:, :, None], axis=1)
 
 
-def soft_cap(x, cap):
+def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
     """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); x if cap is None."""
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
-def row_keys(key, rows):
+def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
     """One random key a row, from the step's key and the row's global number int32[B]: key[B].
 
     Masks drawn with these do not depend on microbatches or devices.
@@ -117,7 +118,7 @@ def row_keys(key, rows):
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
 
 
-def dropout(x, rate, key, rows):
+def dropout(x: jax.Array, rate: float, key: jax.Array, rows: jax.Array) -> jax.Array:
     """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); each row draws by its number in int32[B]."""
     keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(row_keys(key, rows))
     return jnp.where(keep, x / (1 - rate), 0)

@@ -18,11 +18,11 @@ class Scheme:
         self.config = config
 
     @property
-    def limit(self):
+    def limit(self) -> int | None:
         """The largest number of tokens in a row; None = any number."""
         return None
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         """[(config key, what is wrong with its value)] of a config."""
         return []
 
@@ -58,7 +58,7 @@ class Learned(Scheme):
     absolute = True
 
     @property
-    def limit(self):
+    def limit(self) -> int | None:
         return self.config.max_length
 
     def table(self, role, dtype):
@@ -84,7 +84,7 @@ class Rotary(Scheme):
 
     reads = ('rotary_base', 'rotary_scaling')
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         config, found = self.config, []
         if config.size % 2 and (config.head_dim or config.dim % config.heads == 0):
             key = 'model.head_dim' if config.head_dim else 'model.heads'
@@ -107,7 +107,7 @@ class Relative(Scheme):
     reads = ('relative_buckets', 'relative_distance')
     scores = 'bias'
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         count, distance, found = self.config.relative_buckets, self.config.relative_distance, []
         if count % 2 or count < 4:
             found.append(('model.relative_buckets', 'expected an even number of at least 4, half for each side.'))
@@ -140,7 +140,7 @@ class TransformerXL(Scheme):
     two_streams = True
     scores = 'terms'
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         if self.config.dim % 2:
             return [('model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.')]
         return []
@@ -162,6 +162,6 @@ SCHEMES = {'learned': Learned, 'rotary': Rotary, 'sinusoidal': Sinusoidal, 'rela
            'none': Scheme}
 
 
-def of(config):
+def of(config) -> Scheme:
     """The scheme of a model.config.Config."""
     return SCHEMES[config.positions](config)

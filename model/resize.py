@@ -5,8 +5,11 @@ average old one, where a random row may take all of the probability. Tables have
 (model/config.py); those are no part of the mean, and are zero.
 """
 import re
+from typing import Any
 
 import numpy as np
+
+from model import config as model_config
 
 AXES = (                                      # (path of a parameter with a row for each token, the axis of the vocabulary)
     (r'(^|/)embed/embedding$', 0),            # [V, E]; tied heads read it too
@@ -15,7 +18,7 @@ AXES = (                                      # (path of a parameter with a row 
 )
 
 
-def rows(path, array, before, after):
+def rows(path: str, array: Any, before: model_config.Config, after: model_config.Config) -> Any:
     """The parameter at `path` with `after.vocab_size` tokens instead of `before.vocab_size`, as numpy; others unchanged."""
     at = axis(path)
     if at is None or before.vocab_size == after.vocab_size:
@@ -29,6 +32,6 @@ def rows(path, array, before, after):
     return np.ascontiguousarray(np.moveaxis(new, 0, at))
 
 
-def axis(path):
+def axis(path: str) -> int | None:
     """The axis of the parameter at `path` that counts tokens, or None."""
     return next((number for pattern, number in AXES if re.search(pattern, path)), None)

@@ -41,7 +41,7 @@ class Shared:
     reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # number of tokens that go into the next memory
 
 
-def remat(config, **options):
+def remat(config: model_config.Config, **options: Any) -> type:
     """The class Block, which recomputes in the backward pass what config.remat does not keep."""
     return Block if config.remat == 'none' else nn.remat(Block, policy=REMAT[config.remat], **options)
 

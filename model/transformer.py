@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from model import config as model_config, heads, layers, ops, query_stack, stack
@@ -97,7 +98,7 @@ class Transformer(nn.Module):
         return x if self.config.embed_scale is None else x * self.config.embed_scale
 
 
-def blank(config, batch_size=1, length=1):
+def blank(config: model_config.Config, batch_size: int = 1, length: int = 1) -> dict[str, jax.Array]:
     """A batch of zeros with every field that the model may read: for initialisation and shapes."""
     zeros = jnp.zeros((batch_size, length), jnp.int32)
     batch = {name: zeros for name in ('tokens', 'types', *stack.FIELDS)}

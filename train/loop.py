@@ -19,7 +19,7 @@ from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
-from train.settings import errors, parse
+from train.settings import errors, parse, schema
 
 
 class Diverged(Exception):
@@ -34,7 +34,8 @@ class OtherData(Exception):
     exit_code, kind = 3, 'data'
 
 
-def run(config, folder, screen, origins=None, devices=None, time_limit=None):
+def run(config: schema.Config, folder: str, screen: display.Display, origins: dict | None = None, devices: list | None = None,
+        time_limit: float | None = None) -> tuple[str | None, states.State]:
     """Trains `config` in the workdir `folder`, from its newest checkpoint if it has one. Returns (reason, the train State).
 
     The reason is None when all steps are done, 'early stopping', or the request to stop ('SIGTERM', ...). origins: who set

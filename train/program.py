@@ -12,6 +12,7 @@ from data import example, pipeline
 from train import state as states, step as steps
 from train.optimization import optimizer
 from train.parallel import sharding
+from train.settings import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Program:
     update: Callable
 
 
-def build(config, module, mesh, batch: dict[str, Any]) -> Program:
+def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[str, Any]) -> Program:
     """The Program of a resolved config and its loss module; run it under `jax.set_mesh(mesh)`. batch: ShapeDtypeStructs (`shapes`)."""
 
     def carry():                               # inside traced functions alone: whole, it would fill every device
@@ -43,7 +44,7 @@ def build(config, module, mesh, batch: dict[str, Any]) -> Program:
                    jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
-def shapes(config, source) -> dict[str, Any]:
+def shapes(config: schema.Config, source) -> dict[str, Any]:
     """A global batch of the config's objective over a source (`data.text.cache.Tokens`), as ShapeDtypeStructs."""
     like = example.given(pipeline.make(config.objective, source, config.seed, 0, 0))
     like = example.stack([like])              # in the types of a batch

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from model import paths
 
@@ -26,7 +27,7 @@ class State:
     frozen: Any = dataclasses.field(default_factory=dict)
 
 
-def create(module, optimizer, batch, carry, seed, ema) -> State:
+def create(module, optimizer: optax.GradientTransformation, batch: dict, carry: Any, seed: int, ema: float | None) -> State:
     """A fresh State; jit this with sharded outputs to initialise in place. `batch`: arrays of any (small) batch size."""
     rng = jax.random.key(seed)
     init, rest = jax.random.split(rng)
@@ -35,7 +36,7 @@ def create(module, optimizer, batch, carry, seed, ema) -> State:
                  ema=params if ema is not None else None)
 
 
-def union(trained, frozen) -> dict:
+def union(trained: dict, frozen: dict | None) -> dict:
     """One tree of two. ValueError if both have a leaf."""
     one, other = paths.flatten(trained), paths.flatten(frozen)
     if both := sorted(one.keys() & other.keys()):
@@ -43,7 +44,7 @@ def union(trained, frozen) -> dict:
     return paths.unflatten({**one, **other})
 
 
-def variables(trained, frozen=None) -> dict:
+def variables(trained: dict, frozen: dict | None = None) -> dict:
     """{'params': ..., 'adapter': ...}, what a Flax module is applied to; without 'adapter' if neither tree has that key."""
     tree = union(trained, frozen)
     adapter = {'adapter': tree.pop('adapter')} if 'adapter' in tree else {}

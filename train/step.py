@@ -5,6 +5,7 @@ sums, so accumulation is exact to the term weights. Row r of the global batch ke
 on every mesh, and keys are folded with it.
 """
 import dataclasses
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,23 +14,23 @@ import optax
 from train import state as states
 
 
-def microbatches(tree, count):
+def microbatches(tree: Any, count: int) -> Any:
     """Leaves [B, ...] -> [count, B / count, ...]; strided, so that each device splits the rows it already holds."""
     return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), tree)
 
 
-def merge(tree):
+def merge(tree: Any) -> Any:
     """Inverse of `microbatches`."""
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), tree)
 
 
-def total(module, terms, weights):
+def total(module, terms: dict, weights: dict) -> jax.Array:
     """The scalar that is minimised: each term's sum over its weight in the global batch, times its scale."""
     return sum(module.scales.get(name, 1.0) * value / jnp.where(weights[name] > 0, weights[name], 1.0)
                for name, (value, _) in terms.items())
 
 
-def build(module, optimizer, accumulation=1, ema=None):
+def build(module, optimizer: optax.GradientTransformation, accumulation: int = 1, ema: float | None = None) -> Callable:
     """step(state, batch) -> (state, metrics): metrics hold 'loss', 'grad_norm', each metric and each of several terms, float32.
 
     `optimizer` was built for the trained tree, `state.params`.
@@ -65,7 +66,7 @@ def build(module, optimizer, accumulation=1, ema=None):
     return step
 
 
-def evaluation(module):
+def evaluation(module) -> Callable:
     """step(variables, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of a batch: no dropout, plain losses."""
 
     def step(variables, batch, carry, key):
@@ -75,7 +76,7 @@ def evaluation(module):
     return step
 
 
-def means(pairs):
+def means(pairs: dict) -> dict:
     """{name: sum / weight}; NaN where the weight is 0 (another member's metric), which the loop leaves out."""
     return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan)
             for name, (value, weight) in pairs.items()}

@@ -10,7 +10,8 @@ An implementation is a module of this folder and a row of IMPLEMENTATIONS: `prep
     offset    hints with keys before the row's own; otherwise it gets the hint that promises nothing
 """
 import functools
-from typing import Any
+import types
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from model.attention import plain, rule as rules, transformer_xl
 IMPLEMENTATIONS = {'plain': plain}            # the first that supports a config is taken
 
 
-def choose(config, name=None):
+def choose(config: model_config.Config, name: str | None = None) -> types.ModuleType:
     """The implementation for a model.config.Config: the one of this name, or the first that supports it. ValueError if none does."""
     wanted, lacking = needs(config), {}
     for candidate in IMPLEMENTATIONS if name is None else (name,):
@@ -33,7 +34,7 @@ def choose(config, name=None):
     raise ValueError(f'the implementation {candidate!r} of attention does not support {", ".join(lacking)}')
 
 
-def needs(config):
+def needs(config: model_config.Config) -> dict[str, str]:
     """{what an implementation must support: the setting that needs it}."""
     found = {positions.of(config).scores: f'model.positions = {config.positions}'}
     found['windows'] = config.windows and f'model.windows = {config.windows}'
@@ -42,7 +43,8 @@ def needs(config):
     return {feature: setting for feature, setting in found.items() if feature and setting}
 
 
-def prepare(implementation, rule, bias=None, hint=rules.UNKNOWN, windows=(None,)):
+def prepare(implementation: types.ModuleType, rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
+            windows: tuple[int | None, ...] = (None,)) -> Any:
     """What `implementation` prepares of a rule; without the support of offsets, its hint promises nothing where there is one."""
     known = not hint.offset or 'offset' in implementation.SUPPORTS
     return implementation.prepare(rule, bias, hint if known else rules.UNKNOWN, windows)

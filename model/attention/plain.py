@@ -4,7 +4,7 @@ Scores and softmax are float32. A query that sees no key outputs 0 and passes no
 as matrices, once for all layers.
 """
 import dataclasses
-from typing import Any
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,8 @@ class Prepared:
     bias: Any = None                          # float32[B, N, T, S]
 
 
-def prepare(rule, bias=None, hint=rules.UNKNOWN, windows=(None,)):
+def prepare(rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
+            windows: tuple[int | None, ...] = (None,)) -> Prepared:
     """Once a stack: what `attend` needs of a rule in every layer."""
     del hint                                  # all pairs are computed
     allowed = [rules.mask(rule, window) for window in windows]
@@ -36,12 +37,13 @@ def prepare(rule, bias=None, hint=rules.UNKNOWN, windows=(None,)):
     return Prepared(*(each[0] if len(windows) == 1 else jnp.stack(each) for each in (mask, sees_any)), bias)
 
 
-def add_terms(prepared, terms):
+def add_terms(prepared: Prepared, terms: jax.Array) -> Prepared:
     """`prepared` with a layer's own terms of the scores, float32[B, N, T, S] (Transformer-XL)."""
     return dataclasses.replace(prepared, bias=terms if prepared.bias is None else prepared.bias + terms)
 
 
-def attend(query, key, value, prepared, *, window=None, scale, soft_cap=None, dropout=None):
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepared, *, window: jax.Array | None = None, scale: float,
+           soft_cap: float | None = None, dropout: tuple | None = None) -> jax.Array:
     """Weighted mean of the values that each query may see: float[B, N, T, H].
 
     query float[B, N, T, H]; key, value float[B, K, S, H], each shared by N / K query heads; window: the number of the layer's

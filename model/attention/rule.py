@@ -53,7 +53,7 @@ def cross(query_segments: jax.Array, key_segments: jax.Array) -> Rule:
     return Rule(queries, keys, query_segments, key_segments, queries, keys)
 
 
-def prepend(rule: Rule, hint: Hint, segments: jax.Array, positions: jax.Array):
+def prepend(rule: Rule, hint: Hint, segments: jax.Array, positions: jax.Array) -> tuple[Rule, Hint]:
     """(rule, hint) with M keys before the others, a memory or a prefix: int32[B, M] each, or int32[1, M] for all rows.
 
     A key of segment -1 is seen by every token that is not padding, one of segment 0 by none.

@@ -8,13 +8,14 @@ neighbours in a document differ by 1, or by -1 in a row that is read backwards (
 the row (`streams.py`) are moved to the slots of their targets for that product and back again, as in the original.
 """
 import dataclasses
-from typing import Any
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
 from model import config as model_config, encodings, initializers, layers, ops
+from model.attention import rule as rules
 
 
 @jax.tree_util.register_dataclass
@@ -28,7 +29,8 @@ class Relative:
     same: Any = None                          # bool[B, T', S], whether query and key have the same type
 
 
-def share(config, rule, fields, cached=False, dropout=None):
+def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.Array], cached: bool = False,
+          dropout: Callable | None = None) -> Relative:
     """The Relative of a `rule` for the `fields` of T tokens and the queries at `slots` appended to them, if there are any.
 
     With a cache, the slot of a key does not give its distance: the entry of each pair is looked up, and types are ignored.
@@ -53,7 +55,7 @@ def share(config, rule, fields, cached=False, dropout=None):
     return relative
 
 
-def shift(x, keys):
+def shift(x: jax.Array, keys: int) -> jax.Array:
     """out[t, s] = x[t, T - t + s]: float[..., T, R] -> float[..., T, keys], without a gather."""
     T, R = x.shape[-2:]
     x = x.reshape(*x.shape[:-2], R * T)[..., T:]
@@ -84,7 +86,7 @@ class Scores(nn.Module):
         return biased('content_bias'), terms * scale
 
 
-def by_distance(query, places, relative):
+def by_distance(query: jax.Array, places: jax.Array, relative: Relative) -> jax.Array:
     """Products of queries float[B, N, T', H] with the projected distances float[B, N, R, H] of each key: float32[B, N, T', S]."""
     if relative.index is not None:
         return jnp.take_along_axis(product(query, places), relative.index[:, None], axis=-1)
@@ -100,5 +102,5 @@ def by_distance(query, places, relative):
     return jnp.concatenate([terms, taken], axis=2)
 
 
-def product(query, places):
+def product(query: jax.Array, places: jax.Array) -> jax.Array:
     return ops.einsum_float32('bnth,bnrh->bntr', query, places)

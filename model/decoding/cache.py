@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from model import config as model_config
 from model.attention import rule as rules
 
 
@@ -26,14 +27,14 @@ class Cache:
     cross_segments: Any = None                # int32[B, S']
 
 
-def empty(config, batch_size, length, dtype):
+def empty(config: model_config.Config, batch_size: int, length: int, dtype: Any) -> Cache:
     """A cache with `length` free slots a row."""
     shape = (config.depth('decoder'), batch_size, config.kv, length, config.size)
     zeros = jnp.zeros((batch_size, length), jnp.int32)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), zeros + rules.NEVER, zeros, zeros, jnp.int32(0))
 
 
-def extend(cache, seen, segments, positions):
+def extend(cache: Cache, seen: jax.Array, segments: jax.Array, positions: jax.Array) -> Cache:
     """The cache with T more slots in use, int32[B, T] each; each layer writes its keys and values itself (`write`)."""
     def put(slots, new):
         return jax.lax.dynamic_update_slice(slots, new.astype(jnp.int32), (0, cache.length))
@@ -43,7 +44,7 @@ def extend(cache, seen, segments, positions):
         key_positions=put(cache.key_positions, positions), length=cache.length + seen.shape[1])
 
 
-def write(stacked, kv, layer, start):
+def write(stacked: tuple, kv: tuple, layer: jax.Array, start: jax.Array) -> tuple[tuple, tuple]:
     """Puts one layer's new keys and values into the stacked ones, from slot `start`.
 
     stacked: two float[L, B, K, S, H]; kv: two float[B, K, T, H]. Returns (stacked, that layer's two float[B, K, S, H]).

@@ -4,6 +4,7 @@ Needs no tokenizer, and of a model `init_cache`, `step` and `logits`. Prompts of
 continuation of a row does not depend on the others. Compiled once for each shape and setting.
 """
 import functools
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ import jax.numpy as jnp
 NEVER_SAMPLED = -1e30
 
 
-def generate(apply, variables, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0,
-             eos=None, pad=0, source=None):
+def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: jax.Array | None = None, *, max_new_tokens: int,
+             temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, eos: int | None = None, pad: int = 0,
+             source: dict | None = None) -> jax.Array:
     """New tokens int32[B, max_new_tokens] of each row: `pad` after the first `eos`.
 
     apply: `transformer.apply`; variables: its variables, {'params': ...}; prompts: int32[B, T], padded on the right; lengths: int32[B].
@@ -66,7 +68,7 @@ def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, t
     return jax.lax.while_loop(unfinished, decode, state)[1]
 
 
-def cast_kernels(variables, dtype):
+def cast_kernels(variables: dict, dtype: Any) -> dict:
     """Casts kernels to the type of the computation once, instead of at every token; the results are the same."""
     def cast(path, leaf):
         return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
@@ -74,14 +76,14 @@ def cast_kernels(variables, dtype):
     return jax.tree_util.tree_map_with_path(cast, variables)
 
 
-def sample(logits, rng, temperature, top_k=0, top_p=1.0):
+def sample(logits: jax.Array, rng: jax.Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> jax.Array:
     """One token a row from logits float32[B, V]: int32[B]; the likeliest at temperature 0."""
     if not temperature:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return jax.random.categorical(rng, keep(logits / temperature, top_k, top_p)).astype(jnp.int32)
 
 
-def keep(logits, top_k=0, top_p=1.0):
+def keep(logits: jax.Array, top_k: int = 0, top_p: float = 1.0) -> jax.Array:
     """Logits with -1e30 for tokens outside the top k, or outside the smallest set of likeliest tokens with probability top_p."""
     if top_k:
         lowest = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]

@@ -6,17 +6,23 @@
 Parameters are read tensor by tensor: beside the result, memory holds one tensor. Arrays are float32 for any type in the file.
 """
 import math
+import os
+import types
+from typing import Any, Callable, Iterator
 
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import task_model, transformer
+from model import config as model_config, task_model, transformer
 from model.huggingface import compare, equivalent, files, names, settings
 
+Path = str | os.PathLike
 
-def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, notice=print):
+
+def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 2, dtype: Any = jnp.float32,
+         place: Callable | None = None, seed: int = 0, notice: Callable = print) -> tuple[task_model.Model, dict]:
     """(task_model.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
 
     head: instead of the checkpoint's, a kind (a key of task_model.KINDS) as the family's class of that kind has it, with `labels`
@@ -33,7 +39,8 @@ def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, not
     return module, {'params': traverse_util.unflatten_dict(params, sep='/')}
 
 
-def save(folder, module, variables, dtype='float32', family=None, more=None, shard=files.SHARD):
+def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = 'float32', family: types.ModuleType | None = None,
+         more: dict | None = None, shard: int = files.SHARD) -> list[str]:
     """Writes config.json and the safetensors of a task_model.Model to an existing folder; returns the names of the weight files.
 
     dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further
@@ -59,7 +66,8 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     return files.write(folder, list(called), lambda name: read(called[name]), sizes, dtype, shard)
 
 
-def arrays(folder, module, family, optional, seed=0, notice=print):
+def arrays(folder: Path, module: task_model.Model, family: types.ModuleType, optional: bool, seed: int = 0,
+           notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (path, float32 numpy array) of each parameter of `module`; all tensors are checked before the first.
 
     optional: whether a head that is missing in the files is initialised.
@@ -86,13 +94,13 @@ def assembled(path, shape, tensors, reader, config):
     return array
 
 
-def abstract(module):
+def abstract(module: task_model.Model) -> dict:
     """The parameters of a task_model.Model as ShapeDtypeStructs."""
     batch = transformer.blank(module.config, length=2)
     return jax.eval_shape(lambda: module.init(jax.random.key(0), batch, method='everything'))['params']
 
 
-def initialised(module, paths, seed):
+def initialised(module: task_model.Model, paths: set[str], seed: int) -> dict[str, np.ndarray]:
     """{path: float32 array} of fresh parameters."""
     batch = transformer.blank(module.config, length=2)
 
@@ -103,12 +111,13 @@ def initialised(module, paths, seed):
     return {path: np.asarray(leaf) for path, leaf in jax.jit(draw)(jax.random.key(seed)).items()}
 
 
-def flat(tree):
+def flat(tree: dict) -> dict[str, Any]:
     """{path: leaf} of nested dicts."""
     return traverse_util.flatten_dict(tree, sep='/')
 
 
-def batch(config, input_ids, attention_mask=None, token_type_ids=None, decoder_input_ids=None, decoder_attention_mask=None):
+def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None,
+          decoder_input_ids: Any = None, decoder_attention_mask: Any = None) -> dict[str, np.ndarray]:
     """The batch (data/example.py) for the arguments of a model of `transformers`: ids int[B, T], masks of real tokens, types.
 
     Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids.

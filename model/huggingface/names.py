@@ -3,11 +3,12 @@
 Invertible dictionaries of names follow torchtitan's state_dict_adapter; that every parameter has a tensor and every tensor a
 parameter is checked here once, for all families.
 """
+import types
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from model import resize
+from model import config as model_config, resize
 from model.huggingface import layouts
 
 LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
@@ -22,7 +23,7 @@ class Tensor(NamedTuple):
     layout: str
 
 
-def tensors(family, kind, shapes):
+def tensors(family: types.ModuleType, kind: str, shapes: dict[str, tuple]) -> list[Tensor]:
     """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
     found, named = [], set()
     for *row, only in expanded((*family.HEADS[kind], *family.NAMES)):
@@ -65,7 +66,7 @@ def parameters(row, shapes):
             yield paths, f'{theirs}.{name}', layout or ('linear' if leaf == 'kernel' else 'same')
 
 
-def part(tensor, array, path, shape, config):
+def part(tensor: Tensor, array: np.ndarray, path: str, shape: tuple, config: model_config.Config) -> np.ndarray:
     """Our parameter at `path`, or one layer of it, with our `shape`, from the numpy `array` of its Tensor.
 
     The shape of `array` was checked (compare.py). Padding rows of the vocabulary are 0.
@@ -74,13 +75,13 @@ def part(tensor, array, path, shape, config):
     return found if found.shape == shape else np.pad(found, [(0, size - have) for size, have in zip(shape, found.shape)])
 
 
-def join(tensor, arrays, config):
+def join(tensor: Tensor, arrays: list[np.ndarray], config: model_config.Config) -> np.ndarray:
     """The numpy array of a Tensor, from our parameters in it (one layer of them, if they are stacked)."""
     stripped = [array[tuple(slice(size) for size in unpadded(path, array.shape, config))] for path, array in zip(tensor.paths, arrays)]
     return layouts.LAYOUTS[tensor.layout][1](stripped, config)
 
 
-def shape(tensor, shapes, config):
+def shape(tensor: Tensor, shapes: dict[str, tuple], config: model_config.Config) -> tuple:
     """The shape of a Tensor there, for our parameters {path: shape}."""
     ours = [shapes[path] if tensor.layer is None else shapes[path][1:] for path in tensor.paths]
     return join(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape

@@ -4,6 +4,7 @@ import importlib
 import json
 import pathlib
 import pkgutil
+import types
 
 from model import config as model_config, families, task_model
 from model.huggingface import conversions, equivalent, errors
@@ -15,13 +16,13 @@ DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
 
 
-def known():
+def known() -> dict[str, types.ModuleType]:
     """{model_type: module} of the families that exist at Hugging Face."""
     modules = (importlib.import_module(f'model.families.{entry.name}') for entry in pkgutil.iter_modules(families.__path__))
     return {module.MODEL_TYPE: module for module in modules if hasattr(module, 'MODEL_TYPE')}
 
 
-def read(folder):
+def read(folder) -> tuple[model_config.Config, task_model.Head, types.ModuleType, dict]:
     """(Config, Head, family module, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
     path = pathlib.Path(folder) / CONFIG
     if not path.exists():
@@ -49,7 +50,7 @@ def renamed(family, raw):
     return {getattr(family, 'ALIASES', {}).get(key, key): value for key, value in raw.items()}
 
 
-def to_config(family, given, path):
+def to_config(family: types.ModuleType, given: dict, path) -> model_config.Config:
     """The Config that config.json describes. ConfigError lists every setting that is not supported."""
     wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.EXPECTED.items() if given.get(key, value) != value]
     wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in same(family).items()
@@ -73,7 +74,7 @@ def to_config(family, given, path):
     return model_config.Config(**found)
 
 
-def theirs(family, config):
+def theirs(family: types.ModuleType, config: model_config.Config) -> dict:
     """{key of config.json: value} of a Config of the family, by its SETTINGS and EXPECTED."""
     found, choices = dict(family.EXPECTED), {}
     for setting, rule in family.SETTINGS.items():
@@ -93,7 +94,7 @@ def same(family):
     return getattr(family, 'SAME', {})
 
 
-def resolved(config, setting):
+def resolved(config: model_config.Config, setting: str):
     """The value of a setting of a Config, derived where it is None."""
     if setting == 'decoder_layers':
         return config.depth('decoder')
@@ -101,7 +102,7 @@ def resolved(config, setting):
     return resolved(config, FOLLOWS[setting]) if value is None and setting in FOLLOWS else value
 
 
-def to_head(family, given, path):
+def to_head(family: types.ModuleType, given: dict, path) -> task_model.Head:
     """The task_model.Head that `architectures` names; without it, the family's first."""
     name = (given.get('architectures') or [next(iter(family.ARCHITECTURES))])[0]
     if name not in family.ARCHITECTURES:
@@ -110,7 +111,7 @@ def to_head(family, given, path):
     return head(family, kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
 
 
-def head(family, kind, labels=2):
+def head(family: types.ModuleType, kind: str, labels: int = 2) -> task_model.Head:
     """The task_model.Head of a kind, as the family's class of that kind has it. ConfigError if there is none."""
     for other, settings in family.ARCHITECTURES.values():
         if other == kind:
@@ -119,12 +120,12 @@ def head(family, kind, labels=2):
                              + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
 
 
-def bare(family, raw):
+def bare(family: types.ModuleType, raw: dict) -> bool:
     """Whether config.json is that of a backbone without a head, such as a BertModel."""
     return family.BARE in (raw.get('architectures') or ())
 
 
-def fit(config, head=None, model_type=None):
+def fit(config: model_config.Config, head: task_model.Head | None = None, model_type: str | None = None) -> types.ModuleType:
     """The family of a Config and, if given, a task_model.Head. ConfigError names the nearest one and the settings that differ.
 
     model_type: the one to take of several (an ELECTRA whose embeddings are as wide as its layers is also a BERT).
@@ -138,7 +139,7 @@ def fit(config, head=None, model_type=None):
     return nearest
 
 
-def differences(family, config):
+def differences(family: types.ModuleType, config: model_config.Config) -> list[tuple]:
     """[(setting, its value, that of the family)] that keep a Config out of a family: they would be lost in its config.json."""
     config = equivalent.config(family, config)
     back, wrong = to_config(family, {**family.DEFAULTS, **theirs(family, config)}, CONFIG), []
@@ -156,7 +157,7 @@ def differences(family, config):
     return wrong
 
 
-def architecture(family, head):
+def architecture(family: types.ModuleType, head: task_model.Head) -> str:
     """The class of `transformers` for a head. ConfigError if the family has none."""
     for name, (kind, settings) in family.ARCHITECTURES.items():
         if kind == head.kind and (kind != 'classes' or head == task_model.Head(kind, head.labels, **settings)):

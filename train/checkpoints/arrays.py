@@ -5,6 +5,7 @@ implementation. A checkpoint is a nested dict of arrays, readable without the cl
 """
 import hashlib
 import re
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -44,18 +45,18 @@ class Mismatch(Exception):
     exit_code, kind = 2, 'checkpoint'
 
 
-def rebuild(like, names):
+def rebuild(like: Any, names: dict[str, Any]) -> Any:
     """The tree of `like` with the leaves of {path: leaf}."""
     structure = jax.tree.structure(like)
     return jax.tree.unflatten(structure, [names[path] for path in paths.flatten(like)])
 
 
-def is_key(leaf):
+def is_key(leaf: Any) -> bool:
     """Whether a leaf is an array of typed random keys."""
     return hasattr(leaf, 'dtype') and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def plain(leaf):
+def plain(leaf: Any) -> Any:
     """The leaf as an ordinary array, or ShapeDtypeStruct: keys become their key data."""
     if not is_key(leaf):
         return leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
@@ -65,7 +66,7 @@ def plain(leaf):
     return jax.random.key_data(leaf)
 
 
-def spec(leaf):
+def spec(leaf: Any) -> str:
     """'float32[2, 64]' of a leaf; random keys have the dtype key<implementation>."""
     if not is_key(leaf):
         leaf = plain(leaf)
@@ -75,19 +76,19 @@ def spec(leaf):
     return f'key<{names[0]}>{list(leaf.shape)}'
 
 
-def parse(spec):
+def parse(spec: str) -> tuple[str, tuple[int, ...]]:
     """(dtype, shape) of 'float32[2, 64]'."""
     dtype, shape = spec[:-1].split('[')
     return dtype, tuple(int(size) for size in shape.split(',') if size)
 
 
-def implementation(spec):
+def implementation(spec: str) -> str | None:
     """'threefry2x32' of 'key<threefry2x32>[]', None for other arrays."""
     dtype = parse(spec)[0]
     return dtype[4:-1] if dtype.startswith('key<') else None
 
 
-def compare(saved, wanted, source):
+def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     """Raises Mismatch if two {path: spec} differ: '-' lines are in the checkpoint, '+' lines are wanted."""
     if saved == wanted:
         return
@@ -102,7 +103,7 @@ def compare(saved, wanted, source):
         f'likely cause: {cause(saved, wanted)}']))
 
 
-def cause(saved, wanted):
+def cause(saved: dict[str, str], wanted: dict[str, str]) -> str:
     """The settings that most likely explain the difference of two {path: spec}."""
     different = {path: kind(saved.get(path), wanted.get(path)) for path in sorted(saved.keys() | wanted.keys())
                  if saved.get(path) != wanted.get(path)}
@@ -112,7 +113,7 @@ def cause(saved, wanted):
     return 'code that changed since it was saved'
 
 
-def kind(a, b):
+def kind(a: str | None, b: str | None) -> set:
     """The difference of two specs: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
     if a is None or b is None:
         return {'missing'}
@@ -122,7 +123,7 @@ def kind(a, b):
     return {axis for axis, (m, n) in enumerate(zip(a_shape, b_shape)) if m != n}
 
 
-def not_finite(names):
+def not_finite(names: dict[str, Any]) -> list[str]:
     """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
                if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
@@ -135,7 +136,7 @@ def _finite(leaves):
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
-def fingerprint(state):
+def fingerprint(state: Any) -> str:
     """SHA-256 (hex) over every array of a state by path, dtype, shape and bytes: parameters, optimizer, rng and step, and
     memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()

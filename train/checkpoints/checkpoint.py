@@ -9,7 +9,9 @@ import functools
 import itertools
 import re
 import threading
+from typing import Any, Callable
 
+from etils import epath
 import jax
 
 from model import paths
@@ -41,12 +43,12 @@ class Checkpoints:
     in progress ends with the interpreter.
     """
 
-    def __init__(self, folder, keep=3, best=None, asynchronous=True):
+    def __init__(self, folder: epath.PathLike, keep: int | None = 3, best: str | None = None, asynchronous: bool = True):
         self.folder, self.keep, self.best, self.asynchronous = folders.absolute(folder), keep, best, asynchronous
         self._known = set()                   # steps of this run: those it saved, and the one it resumed from
         self._orbax, self._thread, self._error = None, None, None
 
-    def save(self, step, state, meta):
+    def save(self, step: int, state: Any, meta: dict) -> None:
         """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, ...).
 
         Returns as soon as the arrays may be donated; first waits for a save in progress, and raises its SaveError.
@@ -96,11 +98,11 @@ class Checkpoints:
     def __exit__(self, *_):
         self.close()
 
-    def steps(self):
+    def steps(self) -> list[int]:
         """The complete steps, ascending."""
         return folders.complete(self.folder)
 
-    def restore(self, abstract_state, notice=print):
+    def restore(self, abstract_state: Any, notice: Callable = print) -> tuple | None:
         """(state, meta) of the newest undamaged step, or None if nothing was ever saved.
 
         abstract_state: the state as ShapeDtypeStructs with shardings (none = the first device). Damaged steps are moved
@@ -115,7 +117,7 @@ class Checkpoints:
         self._known = {step}
         return arrays.rebuild(abstract_state, store.read(self._at(step), wanted)), folders.read_meta(self._at(step))
 
-    def verify(self, step, state):
+    def verify(self, step: int, state: Any) -> str:
         """Reads a step back, compares it with `state` bit by bit and returns the fingerprint: for the last save."""
         self.wait()
         leaves = paths.flatten(state)
@@ -167,7 +169,8 @@ class Checkpoints:
                          + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
 
 
-def load_params(folder, like=None, patterns=('.*',), step=None, what='params', notice=print, rename=()):
+def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, ...] = ('.*',), step: int | str | None = None,
+                what: str = 'params', notice: Callable = print, rename: tuple = ()) -> tuple[dict, dict]:
     """(parameters, meta) of a checkpoint from any machine: nested dicts of the paths in which a pattern is found (re.search).
 
     folder, step: as in folders.locate. like: (abstract) parameters with the same paths and shapes, whose shardings the result gets;
@@ -193,7 +196,7 @@ def load_params(folder, like=None, patterns=('.*',), step=None, what='params', n
     return paths.unflatten({path: found[at] for path, at in origin.items()}), folders.read_meta(source)
 
 
-def stored(folder, what='params'):
+def stored(folder: epath.PathLike, what: str = 'params') -> dict[str, str]:
     """{path: 'float32[2, 64]'} of the parameters in the newest checkpoint of a workdir, or in a step; its bytes are not checked.
 
     {} if there is none to read. what: as in `load_params`.

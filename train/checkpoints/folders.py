@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from typing import Callable
 
 from etils import epath
 
@@ -25,18 +26,18 @@ class NothingRestorable(Exception):
     exit_code, kind = 4, 'restore'
 
 
-def complete(folder):
+def complete(folder: epath.PathLike) -> list[int]:
     """The complete steps, ascending. They may be damaged: `choose` reads them."""
     return sorted(int(entry.name) for entry in _entries(folder) if entry.name.isdigit()
                   and (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
 
 
-def higher_is_better(metric):
+def higher_is_better(metric: str) -> bool:
     """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). All others are minimised."""
     return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
 
 
-def best(folder, metric):
+def best(folder: epath.PathLike, metric: str) -> int | None:
     """The complete step with the best finite meta['metrics'][metric] (the earliest of equals), or None."""
     sign = -1 if higher_is_better(metric) else 1
     values = {}
@@ -50,12 +51,12 @@ def best(folder, metric):
     return min(values, key=lambda step: (values[step], step), default=None)
 
 
-def read_meta(target):
+def read_meta(target: epath.Path) -> dict:
     """The meta of a step's folder."""
     return json.loads((target / 'meta.json').read_text())
 
 
-def choose(folder, notice, only=None, move=False):
+def choose(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
     """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 
     notice(line) is called for each step that is skipped. With `move`, damaged steps are moved to bad/.
@@ -81,7 +82,7 @@ def choose(folder, notice, only=None, move=False):
         f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
 
 
-def choose_together(folder, notice, only=None, move=False):
+def choose_together(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
     """`choose` in process 0; the others read and move nothing, and get the same step or error."""
     def outcome():
         try:
@@ -95,12 +96,12 @@ def choose_together(folder, notice, only=None, move=False):
     return step
 
 
-def absolute(folder):
+def absolute(folder: epath.PathLike) -> epath.Path:
     """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already."""
     return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
 
 
-def locate(folder, step=None, notice=print):
+def locate(folder: epath.PathLike, step: int | str | None = None, notice: Callable = print) -> epath.Path:
     """The folder of an undamaged step in `folder` (a workdir, its checkpoints/, or a step). step: None = the newest, a number, or
     'best'. Changes nothing there. NothingRestorable if there is none."""
     folder = absolute(folder)
@@ -118,7 +119,7 @@ def locate(folder, step=None, notice=print):
     return folder / str(chosen)
 
 
-def move_aside(target, problems=None):
+def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
     """Moves a step to bad/ under a free name; returns a description for the notice.
 
     Without rename a damaged step (`problems`) is only marked; it is copied to bad/ when the same step is saved again.
@@ -140,7 +141,7 @@ def move_aside(target, problems=None):
     return f'moved to bad/{place.name}'
 
 
-def remove(target):
+def remove(target: epath.Path) -> None:
     """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored: they cost
     only space."""
     try:
@@ -150,7 +151,7 @@ def remove(target):
         pass
 
 
-def prune(folder, keep, metric=None):
+def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -> None:
     """Deletes steps other than the newest `keep` complete ones (None = all) and the best by `metric`, incomplete ones included."""
     found = complete(folder)
     staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
@@ -160,7 +161,7 @@ def prune(folder, keep, metric=None):
                 remove(entry)
 
 
-def summary(problems):
+def summary(problems: list[str]) -> str:
     """The first problem, and how many more there are."""
     return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
 

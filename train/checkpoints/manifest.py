@@ -9,6 +9,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+from typing import Any
 
 from etils import epath
 
@@ -17,7 +18,7 @@ BLOCK = 1 << 22                               # bytes read at once; hashlib work
 THREADS = 4
 
 
-def write(folder, extra):
+def write(folder: epath.PathLike, extra: Any) -> None:
     """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
     root = epath.Path(folder)
     body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
@@ -27,7 +28,7 @@ def write(folder, extra):
     put(root / NAME, render(body).encode())
 
 
-def check(folder):
+def check(folder: epath.PathLike) -> list[str]:
     """The problems of a folder, one line each, sorted; [] = every byte is as it was written."""
     root = epath.Path(folder)
     try:
@@ -40,7 +41,7 @@ def check(folder):
     return sorted(f'{name}: {line}' for name, line in lines.items() if line)
 
 
-def read(folder):
+def read(folder: epath.PathLike) -> dict:
     """{'files': {name: '<bytes> <sha256>'}, 'extra': ...} of a folder. ValueError if the manifest was changed."""
     raw = (epath.Path(folder) / NAME).read_bytes()
     try:
@@ -54,13 +55,13 @@ def read(folder):
     return body
 
 
-def render(body):
+def render(body: dict) -> str:
     """The canonical text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
     digest = hashlib.sha256(json.dumps(body, indent=1, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, 'sha256': digest}, indent=1, sort_keys=True) + '\n'
 
 
-def put(target, data):
+def put(target: epath.Path, data: bytes) -> None:
     """Writes one file durably and atomically: temporary file, fsync, rename."""
     if not local(target):
         target.write_bytes(data)
@@ -74,7 +75,7 @@ def put(target, data):
     sync(target.parent)
 
 
-def listing(root):
+def listing(root: epath.Path) -> list[str]:
     """Relative names, with '/', of every file below `root` but the manifest."""
     names, folders = [], ['']
     while folders:
@@ -84,12 +85,12 @@ def listing(root):
     return sorted(name for name in names if name != NAME)
 
 
-def local(folder):
+def local(folder: epath.PathLike) -> bool:
     """Whether rename, fsync and append work there."""
     return '://' not in str(folder)
 
 
-def sync(directory):
+def sync(directory: epath.Path) -> None:
     """Makes the entries of a local directory durable (fsync)."""
     if local(directory):
         handle = os.open(directory, os.O_RDONLY)

@@ -3,7 +3,9 @@ import importlib.metadata
 import json
 import logging
 import re
+from typing import Any
 
+from etils import epath
 import jax
 
 from model import paths
@@ -13,14 +15,14 @@ from train.parallel import processes
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
-def described(meta, step, specs, best=None):
+def described(meta: dict, step: int, specs: dict[str, str], best: str | None = None) -> str:
     """The text of meta.json for arrays {path: spec}."""
     return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
                        'rng': {path: name for path, spec in specs.items() if (name := arrays.implementation(spec))}},
                       indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
 
 
-def finish(target, step, meta, specs):
+def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
     """Writes meta.json and then the manifest of a folder with arrays. OSError if it reads back differently."""
     manifest.put(target / 'meta.json', f'{meta}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
@@ -40,16 +42,16 @@ def _no_orbax_traceback(record):
     return not (record.exc_info and 'orbax' in record.pathname)
 
 
-def versions():
+def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def specs(source):
+def specs(source: epath.Path) -> dict[str, str]:
     """{path: 'float32[2, 64]'} of the arrays of a step."""
     return manifest.read(source)['extra']['arrays']
 
 
-def read(source, wanted):
+def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """{path: array} of a step for {path: (abstract) array}, with their shardings."""
     stored, ocp = specs(source), orbax()
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -63,7 +65,7 @@ def read(source, wanted):
             else found[path] for path, leaf in wanted.items()}
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """One line of an error whose message may have pages; the reason of the operating system is at its end."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
     line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)

@@ -5,7 +5,7 @@ next. The result is a checkpoint as checkpoint.py writes and restores it: any me
 """
 import asyncio
 import dataclasses
-from typing import Any, Tuple
+from typing import Any, Iterable, Tuple
 
 import jax
 import numpy as np
@@ -53,7 +53,7 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
         return []
 
 
-def save(folder, step, shapes, parameters, meta):
+def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable, meta: dict) -> None:
     """Writes folder/STEP with parameters alone, the manifest last. shapes {path: shape}; parameters yields (path, float32 array) of
     each, in the order of a flattened tree. meta: as in checkpoint.Checkpoints.save."""
     target = folders.absolute(folder) / str(step)

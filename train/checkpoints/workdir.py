@@ -12,12 +12,12 @@ from etils import epath
 import jax
 
 from train.checkpoints import folders, manifest
-from train.settings import errors, parse
+from train.settings import errors, parse, schema
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy', 'sentencepiece')
 
 
-def usable(workdir):
+def usable(workdir: str) -> None:
     """errors.Error unless the folder exists, or can be made, and can be written to; called before the data is read."""
     folder = folders.absolute(workdir)
     if manifest.local(folder):
@@ -27,7 +27,7 @@ def usable(workdir):
             raise errors.Error([errors.Problem(f'--workdir = {workdir}', f'expected a folder to write to, {there} {why}.')])
 
 
-def claim(workdir, config, origins=None):
+def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> list[str]:
     """Notices to show, if `workdir` is new or holds a run that `config` continues. errors.Error otherwise."""
     folder = folders.absolute(workdir)
     if (folder / 'huggingface').exists():
@@ -42,7 +42,7 @@ def claim(workdir, config, origins=None):
     return []
 
 
-def read(folder):
+def read(folder: epath.PathLike) -> schema.Config:
     """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
     path = epath.Path(folder) / 'config.json'
     try:
@@ -52,13 +52,13 @@ def read(folder):
         raise errors.Error([errors.Problem(str(path), text)]) from None
 
 
-def tokenizer(workdir, settings):
+def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     """The settings of the tokenizer, with the path of the workdir's own copy if there is one: `tokenizer.path` may have been moved."""
     own = folders.absolute(workdir) / 'tokenizer'
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir, config, tokenizer, parameters):
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int) -> None:
     """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically."""
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def write(workdir, config, tokenizer, parameters):
         _put(folder / 'environment.json', environment(parameters))
 
 
-def environment(parameters):
+def environment(parameters: int) -> dict:
     """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES},
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(),
@@ -77,7 +77,7 @@ def environment(parameters):
             'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
-def revision():
+def revision() -> str | None:
     """The git commit of the code, '+' if it was changed since; None outside a repository."""
     def git(*arguments):
         command = ('git', '-C', str(epath.Path(__file__).parent), *arguments)

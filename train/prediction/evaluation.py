@@ -35,7 +35,7 @@ class Evaluator:
         self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
         self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
 
-    def __call__(self, variables):
+    def __call__(self, variables: dict) -> dict[str, float]:
         """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
         stop = None if self.batches is None else self.batches * self.batch_size
         host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
@@ -71,7 +71,7 @@ class Evaluator:
         return out
 
 
-def area(positives, negatives):
+def area(positives: np.ndarray, negatives: np.ndarray) -> float:
     """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs in the right
     order, half of those in the same bin (Mann and Whitney 1947). 0 where one of them is empty."""
     below = np.cumsum(negatives) - negatives

@@ -48,9 +48,9 @@ def continuations(options, config, tokenizer, variables):
             f'--max_new_tokens = {options.max_new_tokens}', f'the prompt has {longest} tokens with BOS and the model has {room} positions: '
             f'at most {max(room - longest, 0)} fit.')], kind='generate', end='nothing was generated')
     tokens = generate.generate(
-        backbone.apply, states.part(variables, 'backbone'), tokens, lengths, jax.random.key(options.seed), max_new_tokens=options.max_new_tokens,
-        temperature=0.0 if options.method == 'greedy' else options.temperature, top_k=options.top_k, top_p=options.top_p,
-        eos=special.eos, pad=special.pad, source=source)
+        backbone.apply, states.part(variables, 'backbone'), tokens, lengths, jax.random.key(options.seed),
+        max_new_tokens=options.max_new_tokens, temperature=0.0 if options.method == 'greedy' else options.temperature,
+        top_k=options.top_k, top_p=options.top_p, eos=special.eos, pad=special.pad, source=source)
     said = [example.before(row, special.eos) for row in np.asarray(tokens)]
     return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, said)]
 
