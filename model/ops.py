@@ -5,6 +5,7 @@ D model width, E width of the embedding tables, F feed-forward width, V vocabula
 Docstrings write `float[B, T, D]`.
 """
 import functools
+import math
 from typing import Any
 
 import jax
@@ -44,19 +45,12 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     spec = []
     for size, name in zip(x.shape, names):
         axes = mesh_axes(name, mesh)
-        while axes and size % _product(mesh.shape[axis] for axis in axes):
+        while axes and size % math.prod(mesh.shape[axis] for axis in axes):
             axes = axes[:-1]
         spec.append(axes or None)
     if not any(spec):
         return x
     return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*spec))
-
-
-def _product(sizes):
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
 
 
 def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
