@@ -51,7 +51,8 @@ def test_the_tokens_that_stay_have_the_same_logits_and_new_ones_their_mean(name,
 def test_kept_rows_are_bitwise_equal_and_padding_is_zero():
     config, params = SHAPES['biased'], start(SHAPES['biased'])
     resized, after = to(params, config, 230)
-    for old, new in ((params['embed']['embedding'], resized['embed']['embedding']), (params['head']['kernel'].T, resized['head']['kernel'].T),
+    for old, new in ((params['embed']['embedding'], resized['embed']['embedding']),
+                     (params['head']['kernel'].T, resized['head']['kernel'].T),
                      (params['head']['bias'], resized['head']['bias'])):
         old, new = np.asarray(old), np.asarray(new)
         assert (new[:200] == old[:200]).all() and (new[230:] == 0).all() and len(new) == after.padded_vocab == 256

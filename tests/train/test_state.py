@@ -26,7 +26,9 @@ class Adapted(token.TokenLoss):
     def __call__(self, batch, carry=None, rows=None):
         def lora(following, args, kwargs, context):
             own, out = context.module, following(*args, **kwargs)
-            return out + args[0] @ own.get_variable('adapter', 'down') @ own.get_variable('adapter', 'up') if isinstance(own, layers.Dense) else out
+            if isinstance(own, layers.Dense):
+                out += args[0] @ own.get_variable('adapter', 'down') @ own.get_variable('adapter', 'up')
+            return out
 
         with nn.intercept_methods(lora):
             return super().__call__(batch, carry, rows)
@@ -37,7 +39,8 @@ def case(name, dropout=0.0):
     config, rng = dataclasses.replace(CONFIG, dropout=dropout), np.random.default_rng(0)
     module = (Adapted if name == 'adapter' else token.TokenLoss)(transformer.Transformer(config))
     shapes = jax.eval_shape(transformer.Transformer(config).init, jax.random.key(0), transformer.blank(config))['params']
-    whole = {'backbone': paths.apply(lambda path, leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.2 + path.endswith('scale'), jnp.float32), shapes)}
+    draw = lambda path, leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.2 + path.endswith('scale'), jnp.float32)
+    whole = {'backbone': paths.apply(draw, shapes)}
     flat = paths.flatten(whole)
     if name == 'half':
         trained = {path: leaf for path, leaf in flat.items() if re.search(HALF, path)}
@@ -111,7 +114,7 @@ def test_gradients_of_a_part_are_those_of_the_whole():
         np.testing.assert_allclose(moved[path], whole[path], atol=1e-7)
 
 
-def test_an_adapter_that_says_nothing_is_the_model_alone():
+def test_an_adapter_with_output_zero_is_the_model_alone():
     module, state = begin('adapter', optax.sgd(1.0))
     out = module.apply(states.evaluated(state), fed())
     alone = token.TokenLoss(module.backbone).apply({'params': state.frozen}, fed())
