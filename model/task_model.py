@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from model import config as model_config, heads, layers, positions, transformer
+from model.attention import rule as rules
 
 # The output of `Model` for a batch, float32. pretraining: that of `pair`, and a language head beside it (BERT, ALBERT).
 KINDS = {
@@ -39,10 +40,11 @@ class Model(nn.Module):
     config: model_config.Config
     settings: Head = Head()
     dtype: Any = jnp.float32
+    hints: rules.Hints = rules.Hints()        # as in `Transformer`
 
     def setup(self):
         config, settings = self.config, self.settings
-        self.backbone = transformer.Transformer(config, self.dtype)
+        self.backbone = transformer.Transformer(config, self.dtype, hints=self.hints)
         if positions.of(config).two_streams:
             self.query = layers.Embed(config, 1, config.width)  # the input of every query token of XLNet
         if settings.kind == 'pooler':
