@@ -1,7 +1,7 @@
 """`make bench`: one table of ratios, this code against PyTorch on the same cores, in one run.
 
-Each comparison alternates the two sides in processes of their own and takes medians, so that a machine whose speed
-drifts slows both. Sections: train quality pipeline start devices (all by default).
+Each comparison alternates the two sides in separate processes and takes medians, so that a change of the machine's speed
+affects both. Sections: train quality pipeline start devices (all by default).
 """
 import argparse
 import json
@@ -20,14 +20,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / 'bench' / 'peers'
 SHAPES = {'6 x 384, 256 x 16': dict(vocab=8192, layers=6, dim=384, heads=6, length=256, batch=16),
           '4 x 128, 64 x 12': dict(vocab=8192, layers=4, dim=128, heads=4, length=64, batch=12)}
-# glibc gives large blocks back to the system at every step and faults them in again; this keeps them, for more memory.
+# glibc returns large blocks to the system at every step and allocates them again; this keeps them, at the cost of memory.
 HEAP = {'MALLOC_ARENA_MAX': '1', 'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': '100000000000'}
-WANTED = 2.60  # bits a byte that the quickstart must reach in nanoGPT's time
+WANTED = 2.60                                 # bits a byte that the quickstart must reach in nanoGPT's time
 ROUNDS = 3
 
 
 def run(*command, **environ):
-    """(seconds of the whole process, its standard output); output is shown when it fails."""
+    """(seconds of the whole process, its standard output); SystemExit with its output if it fails."""
     begun = time.monotonic()
     result = subprocess.run([str(part) for part in command], cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'cpu', **environ},
                             capture_output=True, text=True)
@@ -58,7 +58,8 @@ def train(peers):
         ours, theirs = [], []
         for _ in range(ROUNDS):
             ours += last_json(run(sys.executable, '-m', 'bench.train_step', *flags, **environ)[1])['milliseconds']
-            theirs += last_json(run(peers, PEERS / 'train_step.py', *flags, f'--implementation={implementation}', **environ)[1])['milliseconds']
+            command = peers, PEERS / 'train_step.py', *flags, f'--implementation={implementation}'
+            theirs += last_json(run(*command, **environ)[1])['milliseconds']
         tokens = 1e3 * shape['length'] * shape['batch']
         mine, other = (tokens / statistics.median(found) for found in (ours, theirs))
         yield (f'training tokens/s, {label}, {dtype}, {implementation}{", heap kept" * bool(environ)}', f'{mine:,.0f}', f'{other:,.0f}',
@@ -81,7 +82,8 @@ def quality(peers, seeds=3):
         theirs.append(found['seconds'])
         peer_bits.append(found['bits_per_byte'])
     mine, other = statistics.median(ours), statistics.median(theirs)
-    yield (f'seconds to {WANTED} bits/byte, against nanoGPT to {statistics.median(peer_bits):.3f}', f'{mine:.1f}', f'{other:.1f}', other / mine)
+    label = f'seconds to {WANTED} bits/byte, against nanoGPT to {statistics.median(peer_bits):.3f}'
+    yield label, f'{mine:.1f}', f'{other:.1f}', other / mine
     yield ('bits/byte at the end of the quickstart (nanoGPT: its 2,000 steps)', f'{statistics.median(reached):.3f}',
            f'{statistics.median(peer_bits):.3f}', statistics.median(peer_bits) / statistics.median(reached))
 
@@ -103,18 +105,19 @@ def start(peers):
     yield 'seconds to --help', f"{statistics.median(run(sys.executable, '-m', 'train.main', '--help')[0] for _ in range(5)):.2f}", '', None
     with tempfile.TemporaryDirectory() as folder:
         for label in ('cold', 'warm'):
-            seconds, _ = run(sys.executable, '-m', 'train.main', '--config=configs/tiny.py', f'--workdir={folder}/{label}', '--config.steps=2',
-                             f'--config.data.cache={folder}/cache', '--config.eval_batches=1', JAX_COMPILATION_CACHE_DIR=f'{folder}/jax')
+            command = sys.executable, '-m', 'train.main', '--config=configs/tiny.py', f'--workdir={folder}/{label}', '--config.steps=2'
+            seconds, _ = run(*command, f'--config.data.cache={folder}/cache', '--config.eval_batches=1',
+                             JAX_COMPILATION_CACHE_DIR=f'{folder}/jax')
             yield f'seconds of two steps of tiny, whole process, {label} compilation cache', f'{seconds:.1f}', '', None
 
 
 def devices(peers):
-    """A step on eight forced devices against one, on the same cores: what partitioning costs."""
+    """The cost of partitioning: a step on eight forced devices against one, on the same cores."""
     flags = [f'--{name}={value}' for name, value in SHAPES['4 x 128, 64 x 12'].items() if name != 'batch'] + ['--batch=16', '--steps=20']
     one, eight = [], []
     for _ in range(ROUNDS):
-        one += last_json(run(sys.executable, '-m', 'bench.train_step', *flags)[1])['milliseconds']
-        eight += last_json(run(sys.executable, '-m', 'bench.train_step', *flags, XLA_FLAGS='--xla_force_host_platform_device_count=8')[1])['milliseconds']
+        for found, environ in ((one, {}), (eight, {'XLA_FLAGS': '--xla_force_host_platform_device_count=8'})):
+            found += last_json(run(sys.executable, '-m', 'bench.train_step', *flags, **environ)[1])['milliseconds']
     mine, other = statistics.median(eight), statistics.median(one)
     yield 'milliseconds a step, 8 forced devices against 1 (4 x 128, 64 x 16)', f'{mine:.0f}', f'{other:.0f}', other / mine
 

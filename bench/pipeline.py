@@ -1,7 +1,7 @@
-"""Tokens a second that the data pipeline makes, documents to batch, on one core: `python -m bench.pipeline`.
+"""Throughput of the data pipeline, documents to batches, on one core: `python -m bench.pipeline`.
 
-Text is tokenised to bytes beforehand. Counted are the places of a row that the configured length names (the encoder's, in
-span corruption), padding left out.
+Text is tokenised to bytes beforehand. Counted are the tokens, without padding, of the side that `sequence_length` is about
+(the encoder's, in span corruption).
 """
 import argparse
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from data import objectives, pipeline, tokenizer
 from data.text import cache, sentences, sources
 
-CASES = {                                     # label: (objective, its settings); a label that `peers/collators.py` has too is compared
+CASES = {                                     # label: (objective, its settings); compared if `peers/collators.py` has the same label
     'causal_lm': ('causal_lm', dict(sequence_length=1024)),
     'masked_lm': ('masked_lm', dict(sequence_length=512)),
     'masked_lm, whole words': ('masked_lm', dict(sequence_length=512, select='word')),
@@ -27,7 +27,7 @@ CASES = {                                     # label: (objective, its settings)
 
 
 def tokens(spec):
-    """The documents of a source as `Tokens` of bytes with their sentences, in the type that a cache file has."""
+    """The documents of a source as `Tokens` of bytes with their sentences, in the integer type of a cache file."""
     vocabulary, texts = tokenizer.Bytes(), list(sources.open(spec))
     documents = vocabulary.encode_batch(texts)
     starts = [sentences.token_starts(text.encode(), ids, vocabulary.token_bytes) for text, ids in zip(texts, documents)]
@@ -37,9 +37,9 @@ def tokens(spec):
 
 
 def measure(source, seconds=3.0, batch_size=32, threads=1):
-    """[(label, length, tokens a second, tokens a second of processor time, share of places filled)].
+    """[(label, length, tokens a second, tokens a second of processor time, share of the row that is not padding)].
 
-    The two speeds are the same on an idle machine.
+    The two speeds are equal on an idle machine.
     """
     results = []
     for label, (name, settings) in CASES.items():

@@ -1,4 +1,4 @@
-"""Milliseconds of the real train step (train/step.py) of a GPT-2-shaped model on random tokens: `python -m bench.train_step`.
+"""Milliseconds of the real train step (train/program.py) of a GPT-2-shaped model on random tokens: `python -m bench.train_step`.
 
 Prints one JSON object, like `bench/peers/train_step.py`, which is its counterpart in PyTorch.
 """
@@ -9,11 +9,12 @@ import time
 
 from train.parallel import platform
 
+FLAGS = dict(vocab=8192, layers=6, dim=384, heads=6, length=256, batch=16, warmup=3, steps=8, unroll=0)
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    for name, default in (('vocab', 8192), ('layers', 6), ('dim', 384), ('heads', 6), ('length', 256), ('batch', 16), ('warmup', 3), ('steps', 8),
-                          ('unroll', 0)):
+    for name, default in FLAGS.items():
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--dtype', default='float32')
     args = parser.parse_args()
@@ -24,8 +25,7 @@ def main():
     from data import example
     from data.objectives import causal_lm
     from model import config as model_config
-    from train import objectives, state as states, step as steps
-    from train.optimization import optimizer
+    from train import objectives, program
     from train.parallel import sharding
     from train.settings import schema
 
@@ -39,21 +39,18 @@ def main():
                             **example.causal([args.length], args.length)} for row in stream])
     mesh = sharding.mesh(config.mesh)
     with jax.set_mesh(mesh):
-        module = objectives.build(config)
-        params = jax.eval_shape(lambda: module.init(jax.random.key(0), batch, None, None)['params'])
-        chain = optimizer.build(config.optimizer, config.steps, params)
-        placed = sharding.put(mesh, batch, args.batch)
-        begun = time.perf_counter()
-        state = jax.jit(lambda batch: states.create(module, chain, batch, None, 0, None))(placed)
-        update, took = jax.jit(steps.build(module, chain), donate_argnums=0), []
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
+        compiled = program.build(config, objectives.build(config), mesh, shapes)
+        placed, took, begun = sharding.put(mesh, batch, args.batch), [], time.perf_counter()
+        state = compiled.create()
         for _ in range(args.warmup + args.steps):
             started = time.perf_counter()
-            state, measured = update(state, placed)
+            state, measured = compiled.update(state, placed)
             float(measured['loss'])
             took.append(1e3 * (time.perf_counter() - started))
             if len(took) == 1:
-                compiled = time.perf_counter() - begun
-    print(json.dumps({'milliseconds': took[args.warmup:], 'compile_seconds': compiled}))
+                compile_seconds = time.perf_counter() - begun
+    print(json.dumps({'milliseconds': took[args.warmup:], 'compile_seconds': compile_seconds}))
 
 
 if __name__ == '__main__':

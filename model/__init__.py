@@ -1,1 +1,1 @@
-"""The Transformer: knows nothing of data or training."""
+"""The Transformer, independent of data and training."""

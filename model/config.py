@@ -92,12 +92,12 @@ class Config:
 
     @property
     def norms_embeddings(self):
-        """Whether the sum of the embeddings is normed before the first block."""
+        """Whether the sum of the embeddings is normalized before the first block."""
         return self.norm_position == 'post' if self.embed_norm is None else self.embed_norm
 
     @property
     def limit(self):
-        """The most tokens that a row may have, because positions are a table; None = any number."""
+        """The largest number of tokens in a row, where positions are a table; None = any number."""
         return schemes.of(self).limit
 
     def depth(self, role):
@@ -111,7 +111,7 @@ class Config:
         return role == 'decoder' and self.architecture == 'encoder_decoder'
 
     def window(self, role):
-        """The window of each layer of that stack: (int or None) x L."""
+        """The attention window of each layer of that stack: (int or None) x L."""
         pattern = self.windows or (None,)
         return tuple(pattern[layer % len(pattern)] for layer in range(self.depth(role)))
 

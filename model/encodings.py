@@ -1,9 +1,11 @@
-"""Positions in numbers: rotary angles, sinusoids, T5's buckets, ALiBi, Transformer-XL's distances.
+"""The numbers of each position scheme: rotary angles, sinusoids, T5's buckets, ALiBi's slopes, Transformer-XL's distances.
 
 Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special. Su et al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020,
-Press et al. 2022 (ALiBi), Dai et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+need nothing special; a bias is a function of two blocks of positions, so that a kernel can compute it block by block. Su et
+al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020, Press et al. 2022 (ALiBi), Dai
+et al. 2019 (whose scores are in `attention/transformer_xl.py`).
 """
+import dataclasses
 import math
 from typing import Any
 
@@ -15,57 +17,57 @@ import numpy as np
 from model import config as model_config, initializers
 
 
-def angles(positions, size, base, scaling=None):
+def angles(positions: jax.Array, size: int, base: float, scaling: tuple | None = None) -> tuple[jax.Array, jax.Array]:
     """Cosine and sine of the rotary angles: int32[B, T] -> two float32[B, 1, T, size / 2], the same for all heads."""
     frequencies = base ** -(jnp.arange(0, size, 2, dtype=jnp.float32) / size) if scaling is None else scaled(size, base, *scaling)
     angle = positions[:, None, :, None].astype(jnp.float32) * frequencies
     return jnp.cos(angle), jnp.sin(angle)
 
 
-def scaled(size, base, factor, low, high, length):
+def scaled(size: int, base: float, factor: float, low: float, high: float, length: int) -> jax.Array:
     """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
 
-    A wave that turns more than `high` times in `length` positions stays, one that turns less than `low` times is stretched
-    by `factor`, and those between blend the two frequencies linearly in their number of turns.
+    A frequency with more than `high` turns in `length` positions stays, one with less than `low` turns is divided by
+    `factor`, and those between are a blend of the two, linear in the number of turns.
     """
     frequencies = float(base) ** -(np.arange(0, size, 2) / size)
     kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
     return jnp.asarray(kept * frequencies + (1 - kept) * frequencies / factor, jnp.float32)
 
 
-def rotate(x, rotation):
-    """Turns float[B, N, T, H] by `angles(...)`: (q_i, k_j) then depend on i - j alone."""
+def rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Rotates float[B, N, T, H] by `angles(...)`: the product of query i and key j then depends on i - j alone."""
     cos, sin = rotation
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.astype(x.dtype)
 
 
-def sinusoids(positions, dim):
+def sinusoids(positions: jax.Array, dim: int) -> jax.Array:
     """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
     angle = positions[:, :, None].astype(jnp.float32) * frequencies
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
 
 
-def halves(distances, dim):
+def halves(distances: jax.Array, dim: int) -> jax.Array:
     """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
     angle = distances[..., None].astype(jnp.float32) * frequencies
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
-def step(positions):
-    """Whether a text is read forwards or backwards: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
+def direction(positions: jax.Array) -> jax.Array:
+    """The direction in which a row is read: int32[B, T] -> int32[B], 1, or -1 where its positions descend."""
     return jnp.where(positions[:, min(1, positions.shape[1] - 1)] < positions[:, 0], -1, 1)
 
 
-def buckets(relative, count, distance, bidirectional):
+def buckets(relative: jax.Array, count: int, distance: int, bidirectional: bool) -> jax.Array:
     """T5's bucket of key position - query position: int32[...] -> int32[...] in [0, count).
 
     Half of the buckets hold one distance each, the rest grow logarithmically up to `distance`. Bidirectional: the upper
     half of the buckets is for keys after the query; otherwise those share bucket 0. The original takes a float32
-    logarithm on the device; here its steps are integers computed once, so that no backend rounds a boundary away.
+    logarithm on the device; here its boundaries are integers computed once, the same on every backend.
     """
     start = 0
     if bidirectional:
@@ -81,8 +83,8 @@ def buckets(relative, count, distance, bidirectional):
     return start + jnp.where(far < exact, far, later)
 
 
-def slopes(heads):
-    """ALiBi's number for each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
+def slopes(heads: int) -> np.ndarray:
+    """ALiBi's slope of each head, 2^(-8 / n), 2^(-16 / n), ... for n a power of two: float32[heads].
 
     Otherwise n is the power of two below, and the heads above n take every other slope of 2n heads (the authors' code).
     """
@@ -92,28 +94,46 @@ def slopes(heads):
     return found.astype(np.float32)
 
 
-def alibi(query_positions, key_positions, heads, bidirectional):
-    """ALiBi's bias, which falls with the distance of a key: int32[B, T], int32[B, S] -> float32[B, heads, T, S].
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Alibi:
+    """ALiBi's bias: slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance."""
+    heads: int = dataclasses.field(metadata={'static': True})
+    bidirectional: bool = dataclasses.field(metadata={'static': True})
 
-    slope * (key position - query position), as far as keys come before their queries; bidirectional: -slope * distance.
-    """
-    relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
-    return slopes(heads)[:, None, None] * (-jnp.abs(relative) if bidirectional else relative)[:, None]
+    def __call__(self, query_positions, key_positions):
+        """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
+        relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
+        return slopes(self.heads)[:, None, None] * (-jnp.abs(relative) if self.bidirectional else relative)[:, None]
 
 
-class Relative(nn.Module):
-    """T5's bias: a learned number for each bucket and head, added to the scores, shared by all layers of a stack."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """T5's bias: a learned number for each bucket of distances and each head."""
+    table: Any                                # float32[R, N]
+    distance: int = dataclasses.field(metadata={'static': True})
+    bidirectional: bool = dataclasses.field(metadata={'static': True})
+    dtype: Any = dataclasses.field(default=jnp.float32, metadata={'static': True})
+
+    def __call__(self, query_positions, key_positions):
+        """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
+        relative = key_positions[:, None, :] - query_positions[:, :, None]
+        bucket = buckets(relative, len(self.table), self.distance, self.bidirectional)
+        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
+        hot = jax.nn.one_hot(bucket, len(self.table), dtype=self.dtype)
+        return jnp.einsum('btsr,rn->bnts', hot, self.table.astype(self.dtype), preferred_element_type=jnp.float32)
+
+
+class BucketTable(nn.Module):
+    """The parameters of `Buckets`, shared by all layers of a stack."""
     config: model_config.Config
     bidirectional: bool
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, query_positions, key_positions):
-        """int32[B, T], int32[B, S] -> float32[B, N, T, S]."""
+    def __call__(self):
+        """The bias, as a function of positions."""
         config = self.config
         table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
-        relative = key_positions[:, None, :] - query_positions[:, :, None]
-        bucket = buckets(relative, config.relative_buckets, config.relative_distance, self.bidirectional)
-        # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
-        hot = jax.nn.one_hot(bucket, config.relative_buckets, dtype=self.dtype)
-        return jnp.einsum('btsr,rn->bnts', hot, table.astype(self.dtype), preferred_element_type=jnp.float32)
+        return Buckets(table, config.relative_distance, self.bidirectional, self.dtype)

@@ -1,15 +1,15 @@
-"""What a model costs, from its shape alone: parameters, and floating-point operations of a step.
+"""The cost of a model, from its shape alone: parameters, and floating-point operations of a step.
 
 Counts products only, two operations a multiply-add, every attention score whether masked or not (the convention of
-PaLM's MFU, Chowdhery et al. 2022). XLA's own count sees the body of a scan once, so it cannot be asked.
+PaLM's MFU, Chowdhery et al. 2022). XLA's own count takes the body of a scan once, so it is of no use here.
 """
 import jax
 
-from model import positions, transformer
+from model import config as model_config, positions, transformer
 
 
-def parameters(config):
-    """Number of parameters; the rows that pad the vocabulary are not counted. By shapes: allocates nothing."""
+def parameters(config: model_config.Config) -> int:
+    """Number of parameters without the rows that pad the vocabulary. By shapes: allocates nothing."""
     model = transformer.Transformer(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
     count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
@@ -17,9 +17,9 @@ def parameters(config):
     return count - (config.padded_vocab - config.vocab_size) * sum(widths)
 
 
-def forward_flops(config, batch_size, lengths):
-    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}, and, with
-    streams and memory (XLNet), 'queries' appended to the tokens and positions of 'memory' before them.
+def forward_flops(config: model_config.Config, batch_size: int, lengths: dict[str, int]) -> int:
+    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}, and for XLNet
+    the number of 'queries' appended to the tokens and of 'memory' positions before them.
     """
     D, E, F, N, K, H = config.dim, config.width, config.hidden, config.heads, config.kv, config.size
     T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)
@@ -47,6 +47,6 @@ def forward_flops(config, batch_size, lengths):
     return round(batch_size * row)
 
 
-def train_flops(config, batch_size, lengths):
-    """Operations of a training step: the backward pass costs twice the forward; what remat repeats is not counted."""
+def train_flops(config: model_config.Config, batch_size: int, lengths: dict[str, int]) -> int:
+    """Operations of a training step: the backward pass counts twice the forward; recomputation (remat) is not counted."""
     return 3 * forward_flops(config, batch_size, lengths)

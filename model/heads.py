@@ -1,9 +1,9 @@
-"""What turns hidden states into predictions.
+"""Heads: hidden states to predictions.
 
 `LanguageHead` projects to the vocabulary: linear as in GPT-2, with a bias as in XLNet, or BERT's (dense, activation, norm,
-projection, bias). `PairHead` judges a pair of sentences (BERT's next sentence, ALBERT's sentence order), `TokenHead` each
-token (ELECTRA's discriminator). `ClassHead` puts a text, `TokenClassHead` each of its tokens into classes, as the published
-fine-tuned models do.
+projection, bias). `PairHead` classifies a pair of sentences (BERT's next sentence, ALBERT's sentence order), `TokenHead` each
+token as replaced or not (ELECTRA's discriminator). `ClassHead` classifies a text, `TokenClassHead` each of its tokens, as the
+published fine-tuned models do.
 """
 from typing import Any, Optional
 
@@ -53,7 +53,7 @@ class Pooler(nn.Module):
 
 
 class PairHead(nn.Module):
-    """One of two labels for a pair of sentences: float[B, T, D] -> float32[B, 2], by way of the pooler."""
+    """Logits of two labels for a pair of sentences, from the pooler: float[B, T, D] -> float32[B, 2]."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
@@ -64,7 +64,7 @@ class PairHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """One number a token, a logit: float[B, T, D] -> float32[B, T]; dense, activation, dense (ELECTRA's discriminator)."""
+    """One logit a token: float[B, T, D] -> float32[B, T]; dense, activation, dense (ELECTRA's discriminator)."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
@@ -77,7 +77,7 @@ class TokenHead(nn.Module):
 
 
 class ClassHead(nn.Module):
-    """A number for each class of a text, logits: float[B, T, D] -> float32[B, labels], by way of one of its tokens.
+    """Sequence classification, logits from the first or last token: float[B, T, D] -> float32[B, labels].
 
     BERT, ELECTRA and RoBERTa read the first token, decoders the last: [activation(transform(x)),] dropout, labels.
     """
@@ -102,7 +102,7 @@ class ClassHead(nn.Module):
 
 
 class TokenClassHead(nn.Module):
-    """A number for each class of every token, logits: float[B, T, D] -> float32[B, T, labels]; spans have 2, start and end."""
+    """Token classification, logits: float[B, T, D] -> float32[B, T, labels]; spans have 2 labels, start and end."""
     config: model_config.Config
     labels: int
     dtype: Any = jnp.float32

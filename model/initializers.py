@@ -1,7 +1,7 @@
-"""How every parameter starts: tables of (regex, initializer) by path. Initialisation is part of a published recipe.
+"""The initializer of every parameter: tables of (regex, initializer) by path. Initialisation is part of a published recipe.
 
-gpt2   normal 0.02; what writes to the residual stream is divided by the square root of the number of writers (2 L in a
-       decoder) (Radford et al. 2019).
+gpt2   normal 0.02; projections into the residual stream are divided by the square root of their number (2 L in a decoder)
+       (Radford et al. 2019).
 bert   normal 0.02 truncated at two deviations, without correction, as TensorFlow's (Devlin et al. 2019; ALBERT, ELECTRA).
 normal normal 0.02 (XLNet's code, and fairseq's RoBERTa and BART).
 t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its scores, embeddings of unit variance
@@ -9,16 +9,21 @@ t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its s
 The first row that matches a path wins. There is no catch-all row: a parameter without a row is an error.
 """
 import re
+from typing import Callable
 
+from flax import linen as nn
+import jax
 from jax.nn import initializers
 import jax.numpy as jnp
 
+from model import config as model_config
+
 PROJECTION = r'(^|/)(query|key|value|gate|up|project|transform|dense|labels|head)/kernel$'
-RESIDUAL = r'(^|/)(out|down)/kernel$'        # what writes to the residual stream
+RESIDUAL = r'(^|/)(out|down)/kernel$'        # projections into the residual stream
 TOKENS = r'(^|/)embed/embedding$'
 TABLES = r'(^|/)((positions|types|queries)/embedding|relative/\w+)$'  # and Transformer-XL's biases and segments
 VECTORS = ((r'(^|/)bias$', initializers.zeros), (r'(^|/)scale$', initializers.ones),
-           (r'(^|/)query/embedding$', initializers.glorot_uniform()))  # what XLNet's queries start from: TensorFlow's default
+           (r'(^|/)query/embedding$', initializers.glorot_uniform()))  # of XLNet's query stream: TensorFlow's default
 
 
 def gpt2(config):
@@ -44,7 +49,7 @@ def normal(config):
 
 
 def everything(draw):
-    """A table in which all matrices start alike."""
+    """A table with one initializer for all matrices."""
     return ((PROJECTION, draw), (RESIDUAL, draw), (TOKENS, draw), (TABLES, draw), *VECTORS)
 
 
@@ -61,7 +66,7 @@ def t5(config):
     )
 
 
-def find(config, path):
+def find(config: model_config.Config, path: str) -> Callable:
     """The initializer of the parameter at `path` ('decoder/blocks/mlp/up/kernel'). ValueError without a row for it."""
     table = {'gpt2': gpt2, 'bert': bert, 't5': t5, 'normal': normal}[config.initializer](config)
     for pattern, initializer in table:
@@ -71,8 +76,8 @@ def find(config, path):
     raise ValueError(f'no initializer for {path!r}; add a row to model/initializers.py:{config.initializer}:\n  {rows}')
 
 
-def param(module, name, shape):
+def param(module: nn.Module, name: str, shape: tuple[int, ...]) -> jax.Array:
     """The float32 parameter `name` of a Flax module with a `config`; each of a stack of layers draws its own."""
-    path = module.path or (module.name or '',)  # a module used by itself goes by its own name
+    path = module.path or (module.name or '',)  # a module used by itself has no path
     initializer = find(module.config, '/'.join((*path, name)))
     return module.param(name, initializer, shape, jnp.float32)

@@ -1,7 +1,7 @@
 """The pieces of a block: one projection class, one embedding class, one norm, the feed-forward layer, dropout.
 
 Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. There is exactly
-one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters which
+one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters that
 intercept them (LoRA, prompt tuning) reach the whole model.
 """
 import functools
@@ -67,9 +67,12 @@ class Dropout(nn.Module):
     rate: float
 
     def __call__(self, x, rows):
-        if rows is None or not self.rate:
-            return x
-        return ops.dropout(x, self.rate, ops.row_keys(self.make_rng('dropout'), rows))
+        drawn = self.draw(rows)
+        return x if drawn is None else ops.dropout(x, *drawn)
+
+    def draw(self, rows):
+        """(rate, key, rows int32[B]), what `ops.dropout` draws the next mask from; None if nothing is dropped."""
+        return None if rows is None or not self.rate else (self.rate, self.make_rng('dropout'), rows)
 
 
 class MLP(nn.Module):

@@ -1,8 +1,8 @@
-"""Segment memory: the states that entered each layer when the tokens before these were read (Dai et al. 2019).
+"""Segment memory: the inputs of each layer for the tokens before those of the batch (Transformer-XL; Dai et al. 2019).
 
-A value, as the cache is: the states come in with a batch and the next ones go out with it, with stop-gradient, and every
-step projects them anew to keys and values. How many tokens a row remembers is |position of its first token|, at most all M:
-at the start of a text, where positions begin at 0, nothing is seen of what the memory holds.
+A value that is passed in and out, as the cache is: the states enter with a batch, the next ones leave with it, with stop-gradient,
+and every step projects them anew to keys and values. Of the M states a row sees the last |position of its first token|:
+none at the start of a text, where positions begin at 0.
 """
 import dataclasses
 from typing import Any, Optional
@@ -10,33 +10,32 @@ from typing import Any, Optional
 import jax
 import jax.numpy as jnp
 
-from model import encodings
+from model import config as model_config, encodings
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """M positions for B rows, and how many of a batch's first tokens are remembered in turn (None = all)."""
+    """M states for each of B rows, and how many of a batch's first tokens go into the next memory (None = all)."""
     states: Any                               # float[B, L, M, D]
     reuse: Optional[int] = dataclasses.field(default=None, metadata={'static': True})
 
 
-def empty(config, batch_size, length, dtype, role='encoder'):
-    """States of nothing: float[B, L, M, D] for the layers of a stack."""
+def empty(config: model_config.Config, batch_size: int, length: int, dtype: Any, role: str = 'encoder') -> jax.Array:
+    """The states before the first batch, zeros: float[B, L, M, D] for the layers of a stack."""
     return jnp.zeros((batch_size, config.depth(role), length, config.dim), dtype)
 
 
-def places(memory, first):
-    """(segments, positions) int32[B, M] of the memory before tokens with the positions `first` int32[B, T].
+def keys(memory: Memory, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(segments, positions), int32[B, M] each, of the memory's keys before tokens with `positions` int32[B, T].
 
-    The segment is -1, which all see, or 0 where there is nothing.
+    The segment is -1, which every token sees, or 0, which none sees.
     """
-    before = jnp.arange(memory.states.shape[2], 0, -1)
-    return (jnp.where(before <= jnp.abs(first[:, :1]), -1, 0),
-            first[:, :1] - encodings.step(first)[:, None] * before)
+    before, first = jnp.arange(memory.states.shape[2], 0, -1), positions[:, :1]
+    return jnp.where(before <= jnp.abs(first), -1, 0), first - encodings.direction(positions)[:, None] * before
 
 
-def extend(states, x, reuse):
-    """One layer's states float[B, M, D] after the tokens float[B, T, D]: the last M of both, only `reuse` of the new."""
+def extend(states: jax.Array, x: jax.Array, reuse: int) -> jax.Array:
+    """One layer's next states float[B, M, D]: the last M of the old ones and of the first `reuse` of the tokens float[B, T, D]."""
     new = x[:, :reuse].astype(states.dtype)
     return jax.lax.stop_gradient(jnp.concatenate([states, new], axis=1)[:, new.shape[1]:])

@@ -1,15 +1,17 @@
-"""Small operations that every part of the model uses, and the letters that einsums and docstrings use.
+"""Small operations of the whole model, and the letters of einsums and docstrings.
 
 B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size,
 D model width, E width of the embedding tables, F feed-forward width, V vocabulary (padded), L layers, P slots.
 Docstrings write `float[B, T, D]`.
 """
 import functools
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-# What the axes of an activation are called in the model, and the mesh axes that may shard them.
+# The names of an activation's axes, and the mesh axes that may shard them.
 AXES = {
     'batch': ('data', 'fsdp'),
     'length': ('context',),
@@ -23,8 +25,8 @@ AXES = {
 }
 
 
-def mesh_axes(name, mesh=None):
-    """Axes of the current mesh that shard the activation axis `name`: a tuple, empty without a mesh."""
+def mesh_axes(name: str | None, mesh: Any = None) -> tuple[str, ...]:
+    """The mesh axes that shard the activation axis `name`: a tuple, empty without a mesh."""
     mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
     if mesh.empty:
         return ()
@@ -32,10 +34,10 @@ def mesh_axes(name, mesh=None):
     return tuple(axis for axis in AXES[name] if axis in automatic and mesh.shape[axis] > 1)
 
 
-def constrain(x, *names):
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Shards an activation by the names of its axes (keys of `AXES`) under `jax.set_mesh`; without a mesh, `x` itself.
 
-    An axis that does not divide stays whole: a last small batch, or fewer key-value heads than devices, still runs.
+    An axis that the mesh does not divide is not sharded: a last small batch, or fewer key-value heads than devices, still runs.
     """
     if len(names) != x.ndim:
         raise ValueError(f'constrain: {len(names)} names {names} for an array of shape {x.shape}')
@@ -43,7 +45,7 @@ def constrain(x, *names):
     spec = []
     for size, name in zip(x.shape, names):
         axes = mesh_axes(name, mesh)
-        while axes and size % _product(mesh.shape[axis] for axis in axes):
+        while axes and size % math.prod(mesh.shape[axis] for axis in axes):
             axes = axes[:-1]
         spec.append(axes or None)
     if not any(spec):
@@ -51,14 +53,7 @@ def constrain(x, *names):
     return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*spec))
 
 
-def _product(sizes):
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
-
-
-def dense(x, kernel):
+def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """float[..., D] x float[D, F] -> float[..., F].
 
     Tokens are flattened to two dimensions first: XLA's CPU backend is several times slower when the gradient of the
@@ -71,11 +66,11 @@ def dense(x, kernel):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def einsum_float32(letters, x, y):
+def einsum_float32(letters: str, x: jax.Array, y: jax.Array) -> jax.Array:
     """A product of operands of one type, accumulated and returned in float32.
 
-    Its gradient is cast to the operands' type before the two products of the backward pass; left alone it stays
-    float32, and these, two thirds of the work, would leave the fast bfloat16 units.
+    Its gradient is cast to the operands' type before the two products of the backward pass; in float32 these products,
+    two thirds of the work, would not run on the fast bfloat16 units.
     """
     return jnp.einsum(letters, x, y, preferred_element_type=jnp.float32)
 
@@ -92,34 +87,34 @@ def _einsum_backward(letters, operands, gradient):
 einsum_float32.defvjp(_einsum_forward, _einsum_backward)
 
 
-def logits(x, table):
+def logits(x: jax.Array, table: jax.Array) -> jax.Array:
     """float[..., D] x float[V, D] -> float32[..., V]."""
     if mesh_axes('length'):
         return einsum_float32('btd,vd->btv', x, table)
     return einsum_float32('td,vd->tv', x.reshape(-1, x.shape[-1]), table).reshape(*x.shape[:-1], table.shape[0])
 
 
-def gather(x, slots):
-    """Reads float[B, T, D] at int32[B, P]: float[B, P, D]."""
+def gather(x: jax.Array, slots: jax.Array) -> jax.Array:
+    """The rows of float[B, T, D] at slots int32[B, P]: float[B, P, D]."""
     return jnp.take_along_axis(x, slots[:, :, None], axis=1)
 
 
-def soft_cap(x, cap):
-    """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); `x` itself when cap is None."""
+def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
+    """cap * tanh(x / cap), which keeps scores within +-cap (Gemma 2); x if cap is None."""
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
-def row_keys(key, rows):
-    """One random key a row, from the step's key and the row's global index: key[B].
+def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
+    """One random key a row, from the step's key and the row's global number int32[B]: key[B].
 
-    Masks drawn with these do not depend on how the batch is cut into microbatches or over devices.
+    Masks drawn with these do not depend on microbatches or devices.
     """
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
 
 
-def dropout(x, rate, keys):
-    """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); row b is drawn with keys[b]."""
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+def dropout(x: jax.Array, rate: float, key: jax.Array, rows: jax.Array) -> jax.Array:
+    """Zeroes a share `rate` of float[B, ...] and scales the rest by 1 / (1 - rate); each row draws by its number in int32[B]."""
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(row_keys(key, rows))
     return jnp.where(keep, x / (1 - rate), 0)
 
 

@@ -1,27 +1,28 @@
-"""Everything about a parameter is a function of its path: tables of (regex, value), the first that matches wins.
+"""Paths of parameters, and tables of (regex, value) by path, of which the first row that matches counts.
 
 A path joins the names on the way to a leaf with '/', 'blocks/mlp/up/kernel'. Leaves below a component `blocks` are
-stacked by the scan over layers: their leading axis is the layer, and rules are about one layer. The idea is
+stacked by the scan over layers: their leading axis is the layer, and the values of a table are about one layer. The idea is
 big_vision's (optax.py); a path that no row matches is an error there too, because a forgotten parameter is a bug.
 """
 import re
+from typing import Any, Callable, Iterable
 
 import jax
 
-SHOWN = 20  # paths an error lists
+SHOWN = 20                                    # paths listed in an error
 
 
-def name(keys):
+def name(keys: tuple) -> str:
     """The path of a leaf from JAX's tuple of keys."""
     return jax.tree_util.keystr(keys, simple=True, separator='/')
 
 
-def flatten(tree):
+def flatten(tree: Any) -> dict[str, Any]:
     """{path: leaf} of any pytree, in JAX's order; None is no leaf."""
     return {name(keys): leaf for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
-def unflatten(flat):
+def unflatten(flat: dict[str, Any]) -> dict:
     """Nested dicts from {path: leaf}: the inverse of `flatten` for trees of dicts."""
     tree = {}
     for path, leaf in flat.items():
@@ -37,8 +38,8 @@ def unflatten(flat):
     return tree
 
 
-def apply(function, tree, *rest):
-    """The tree of function(path, leaf, *leaves of the other trees)."""
+def apply(function: Callable, tree: Any, *rest: Any) -> Any:
+    """The tree of function(path, leaf, *leaves of the trees in `rest`)."""
     return jax.tree_util.tree_map_with_path(lambda keys, *leaves: function(name(keys), *leaves), tree, *rest)
 
 
@@ -50,7 +51,7 @@ class NoMatch(LookupError):
         self.paths = paths
 
 
-def map(table, tree):
+def map(table: Iterable[tuple[str, Any]], tree: Any) -> Any:
     """The tree of values that `table`, rows (regex, value), gives to the leaves of `tree` by re.search; NoMatch if a leaf has no row."""
     rows = [(re.compile(regex), value) for regex, value in table]
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
@@ -64,17 +65,17 @@ def map(table, tree):
     return jax.tree_util.tree_unflatten(treedef, values)
 
 
-def listed(paths):
+def listed(paths: list[str]) -> str:
     """The paths as a message shows them."""
     text = ', '.join(repr(path) for path in paths[:SHOWN])
     return text + (f' and {len(paths) - SHOWN} more' if len(paths) > SHOWN else '')
 
 
-def stacked(path):
+def stacked(path: str) -> bool:
     """Whether the leading axis of the leaf is the layer: a component of the path is `blocks`."""
     return 'blocks' in path.split('/')
 
 
-def layer(path, shape):
-    """The shape of one layer's part of a leaf: without the leading axis where layers are stacked."""
+def layer(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a leaf for one layer: without the leading axis where layers are stacked."""
     return tuple(shape[1:] if stacked(path) else shape)

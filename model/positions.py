@@ -1,28 +1,29 @@
 """The position schemes that `model.positions` names, one small class each.
 
-A scheme may add to the embeddings, rotate queries and keys, or add a bias to the scores of attention, and may own a table of
-parameters. It also states what a config must satisfy, so these classes are read before JAX is imported: their methods import
-what computes (`model/encodings.py`, `model/layers.py`, `model/attention/transformer_xl.py`) when they are called.
+A scheme may add to the embeddings, rotate queries and keys, or add to the scores of attention, and may own a table of
+parameters. It also checks the config, before JAX is imported: methods that compute import model/encodings.py,
+model/layers.py and model/attention/transformer_xl.py when they are called.
 """
 
 
 class Scheme:
-    """No positions at all, and the defaults of all others. `config`: a model.config.Config."""
+    """No positions, and the defaults of all other schemes. `config`: a model.config.Config."""
 
     reads = ()                                # settings under `model` that no other scheme reads
-    absolute = False                          # positions count from the start of a text: no memory before it, no text backwards
-    two_streams = False                       # whether XLNet's query stream works: a learned vector that queries start from
+    absolute = False                          # positions count from the start of a text and are never negative: no memory, no backward rows
+    two_streams = False                       # whether XLNet's query stream works
+    scores = None                             # 'bias' or 'terms', if it adds to the scores of attention (model/attention/__init__.py)
 
     def __init__(self, config):
         self.config = config
 
     @property
-    def limit(self):
-        """The most tokens that a row may have; None = any number."""
+    def limit(self) -> int | None:
+        """The largest number of tokens in a row; None = any number."""
         return None
 
-    def problems(self):
-        """[(config key, what is wrong with its value)]."""
+    def problems(self) -> list[tuple[str, str]]:
+        """[(config key, what is wrong with its value)] of a config."""
         return []
 
     def table(self, role, dtype):
@@ -37,16 +38,16 @@ class Scheme:
         """Cosine and sine for int32[B, T], as `encodings.rotate` takes them, or None."""
         return None
 
-    def bias(self, table, query_positions, key_positions, role):
-        """What is added to the scores of int32[B, T] queries and int32[B, S] keys, float32[B, N, T, S], or None."""
+    def bias(self, table, role):
+        """The bias of the scores, a function of positions: int32[B, t], int32[B, s] -> float32[B, N, t, s], or None."""
         return None
 
-    def distances(self, rule, count, slots, cached):
-        """Transformer-XL's `Relative` for a rule with `count` tokens and the queries at `slots`, or None."""
+    def distances(self, rule, fields, cached, dropout):
+        """The inputs of each layer's own terms of the scores, or None; arguments and result as `transformer_xl.share`."""
         return None
 
     def flops(self, queries, length, keys, batch_size):
-        """Operations of a layer beside its projections and products: `queries` of a row of `length` tokens, `keys` keys."""
+        """Floating-point operations of a layer for the scheme alone: `queries` of a row of `length` tokens, `keys` keys."""
         return 0
 
 
@@ -57,7 +58,7 @@ class Learned(Scheme):
     absolute = True
 
     @property
-    def limit(self):
+    def limit(self) -> int | None:
         return self.config.max_length
 
     def table(self, role, dtype):
@@ -83,7 +84,7 @@ class Rotary(Scheme):
 
     reads = ('rotary_base', 'rotary_scaling')
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         config, found = self.config, []
         if config.size % 2 and (config.head_dim or config.dim % config.heads == 0):
             key = 'model.head_dim' if config.head_dim else 'model.heads'
@@ -104,8 +105,9 @@ class Relative(Scheme):
     """A learned bias for each bucket of distances and each head, one table a stack (T5; Raffel et al. 2020)."""
 
     reads = ('relative_buckets', 'relative_distance')
+    scores = 'bias'
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         count, distance, found = self.config.relative_buckets, self.config.relative_distance, []
         if count % 2 or count < 4:
             found.append(('model.relative_buckets', 'expected an even number of at least 4, half for each side.'))
@@ -115,18 +117,20 @@ class Relative(Scheme):
 
     def table(self, role, dtype):
         from model import encodings
-        return encodings.Relative(self.config, bidirectional=role == 'encoder', dtype=dtype)
+        return encodings.BucketTable(self.config, bidirectional=role == 'encoder', dtype=dtype)
 
-    def bias(self, table, query_positions, key_positions, role):
-        return table(query_positions, key_positions)
+    def bias(self, table, role):
+        return table()
 
 
 class Alibi(Scheme):
     """A fixed bias that falls linearly with the distance, at a slope for each head (Press et al. 2022)."""
 
-    def bias(self, table, query_positions, key_positions, role):
+    scores = 'bias'
+
+    def bias(self, table, role):
         from model import encodings
-        return encodings.alibi(query_positions, key_positions, self.config.heads, bidirectional=role == 'encoder')
+        return encodings.Alibi(self.config.heads, bidirectional=role == 'encoder')
 
 
 class TransformerXL(Scheme):
@@ -134,15 +138,16 @@ class TransformerXL(Scheme):
 
     reads = ('relative_segments',)
     two_streams = True
+    scores = 'terms'
 
-    def problems(self):
+    def problems(self) -> list[tuple[str, str]]:
         if self.config.dim % 2:
             return [('model.dim', 'model.positions = xl have a sine and a cosine for each pair of columns; expected an even number.')]
         return []
 
-    def distances(self, rule, count, slots, cached):
+    def distances(self, rule, fields, cached, dropout):
         from model.attention import transformer_xl
-        return transformer_xl.share(self.config, rule, count, slots, cached)
+        return transformer_xl.share(self.config, rule, fields, cached, dropout)
 
     def flops(self, queries, length, keys, batch_size):
         """Distances are projected (with dropout for each row), and multiplied with queries in their places."""
@@ -157,6 +162,6 @@ SCHEMES = {'learned': Learned, 'rotary': Rotary, 'sinusoidal': Sinusoidal, 'rela
            'none': Scheme}
 
 
-def of(config):
+def of(config) -> Scheme:
     """The scheme of a model.config.Config."""
     return SCHEMES[config.positions](config)

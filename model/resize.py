@@ -1,37 +1,25 @@
-"""Another number of rows for a vocabulary: kept rows stay as they are, new ones are the mean of the old ones.
+"""Changes the vocabulary size of parameters: kept rows are unchanged, new rows are the mean of the old ones.
 
-The mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models"): a new token is then never likelier
-than the average of the old ones, where a random row may draw all of the probability. Tables have rows of padding behind the
-true vocabulary (model/config.py); those are no tokens, take no part in the mean, and are zero.
+With the mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models") a new token is as likely as the
+average old one, where a random row may take all of the probability. Tables have padding rows after the true vocabulary
+(model/config.py); those are no part of the mean, and are zero.
 """
-import dataclasses
 import re
+from typing import Any
 
-import jax
 import numpy as np
 
-AXES = (                                      # (path of what has a row for each token, the axis of the vocabulary)
+from model import config as model_config
+
+AXES = (                                      # (path of a parameter with a row for each token, the axis of the vocabulary)
     (r'(^|/)embed/embedding$', 0),            # [V, E]; tied heads read it too
     (r'(^|/)head/kernel$', 1),                # [D, V] of a head that is not tied
     (r'(^|/)head/bias$', 0),                  # [V] of a head with a bias
 )
 
 
-def resize(params, config, size):
-    """(parameters, config) with `size` tokens. params: any tree that holds Transformers of a model.config.Config `config`.
-
-    Tables become numpy arrays, whatever they were; other leaves are passed on.
-    """
-    config_after = dataclasses.replace(config, vocab_size=size)
-
-    def leaf(keys, array):
-        return rows(jax.tree_util.keystr(keys, simple=True, separator='/'), array, config, config_after)
-
-    return jax.tree_util.tree_map_with_path(leaf, params), config_after
-
-
-def rows(path, array, before, after):
-    """One parameter for `after.vocab_size` tokens instead of `before.vocab_size`: numpy; others are passed on as they are."""
+def rows(path: str, array: Any, before: model_config.Config, after: model_config.Config) -> Any:
+    """The parameter at `path` with `after.vocab_size` tokens instead of `before.vocab_size`, as numpy; others unchanged."""
     at = axis(path)
     if at is None or before.vocab_size == after.vocab_size:
         return array
@@ -44,6 +32,6 @@ def rows(path, array, before, after):
     return np.ascontiguousarray(np.moveaxis(new, 0, at))
 
 
-def axis(path):
+def axis(path: str) -> int | None:
     """The axis of the parameter at `path` that counts tokens, or None."""
     return next((number for pattern, number in AXES if re.search(pattern, path)), None)

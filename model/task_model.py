@@ -1,7 +1,7 @@
-"""A backbone with the head of a task: what a published checkpoint is, and what fine-tuning starts from.
+"""A backbone with the head of a task, as published checkpoints are and as fine-tuning starts from.
 
-Parameters have the paths that the losses in train/objectives/ give them: `backbone`, `head` and, for Transformer-XL's positions,
-`query`; so a run starts from any of these.
+Parameters have the same paths as in the losses of train/objectives/: `backbone`, `head` and, for Transformer-XL's positions,
+`query`; so a run can start from any of them.
 """
 import dataclasses
 from typing import Any, Optional
@@ -10,8 +10,9 @@ from flax import linen as nn
 import jax.numpy as jnp
 
 from model import config as model_config, heads, layers, positions, transformer
+from model.attention import rule as rules
 
-# What `Model` says of a batch, float32. pretraining: what `pair` says, and a language head beside it (BERT, ALBERT).
+# The output of `Model` for a batch, float32. pretraining: that of `pair`, and a language head beside it (BERT, ALBERT).
 KINDS = {
     'language': 'logits of tokens [B, T, V], or at `slots` [B, P, V]',
     'pooler': 'one vector a row [B, D]',
@@ -20,31 +21,32 @@ KINDS = {
     'discriminator': 'a logit a token [B, T]: replaced or not',
     'classes': 'logits of labels for a row [B, labels]',
     'token_classes': 'logits of labels for each token [B, T, labels]',
-    'spans': 'logits of begin and end at each token [B, T, 2]',
+    'spans': 'logits of start and end at each token [B, T, 2]',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """A key of KINDS and, for classes, what is read: the first or last real token, by way of a dense layer or not."""
+    """A key of KINDS and, for classes, which token is read, through a dense layer or not."""
     kind: str = 'language'
     labels: int = 2
-    read: str = 'first'                       # first | last
+    read: str = 'first'                       # first | last (the last that is no padding)
     activation: Optional[str] = None          # of a dense layer D -> D before the labels; None = no such layer
     bias: bool = True                         # of the labels
 
 
 class Model(nn.Module):
-    """A `backbone`, and a `head` unless it is the backbone's own, that of the language."""
+    """A `backbone`, and a `head` unless that is the backbone's own language head."""
     config: model_config.Config
     settings: Head = Head()
     dtype: Any = jnp.float32
+    hints: rules.Hints = rules.Hints()        # as in `Transformer`
 
     def setup(self):
         config, settings = self.config, self.settings
-        self.backbone = transformer.Transformer(config, self.dtype)
+        self.backbone = transformer.Transformer(config, self.dtype, hints=self.hints)
         if positions.of(config).two_streams:
-            self.query = layers.Embed(config, 1, config.width)  # what XLNet's queries start from
+            self.query = layers.Embed(config, 1, config.width)  # the input of every query token of XLNet
         if settings.kind == 'pooler':
             self.head = heads.Pooler(config, self.dtype)
         if settings.kind in ('pair', 'pretraining'):
@@ -57,7 +59,7 @@ class Model(nn.Module):
             self.head = heads.TokenClassHead(config, 2 if settings.kind == 'spans' else settings.labels, self.dtype)
 
     def __call__(self, batch, rows=None):
-        """What the head says of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None = evaluation."""
+        """The output of the head for a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None = evaluation."""
         if self.settings.kind == 'language':
             return self.language(batch, rows)
         hidden = self.backbone.hidden(batch, rows)
@@ -66,7 +68,7 @@ class Model(nn.Module):
         return self.head(hidden)
 
     def language(self, batch, rows=None):
-        """Logits of tokens, as `Transformer`; those of the query stream in a Transformer-XL model whose batch has `slots`."""
+        """Logits of tokens, as `Transformer`; of the query stream in a Transformer-XL model whose batch has `slots`."""
         if positions.of(self.config).two_streams and 'slots' in batch:
             return self.streams(batch, rows=rows)[0]
         return self.backbone(batch, rows)
@@ -77,7 +79,7 @@ class Model(nn.Module):
         return self.backbone.logits(hidden), states
 
     def everything(self, batch):
-        """Calls all that has parameters: for initialisation and shapes."""
+        """Calls every submodule that has parameters: for initialisation and shapes."""
         if self.settings.kind == 'pretraining':
             self.language(batch)
         if positions.of(self.config).two_streams:

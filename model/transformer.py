@@ -1,32 +1,35 @@
 """One Transformer: a decoder, an encoder or an encoder-decoder by configuration (Vaswani et al. 2017).
 
-A model is functions of a batch (a dict of the integers in `data/example.py`): `hidden` and `logits`, both as
-`__call__`, and for decoding `init_cache` and `step`.
+Its methods are functions of a batch (a dict of the integers in `data/example.py`): `hidden`, `logits`, and both in
+`__call__`; for decoding `init_cache` and `step`.
 """
 import dataclasses
 from typing import Any
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, ops, stack
-from model.attention import streams
+from model import config as model_config, heads, layers, ops, query_stack, stack
+from model.attention import rule as rules, streams
 from model.decoding import cache as caches
 
 
 class Transformer(nn.Module):
-    """Embedding, stacks and head. Parameters are float32, `dtype` is that of the computation, logits are float32."""
+    """Embedding, stacks and head. Parameters are float32, the computation has `dtype`, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
     borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
+    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
 
     def setup(self):
         config, owner = self.config, self.borrowed
         self.embed = owner.embed if owner else layers.Embed(config, config.padded_vocab, config.width)
+        kind = query_stack.QueryStack if config.query_layer else stack.Stack
         if config.architecture != 'decoder':
-            self.encoder = stack.Stack(config, 'encoder', self.dtype, owner and owner.encoder)
+            self.encoder = kind(config, 'encoder', self.dtype, owner and owner.encoder, self.hints)
         if config.architecture != 'encoder':
-            self.decoder = stack.Stack(config, 'decoder', self.dtype, owner and owner.decoder)
+            self.decoder = kind(config, 'decoder', self.dtype, owner and owner.decoder, self.hints)
         self.head = heads.LanguageHead(config, self.dtype)
 
     def __call__(self, batch, rows=None):
@@ -47,7 +50,7 @@ class Transformer(nn.Module):
     def streams(self, batch, query, memory=None, rows=None):
         """An encoder's two streams (XLNet): content float[B, T, D], queries at `slots` float[B, P, D], the next memory's states.
 
-        query: float[E], what every query token starts from. memory: a `memory.Memory`, or None for none now or later.
+        query: float[E], the embedding of every query token. memory: a `memory.Memory`, None = no memory.
         """
         x = self.look_up(batch['tokens'])
         query = jnp.broadcast_to(query, (*batch['slots'].shape, x.shape[2]))
@@ -80,7 +83,7 @@ class Transformer(nn.Module):
         """Reads T more tokens into the cache: (hidden float[B, T, D], cache). The first call is the prefill.
 
         batch: `tokens positions segments` int32[B, T] (segment 0 = padding), by default causal: `sees`, `seen` may be
-        given. An encoder-decoder's first call also carries the `encoder_` fields; later calls remember them.
+        given. An encoder-decoder's first call also has the `encoder_` fields; the cache keeps what later calls need.
         """
         batch = {'sees': batch['positions'], 'seen': batch['positions'], **batch}
         encoded = None
@@ -95,7 +98,7 @@ class Transformer(nn.Module):
         return x if self.config.embed_scale is None else x * self.config.embed_scale
 
 
-def blank(config, batch_size=1, length=1):
+def blank(config: model_config.Config, batch_size: int = 1, length: int = 1) -> dict[str, jax.Array]:
     """A batch of zeros with every field that the model may read: for initialisation and shapes."""
     zeros = jnp.zeros((batch_size, length), jnp.int32)
     batch = {name: zeros for name in ('tokens', 'types', *stack.FIELDS)}

@@ -19,15 +19,17 @@ ALLOWED = (
     ('model.layers', ('model.ops', 'model.config', 'model.initializers')),
     ('model.encodings', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
     ('model.attention.rule', ()),
-    ('model.attention', ('model.ops', 'model.config', 'model.initializers', 'model.layers', 'model.encodings', 'model.attention')),
-    ('model.decoding', ('model.attention.rule',)),
-    ('model.memory', ('model.encodings',)),
+    ('model.attention', ('model.ops', 'model.config', 'model.positions', 'model.initializers', 'model.layers', 'model.encodings', 'model.attention')),
+    ('model.decoding', ('model.config', 'model.attention.rule')),
+    ('model.memory', ('model.config', 'model.encodings')),
     ('model.heads', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
+    ('model.query_stack', ('model.layers', 'model.stack')),
     ('model.stack', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention', 'model.decoding.cache', 'model.memory')),
-    ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.decoding.cache', 'model.heads', 'model.stack',
-                           'model.attention.streams')),
+    ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.decoding.cache', 'model.heads', 'model.query_stack',
+                           'model.stack', 'model.attention.rule', 'model.attention.streams')),
     ('model.paths', ()),
-    ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer')),
+    ('model.resize', ('model.config',)),
+    ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer', 'model.attention.rule')),
     ('model.huggingface', ('model.config', 'model.positions', 'model.families', 'model.task_model', 'model.transformer', 'model.resize', 'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config', 'model.positions')),
     ('model', ()),
@@ -38,13 +40,16 @@ ALLOWED = (
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),
     ('train.objectives', ('data', 'model', 'train.settings', 'train.objectives')),
     ('train.monitoring', ('train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
-    ('train.state', ()),
+    ('train.state', ('model.paths',)),
     ('train.step', ('train.state',)),
-    ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.step', 'train.prediction')),
+    ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (
+        'settings', 'optimization', 'parallel', 'state', 'step')))),
+    ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state', 'train.step',
+                          'train.prediction')),
     ('train.inspection', ('data', 'train.settings', 'train.monitoring.curves', 'train.inspection')),
     ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring', 'train.conversion')),
     ('train.loop', ('data', 'model.paths', *(f'train.{room}' for room in (
-        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'state', 'step')))),
+        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'program', 'state')))),
     ('train', ('data', 'model', 'train')),    # the commands
 )
 
@@ -82,7 +87,7 @@ def test_imports_follow_the_arrows():
 
 def test_no_room_imports_a_command_and_the_top_of_train_holds_little_else():
     top = {path.stem for path in (ROOT / 'train').glob('*.py')} - {'__init__'}
-    assert top == {*COMMANDS, 'loop', 'step', 'state'}
+    assert top == {*COMMANDS, 'loop', 'program', 'step', 'state'}
     commands = [f'train.{name}' for name in COMMANDS]
     for name, path in modules():
         if name not in commands:

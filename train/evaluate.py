@@ -1,7 +1,7 @@
-"""`python -m train.evaluate --workdir=DIR`: what the model of a run, or an imported one, is worth on a split of text.
+"""`python -m train.evaluate --workdir=DIR`: metrics of the model of a run, or of an imported one, on a split of text.
 
-The newest good checkpoint is evaluated with the run's objective, its moving average of the weights if it has one: the same examples
-with the same corruption every time, on whatever devices there are. Other text: --data, read with the run's tokenizer.
+Evaluates the newest undamaged checkpoint (its moving average of the weights, if it has one) with the run's objective: the same
+examples with the same corruption every time, on any devices. Other text: --data, read with the run's tokenizer.
 """
 import argparse
 import dataclasses
@@ -47,7 +47,7 @@ def measured(options):
 
     from data import corpus, pipeline
     from model import paths
-    from train import loop, objectives
+    from train import objectives, program, state as states
     from train.checkpoints import checkpoint, initial, workdir
     from train.parallel import sharding
     from train.prediction import evaluation
@@ -62,17 +62,19 @@ def measured(options):
     text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
     source = text.train if options.data else text.eval
     if source is None:
-        raise errors.Error([errors.Problem('--data', 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.')],
-                             kind='evaluate', end=END)
+        text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
+        raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
     here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
     config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
-        like = loop.compiled(config, module, mesh, source)[0].params
-        needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))     # an import may have a head that the objective has not
-        params, meta = checkpoint.load_params(options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
-                                              notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(params)
+        abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
+        like = states.union(abstract.params, abstract.frozen)
+        needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
+        params, meta = checkpoint.load_params(
+            options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
+            notice=lambda notice: print(notice, file=sys.stderr))
+        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(states.variables(params))
     examples = pipeline.size(config.objective, source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
     return {'step': meta['step'], 'examples': read, **found}

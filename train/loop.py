@@ -1,7 +1,7 @@
-"""The training loop: corpus, mesh, state, then steps until the end, a signal, or the evaluation metric says stop.
+"""The training loop: corpus, mesh, state, then steps until the last one, a signal, or early stopping.
 
-Read it from top to bottom; every line is a call to a file that holds one idea. Nothing here waits for the device but
-logging, evaluation, samples and checkpoints, each when it is due.
+Read it from top to bottom; every line is a call to a file that holds one idea. The loop waits for the device only to log,
+evaluate, sample and save, each when it is due.
 """
 import dataclasses
 import itertools
@@ -12,18 +12,18 @@ import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
 from model import paths
-from train import objectives, state as states, step as steps
+from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
 from train.monitoring import display, early_stopping, record, throughput
-from train.optimization import optimizer, schedules
+from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
-from train.settings import errors, parse
+from train.settings import errors, parse, schema
 
 
 class Diverged(Exception):
-    """The loss is not a number any more."""
+    """The loss is NaN or infinite."""
 
     exit_code, kind = 5, 'diverged'
 
@@ -34,11 +34,12 @@ class OtherData(Exception):
     exit_code, kind = 3, 'data'
 
 
-def run(config, folder, screen, origins=None, devices=None, time_limit=None):
-    """Trains `config` in the workdir `folder` from where it stands. Returns (why it ended, the train State).
+def run(config: schema.Config, folder: str, screen: display.Display, origins: dict | None = None, devices: list | None = None,
+        time_limit: float | None = None) -> tuple[str | None, states.State]:
+    """Trains `config` in the workdir `folder`, from its newest checkpoint if it has one. Returns (reason, the train State).
 
-    The reason is None when all steps are done, 'early stopping', or what asked for a stop ('SIGTERM', ...). `origins` says
-    who set which value, for messages; `devices` = None takes all of all processes.
+    The reason is None when all steps are done, 'early stopping', or the request to stop ('SIGTERM', ...). origins: who set
+    which value, for messages; devices: None = all of all processes.
     """
     workdir.usable(folder)
     corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
@@ -51,9 +52,9 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
 
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh), checkpoints(config, folder) as saved, \
-            signals.Signals(folder, time_limit, notice=screen.notice) as asked:
-        abstract, create, update = compiled(config, module, mesh, corpus.train)
-        state, meta = saved.restore(abstract, screen.notice) or (None, None)
+            signals.Signals(folder, time_limit, notice=screen.notice) as interrupts:
+        compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
+        state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
         if state:
             same_data(meta, corpus)
@@ -62,23 +63,24 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
             return 'early stopping' if patience.over else None, state
-        introduce(screen, config, corpus, mesh, abstract.params, begun)
-        state = state or start(create(), config, screen)
+        parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
+        introduce(screen, config, corpus, mesh, parameters, begun)
+        state = state or start(compiled.create(), config, screen)
         if jax.process_index() == 0:
-            workdir.write(folder, config, corpus.tokenizer, count(abstract.params))
+            workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus, module)
-        laps = throughput.Pace(config, mesh, begun)
+        pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
         with record.Record(folder, begun, screen, config.tensorboard) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
-                state, measured = update(state, batch)
+                state, measured = compiled.update(state, batch)
                 line, last = {}, step == config.steps
                 if due(step, config.log_every) or step == 1 or last:
-                    line = train_line(measured, learning_rate(step - 1)) | laps.lap(step)
+                    line = train_line(measured, learning_rate(step - 1)) | pace.lap(step)
                     if step == 1:
                         screen.notice(first_loss(line, config, module))
                     if not math.isfinite(line['train/loss']):
@@ -86,22 +88,22 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
                                        'optimizer.warmup. The last checkpoint is intact')
                 evaluated = evaluator and (due(step, config.eval_every) or last)
                 if evaluated:
-                    with laps.pause(measured):
-                        line |= evaluator(weights(state))
-                    known(config, line, evaluator.undefined)
+                    with pace.pause(measured):
+                        line |= evaluator(states.evaluated(state))
+                    check_metrics(config, line, evaluator.undefined)
                     patience.update(line)
                 if line:
                     written.metrics(step, line)
                     screen.update(step, line)
                 if due(step, config.sample_every) or last:
-                    with laps.pause(measured):
-                        written.samples(step, sampler(weights(state)))
-                told = asked.poll(step)
-                reason = asked.reason if told == 'stop' else 'early stopping' if patience.over else None
-                judged = evaluated and config.checkpoint.best
-                if due(step, config.checkpoint.every) or last or told or reason or judged:
+                    with pace.pause(measured):
+                        written.samples(step, sampler(states.evaluated(state)))
+                request = interrupts.poll(step)
+                reason = interrupts.reason if request == 'stop' else 'early stopping' if patience.over else None
+                maybe_best = evaluated and config.checkpoint.best
+                if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
-                    saved.save(step, state, about(config, corpus, step, line, patience))
+                    saved.save(step, state, meta_of(config, corpus, step, line, patience))
                 if reason:
                     break
             screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
@@ -112,29 +114,6 @@ def run(config, folder, screen, origins=None, devices=None, time_limit=None):
 def checkpoints(config, folder):
     settings = config.checkpoint
     return checkpoint.Checkpoints(f'{folder}/checkpoints', settings.keep, settings.best, settings.asynchronous)
-
-
-def compiled(config, module, mesh, source):
-    """(the State's shapes with their shardings, create() -> State, update(state, batch) -> (State, metrics))."""
-    like = example.stack([pipeline.make(config.objective, source, config.seed, 0, 0)] * config.batch_size)
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), example.given(like))
-
-    def carry():                               # inside traced functions alone: whole, it would fill every device
-        return module.initial_carry(config.batch_size)
-
-    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry(), None)['params'], like)
-    chain = optimizer.build(config.optimizer, config.steps, params)
-
-    def create():
-        batch = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-        return states.create(module, chain, batch, carry(), config.seed, config.ema)
-
-    abstract = jax.eval_shape(create)
-    shardings = sharding.state(mesh, abstract, config.mesh.rules)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
-    update = steps.build(module, chain, config.accumulation, config.ema)
-    return (abstract, jax.jit(create, out_shardings=shardings),
-            jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
 def batches(config, source, mesh, begun):
@@ -151,27 +130,27 @@ def batches(config, source, mesh, begun):
 
 
 def held_out(config, module, corpus, mesh):
-    """The Evaluator of the held-out text, or None if there is none."""
+    """The Evaluator of the held-out text, or None without one."""
     if corpus.eval is None:
         return None
     return evaluation.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
 
 
 def start(state, config, screen):
-    """A fresh state, with the parameters that `init` takes from another run."""
+    """A fresh state, with the parameters that `config.init` takes from another run."""
     if not config.init.from_:
         return state
-    found = initial.parameters(config, state.params, screen.notice)
-    params = paths.apply(lambda path, leaf: found.get(path, leaf), state.params)
-    return dataclasses.replace(state, params=params, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
+    found = initial.parameters(config, states.union(state.params, state.frozen), screen.notice)
+    params, frozen = (paths.apply(lambda path, leaf: found.get(path, leaf), tree) for tree in (state.params, state.frozen))
+    return dataclasses.replace(state, params=params, frozen=frozen, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 
 
-def introduce(screen, config, corpus, mesh, params, begun):
-    """What is about to happen: parameters, data, devices."""
+def introduce(screen, config, corpus, mesh, parameters, begun):
+    """Shows the parameters, the data and the devices of a run that begins."""
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
-    screen.show(display.parameter_table({path: leaf.shape for path, leaf in paths.flatten(params).items()}))
+    screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
     fill, waste = getattr(config.objective, 'fill', None), getattr(config.objective, 'waste', dict)()
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
@@ -182,15 +161,15 @@ def introduce(screen, config, corpus, mesh, params, begun):
 
 
 def finished(folder, begun, config, patience):
-    """Why there is nothing left to do, and how to go on."""
+    """The notice of a run that is finished, and how to continue it."""
     if patience.over:
         return (f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. '
                 'To train on, start another workdir from it: --config.init.from')
     return f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}'
 
 
-def known(config, line, undefined=()):
-    """errors.Error if a metric that decides something is not measured. undefined: measured, but without a value this time."""
+def check_metrics(config, line, undefined=()):
+    """errors.Error if a metric named in the config is not measured. undefined: measured, but without a value this time."""
     measured = [name for name in line if name.startswith('eval/')]
     wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
     wrong = [errors.Problem(f'{key} = {name!r}', f'no such metric.{errors.did_you_mean(name, measured)} '
@@ -201,13 +180,8 @@ def known(config, line, undefined=()):
 
 
 def due(step, every):
-    """Whether something that happens every so many steps (0 = never) happens now."""
+    """Whether something that happens every `every` steps (0 = never) happens now."""
     return every > 0 and step % every == 0
-
-
-def weights(state):
-    """The parameters to evaluate: their moving average, if the run keeps one."""
-    return state.params if state.ema is None else state.ema
 
 
 def train_line(measured, learning_rate):
@@ -219,7 +193,7 @@ def train_line(measured, learning_rate):
 
 
 def first_loss(line, config, module):
-    """Compares the first loss with that of guessing, where the objective does nothing but say tokens."""
+    """Compares the first loss with that of a uniform prediction, if tokens are all that the objective predicts."""
     found, uniform = line.get('train/nll', line['train/loss']), math.log(config.model.vocab_size)
     if set(module.scales) != {'tokens'}:
         return f'first loss {found:.3f}'
@@ -229,7 +203,7 @@ def first_loss(line, config, module):
     return f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale'
 
 
-def about(config, corpus, step, line, patience):
+def meta_of(config, corpus, step, line, patience):
     """A checkpoint's meta.json."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
@@ -242,8 +216,3 @@ def same_data(meta, corpus):
         if meta[name] != found:
             raise OtherData(f'the {name} has changed since this run was started: sha256 {found[:12]}, the checkpoint has '
                             f'{meta[name][:12]}. Put the text of data.train back, or start anew with another --workdir.')
-
-
-def count(params):
-    """Number of parameters, padding rows of the vocabulary included."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,28 +1,61 @@
-"""Everything that a run carries from step to step, as one pytree."""
+"""Everything that a run carries from step to step, as one pytree, and what its two trees of parameters mean to Flax.
+
+A tree holds parameters by path. What lies under its key `adapter` is Flax's collection 'adapter', all else the collection
+'params'. The trained tree gets gradients, optimizer state and a moving average; the frozen tree stays as it is.
+"""
 import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from model import paths
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """step int32[]; params {'backbone': ...}; opt_state; carry (leaves lead with the batch axis) or None;
-    rng a typed key that never changes (steps fold their number into it); ema like params, or None."""
+    """step int32[]; params {'backbone': ...}, what trains; opt_state; carry (leaves lead with the batch axis) or None;
+    rng a typed key that never changes (steps fold their number into it); ema like params, or None; frozen, what does not train."""
     step: jax.Array
     params: Any
     opt_state: Any
     carry: Any
     rng: jax.Array
     ema: Any
+    frozen: Any = dataclasses.field(default_factory=dict)
 
 
-def create(module, optimizer, batch, carry, seed, ema):
+def create(module, optimizer: optax.GradientTransformation, batch: dict, carry: Any, seed: int, ema: float | None) -> State:
     """A fresh State; jit this with sharded outputs to initialise in place. `batch`: arrays of any (small) batch size."""
     rng = jax.random.key(seed)
     init, rest = jax.random.split(rng)
     params = module.init({'params': init}, batch, carry, None)['params']
     return State(step=jnp.zeros((), jnp.int32), params=params, opt_state=optimizer.init(params), carry=carry, rng=rest,
                  ema=params if ema is not None else None)
+
+
+def union(trained: dict, frozen: dict | None) -> dict:
+    """One tree of two. ValueError if both have a leaf."""
+    one, other = paths.flatten(trained), paths.flatten(frozen)
+    if both := sorted(one.keys() & other.keys()):
+        raise ValueError(f'trained and frozen at once: {paths.listed(both)}')
+    return paths.unflatten({**one, **other})
+
+
+def variables(trained: dict, frozen: dict | None = None) -> dict:
+    """{'params': ..., 'adapter': ...}, what a Flax module is applied to; without 'adapter' if neither tree has that key."""
+    tree = union(trained, frozen)
+    adapter = {'adapter': tree.pop('adapter')} if 'adapter' in tree else {}
+    return {'params': tree, **adapter}
+
+
+def evaluated(state: State) -> dict:
+    """The variables to evaluate: those of the moving average, if the run keeps one."""
+    return variables(state.params if state.ema is None else state.ema, state.frozen)
+
+
+def part(variables: dict, name: str) -> dict:
+    """The variables of one submodule, such as 'backbone'."""
+    return {collection: tree[name] for collection, tree in variables.items() if name in tree}

@@ -4,6 +4,9 @@ loss = sum over terms of scale * sum / W, with W the term's weight over the *glo
 sums, so accumulation is exact to the term weights. Row r of the global batch keeps its number r in every microbatch and
 on every mesh, and keys are folded with it.
 """
+import dataclasses
+from typing import Any, Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -11,28 +14,31 @@ import optax
 from train import state as states
 
 
-def microbatches(tree, count):
+def microbatches(tree: Any, count: int) -> Any:
     """Leaves [B, ...] -> [count, B / count, ...]; strided, so that each device splits the rows it already holds."""
     return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), tree)
 
 
-def merge(tree):
+def merge(tree: Any) -> Any:
     """Inverse of `microbatches`."""
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), tree)
 
 
-def total(module, terms, weights):
+def total(module, terms: dict, weights: dict) -> jax.Array:
     """The scalar that is minimised: each term's sum over its weight in the global batch, times its scale."""
     return sum(module.scales.get(name, 1.0) * value / jnp.where(weights[name] > 0, weights[name], 1.0)
                for name, (value, _) in terms.items())
 
 
-def build(module, optimizer, accumulation=1, ema=None):
-    """step(state, batch) -> (state, metrics): metrics hold 'loss', 'grad_norm', each metric and each of several terms, float32."""
+def build(module, optimizer: optax.GradientTransformation, accumulation: int = 1, ema: float | None = None) -> Callable:
+    """step(state, batch) -> (state, metrics): metrics hold 'loss', 'grad_norm', each metric and each of several terms, float32.
 
-    def loss(params, batch, carry, rows, key, weights):
+    `optimizer` was built for the trained tree, `state.params`.
+    """
+
+    def loss(params, frozen, batch, carry, rows, key, weights):
         dropout, sample = jax.random.split(key)
-        out = module.apply({'params': params}, batch, carry, rows, rngs={'dropout': dropout, 'sample': sample})
+        out = module.apply(states.variables(params, frozen), batch, carry, rows, rngs={'dropout': dropout, 'sample': sample})
         return total(module, out.terms, weights), out
 
     def step(state, batch):
@@ -42,7 +48,7 @@ def build(module, optimizer, accumulation=1, ema=None):
 
         def accumulate(grads, micro):
             batch, carry, rows = micro
-            (_, out), new = jax.value_and_grad(loss, has_aux=True)(state.params, batch, carry, rows, key, weights)
+            (_, out), new = jax.value_and_grad(loss, has_aux=True)(state.params, state.frozen, batch, carry, rows, key, weights)
             return jax.tree.map(jnp.add, grads, new), out
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)
@@ -54,22 +60,23 @@ def build(module, optimizer, accumulation=1, ema=None):
         average = optax.incremental_update(params, state.ema, 1 - ema) if ema is not None else None
         report = means({**(terms if len(terms) > 1 else {}), **metrics})
         report |= {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
-        return states.State(state.step + 1, params, opt_state, merge(out.carry), state.rng, average), report
+        after = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state, carry=merge(out.carry), ema=average)
+        return after, report
 
     return step
 
 
-def evaluation(module):
-    """step(params, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of a batch: no dropout, plain losses."""
+def evaluation(module) -> Callable:
+    """step(variables, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of a batch: no dropout, plain losses."""
 
-    def step(params, batch, carry, key):
-        out = module.apply({'params': params}, batch, carry, None, rngs={'sample': key})
+    def step(variables, batch, carry, key):
+        out = module.apply(variables, batch, carry, None, rngs={'sample': key})
         return out.terms, out.metrics, out.carry
 
     return step
 
 
-def means(pairs):
-    """{name: sum / weight}; nan where nothing was weighed (another member's metric), which is not written down."""
+def means(pairs: dict) -> dict:
+    """{name: sum / weight}; NaN where the weight is 0 (another member's metric), which the loop leaves out."""
     return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan)
             for name, (value, weight) in pairs.items()}

@@ -1,4 +1,4 @@
-"""nanoGPT's documented CPU setting, written for the race in `python -m bench quality`: 4 layers, 128 wide, 64 characters, batch 12, 2,000 steps.
+"""nanoGPT's documented CPU setting, for `python -m bench quality`: 4 layers, 128 wide, 64 characters, batch 12, 2,000 steps.
 
 Model and hyper-parameters as in nanoGPT's README ("i only have a macbook" section of the Shakespeare example); characters of the
 given text, the first 90 % to train on. Prints one JSON object: seconds since process start and bits a byte of the whole validation part.
@@ -81,7 +81,8 @@ def main():
     train, held = stream[:cut], stream[cut:]
     model = Model(len(ids))
     matrices, vectors = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW([{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}], lr=PEAK, betas=(0.9, 0.99))
+    groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.99))
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group['lr'] = rate(step)

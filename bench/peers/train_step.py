@@ -69,14 +69,15 @@ def published(args):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--implementation', choices=('torch', 'transformers'), default='torch')
-    for name, default in (('vocab', 8192), ('layers', 6), ('dim', 384), ('heads', 6), ('length', 256), ('batch', 16), ('warmup', 3), ('steps', 8)):
+    for name, default in dict(vocab=8192, layers=6, dim=384, heads=6, length=256, batch=16, warmup=3, steps=8).items():
         parser.add_argument(f'--{name}', type=int, default=default)
     parser.add_argument('--dtype', default='float32')
     args = parser.parse_args()
     torch.manual_seed(0)
     model = published(args) if args.implementation == 'transformers' else Model(args.vocab, args.layers, args.dim, args.heads, args.length)
     matrices, vectors = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW([{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}], lr=1e-3, betas=(0.9, 0.95))
+    groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95))
     stream = torch.randint(0, args.vocab, (args.batch, args.length + 1))
     tokens, targets = stream[:, :-1].contiguous(), stream[:, 1:].contiguous()
     compute = (lambda: torch.autocast('cpu', torch.bfloat16)) if args.dtype == 'bfloat16' else contextlib.nullcontext

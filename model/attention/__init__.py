@@ -1,17 +1,53 @@
 """Multi-head attention with grouped queries (Vaswani et al. 2017, Ainslie et al. 2023), for self and cross attention.
 
-`rule.py` says who sees whom, `plain.py` computes it, `transformer_xl.py` adds relative positions, `streams.py` XLNet's
-queries. `Attention.attend` is the single method through which every attention of the model passes, so prefix tuning can add
-keys there and faster implementations can take its place.
+An implementation is a module of this folder and a row of IMPLEMENTATIONS: `prepare(rule, bias, hint, windows)` once a stack,
+`attend(query, key, value, prepared, *, window, scale, soft_cap, dropout)` in every layer, and SUPPORTS, what it can compute:
+
+    bias      a function of query and key positions (T5, ALiBi), float32[B, N, t, s] of int32[B, t] and int32[B, s]
+    terms     scores that depend on the query and the layer (Transformer-XL), by its function `add_terms`
+    windows   several windows in one stack, or one
+    dropout, soft_cap
+    offset    hints with keys before the row's own; otherwise it gets the hint that promises nothing
 """
 import functools
-from typing import Any
+import types
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax.numpy as jnp
 
-from model import config as model_config, encodings, layers, ops
-from model.attention import plain, transformer_xl
+from model import config as model_config, encodings, layers, ops, positions
+from model.attention import plain, rule as rules, transformer_xl
+
+IMPLEMENTATIONS = {'plain': plain}            # the first that supports a config is taken
+
+
+def choose(config: model_config.Config, name: str | None = None) -> types.ModuleType:
+    """The implementation for a model.config.Config: the one of this name, or the first that supports it. ValueError if none does."""
+    wanted, lacking = needs(config), {}
+    for candidate in IMPLEMENTATIONS if name is None else (name,):
+        if candidate not in IMPLEMENTATIONS:
+            raise ValueError(f'no implementation of attention is called {candidate!r}; there are {", ".join(IMPLEMENTATIONS)}')
+        lacking = [setting for feature, setting in wanted.items() if feature not in IMPLEMENTATIONS[candidate].SUPPORTS]
+        if not lacking:
+            return IMPLEMENTATIONS[candidate]
+    raise ValueError(f'the implementation {candidate!r} of attention does not support {", ".join(lacking)}')
+
+
+def needs(config: model_config.Config) -> dict[str, str]:
+    """{what an implementation must support: the setting that needs it}."""
+    found = {positions.of(config).scores: f'model.positions = {config.positions}'}
+    found['windows'] = config.windows and f'model.windows = {config.windows}'
+    found['dropout'] = config.attention_dropout and f'model.attention_dropout = {config.attention_dropout}'
+    found['soft_cap'] = config.attention_soft_cap and f'model.attention_soft_cap = {config.attention_soft_cap}'
+    return {feature: setting for feature, setting in found.items() if feature and setting}
+
+
+def prepare(implementation: types.ModuleType, rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
+            windows: tuple[int | None, ...] = (None,)) -> Any:
+    """What `implementation` prepares of a rule; without the support of offsets, its hint promises nothing where there is one."""
+    known = not hint.offset or 'offset' in implementation.SUPPORTS
+    return implementation.prepare(rule, bias, hint if known else rules.UNKNOWN, windows)
 
 
 class Attention(nn.Module):
@@ -29,24 +65,30 @@ class Attention(nn.Module):
             norm = functools.partial(layers.Norm, config, self.dtype, 'rmsnorm')
             self.query_norm, self.key_norm = norm(), norm()
         self.relative = transformer_xl.Scores(config, self.dtype)  # its parameters exist where it is called
+        self.implementation = choose(config)
         self.dropout = layers.Dropout(config.attention_dropout)
 
-    def __call__(self, x, kv, rule, *, rotation=None, bias=None, relative=None, rows=None):
-        """Queries of float[B, T, D] attend to `kv` of `keys_values`: float[B, T, D]."""
+    def __call__(self, x, kv, prepared, *, window=None, rotation=None, relative=None, rows=None):
+        """Queries of float[B, T, D] attend to `kv` of `keys_values`: float[B, T, D].
+
+        prepared: what the implementation has prepared of the rule; window: the number of this layer's window among those;
+        rotation, relative: of the positions, if they are rotary or Transformer-XL's; rows: int32[B] as in `Transformer`.
+        """
         query = self.split(self.query(x), 'heads')
         if self.config.qk_norm:
             query = self.query_norm(query)
         if rotation is not None:
             query = encodings.rotate(query, rotation)
         if relative is not None:
-            query, bias = self.relative(query, relative, self.scale)
-        heads = self.attend(query, *kv, rule, bias=bias, rows=rows)
+            query, terms = self.relative(query, relative, self.scale)
+            prepared = self.implementation.add_terms(prepared, terms)
+        heads = self.attend(query, *kv, prepared, window=window, rows=rows)
         heads = ops.constrain(heads, 'batch', 'heads', 'length', 'head')
         B, N, T, H = heads.shape
         return self.out(heads.transpose(0, 2, 1, 3).reshape(B, T, N * H))
 
     def keys_values(self, x, rotation=None):
-        """What the tokens float[B, S, D] offer to queries: two float[B, K, S, H]."""
+        """Keys and values of the tokens float[B, S, D]: two float[B, K, S, H]."""
         key, value = self.split(self.key(x), 'kv'), self.split(self.value(x), 'kv')
         if self.config.qk_norm:
             key = self.key_norm(key)
@@ -54,13 +96,17 @@ class Attention(nn.Module):
             key = encodings.rotate(key, rotation)
         return key, value
 
-    def attend(self, query, key, value, rule, *, bias=None, rows=None):
-        """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H], by the implementation that fits the config."""
-        return plain.attend(query, key, value, rule, scale=self.scale, bias=bias, soft_cap=self.config.attention_soft_cap,
-                            dropout=functools.partial(self.dropout, rows=rows))
+    def attend(self, query, key, value, prepared, *, window=None, rows=None):
+        """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H].
+
+        All attention of the model passes through this method, so that an adapter may add keys here (nn.intercept_methods).
+        """
+        return self.implementation.attend(query, key, value, prepared, window=window, scale=self.scale,
+                                          soft_cap=self.config.attention_soft_cap, dropout=self.dropout.draw(rows))
 
     @property
     def scale(self):
+        """What scores are multiplied with."""
         return self.config.size ** -0.5 if self.config.attention_scale is None else self.config.attention_scale
 
     def split(self, x, name):

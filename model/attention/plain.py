@@ -1,34 +1,67 @@
 """Attention as two products and a softmax: the definition against which every faster implementation is tested.
 
-Scores and softmax are float32. A query that sees no key outputs 0 and passes no gradient.
+Scores and softmax are float32. A query that sees no key outputs 0 and passes no gradient. The mask and the bias are written out
+as matrices, once for all layers.
 """
+import dataclasses
+from typing import Any, Callable
+
 import jax
 import jax.numpy as jnp
 
 from model import ops
 from model.attention import rule as rules
 
+SUPPORTS = ('bias', 'terms', 'dropout', 'soft_cap', 'windows')
+HIDDEN = -1e30                                # added to a score: float32 forgets the score, its softmax is exactly 0
 
-def attend(query, key, value, rule, *, scale, bias=None, soft_cap=None, dropout=None):
-    """Weighted mean of the values that each query may see.
 
-    query float[B, N, T, H]; key, value float[B, K, S, H], each shared by N / K query heads; bias float32[B, N, T, S];
-    `dropout`, a function of the weights float32[B, N, T, S]. Returns float[B, N, T, H].
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A rule written out. With W > 1 windows, the first two have a leading axis W."""
+    mask: Any                                 # float32[B, T, S], 0 or HIDDEN
+    sees_any: Any                              # bool[B, T], whether the query sees any key
+    bias: Any = None                          # float32[B, N, T, S]
+
+
+def prepare(rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
+            windows: tuple[int | None, ...] = (None,)) -> Prepared:
+    """Once a stack: what `attend` needs of a rule in every layer."""
+    del hint                                  # all pairs are computed
+    allowed = [rules.mask(rule, window) for window in windows]
+    # Added to the scores, not selected with `where`: the gradient of a sum needs no copy of the mask for every head.
+    mask = [jnp.where(each, 0.0, HIDDEN).astype(jnp.float32) for each in allowed]
+    sees_any = [jnp.any(each, axis=-1) for each in allowed]
+    bias = None if bias is None else bias(rule.query_positions, rule.key_positions)
+    return Prepared(*(each[0] if len(windows) == 1 else jnp.stack(each) for each in (mask, sees_any)), bias)
+
+
+def add_terms(prepared: Prepared, terms: jax.Array) -> Prepared:
+    """`prepared` with a layer's own terms of the scores, float32[B, N, T, S] (Transformer-XL)."""
+    return dataclasses.replace(prepared, bias=terms if prepared.bias is None else prepared.bias + terms)
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepared, *, window: jax.Array | None = None, scale: float,
+           soft_cap: float | None = None, dropout: tuple | None = None) -> jax.Array:
+    """Weighted mean of the values that each query may see: float[B, N, T, H].
+
+    query float[B, N, T, H]; key, value float[B, K, S, H], each shared by N / K query heads; window: the number of the layer's
+    window among those prepared, int32[], None if there is one; dropout: (rate, key, rows int32[B]) for the weights, or None.
     """
     B, N, T, H = query.shape
     K, S = key.shape[1:3]
-    if rule.added is None:
-        rule = rules.write(rule, rule.window)
+    mask, sees_any = (each if window is None else each[window] for each in (prepared.mask, prepared.sees_any))
     query = (query * scale).reshape(B, K, N // K, T, H)
     scores = ops.einsum_float32('bkgth,bksh->bkgts', query, key).reshape(B, N, T, S)
     scores = ops.soft_cap(scores, soft_cap)
-    if bias is not None:
-        scores += bias
-    weights = jax.nn.softmax(scores + rule.added[:, None], axis=-1)
+    if prepared.bias is not None:
+        scores += prepared.bias
+    weights = jax.nn.softmax(scores + mask[:, None], axis=-1)
     if dropout is not None:
-        weights = dropout(weights)
+        weights = ops.dropout(weights, *dropout)
     weights = weights.astype(value.dtype).reshape(B, K, N // K, T, S)
     out = jnp.einsum('bkgts,bksh->bkgth', weights, value).reshape(B, N, T, H)
     # Without a visible key the softmax is uniform over keys that must not leak. Zeroing the output also stops the
     # gradient: what comes back is 0, and 0 times the finite weights stays 0.
-    return jnp.where(rule.sighted[:, None, :, None], out, 0)
+    return jnp.where(sees_any[:, None, :, None], out, 0)

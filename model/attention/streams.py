@@ -1,12 +1,13 @@
-"""XLNet's two streams by the attention rule: query tokens behind the content tokens of the row (Yang et al. 2019).
+"""XLNet's two streams by the attention rule: query tokens after the content tokens of the row (Yang et al. 2019).
 
-Content token t keeps its place and its integers. The query token of the target at slot t has t's place, types and segment,
-sees what ranks below t, and is nobody's key: keys are the content tokens alone. All layers treat both alike.
+Content tokens keep their integers. The query token of the target at slot t has t's position, type and segment, sees the tokens
+of lower rank than t, and is no key: keys are the content tokens alone. All layers treat both streams alike.
 """
+import jax
 import jax.numpy as jnp
 
 
-def append(batch):
+def append(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """The fields that a stack reads, for T content tokens and the P queries at `slots` int32[B, P].
 
     `positions segments types sees` become int32[B, T + P], `seen` stays int32[B, T]. A slot of weight 0 is padding.

@@ -2,51 +2,60 @@
 
     score(q, k) = ((q + r_w) key + (q + r_r) W_r R(p_q - p_k) + (q + r_s) s[whether types differ]) * scale
 
-W_r, s and the three biases r are each layer's own; R is sin || cos of a distance. `share` computes what all layers share.
-Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
+W_r, s and the three biases r are parameters of each layer; R is sin || cos of a distance. `share` computes what all layers
+share. Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
 neighbours in a document differ by 1, or by -1 in a row that is read backwards (XLNet's R(-d) there). Queries appended to
-the row (`streams.py`) are put in their targets' places for that product and taken out again, as the original does.
+the row (`streams.py`) are moved to the slots of their targets for that product and back again, as in the original.
 """
 import dataclasses
-from typing import Any
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
 from model import config as model_config, encodings, initializers, layers, ops
+from model.attention import rule as rules
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Relative:
-    """What the layers read of T' queries, P of them appended, and S keys."""
+    """The distances and types of T' queries, P of them appended, and S keys, for all layers."""
     table: Any                                # float[W, R, D], R of the distances S, ..., 1 - T; W tables
-    reads: Any = None                         # int32[B], which of the tables a row reads; None = one a row
-    slots: Any = None                         # int32[B, P], places of the appended queries; T' - P = not in use
-    index: Any = None                         # int32[B, T, S], entry of each pair, where distances do not follow the row
-    same: Any = None                          # bool[B, T', S], query and key are of one type
+    reads: Any = None                         # int32[B], the table of each row; None = table b is that of row b
+    slots: Any = None                         # int32[B, P], slots of the appended queries; T' - P = unused
+    index: Any = None                         # int32[B, T, S], table entry of each pair, where distances do not follow the row
+    same: Any = None                          # bool[B, T', S], whether query and key have the same type
 
 
-def share(config, rule, count, slots=None, cached=False):
-    """The Relative of a `rule` for `count` queries in the row and those at `slots`, without dropout and types.
+def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.Array], cached: bool = False,
+          dropout: Callable | None = None) -> Relative:
+    """The Relative of a `rule` for the `fields` of T tokens and the queries at `slots` appended to them, if there are any.
 
-    With a cache, keys lie where they were written, not at their distance: pairs are looked up one by one.
+    With a cache, the slot of a key does not give its distance: the entry of each pair is looked up, and types are ignored.
+    Keys before the tokens (a memory) count as type 0. dropout: a function of the table, None in evaluation.
     """
-    S, batch = rule.key_positions.shape[1], rule.query_positions.shape[0]
+    T, S = fields['seen'].shape[1], rule.seen.shape[1]
     if cached:
         distance = rule.query_positions[:, :, None] - rule.key_positions[:, None]
         table = encodings.halves(jnp.arange(S, -S, -1), config.dim)[None]
-        return Relative(table, jnp.zeros(batch, jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
-    distances = jnp.arange(S, -count, -1)
-    table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
-    reads = jnp.where(encodings.step(rule.query_positions[:, :count]) < 0, 1, 0)
-    if slots is not None:
-        slots = jnp.where(rule.query_segments[:, count:] > 0, slots, count)
-    return Relative(table, reads, slots)
+        relative = Relative(table, jnp.zeros(rule.sees.shape[0], jnp.int32), index=jnp.clip(S - distance, 0, 2 * S - 1))
+    else:
+        distances, appended = jnp.arange(S, -T, -1), rule.query_segments[:, T:]
+        table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
+        reads = jnp.where(encodings.direction(rule.query_positions[:, :T]) < 0, 1, 0)
+        relative = Relative(table, reads, jnp.where(appended > 0, fields['slots'], T) if appended.shape[1] else None)
+    if dropout is not None and config.dropout:
+        relative = dataclasses.replace(relative, table=dropout(relative.table[relative.reads]), reads=None)
+    if config.relative_segments and not cached:
+        types = fields.get('types', jnp.zeros_like(fields['positions']))
+        known = jnp.pad(types[:, :T], ((0, 0), (S - T, 0)))
+        relative = dataclasses.replace(relative, same=types[:, :, None] == known[:, None])
+    return relative
 
 
-def shift(x, keys):
+def shift(x: jax.Array, keys: int) -> jax.Array:
     """out[t, s] = x[t, T - t + s]: float[..., T, R] -> float[..., T, keys], without a gather."""
     T, R = x.shape[-2:]
     x = x.reshape(*x.shape[:-2], R * T)[..., T:]
@@ -54,7 +63,7 @@ def shift(x, keys):
 
 
 class Scores(nn.Module):
-    """The parameters of one layer."""
+    """The terms of one layer, with its parameters."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
@@ -77,8 +86,8 @@ class Scores(nn.Module):
         return biased('content_bias'), terms * scale
 
 
-def by_distance(query, places, relative):
-    """Products of queries float[B, N, T', H] with the places of keys float[B, N, R, H]: float32[B, N, T', S]."""
+def by_distance(query: jax.Array, places: jax.Array, relative: Relative) -> jax.Array:
+    """Products of queries float[B, N, T', H] with the projected distances float[B, N, R, H] of each key: float32[B, N, T', S]."""
     if relative.index is not None:
         return jnp.take_along_axis(product(query, places), relative.index[:, None], axis=-1)
     P = 0 if relative.slots is None else relative.slots.shape[1]
@@ -93,5 +102,5 @@ def by_distance(query, places, relative):
     return jnp.concatenate([terms, taken], axis=2)
 
 
-def product(query, places):
+def product(query: jax.Array, places: jax.Array) -> jax.Array:
     return ops.einsum_float32('bnth,bnrh->bntr', query, places)

@@ -1,7 +1,7 @@
-"""What decoding remembers, as a value: keys and values of every layer, and the integers of the attention rule.
+"""The key-value cache of decoding, as a value: keys and values of every layer, and the integers of the attention rule.
 
-Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; a shorter
-prompt leaves padding slots (segment 0) behind, which nothing sees.
+Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; after a shorter
+prompt, a row has padding slots (segment 0), which nothing sees.
 """
 import dataclasses
 from typing import Any
@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from model import config as model_config
 from model.attention import rule as rules
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """S slots for B rows. Cross attention's part is None until the first step has seen the encoder's output."""
+    """S slots for B rows. The part of cross attention is None until the first step has read the encoder's output."""
     k: Any                                    # float[L, B, K, S, H], rotated
     v: Any                                    # float[L, B, K, S, H]
     seen: Any                                 # int32[B, S]
@@ -26,15 +27,15 @@ class Cache:
     cross_segments: Any = None                # int32[B, S']
 
 
-def empty(config, batch_size, length, dtype):
+def empty(config: model_config.Config, batch_size: int, length: int, dtype: Any) -> Cache:
     """A cache with `length` free slots a row."""
     shape = (config.depth('decoder'), batch_size, config.kv, length, config.size)
     zeros = jnp.zeros((batch_size, length), jnp.int32)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), zeros + rules.NEVER, zeros, zeros, jnp.int32(0))
 
 
-def extend(cache, seen, segments, positions):
-    """Takes T more slots into use: int32[B, T] each. The layers write their keys and values themselves."""
+def extend(cache: Cache, seen: jax.Array, segments: jax.Array, positions: jax.Array) -> Cache:
+    """The cache with T more slots in use, int32[B, T] each; each layer writes its keys and values itself (`write`)."""
     def put(slots, new):
         return jax.lax.dynamic_update_slice(slots, new.astype(jnp.int32), (0, cache.length))
 
@@ -43,7 +44,7 @@ def extend(cache, seen, segments, positions):
         key_positions=put(cache.key_positions, positions), length=cache.length + seen.shape[1])
 
 
-def write(stacked, kv, layer, start):
+def write(stacked: tuple, kv: tuple, layer: jax.Array, start: jax.Array) -> tuple[tuple, tuple]:
     """Puts one layer's new keys and values into the stacked ones, from slot `start`.
 
     stacked: two float[L, B, K, S, H]; kv: two float[B, K, T, H]. Returns (stacked, that layer's two float[B, K, S, H]).

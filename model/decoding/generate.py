@@ -1,9 +1,10 @@
 """Continues prompts token by token: greedy, or with temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020).
 
-Knows nothing of tokenisers and nothing of the model but its `init_cache`, `step` and `logits`. Prompts of different
-lengths share a batch: each row's continuation is what it would be alone. Compiled once for each shape and setting.
+Needs no tokenizer, and of a model `init_cache`, `step` and `logits`. Prompts of different lengths share a batch: the
+continuation of a row does not depend on the others. Compiled once for each shape and setting.
 """
 import functools
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,30 +12,31 @@ import jax.numpy as jnp
 NEVER_SAMPLED = -1e30
 
 
-def generate(apply, params, prompts, lengths, rng=None, *, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0,
-             eos=None, pad=0, source=None):
-    """New tokens int32[B, max_new_tokens] of each row: after `eos` (which is included) only `pad`.
+def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: jax.Array | None = None, *, max_new_tokens: int,
+             temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, eos: int | None = None, pad: int = 0,
+             source: dict | None = None) -> jax.Array:
+    """New tokens int32[B, max_new_tokens] of each row: `pad` after the first `eos`.
 
-    apply: `transformer.apply`; params: its parameters; prompts: int32[B, T], padded on the right; lengths: int32[B].
-    temperature 0 = greedy. top_k 0 and top_p 1 = off; both given: top-p of what top-k left. source: further fields of
-    the prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and
-    `seen` where prompts are not causal. Pass the same `apply` object to
-    reuse the compiled program, and a fresh `rng` (needed unless greedy) for other samples. On CPU a model whose config
-    has `unroll` = layers decodes about twice as fast, because a scan copies each layer's kernels at every token.
+    apply: `transformer.apply`; variables: its variables, {'params': ...}; prompts: int32[B, T], padded on the right; lengths: int32[B].
+    temperature 0 = greedy. top_k 0 and top_p 1 = off; with both, top-p of what top-k keeps. source: further fields of the
+    prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and `seen`
+    where prompts are not causal. Pass the same `apply` object to reuse the compiled program, and another `rng` (needed unless
+    greedy) for other samples. On CPU a model whose config has `unroll` = layers decodes about twice as fast, because a scan
+    copies each layer's kernels at every token.
     """
     if rng is None:
         if temperature:
             raise ValueError(f'temperature = {temperature} draws at random: give an rng, or temperature = 0 for greedy')
         rng = jax.random.key(0)
-    return _generate(apply, params, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
+    return _generate(apply, variables, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
                      max_new_tokens, float(temperature), int(top_k), float(top_p), eos, pad)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 6, 7, 8, 9, 10, 11))
-def _generate(apply, params, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
+def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
     rows, width = prompts.shape
-    cache = apply({'params': params}, rows, width + max_new_tokens, method='init_cache')
-    variables = {'params': cast_kernels(params, cache.k.dtype)}
+    cache = apply(variables, rows, width + max_new_tokens, method='init_cache')
+    variables = cast_kernels(variables, cache.k.dtype)
 
     places = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
     real = places < lengths[:, None]
@@ -66,23 +68,23 @@ def _generate(apply, params, prompts, lengths, rng, source, max_new_tokens, temp
     return jax.lax.while_loop(unfinished, decode, state)[1]
 
 
-def cast_kernels(params, dtype):
-    """Kernels in the type that they are used in, once instead of at every token: the numbers stay the same."""
+def cast_kernels(variables: dict, dtype: Any) -> dict:
+    """Casts kernels to the type of the computation once, instead of at every token; the results are the same."""
     def cast(path, leaf):
         return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
 
-    return jax.tree_util.tree_map_with_path(cast, params)
+    return jax.tree_util.tree_map_with_path(cast, variables)
 
 
-def sample(logits, rng, temperature, top_k=0, top_p=1.0):
-    """One token a row from float32[B, V]: int32[B]; the highest at temperature 0."""
+def sample(logits: jax.Array, rng: jax.Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> jax.Array:
+    """One token a row from logits float32[B, V]: int32[B]; the likeliest at temperature 0."""
     if not temperature:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return jax.random.categorical(rng, keep(logits / temperature, top_k, top_p)).astype(jnp.int32)
 
 
-def keep(logits, top_k=0, top_p=1.0):
-    """Lowers to -1e30 what is not among the top k, nor in the smallest set of highest tokens with probability top_p."""
+def keep(logits: jax.Array, top_k: int = 0, top_p: float = 1.0) -> jax.Array:
+    """Logits with -1e30 for tokens outside the top k, or outside the smallest set of likeliest tokens with probability top_p."""
     if top_k:
         lowest = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][..., -1:]
         logits = jnp.where(logits < lowest, NEVER_SAMPLED, logits)

@@ -1,7 +1,7 @@
 """Llama 2, 3, 3.1 and 3.2 (Touvron et al. 2023; Dubey et al. 2024), and SmolLM2 (Allal et al. 2025), the same network.
 
 RMSNorm, rotary positions, gated SiLU, no biases; fewer key-value heads in most. From 3.1 on the rotary frequencies are scaled.
-`max_length` is how far the released model reads.
+`max_length` is the context length of the released model.
 """
 from model import families
 

@@ -1,4 +1,4 @@
-"""PanGu-alpha (Zeng et al. 2021): GPT-2's decoder whose last layer asks with a table of positions, the query layer.
+"""PanGu-alpha (Zeng et al. 2021): GPT-2's decoder, whose last layer takes its queries from a table of positions.
 
 Shapes of the released code: the layers include the query layer, and 2.6b has 32 heads (the report's table: 40). The report says
 2.6B, 13.1B and 207.0B parameters; 40 layers 5,120 wide come to 12.8B. transformers has no such model, so there are no names here.

@@ -1,6 +1,6 @@
 """Qwen2 (Yang et al. 2024): Llama's network with biases in the projections to queries, keys and values, and nowhere else.
 
-`max_length` is how far the released model reads.
+`max_length` is the context length of the released model.
 """
 from model.families import llama
 

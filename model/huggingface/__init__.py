@@ -1,27 +1,33 @@
-"""Published models from and to Hugging Face folders: config.json, safetensors. Tokenizer files are data/'s.
+"""Reads and writes models as Hugging Face folders: config.json and safetensors. Tokenizer files are read in data/.
 
     module, variables = huggingface.load('folder')
     logits = module.apply(variables, huggingface.batch(module.config, input_ids, attention_mask))
 
-Parameters come tensor by tensor: beside the result, memory holds one tensor. Arrays are float32, whatever the file has.
+Parameters are read tensor by tensor: beside the result, memory holds one tensor. Arrays are float32 for any type in the file.
 """
 import math
+import os
+import types
+from typing import Any, Callable, Iterator
 
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import task_model, transformer
+from model import config as model_config, task_model, transformer
 from model.huggingface import compare, equivalent, files, names, settings
 
+Path = str | os.PathLike
 
-def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, notice=print):
-    """(pretrained.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
 
-    head: a kind of head (a key of pretrained.KINDS) instead of the checkpoint's, with so many labels, as the family's class has it; or
-    a pretrained.Head. What the checkpoint lacks of it is initialised from `seed`, and a notice names it. dtype: of the computation.
-    place(path, shape) -> Sharding of each parameter, None = the first device.
+def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 2, dtype: Any = jnp.float32,
+         place: Callable | None = None, seed: int = 0, notice: Callable = print) -> tuple[task_model.Model, dict]:
+    """(task_model.Model, {'params': tree of float32 arrays}) of a Hugging Face folder.
+
+    head: instead of the checkpoint's, a kind (a key of task_model.KINDS) as the family's class of that kind has it, with `labels`
+    labels; or a task_model.Head. Its parameters that the checkpoint lacks are initialised from `seed`, and a notice names them.
+    dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
     errors.ConfigError, errors.FolderError.
     """
     config, own, family, raw = settings.read(folder)
@@ -33,11 +39,12 @@ def load(folder, head=None, labels=2, dtype=jnp.float32, place=None, seed=0, not
     return module, {'params': traverse_util.unflatten_dict(params, sep='/')}
 
 
-def save(folder, module, variables, dtype='float32', family=None, more=None, shard=files.SHARD):
-    """Writes config.json and the safetensors of a pretrained.Model to an existing folder; returns the files of weights.
+def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = 'float32', family: types.ModuleType | None = None,
+         more: dict | None = None, shard: int = files.SHARD) -> list[str]:
+    """Writes config.json and the safetensors of a task_model.Model to an existing folder; returns the names of the weight files.
 
-    dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further keys of
-    config.json. shard: bytes of a file at most. errors.ConfigError if no family has the model or its head.
+    dtype: float32, bfloat16 or float16. family: a module of model/families/, None = the one that has this Config. more: further
+    keys of config.json. shard: largest size of a file in bytes. errors.ConfigError if no family has the model or its head.
     """
     more, params = more or {}, flat(variables['params'])
     family = family or settings.fit(module.config, module.settings, more.get('model_type'))
@@ -50,18 +57,20 @@ def save(folder, module, variables, dtype='float32', family=None, more=None, sha
     def read(name):
         tensor = by_name[name]
         ours = [np.asarray(params[path]) for path in tensor.paths]
-        return names.whole(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], config)
+        return names.join(tensor, ours if tensor.layer is None else [array[tensor.layer] for array in ours], config)
 
     sizes = {name: math.prod(names.shape(tensor, shapes, config)) for name, tensor in by_name.items()}
     settings.write(folder, family, config, module.settings, dtype, more)
     called = {name.removeprefix(family.PREFIX) if bare else name: name for name in sorted(by_name)}
-    return files.write(folder, list(called), lambda name: read(called[name]), {new: sizes[old] for new, old in called.items()}, dtype, shard)
+    sizes = {new: sizes[old] for new, old in called.items()}
+    return files.write(folder, list(called), lambda name: read(called[name]), sizes, dtype, shard)
 
 
-def arrays(folder, module, family, optional, seed=0, notice=print):
-    """(path, float32 numpy array) of each parameter of `module`, one after the other; all tensors are checked before the first.
+def arrays(folder: Path, module: task_model.Model, family: types.ModuleType, optional: bool, seed: int = 0,
+           notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (path, float32 numpy array) of each parameter of `module`; all tensors are checked before the first.
 
-    optional: whether a head that the files lack is initialised.
+    optional: whether a head that is missing in the files is initialised.
     """
     reader, shapes = files.Reader(folder), {path: leaf.shape for path, leaf in flat(abstract(module)).items()}
     kind, config = module.settings.kind, module.config
@@ -75,7 +84,7 @@ def arrays(folder, module, family, optional, seed=0, notice=print):
 
 
 def assembled(path, shape, tensors, reader, config):
-    """The float32 array of one parameter, from its tensors."""
+    """The float32 array of one parameter, made of its tensors."""
     mine = [tensor for tensor in tensors if path in tensor.paths]
     if mine[0].layer is None:
         return np.asarray(names.part(mine[0], reader.read(mine[0].name), path, shape, config), np.float32)
@@ -85,34 +94,40 @@ def assembled(path, shape, tensors, reader, config):
     return array
 
 
-def abstract(module):
-    """The parameters of a pretrained.Model as shapes."""
+def abstract(module: task_model.Model) -> dict:
+    """The parameters of a task_model.Model as ShapeDtypeStructs."""
     batch = transformer.blank(module.config, length=2)
     return jax.eval_shape(lambda: module.init(jax.random.key(0), batch, method='everything'))['params']
 
 
-def initialised(module, paths, seed):
+def initialised(module: task_model.Model, paths: set[str], seed: int) -> dict[str, np.ndarray]:
     """{path: float32 array} of fresh parameters."""
     batch = transformer.blank(module.config, length=2)
-    draw = jax.jit(lambda key: {path: leaf for path, leaf in flat(module.init(key, batch, method='everything')['params']).items() if path in paths})
-    return {path: np.asarray(leaf) for path, leaf in draw(jax.random.key(seed)).items()}
+
+    def draw(key):
+        params = flat(module.init(key, batch, method='everything')['params'])
+        return {path: leaf for path, leaf in params.items() if path in paths}
+
+    return {path: np.asarray(leaf) for path, leaf in jax.jit(draw)(jax.random.key(seed)).items()}
 
 
-def flat(tree):
+def flat(tree: dict) -> dict[str, Any]:
     """{path: leaf} of nested dicts."""
     return traverse_util.flatten_dict(tree, sep='/')
 
 
-def batch(config, input_ids, attention_mask=None, token_type_ids=None, decoder_input_ids=None, decoder_attention_mask=None):
-    """The batch (data/example.py) of what `transformers` calls a model with: ids int[B, T], masks of real tokens, sentence types.
+def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None,
+          decoder_input_ids: Any = None, decoder_attention_mask: Any = None) -> dict[str, np.ndarray]:
+    """The batch (data/example.py) for the arguments of a model of `transformers`: ids int[B, T], masks of real tokens, types.
 
     Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids.
     """
     if config.architecture == 'encoder_decoder':
         if decoder_input_ids is None:
-            raise ValueError('an encoder-decoder reads two texts: expected decoder_input_ids, which begin with the id that starts a decoder')
-        read = side(input_ids, attention_mask, causal=False)
-        return {**side(decoder_input_ids, decoder_attention_mask, causal=True), **{f'encoder_{name}': value for name, value in read.items()}}
+            raise ValueError('an encoder-decoder reads two texts: expected decoder_input_ids, which begin with the id that starts a '
+                             'decoder')
+        source = {f'encoder_{name}': value for name, value in side(input_ids, attention_mask, causal=False).items()}
+        return {**side(decoder_input_ids, decoder_attention_mask, causal=True), **source}
     found = side(input_ids, attention_mask, causal=config.architecture == 'decoder')
     return found if token_type_ids is None else {**found, 'types': np.asarray(token_type_ids, np.int32)}
 

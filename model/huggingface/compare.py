@@ -1,4 +1,4 @@
-"""Whether a folder holds the tensors that its config.json promises: all that differs is told at once, as a tree with + and -."""
+"""Compares the tensors of a folder with those that its config.json describes; one error lists all differences, as + and -."""
 import re
 
 import numpy as np
@@ -9,10 +9,10 @@ LINES = 60
 
 
 def check(reader, family, kind, tensors, shapes, config, optional, notice):
-    """Our paths that the files lack and that may be initialised: those of the head, if `optional`. FolderError otherwise.
+    """Our paths that are missing in the files and may be initialised: those of the head, if `optional`. FolderError otherwise.
 
-    tensors: the names.Tensor of the model whose parameters {path: shape} are `shapes`. What is a buffer, a tied duplicate or another
-    head's is left aside; a notice says so of heads.
+    tensors: the names.Tensor of the model whose parameters {path: shape} are `shapes`. Buffers, tied duplicates and tensors of
+    another head are left aside; a notice names those of a head.
     """
     expected = {tensor.name: names.shape(tensor, shapes, config) for tensor in tensors}
     extra = {name for name in reader.shapes if name not in expected}
@@ -40,19 +40,20 @@ def check(reader, family, kind, tensors, shapes, config, optional, notice):
 
 
 def buffers(reader, family, found):
-    """Those of the names that are no parameters. FolderError if one holds other numbers than it must."""
+    """The names in `found` that are buffers. FolderError if one does not hold the value that the family states."""
     aside = set()
     for name in found:
         rows = [value for pattern, value in family.BUFFERS.items() if re.search(pattern, name)]
         if rows:
             aside.add(name)
         if rows and rows[0] is not None and np.any(reader.read(name) != rows[0]):
-            raise errors.FolderError(f'{reader.folder}: {name} expected {rows[0]} everywhere, got other numbers; this model has no place for them')
+            raise errors.FolderError(f'{reader.folder}: {name} expected {rows[0]} everywhere, got other numbers; '
+                                     'this model has no place for them')
     return aside
 
 
 def duplicates(reader, family, found):
-    """Those of the names that repeat a tied tensor. FolderError if they do not."""
+    """The names in `found` that repeat a tied tensor. FolderError if they hold other numbers."""
     aside, bare = set(), names.bare(family, reader.shapes)
     for name, original in family.DUPLICATES.items():
         name, original = (text.removeprefix(family.PREFIX) if bare else text for text in (name, original))
@@ -65,6 +66,6 @@ def duplicates(reader, family, found):
 
 
 def other_head(family, kind, name):
-    """Whether a tensor belongs to a head of the family, of another kind than `kind`."""
+    """Whether a tensor belongs to a head of the family with another kind than `kind`."""
     rows = [theirs for other, table in family.HEADS.items() if other != kind for _, theirs, *_ in table]
     return any(name.removeprefix(family.PREFIX).startswith(theirs.removeprefix(family.PREFIX)) for theirs in rows)

@@ -1,7 +1,7 @@
-"""Values of config.json as our settings have them, and back: by a table, by an offset, or by a named function.
+"""Converts values of config.json to values of our settings and back: by a table, an offset, or a named function.
 
-`transformers` 5 writes rotary settings as `rope_parameters`, older ones as `rope_theta` and `rope_scaling`; both are read, and the
-older ones written, which all versions read.
+`transformers` 5 writes rotary settings as `rope_parameters`, older versions as `rope_theta` and `rope_scaling`; both are read, and
+the older form is written, because all versions read it.
 """
 import typing
 
@@ -11,7 +11,7 @@ LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_positio
 
 
 def ours(how, value, given):
-    """A value of config.json as our setting has it. ValueError says what it should have been."""
+    """The value of our setting for a value of config.json. ValueError with what was expected."""
     if how is None:
         return value
     if isinstance(how, dict):
@@ -24,14 +24,14 @@ def ours(how, value, given):
 
 
 def theirs(how, value, config):
-    """A setting's value as config.json has it; not for tables, where several settings may follow from one key."""
+    """The value of config.json for one of our settings; not for tables, where several settings may follow from one key."""
     if how is None or value is None and isinstance(how, int):
         return value
     return value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
 
 
 def checked(setting, value):
-    """The value of a setting, if it is of its kind. ValueError says what it should have been."""
+    """The value, if its type is that of the setting. ValueError with what was expected."""
     kinds = typing.get_type_hints(model_config.Config)[setting]
     kinds = typing.get_args(kinds) or (kinds,)
     if value is None and type(None) in kinds:
@@ -60,7 +60,7 @@ def older(raw):
 
 
 def llama3(scaling, given):
-    """Llama 3's scaling of the rotary frequencies as a tuple; other ways of scaling are refused."""
+    """Llama 3's scaling of the rotary frequencies as a tuple; other kinds of scaling are errors."""
     if scaling is None:
         return None
     if not isinstance(scaling, dict) or scaling.get('rope_type', scaling.get('type')) != 'llama3' or not set(LLAMA3) <= set(scaling):
@@ -73,7 +73,7 @@ def from_llama3(scaling, config):
 
 
 def t5_tied(value, given):
-    """`transformers` 5 writes tie_word_embeddings = true for every T5, and of an untied one that its output is not scaled."""
+    """`transformers` 5 writes tie_word_embeddings = true for every T5; an untied one has scale_decoder_outputs = false."""
     return value and given.get('scale_decoder_outputs', True)
 
 
@@ -86,7 +86,7 @@ def bart_scale(value, given):
 
 
 def after_padding(rows, given):
-    """RoBERTa's rows that are positions: they are counted from the one after that of padding."""
+    """The number of positions of RoBERTa, whose table has them after the row of padding."""
     return rows and rows - (given['pad_token_id'] or 0) - 1
 
 

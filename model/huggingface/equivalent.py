@@ -1,7 +1,7 @@
-"""The same model with tables that every file of a family has: what a run here may do without, and what is counted otherwise there.
+"""An equivalent model with the tables that a family's files must have: sentence types, and rows before position 0.
 
-An encoder without sentence types says what one with a single type says whose vector is 0. Rows before that of position 0 are never
-read, so there may be as many as the family has: none, fairseq's two, or RoBERTa's, one more than the id of its padding.
+An encoder without sentence types computes the same as one with a single type whose vector is 0. Rows before that of position 0 are
+never read, so there may be as many as the family has: none, fairseq's two, or RoBERTa's, one more than the id of its padding.
 """
 import dataclasses
 import re
@@ -14,7 +14,7 @@ POSITIONS, TYPES = r'^backbone/(encoder|decoder)/positions/embedding$', 'backbon
 
 
 def config(family, given, pad=None):
-    """The Config that says what `given` says with the tables of the family. pad: the id of padding, None = whatever fits."""
+    """The Config equivalent to `given`, with the tables of the family. pad: the id of padding, None = any."""
     changed = {'types': 1} if 'types' in family.SETTINGS and not given.types else {}
     if 'position_offset' in positions.of(given).reads:
         changed['position_offset'] = family.FIXED.get('position_offset', 0)
@@ -24,13 +24,13 @@ def config(family, given, pad=None):
 
 
 def changes(family, given):
-    """How many settings `config` changes."""
+    """The number of settings that `config` changes."""
     new = config(family, given)
     return sum(getattr(given, field.name) != getattr(new, field.name) for field in dataclasses.fields(given))
 
 
 def tables(params, before, after):
-    """{path: float32 array} of the tables that a model of the Config `after` has otherwise than the parameters of one of `before`."""
+    """{path: float32 array} of the tables that differ between a model of the Config `before`, with `params`, and one of `after`."""
     found = {}
     if after.position_offset != before.position_offset:
         for path in (path for path in params if re.search(POSITIONS, path)):

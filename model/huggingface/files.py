@@ -1,7 +1,7 @@
-"""The safetensors of a Hugging Face folder: one file, or many with an index. Tensors are read one by one, from the mapped file.
+"""The safetensors of a Hugging Face folder: one file, or several with an index. Tensors are read one by one, from mapped files.
 
-Pickles (`pytorch_model.bin`) run the code of whoever wrote them when they are opened; they are refused. A file's name in an index is
-a name: one that leads out of the folder is refused.
+Pickles (`pytorch_model.bin`) are refused: opening one runs code of its author. So is an index with a path that is not a plain file
+name.
 """
 import json
 import pathlib
@@ -21,16 +21,16 @@ SAFE = ('python -c "import sys, transformers as t; c = t.AutoConfig.from_pretrai
 
 
 class Reader:
-    """Tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError when files are missing or damaged."""
+    """The tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError if files are missing or damaged."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.files = {name: safe_open(path) for name, path in self._paths().items()}
         self.where = {later(tensor): (name, tensor) for name, file in self.files.items() for tensor in file.keys()}
-        self.shapes = {tensor: tuple(self.files[name].get_slice(own).get_shape()) for tensor, (name, own) in self.where.items()}
+        self.shapes = {tensor: tuple(self.files[file].get_slice(own).get_shape()) for tensor, (file, own) in self.where.items()}
 
     def read(self, name):
-        """The tensor as a numpy array of the dtype that the file has. Mapped anew each time: pages read before leave the memory."""
+        """The tensor as a numpy array in the file's dtype. The file is mapped anew each time, so that pages read before are freed."""
         file, own = self.where[name]
         return safe_open(self.folder / file).get_tensor(own)
 
@@ -41,8 +41,8 @@ class Reader:
         if not (folder / INDEX).exists():
             pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
             if pickles:
-                raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when it '
-                                         f'is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
+                raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when '
+                                         f'it is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
             raise errors.FolderError(f'{folder}: expected {WEIGHTS} or {INDEX}, got neither')
         names = sorted(set(weight_map(folder / INDEX).values()))
         for name in names:
@@ -54,7 +54,7 @@ class Reader:
 
 
 def later(name):
-    """A tensor's name as `transformers` writes it now: files of BERT's first years call scales and biases of norms as TensorFlow did."""
+    """The present name of a tensor: BERT's first files have TensorFlow's names for the scales and biases of norms."""
     return name.replace('LayerNorm.gamma', 'LayerNorm.weight').replace('LayerNorm.beta', 'LayerNorm.bias')
 
 
@@ -73,13 +73,14 @@ def safe_open(path):
     try:
         return safetensors.safe_open(path, framework='numpy')
     except (safetensors.SafetensorError, OSError) as error:
-        raise errors.FolderError(f'{path}: expected a whole safetensors file, got {path.stat().st_size:,} bytes ({error}); copy it again') from None
+        raise errors.FolderError(f'{path}: expected a whole safetensors file, got {path.stat().st_size:,} bytes ({error}); '
+                                 'copy it again') from None
 
 
 def write(folder, names, read, sizes, dtype='float32', shard=SHARD):
-    """Writes the tensors `names` in their order: read(name) gives each as a numpy array, sizes {name: numbers in it}.
+    """Writes the tensors `names` in their order: read(name) -> numpy array, sizes {name: number of entries}.
 
-    Holds one file's tensors in memory at a time. Returns the names of the files.
+    Holds the tensors of one file in memory at a time. Returns the names of the files.
     """
     folder, width = pathlib.Path(folder), np.dtype(dtype).itemsize
     groups, room = [[]], shard

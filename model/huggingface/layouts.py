@@ -1,7 +1,7 @@
-"""How the numbers of a tensor lie there and here: each layout is two functions on numpy arrays, inverse to each other.
+"""Layouts of a tensor there and of our parameters: for each, two functions on numpy arrays, inverse to each other.
 
-The first gives the part-th of our parameters that share the tensor, each `width` wide in its last axis; the second makes the tensor
-of all parts. Matrices are [in, out] here, and [out, in] in torch.nn.Linear.
+The first returns the part-th of our parameters that share the tensor, `width` wide in its last axis; the second joins all parts to
+the tensor. Matrices are [in, out] here, and [out, in] in torch.nn.Linear.
 """
 import numpy as np
 

@@ -1,13 +1,14 @@
-"""Which tensor of a Hugging Face file holds which of our parameters: the rows of a family, applied to a tree, in both directions.
+"""Maps tensors of Hugging Face files to our parameters and back, by the rows of a family.
 
-Invertible dictionaries of names follow torchtitan's state_dict_adapter; that tensors are found for every parameter and parameters
-for every tensor is checked here once, for all families.
+Invertible dictionaries of names follow torchtitan's state_dict_adapter; that every parameter has a tensor and every tensor a
+parameter is checked here once, for all families.
 """
+import types
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from model import resize
+from model import config as model_config, resize
 from model.huggingface import layouts
 
 LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
@@ -15,14 +16,14 @@ ROLES = ('encoder', 'decoder')
 
 
 class Tensor(NamedTuple):
-    """One tensor there. paths: our parameters in it; layer: which of our stacked layers, None = the whole parameter."""
+    """One tensor there. paths: our parameters in it; layer: the number of the stacked layer, None = the whole parameter."""
     name: str
     paths: Tuple[str, ...]
     layer: Optional[int]
     layout: str
 
 
-def tensors(family, kind, shapes):
+def tensors(family: types.ModuleType, kind: str, shapes: dict[str, tuple]) -> list[Tensor]:
     """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
     found, named = [], set()
     for *row, only in expanded((*family.HEADS[kind], *family.NAMES)):
@@ -35,7 +36,8 @@ def tensors(family, kind, shapes):
             named.update(paths)
     lost = sorted(set(shapes) - named)
     if lost:
-        raise ValueError(f'no row of model/families/{family.__name__.rpartition(".")[2]}.py names {", ".join(lost)}; add one to NAMES or HEADS')
+        file = f'model/families/{family.__name__.rpartition(".")[2]}.py'
+        raise ValueError(f'no row of {file} names {", ".join(lost)}; add one to NAMES or HEADS')
     return found
 
 
@@ -45,7 +47,7 @@ def bare(family, found):
 
 
 def expanded(rows):
-    """(our paths, their name, layout or None, a path that must exist or None) of the rows, once for each role where they say {role}."""
+    """(our paths, their name, layout or None, a path that must exist or None) of the rows, with {role} replaced by each role."""
     for ours, theirs, *more in rows:
         ours = (ours,) if isinstance(ours, str) else ours
         layout, only = (*more, None, None)[:2]
@@ -54,7 +56,7 @@ def expanded(rows):
 
 
 def parameters(row, shapes):
-    """(our paths, their name, layout) of each parameter that a row means: of all leaves of its module, or of itself."""
+    """(our paths, their name, layout) of each parameter of a row: the leaves of a module, or one parameter."""
     ours, theirs, layout = row
     if ours[0] in shapes:
         yield ours, theirs, layout or ('linear' if ours[0].endswith('/kernel') else 'same')
@@ -64,28 +66,28 @@ def parameters(row, shapes):
             yield paths, f'{theirs}.{name}', layout or ('linear' if leaf == 'kernel' else 'same')
 
 
-def part(tensor, array, path, shape, config):
-    """Our parameter at `path`, or one layer of it, from the numpy `array` of its Tensor; `shape` is what it has here.
+def part(tensor: Tensor, array: np.ndarray, path: str, shape: tuple, config: model_config.Config) -> np.ndarray:
+    """Our parameter at `path`, or one layer of it, with our `shape`, from the numpy `array` of its Tensor.
 
-    The shape of `array` was checked (compare.py). Rows of the vocabulary that the file lacks are 0.
+    The shape of `array` was checked (compare.py). Padding rows of the vocabulary are 0.
     """
     found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), unpadded(path, shape, config)[-1], config)
     return found if found.shape == shape else np.pad(found, [(0, size - have) for size, have in zip(shape, found.shape)])
 
 
-def whole(tensor, arrays, config):
-    """The numpy array of a Tensor, from those of our parameters in it (one layer of them, if they are stacked)."""
+def join(tensor: Tensor, arrays: list[np.ndarray], config: model_config.Config) -> np.ndarray:
+    """The numpy array of a Tensor, from our parameters in it (one layer of them, if they are stacked)."""
     stripped = [array[tuple(slice(size) for size in unpadded(path, array.shape, config))] for path, array in zip(tensor.paths, arrays)]
     return layouts.LAYOUTS[tensor.layout][1](stripped, config)
 
 
-def shape(tensor, shapes, config):
+def shape(tensor: Tensor, shapes: dict[str, tuple], config: model_config.Config) -> tuple:
     """The shape of a Tensor there, for our parameters {path: shape}."""
     ours = [shapes[path] if tensor.layer is None else shapes[path][1:] for path in tensor.paths]
-    return whole(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape
+    return join(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape
 
 
 def unpadded(path, shape, config):
-    """A shape of ours without the padded rows of the vocabulary."""
+    """One of our shapes without the padding rows of the vocabulary."""
     axis = resize.axis(path)
     return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

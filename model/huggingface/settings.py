@@ -1,27 +1,28 @@
-"""config.json to a model's Config and the kind of its head, and back, by the tables in model/families/."""
+"""Converts config.json to a model's Config and Head, and back, by the tables in model/families/."""
 import dataclasses
 import importlib
 import json
 import pathlib
 import pkgutil
+import types
 
 from model import config as model_config, families, task_model
 from model.huggingface import conversions, equivalent, errors
 
 CONFIG = 'config.json'
-# What says how a model is trained or run, not what it computes; a family need not know it.
+# Settings of how a model is trained or run, not of what it computes: families may differ in them.
 TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
 DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings'}
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
 
 
-def known():
-    """{model_type: module} of the families that have a name at Hugging Face."""
+def known() -> dict[str, types.ModuleType]:
+    """{model_type: module} of the families that exist at Hugging Face."""
     modules = (importlib.import_module(f'model.families.{entry.name}') for entry in pkgutil.iter_modules(families.__path__))
     return {module.MODEL_TYPE: module for module in modules if hasattr(module, 'MODEL_TYPE')}
 
 
-def read(folder):
+def read(folder) -> tuple[model_config.Config, task_model.Head, types.ModuleType, dict]:
     """(Config, Head, family module, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
     path = pathlib.Path(folder) / CONFIG
     if not path.exists():
@@ -45,12 +46,12 @@ def of_type(name, path):
 
 
 def renamed(family, raw):
-    """config.json by the names of its keys that `transformers` writes today."""
+    """config.json with the present names of its keys."""
     return {getattr(family, 'ALIASES', {}).get(key, key): value for key, value in raw.items()}
 
 
-def to_config(family, given, path):
-    """The Config that config.json describes; every setting that is not understood is told at once."""
+def to_config(family: types.ModuleType, given: dict, path) -> model_config.Config:
+    """The Config that config.json describes. ConfigError lists every setting that is not supported."""
     wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.EXPECTED.items() if given.get(key, value) != value]
     wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in same(family).items()
               if given.get(key, given.get(other)) != given.get(other)]
@@ -68,13 +69,13 @@ def to_config(family, given, path):
         wrong.append(f'num_key_value_heads = {found["kv_heads"]!r}   expected a divisor of the {found["heads"]} heads')
     wrong = list(dict.fromkeys(wrong))
     if wrong:
-        raise errors.ConfigError(f'{path}: {len(wrong)} setting{"s" * (len(wrong) > 1)} of a {family.MODEL_TYPE} that this model does not have\n  '
-                                 + '\n  '.join(wrong))
+        count = f'{len(wrong)} setting{"s" * (len(wrong) > 1)}'
+        raise errors.ConfigError('\n  '.join([f'{path}: {count} of a {family.MODEL_TYPE} that this model does not have', *wrong]))
     return model_config.Config(**found)
 
 
-def theirs(family, config):
-    """{key of config.json: value} of a Config that the family has: what SETTINGS and EXPECTED say."""
+def theirs(family: types.ModuleType, config: model_config.Config) -> dict:
+    """{key of config.json: value} of a Config of the family, by its SETTINGS and EXPECTED."""
     found, choices = dict(family.EXPECTED), {}
     for setting, rule in family.SETTINGS.items():
         key, how = (rule, None) if isinstance(rule, str) else rule
@@ -89,11 +90,11 @@ def theirs(family, config):
 
 
 def same(family):
-    """{key of config.json: another key that must say the same}: sides of an encoder-decoder that have one setting here."""
+    """{key of config.json: another key that must have the same value}: two sides of an encoder-decoder with one setting here."""
     return getattr(family, 'SAME', {})
 
 
-def resolved(config, setting):
+def resolved(config: model_config.Config, setting: str):
     """The value of a setting of a Config, derived where it is None."""
     if setting == 'decoder_layers':
         return config.depth('decoder')
@@ -101,8 +102,8 @@ def resolved(config, setting):
     return resolved(config, FOLLOWS[setting]) if value is None and setting in FOLLOWS else value
 
 
-def to_head(family, given, path):
-    """The pretrained.Head that `architectures` names; without it, the family's first."""
+def to_head(family: types.ModuleType, given: dict, path) -> task_model.Head:
+    """The task_model.Head that `architectures` names; without it, the family's first."""
     name = (given.get('architectures') or [next(iter(family.ARCHITECTURES))])[0]
     if name not in family.ARCHITECTURES:
         raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(family.ARCHITECTURES)}')
@@ -110,8 +111,8 @@ def to_head(family, given, path):
     return head(family, kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
 
 
-def head(family, kind, labels=2):
-    """The pretrained.Head of a kind as the family's class has it. ConfigError if none has."""
+def head(family: types.ModuleType, kind: str, labels: int = 2) -> task_model.Head:
+    """The task_model.Head of a kind, as the family's class of that kind has it. ConfigError if there is none."""
     for other, settings in family.ARCHITECTURES.values():
         if other == kind:
             return task_model.Head(kind, labels, **settings)
@@ -119,15 +120,15 @@ def head(family, kind, labels=2):
                              + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
 
 
-def bare(family, raw):
+def bare(family: types.ModuleType, raw: dict) -> bool:
     """Whether config.json is that of a backbone without a head, such as a BertModel."""
     return family.BARE in (raw.get('architectures') or ())
 
 
-def fit(config, head=None, model_type=None):
-    """The family that has a Config and, if given, a pretrained.Head. ConfigError names the nearest one and the settings in which it differs.
+def fit(config: model_config.Config, head: task_model.Head | None = None, model_type: str | None = None) -> types.ModuleType:
+    """The family of a Config and, if given, a task_model.Head. ConfigError names the nearest one and the settings that differ.
 
-    model_type: which of several to take (an ELECTRA whose embeddings are as wide as its layers is a BERT, too).
+    model_type: the one to take of several (an ELECTRA whose embeddings are as wide as its layers is also a BERT).
     """
     differ = {family: differences(family, config) for family in known().values()}
     nearest = min(differ, key=lambda family: (len(differ[family]), head is not None and head.kind not in family.HEADS,
@@ -138,8 +139,8 @@ def fit(config, head=None, model_type=None):
     return nearest
 
 
-def differences(family, config):
-    """[(setting, its value, that of the family)] that keep a Config out of a family: what its config.json would not bring back."""
+def differences(family: types.ModuleType, config: model_config.Config) -> list[tuple]:
+    """[(setting, its value, that of the family)] that keep a Config out of a family: they would be lost in its config.json."""
     config = equivalent.config(family, config)
     back, wrong = to_config(family, {**family.DEFAULTS, **theirs(family, config)}, CONFIG), []
     for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
@@ -156,7 +157,7 @@ def differences(family, config):
     return wrong
 
 
-def architecture(family, head):
+def architecture(family: types.ModuleType, head: task_model.Head) -> str:
     """The class of `transformers` for a head. ConfigError if the family has none."""
     for name, (kind, settings) in family.ARCHITECTURES.items():
         if kind == head.kind and (kind != 'classes' or head == task_model.Head(kind, head.labels, **settings)):

@@ -82,15 +82,15 @@ def test_published_buckets():
 
 def test_relative_bias_looks_buckets_up():
     config = model_config.Config(vocab_size=10, heads=3, relative_buckets=8, relative_distance=20)
-    module = encodings.Relative(config, bidirectional=True, name='positions')
+    module = encodings.BucketTable(config, bidirectional=True, name='positions')
     query, key = jnp.array([[0, 5, 9]]), jnp.array([[0, 1, 40, 3]])
     params = {'embedding': jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)}
-    bias = module.apply({'params': params}, query, key)
+    bias = module.apply({'params': params})(query, key)
     assert bias.shape == (1, 3, 3, 4)
     for n, t, s in np.ndindex(3, 3, 4):
         bucket = naive_bucket(int(key[0, s] - query[0, t]), 8, 20, True)
         np.testing.assert_allclose(bias[0, n, t, s], params['embedding'][bucket, n], rtol=1e-6)
-    counts = jax.grad(lambda p: module.apply({'params': p}, query, key).sum())(params)['embedding']
+    counts = jax.grad(lambda p: module.apply({'params': p})(query, key).sum())(params)['embedding']
     assert counts.sum() == 3 * 3 * 4
 
 
@@ -129,7 +129,7 @@ def test_published_slopes():
 def test_alibi_is_a_loop_over_heads_and_pairs(bidirectional):
     """Positions of two packed texts and of one that is read backwards; keys that are more than the queries."""
     query, key = np.array([[0, 1, 2, 0, 1], [9, 8, 7, 6, 5]]), np.array([[0, 1, 2, 0, 1, 7], [9, 8, 7, 6, 5, 0]])
-    found = np.asarray(encodings.alibi(jnp.asarray(query), jnp.asarray(key), 6, bidirectional))
+    found = np.asarray(encodings.Alibi(6, bidirectional)(jnp.asarray(query), jnp.asarray(key)))
     assert found.shape == (2, 6, 5, 6) and found.dtype == np.float32
     for b, n, t, s in np.ndindex(found.shape):
         slope = [2 ** -2, 2 ** -4, 2 ** -6, 2 ** -8, 2 ** -1, 2 ** -3][n]

@@ -61,7 +61,7 @@ def definition(params, tokens):
 
     x = params['embed']['embedding'][tokens] + own['positions']['embedding'][:T]
     for layer in range(2):
-        block = jax.tree.map(lambda leaf: leaf[layer], own['blocks'])
+        block = jax.tree.map(lambda leaf, layer=layer: leaf[layer], own['blocks'])
         said = norm(x, block['attention_norm'])
         x = x + attention(block['attention'], said, said)
         x = x + mlp(block['mlp'], norm(x, block['mlp_norm']))

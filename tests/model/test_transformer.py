@@ -328,7 +328,7 @@ def test_scan_equals_a_loop_over_layers():
         x = whole.embed(x, fields, None)
         block = stack.Block(model.config, 'decoder', jnp.float32, parent=None)
         for layer in range(3):
-            own = jax.tree.map(lambda p: p[layer], params['decoder']['blocks'])
+            own = jax.tree.map(lambda p, layer=layer: p[layer], params['decoder']['blocks'])
             (x, _), _ = block.apply({'params': own}, (x, None), (layer, None, None, None), shared)
         return whole.norm(x)
 
@@ -419,7 +419,8 @@ def test_parameter_tree():
     assert both['decoder/blocks/cross_attention/key/kernel'] == (3, 16, 16)
     assert both['encoder/positions/embedding'] == both['decoder/positions/embedding'] == (32, 4)
     for settings, biased in ((dict(bias=False, attention_bias=True, out_bias=False), {'query', 'key', 'value'}),
-                             (dict(attention_bias=False), {'up', 'down', 'norm'}), (dict(mlp_bias=False), {'query', 'key', 'value', 'out', 'norm'}),
+                             (dict(attention_bias=False), {'up', 'down', 'norm'}),
+                             (dict(mlp_bias=False), {'query', 'key', 'value', 'out', 'norm'}),
                              (dict(bias=False, out_bias=True, mlp_bias=True), {'out', 'up', 'down'})):
         found = {path.split('/')[-2] for path in paths(**settings) if path.endswith('/bias')}
         assert {name.removeprefix('attention_').removeprefix('mlp_') for name in found} == biased

@@ -17,14 +17,15 @@ import rich.console
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
 from tests.helpers import huggingface_tokenizers as published
-from train import convert, loop, objectives
+from train import convert, loop, objectives, program
 from train.checkpoints import checkpoint, workdir
 from train.monitoring import display, metrics
 from train.parallel import sharding
 from train.settings import parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FAST = ('--config.sequence_length=32', '--config.batch_size=8', '--config.steps=12', '--config.log_every=1', '--config.eval_every=0', '--config.eval_batches=2',
+FAST = ('--config.sequence_length=32', '--config.batch_size=8', '--config.steps=12', '--config.log_every=1',
+        '--config.eval_every=0', '--config.eval_batches=2',
         '--config.optimizer.learning_rate=3e-3', '--config.optimizer.warmup=1', '--config.sample.max_new_tokens=2')
 
 
@@ -61,12 +62,14 @@ def test_a_config_takes_model_tokenizer_and_objective(imported, name, objective)
 
 def test_flags_win_over_what_is_taken_and_a_file_with_a_model_takes_nothing(imported):
     folder = imported('gpt2')
-    request = parsed('--config=configs/continue.py', f'--config.init.from={folder}', '--config.model.dropout=0.3', '--config.objective.documents=stream')
+    request = parsed('--config=configs/continue.py', f'--config.init.from={folder}', '--config.model.dropout=0.3',
+                     '--config.objective.documents=stream')
     assert request.config.model.dropout == 0.3 and request.config.model.dim == 32 and request.config.objective.documents == 'stream'
     request = parsed('--config=configs/continue.py', f'--config.init.from={folder}', '--config.tokenizer.kind=bytes')
     assert request.config.tokenizer.path is None and request.config.model.vocab_size is None
     request = parsed('--config=configs/tiny.py', f'--config.init.from={folder}')
-    assert request.config.model.dim == 64 and request.config.tokenizer.kind == 'bytes' and request.origins['model.dim'] == 'set in configs/tiny.py'
+    assert request.config.model.dim == 64 and request.config.tokenizer.kind == 'bytes'
+    assert request.origins['model.dim'] == 'set in configs/tiny.py'
 
 
 def test_a_run_and_its_checkpoints_are_as_good_as_an_import(imported):
@@ -81,7 +84,8 @@ def test_a_run_and_its_checkpoints_are_as_good_as_an_import(imported):
   1. init.from = 'nowhere'   no such folder; expected the workdir or the checkpoint of another run.   (set by --config.init.from)
 nothing was run'''),
     (lambda folder: (folder / 'config.json').write_text('{'), ['--config.init.from=run'], '''config: 1 problem
-  1. init.from = 'run'   expected JSON in its config.json, got Expecting property name enclosed in double quotes: line 1 column 2 (char 1).   (set by --config.init.from)
+  1. init.from = 'run'   expected JSON in its config.json, got Expecting property name enclosed in double quotes: line 1 column 2 (char 1).\
+   (set by --config.init.from)
 nothing was run'''),
     (lambda folder: None, ['--config.init.from=run'], '''config: 1 problem
   1. tokenizer.path   run has no tokenizer; set one, such as --config.tokenizer.path=DIR.
@@ -121,8 +125,8 @@ def begin(config, folder, screen, origins, devices):
     text = corpus.open(config.data, config.tokenizer, screen.notice)
     config, mesh = parse.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh):
-        _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
-        return None, loop.start(create(), config, screen)
+        compiled = program.build(config, objectives.build(config), mesh, program.shapes(config, text.train))
+        return None, loop.start(compiled.create(), config, screen)
 
 
 @pytest.mark.parametrize('name', ['gpt2', *(pytest.param(name, marks=pytest.mark.slow) for name in ('bert', 't5'))])
@@ -146,7 +150,8 @@ def test_training_goes_on_from_an_imported_model(imported, tmp_path, name):
     ('gpt2_classes', 'causal_lm', 'head/', '')])
 def test_objectives_and_heads(imported, tmp_path, name, variant, aside, fresh):
     folder = imported(name)
-    shown, state = train(folder, tmp_path / 'run', *[f'--config=configs/continue.py:{variant}'] * bool(variant), *MEMORY.get(name, ()), run=begin)
+    named = [f'--config=configs/continue.py:{variant}'] * bool(variant)
+    shown, state = train(folder, tmp_path / 'run', *named, *MEMORY.get(name, ()), run=begin)
     stored, params = paths.flatten(checkpoint.load_params(folder)[0]), paths.flatten(state.params)
     left = {path for path in stored if aside and re.match(aside, path)}
     assert ('; fresh: ' in shown) == bool(fresh)
@@ -180,9 +185,11 @@ def test_another_vocabulary_grows_the_tables(imported, tmp_path):
 
 def command(workdir, folder, steps, *flags):
     environment = {**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu'}
-    flags = ('--config=configs/continue.py', f'--config.init.from={folder}', f'--workdir={workdir}', f'--config.data.cache={folder.parent}/cache',
-             f'--config.data.train={folder.parent}/text.txt', *FAST, '--config.model.dropout=0.1', '--config.optimizer.schedule=constant', f'--config.steps={steps}', *flags)
-    result = subprocess.run(['taskset', '-c', '0', sys.executable, '-m', 'train.main', *flags], cwd=ROOT, env=environment, capture_output=True, text=True,
+    flags = ('--config=configs/continue.py', f'--config.init.from={folder}', f'--workdir={workdir}',
+             f'--config.data.cache={folder.parent}/cache', f'--config.data.train={folder.parent}/text.txt', *FAST,
+             '--config.model.dropout=0.1', '--config.optimizer.schedule=constant', f'--config.steps={steps}', *flags)
+    command = ['taskset', '-c', '0', sys.executable, '-m', 'train.main', *flags]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True,
                             timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -106,9 +106,9 @@ def test_evaluation_draws_nothing_and_smooths_nothing():
     batch = batches(objective, source(), 1)[0]
     params = create(module, optax.sgd(0.1), batch).params
     evaluate = jax.jit(steps.evaluation(module))
-    terms, metrics, _ = evaluate(params, batch, None, jax.random.key(0))
+    terms, metrics, _ = evaluate({'params': params}, batch, None, jax.random.key(0))
     assert terms['tokens'][0] == metrics['nll'][0]
-    assert terms['tokens'][0] == evaluate(params, batch, None, jax.random.key(1))[0]['tokens'][0]
+    assert terms['tokens'][0] == evaluate({'params': params}, batch, None, jax.random.key(1))[0]['tokens'][0]
     assert float(terms['tokens'][1]) == float(batch['weights'].sum())
 
 

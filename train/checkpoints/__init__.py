@@ -1,1 +1,1 @@
-"""What a run writes to disk and reads back: verified checkpoints, the workdir, parameters to start from."""
+"""Verified checkpoints, the workdir of a run, and parameters to start from."""

@@ -1,10 +1,11 @@
-"""The border between a state (any pytree) and what a checkpoint holds: arrays by path, `params/backbone/embed/...`.
+"""Converts a state (any pytree) to the arrays of a checkpoint, by path, `params/backbone/embed/...`, and back.
 
-None and empty containers hold no array and vanish; typed random keys become their key data and the name of their
-implementation. What is stored is a nested dict of arrays, so it opens without the classes that made it.
+None and empty containers have no arrays and are left out; typed random keys are stored as their key data and the name of their
+implementation. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
 import hashlib
 import re
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -13,24 +14,24 @@ import numpy as np
 
 from model import paths
 
-# (pattern of a path, what differs: an axis | 'missing' | None = anything, settings that decide it); first match
+# (pattern of a path, the difference: an axis | 'missing' | None = any, the settings that decide it); first match
 CAUSES = (
-    (r'^params/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
-    (r'^params/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
-    (r'^params/.*/block/', 'missing', 'model.share_layers'),
-    (r'^params/.*/query_block/', 'missing', 'model.query_layer'),
-    (r'^params/.*encoder/', 'missing', 'model.architecture'),
-    (r'^params/.*positions', None, 'model.positions, model.max_length or sequence_length'),
-    (r'^params/.*types', None, 'model.types'),
-    (r'^params/.*decoder/blocks/', 0, 'model.decoder_layers'),
-    (r'^params/.*blocks/', 0, 'model.layers'),
-    (r'^params/.*bias$', 'missing', 'model.bias or model.norm'),
-    (r'^params/.*mlp/gate/', 'missing', 'model.gated'),
-    (r'^params/.*mlp/', None, 'model.mlp_dim'),
-    (r'^params/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
-    (r'^params/.*attention/', None, 'model.heads or model.head_dim'),
-    (r'^params/.*head/', None, 'model.head or model.tied'),
-    (r'^params/', None, 'model.* or objective.name'),
+    (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
+    (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
+    (r'^(params|frozen)/.*/block/', 'missing', 'model.share_layers'),
+    (r'^(params|frozen)/.*/query_block/', 'missing', 'model.query_layer'),
+    (r'^(params|frozen)/.*encoder/', 'missing', 'model.architecture'),
+    (r'^(params|frozen)/.*positions', None, 'model.positions, model.max_length or sequence_length'),
+    (r'^(params|frozen)/.*types', None, 'model.types'),
+    (r'^(params|frozen)/.*decoder/blocks/', 0, 'model.decoder_layers'),
+    (r'^(params|frozen)/.*blocks/', 0, 'model.layers'),
+    (r'^(params|frozen)/.*bias$', 'missing', 'model.bias or model.norm'),
+    (r'^(params|frozen)/.*mlp/gate/', 'missing', 'model.gated'),
+    (r'^(params|frozen)/.*mlp/', None, 'model.mlp_dim'),
+    (r'^(params|frozen)/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
+    (r'^(params|frozen)/.*attention/', None, 'model.heads or model.head_dim'),
+    (r'^(params|frozen)/.*head/', None, 'model.head or model.tied'),
+    (r'^(params|frozen)/', None, 'model.* or objective.name'),
     (r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
     (r'^ema', None, 'ema'),
     (r'^carry', None, 'batch_size or objective.* (its memory)'),
@@ -39,24 +40,24 @@ CAUSES = (
 
 
 class Mismatch(Exception):
-    """A good checkpoint that does not fit this config. The message shows both trees where they differ."""
+    """An undamaged checkpoint that does not fit this config. The message lists the differences of the two trees."""
 
     exit_code, kind = 2, 'checkpoint'
 
 
-def rebuild(like, names):
+def rebuild(like: Any, names: dict[str, Any]) -> Any:
     """The tree of `like` with the leaves of {path: leaf}."""
     structure = jax.tree.structure(like)
     return jax.tree.unflatten(structure, [names[path] for path in paths.flatten(like)])
 
 
-def is_key(leaf):
+def is_key(leaf: Any) -> bool:
     """Whether a leaf is an array of typed random keys."""
     return hasattr(leaf, 'dtype') and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def plain(leaf):
-    """The leaf as an ordinary array (or, for a ShapeDtypeStruct, the shape of one): keys become their key data."""
+def plain(leaf: Any) -> Any:
+    """The leaf as an ordinary array, or ShapeDtypeStruct: keys become their key data."""
     if not is_key(leaf):
         return leaf if hasattr(leaf, 'dtype') else np.asarray(leaf)
     if isinstance(leaf, jax.ShapeDtypeStruct):
@@ -65,7 +66,7 @@ def plain(leaf):
     return jax.random.key_data(leaf)
 
 
-def spec(leaf):
+def spec(leaf: Any) -> str:
     """'float32[2, 64]' of a leaf; random keys have the dtype key<implementation>."""
     if not is_key(leaf):
         leaf = plain(leaf)
@@ -75,19 +76,19 @@ def spec(leaf):
     return f'key<{names[0]}>{list(leaf.shape)}'
 
 
-def parse(spec):
+def parse(spec: str) -> tuple[str, tuple[int, ...]]:
     """(dtype, shape) of 'float32[2, 64]'."""
     dtype, shape = spec[:-1].split('[')
     return dtype, tuple(int(size) for size in shape.split(',') if size)
 
 
-def implementation(spec):
+def implementation(spec: str) -> str | None:
     """'threefry2x32' of 'key<threefry2x32>[]', None for other arrays."""
     dtype = parse(spec)[0]
     return dtype[4:-1] if dtype.startswith('key<') else None
 
 
-def compare(saved, wanted, source):
+def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     """Raises Mismatch if two {path: spec} differ: '-' lines are in the checkpoint, '+' lines are wanted."""
     if saved == wanted:
         return
@@ -102,8 +103,8 @@ def compare(saved, wanted, source):
         f'likely cause: {cause(saved, wanted)}']))
 
 
-def cause(saved, wanted):
-    """The settings that most likely explain how two {path: spec} differ."""
+def cause(saved: dict[str, str], wanted: dict[str, str]) -> str:
+    """The settings that most likely explain the difference of two {path: spec}."""
     different = {path: kind(saved.get(path), wanted.get(path)) for path in sorted(saved.keys() | wanted.keys())
                  if saved.get(path) != wanted.get(path)}
     for pattern, what, settings in CAUSES:
@@ -112,8 +113,8 @@ def cause(saved, wanted):
     return 'code that changed since it was saved'
 
 
-def kind(a, b):
-    """How two specs differ: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
+def kind(a: str | None, b: str | None) -> set:
+    """The difference of two specs: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
     if a is None or b is None:
         return {'missing'}
     (a_type, a_shape), (b_type, b_shape) = parse(a), parse(b)
@@ -122,11 +123,11 @@ def kind(a, b):
     return {axis for axis, (m, n) in enumerate(zip(a_shape, b_shape)) if m != n}
 
 
-def not_finite(names):
-    """The paths below params/ and ema/ that hold NaN or infinity (one small device computation)."""
+def not_finite(names: dict[str, Any]) -> list[str]:
+    """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
-               if path.startswith(('params/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    flags = np.asarray(_whole(_finite([names[path] for path in checked]))) if checked else []
+               if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    flags = np.asarray(_gathered(_finite([names[path] for path in checked]))) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
 
@@ -135,19 +136,19 @@ def _finite(leaves):
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
-def fingerprint(state):
-    """SHA-256 (hex) of every array of a state by path, dtype, shape and bytes: parameters, optimizer, rng and step, and
-    memory and moving average where there are any. The same on every mesh; all processes must call it."""
+def fingerprint(state: Any) -> str:
+    """SHA-256 (hex) over every array of a state by path, dtype, shape and bytes: parameters, optimizer, rng and step, and
+    memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = np.asarray(_whole(plain(leaf)))
+        array = np.asarray(_gathered(plain(leaf)))
         data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
         digest = hashlib.sha256(data).hexdigest()
         total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
     return total.hexdigest()
 
 
-def _whole(array):
+def _gathered(array):
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return array
     return multihost_utils.process_allgather(array, tiled=True)

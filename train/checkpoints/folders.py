@@ -1,13 +1,14 @@
-"""The folders of a run's checkpoints, `STEP/`: which are complete, best, good; `bad/` holds the damaged ones.
+"""The folders of a run's checkpoints, `STEP/`: which are complete, undamaged, best; `bad/` holds the damaged ones.
 
-A step is complete once its manifest exists, so whatever a kill leaves half done is no checkpoint. A damaged step is
-never deleted: it is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
+A step is complete once its manifest exists, so a save that was killed leaves no checkpoint. A damaged step is never deleted: it
+is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
 import itertools
 import json
 import math
 import os
 import re
+from typing import Callable
 
 from etils import epath
 
@@ -20,45 +21,45 @@ _choices = itertools.count()                  # equal in all processes, as they 
 
 
 class NothingRestorable(Exception):
-    """There are checkpoints, and none is good."""
+    """There are checkpoints, and all are damaged."""
 
     exit_code, kind = 4, 'restore'
 
 
-def complete(folder):
-    """The complete steps, ascending. Complete is not yet undamaged: `choose` reads them."""
+def complete(folder: epath.PathLike) -> list[int]:
+    """The complete steps, ascending. They may be damaged: `choose` reads them."""
     return sorted(int(entry.name) for entry in _entries(folder) if entry.name.isdigit()
                   and (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
 
 
-def higher_is_better(metric):
-    """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). Others are losses."""
+def higher_is_better(metric: str) -> bool:
+    """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). All others are minimised."""
     return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
 
 
-def best(folder, metric):
+def best(folder: epath.PathLike, metric: str) -> int | None:
     """The complete step with the best finite meta['metrics'][metric] (the earliest of equals), or None."""
     sign = -1 if higher_is_better(metric) else 1
     values = {}
     for step in complete(folder):
         try:
             value = read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric)
-        except (OSError, ValueError):         # damaged, and not the moment to say so: a save is going on
+        except (OSError, ValueError):         # damaged: reported when it is restored, not during a save
             continue
         if value is not None and math.isfinite(value):
             values[step] = sign * value
     return min(values, key=lambda step: (values[step], step), default=None)
 
 
-def read_meta(target):
+def read_meta(target: epath.Path) -> dict:
     """The meta of a step's folder."""
     return json.loads((target / 'meta.json').read_text())
 
 
-def choose(folder, notice, only=None, move=False):
-    """The newest step that checks (or `only`, if it does); None if there are no checkpoints; else NothingRestorable.
+def choose(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
+    """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 
-    notice(line) says what was passed over. With `move`, damaged steps are put into bad/.
+    notice(line) is called for each step that is skipped. With `move`, damaged steps are moved to bad/.
     """
     folder = epath.Path(folder)
     found = complete(folder) if only is None else [only]
@@ -81,8 +82,8 @@ def choose(folder, notice, only=None, move=False):
         f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
 
 
-def choose_together(folder, notice, only=None, move=False):
-    """`choose`, by process 0 for all: the others neither read nor move anything, and get the same step or error."""
+def choose_together(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
+    """`choose` in process 0; the others read and move nothing, and get the same step or error."""
     def outcome():
         try:
             return [choose(folder, notice, only, move), None]
@@ -95,14 +96,14 @@ def choose_together(folder, notice, only=None, move=False):
     return step
 
 
-def absolute(folder):
-    """The path from the root, which Orbax insists on; a location such as gs://bucket/run is one already."""
+def absolute(folder: epath.PathLike) -> epath.Path:
+    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already."""
     return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
 
 
-def locate(folder, step=None, notice=print):
-    """The good step folder that `folder` (a workdir, its checkpoints/, or a step) means. step: None = the newest, a
-    number, or 'best'. Changes nothing there. NothingRestorable if there is none."""
+def locate(folder: epath.PathLike, step: int | str | None = None, notice: Callable = print) -> epath.Path:
+    """The folder of an undamaged step in `folder` (a workdir, its checkpoints/, or a step). step: None = the newest, a number, or
+    'best'. Changes nothing there. NothingRestorable if there is none."""
     folder = absolute(folder)
     if (folder / manifest.NAME).exists():
         folder, step = folder.parent, int(folder.name)
@@ -118,10 +119,10 @@ def locate(folder, step=None, notice=print):
     return folder / str(chosen)
 
 
-def move_aside(target, problems=None):
-    """Moves a step to bad/ under a free name; returns what was done, in words.
+def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
+    """Moves a step to bad/ under a free name; returns a description for the notice.
 
-    Without rename a damaged step (`problems`) is only marked, and copied to bad/ when its step is saved again.
+    Without rename a damaged step (`problems`) is only marked; it is copied to bad/ when the same step is saved again.
     """
     if problems and not manifest.local(target):
         manifest.put(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
@@ -140,8 +141,9 @@ def move_aside(target, problems=None):
     return f'moved to bad/{place.name}'
 
 
-def remove(target):
-    """Deletes a step, its manifest first: what a killed deletion leaves is no checkpoint. Failing costs only room."""
+def remove(target: epath.Path) -> None:
+    """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored: they cost
+    only space."""
     try:
         (target / manifest.NAME).unlink(missing_ok=True)
         target.rmtree(missing_ok=True)
@@ -149,8 +151,8 @@ def remove(target):
         pass
 
 
-def prune(folder, keep, metric=None):
-    """Deletes complete steps but the newest `keep` (None = all) and the best by `metric`; older remains too."""
+def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -> None:
+    """Deletes steps other than the newest `keep` complete ones (None = all) and the best by `metric`, incomplete ones included."""
     found = complete(folder)
     staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
     for entry in _entries(folder):
@@ -159,7 +161,7 @@ def prune(folder, keep, metric=None):
                 remove(entry)
 
 
-def summary(problems):
+def summary(problems: list[str]) -> str:
     """The first problem, and how many more there are."""
     return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
 

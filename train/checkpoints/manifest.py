@@ -1,14 +1,15 @@
-"""A manifest: size and SHA-256 of every file below a folder, written last, so that a folder counts once it is whole.
+"""A manifest: size and SHA-256 of every file below a folder, written last, so that only complete folders have one.
 
 Array stores load damaged data silently (Orbax: 20 of 20 inverted bytes gave wrong numbers and no error), so nothing is
-read before `check` found no problem. The manifest also holds its own SHA-256 and is compared with its one canonical
-rendering: a single changed byte in it, white space included, is a problem too. Folders may be local or any
-`etils.epath` location (gs://...); there no rename, fsync or append is assumed, and one object write is atomic.
+read before `check` found no problem. The manifest also holds its own SHA-256 and is compared with its canonical text: a
+single changed byte in it, white space included, is a problem too. Folders may be local or any `etils.epath` location
+(gs://...); there no rename, fsync or append is assumed, and one object write is atomic.
 """
 import concurrent.futures
 import hashlib
 import json
 import os
+from typing import Any
 
 from etils import epath
 
@@ -17,7 +18,7 @@ BLOCK = 1 << 22                               # bytes read at once; hashlib work
 THREADS = 4
 
 
-def write(folder, extra):
+def write(folder: epath.PathLike, extra: Any) -> None:
     """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
     root = epath.Path(folder)
     body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
@@ -27,7 +28,7 @@ def write(folder, extra):
     put(root / NAME, render(body).encode())
 
 
-def check(folder):
+def check(folder: epath.PathLike) -> list[str]:
     """The problems of a folder, one line each, sorted; [] = every byte is as it was written."""
     root = epath.Path(folder)
     try:
@@ -40,7 +41,7 @@ def check(folder):
     return sorted(f'{name}: {line}' for name, line in lines.items() if line)
 
 
-def read(folder):
+def read(folder: epath.PathLike) -> dict:
     """{'files': {name: '<bytes> <sha256>'}, 'extra': ...} of a folder. ValueError if the manifest was changed."""
     raw = (epath.Path(folder) / NAME).read_bytes()
     try:
@@ -54,14 +55,14 @@ def read(folder):
     return body
 
 
-def render(body):
-    """The one text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
+def render(body: dict) -> str:
+    """The canonical text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
     digest = hashlib.sha256(json.dumps(body, indent=1, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, 'sha256': digest}, indent=1, sort_keys=True) + '\n'
 
 
-def put(target, data):
-    """Writes one file so that it is there as a whole or not at all, and stays: temporary file, fsync, rename."""
+def put(target: epath.Path, data: bytes) -> None:
+    """Writes one file durably and atomically: temporary file, fsync, rename."""
     if not local(target):
         target.write_bytes(data)
         return
@@ -74,8 +75,8 @@ def put(target, data):
     sync(target.parent)
 
 
-def listing(root):
-    """Every file below `root`, as relative names with '/', the manifest left out."""
+def listing(root: epath.Path) -> list[str]:
+    """Relative names, with '/', of every file below `root` but the manifest."""
     names, folders = [], ['']
     while folders:
         prefix = folders.pop()
@@ -84,13 +85,13 @@ def listing(root):
     return sorted(name for name in names if name != NAME)
 
 
-def local(folder):
-    """True where rename, fsync and append work."""
+def local(folder: epath.PathLike) -> bool:
+    """Whether rename, fsync and append work there."""
     return '://' not in str(folder)
 
 
-def sync(directory):
-    """Makes the names in a local directory durable."""
+def sync(directory: epath.Path) -> None:
+    """Makes the entries of a local directory durable (fsync)."""
     if local(directory):
         handle = os.open(directory, os.O_RDONLY)
         try:
@@ -113,7 +114,7 @@ def _compare(file, expected):
 
 
 def _digest(file, sync=False):
-    """'<bytes> <sha256>' of a file; `sync`: made durable, and out of the page cache: the next read is the disk's."""
+    """'<bytes> <sha256>' of a file; `sync`: make it durable, and drop it from the page cache, so that the next read is from disk."""
     digest, size = hashlib.sha256(), 0
     with file.open('rb') as stream:
         if sync and local(file):

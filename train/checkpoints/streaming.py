@@ -1,38 +1,38 @@
-"""A checkpoint whose arrays are made one at a time, so that what is in memory is one parameter, not the model.
+"""Writes a checkpoint whose arrays are made one at a time, so that memory holds one parameter, not the model.
 
-Orbax takes a tree of arrays. Here its leaves are only promises, and a handler reads each one, writes it and drops it before the
-next. What lies on the disk is what train/checkpoints/checkpoint.py writes, and it restores it: any mesh, any number of processes.
+Orbax takes a tree of arrays. Here its leaves are placeholders, and a handler makes each array, writes it and frees it before the
+next. The result is a checkpoint as checkpoint.py writes and restores it: any mesh, any number of processes.
 """
 import asyncio
 import dataclasses
-from typing import Any, Tuple
+from typing import Any, Iterable, Tuple
 
 import jax
 import numpy as np
 
 from model import paths
-from train.checkpoints import arrays, checkpoint, folders
+from train.checkpoints import arrays, checkpoint, folders, store
 
-ocp = checkpoint.orbax()
-CHUNK = 1 << 26                               # bytes of a parameter that are compressed at once
+ocp = store.orbax()
+CHUNK = 1 << 26                               # bytes of a parameter that are compressed together
 
 
 class NotFinite(Exception):
-    """What was to be imported holds NaN or infinity."""
+    """The imported tensors hold NaN or infinity."""
 
     exit_code, kind = 3, 'huggingface'
 
 
 @dataclasses.dataclass(frozen=True)
-class Promise:
-    """An array that comes when its turn does."""
+class Placeholder:
+    """The path, shape and type of an array that is made later."""
     path: str
     shape: Tuple[int, ...]
     dtype: Any = np.dtype('float32')
 
 
 class OneByOne(ocp.type_handlers.NumpyHandler):
-    """Writes Promises in their order, from an iterator of (path, array) in the same order."""
+    """Writes Placeholders in their order, from an iterator of (path, array) in the same order."""
 
     def __init__(self, parameters):
         super().__init__()
@@ -53,21 +53,21 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
         return []
 
 
-def save(folder, step, shapes, parameters, meta):
-    """Writes folder/STEP with parameters alone, manifest last. shapes {path: shape}; parameters yields (path, float32 array) of each,
-    in the order of a flattened tree. meta: as in checkpoint.Checkpoints.save."""
+def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable, meta: dict) -> None:
+    """Writes folder/STEP with parameters alone, the manifest last. shapes {path: shape}; parameters yields (path, float32 array) of
+    each, in the order of a flattened tree. meta: as in checkpoint.Checkpoints.save."""
     target = folders.absolute(folder) / str(step)
     target.mkdir(parents=True)
-    promised = paths.unflatten({f'params/{path}': Promise(path, tuple(shape)) for path, shape in shapes.items()})
-    handlers = (Promise, OneByOne(iter(parameters))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
+    promised = paths.unflatten({f'params/{path}': Placeholder(path, tuple(shape)) for path, shape in shapes.items()})
+    handlers = (Placeholder, OneByOne(iter(parameters))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
     registry = ocp.type_handlers.create_type_handler_registry(*handlers)
     args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
     specs = {path: arrays.spec(leaf) for path, leaf in paths.flatten(promised).items()}
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
             writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
-        checkpoint.complete(target, step, checkpoint.described(meta, step, specs), specs)
+        store.finish(target, step, store.described(meta, step, specs), specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):
             raise
-        raise checkpoint.SaveError(f'cannot write {target}: {checkpoint.cause(error)}') from error
+        raise checkpoint.SaveError(f'cannot write {target}: {store.reason(error)}') from error

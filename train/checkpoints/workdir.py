@@ -1,4 +1,4 @@
-"""The folder of a run: who it belongs to. Another config is refused with the difference; nothing is written over."""
+"""The folder of a run. It belongs to one config: another one is an error that lists the differences; nothing is overwritten."""
 import dataclasses
 import datetime
 import importlib.metadata
@@ -12,13 +12,13 @@ from etils import epath
 import jax
 
 from train.checkpoints import folders, manifest
-from train.settings import errors, parse
+from train.settings import errors, parse, schema
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
 
 
-def usable(workdir):
-    """errors.Error unless a folder is there, or can be made there; asked before the data is read."""
+def usable(workdir: str) -> None:
+    """errors.Error unless the folder exists, or can be made, and can be written to; called before the data is read."""
     folder = folders.absolute(workdir)
     if manifest.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -27,8 +27,8 @@ def usable(workdir):
             raise errors.Error([errors.Problem(f'--workdir = {workdir}', f'expected a folder to write to, {there} {why}.')])
 
 
-def claim(workdir, config, origins=None):
-    """Checks that `workdir` is new or holds a run that `config` continues: notices to show. errors.Error otherwise."""
+def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> list[str]:
+    """Notices to show, if `workdir` is new or holds a run that `config` continues. errors.Error otherwise."""
     folder = folders.absolute(workdir)
     if (folder / 'huggingface').exists():
         text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
@@ -36,28 +36,30 @@ def claim(workdir, config, origins=None):
     if (folder / 'config.json').exists():
         return parse.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
-        raise errors.Error([errors.Problem(f'--workdir={workdir}', 'holds checkpoints but no config.json, so that nobody knows '
-                                               'what they belong to. Put it back, or start with another --workdir.')])
+        text = ('holds checkpoints but no config.json, so that nobody knows what they belong to. '
+                'Put it back, or start with another --workdir.')
+        raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
     return []
 
 
-def read(folder):
+def read(folder: epath.PathLike) -> schema.Config:
     """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
     path = epath.Path(folder) / 'config.json'
     try:
         return parse.from_dict(json.loads(path.read_text()), str(path))
     except json.JSONDecodeError as error:
-        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}. Put it back, or start with another --workdir.')]) from None
+        text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
+        raise errors.Error([errors.Problem(str(path), text)]) from None
 
 
-def tokenizer(workdir, settings):
-    """The settings of the tokenizer, of a run that has begun those of its own copy: `tokenizer.path` may have been moved since."""
+def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
+    """The settings of the tokenizer, with the path of the workdir's own copy if there is one: `tokenizer.path` may have been moved."""
     own = folders.absolute(workdir) / 'tokenizer'
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir, config, tokenizer, parameters):
-    """config.json, and at the first start environment.json and tokenizer/ (None = none); each is there as a whole or not at all."""
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int) -> None:
+    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically."""
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', parse.to_dict(config))
@@ -67,18 +69,20 @@ def write(workdir, config, tokenizer, parameters):
         _put(folder / 'environment.json', environment(parameters))
 
 
-def environment(parameters):
-    """What a reader of the results wants to know about where they came from."""
+def environment(parameters: int) -> dict:
+    """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES},
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(),
             'revision': revision(), 'command': ' '.join(sys.argv), 'parameters': parameters,
             'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
-def revision():
+def revision() -> str | None:
     """The git commit of the code, '+' if it was changed since; None outside a repository."""
     def git(*arguments):
-        return subprocess.run(('git', '-C', str(epath.Path(__file__).parent), *arguments), capture_output=True, text=True, check=True).stdout
+        command = ('git', '-C', str(epath.Path(__file__).parent), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     try:
         return git('rev-parse', '--short=12', 'HEAD').strip() + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
     except (OSError, subprocess.CalledProcessError):

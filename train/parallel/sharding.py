@@ -133,8 +133,9 @@ def state(mesh, tree, rules=()):
     Leaves that mirror a parameter, 'opt_state/optimizer/mu/PATH' or 'ema/PATH', lie as it does; Adafactor's factors as
     its remaining dimensions, where those are unambiguous; carry by row (its leading axis); the rest everywhere.
     """
-    shardings = paths.flatten(params(mesh, tree.params, rules))
-    known = {path: (tuple(leaf.shape), shardings[path].spec) for path, leaf in paths.flatten(tree.params).items()}
+    parameters = {**paths.flatten(tree.params), **paths.flatten(tree.frozen)}
+    shardings = params(mesh, parameters, rules)
+    known = {path: (tuple(leaf.shape), shardings[path].spec) for path, leaf in parameters.items()}
 
     def place(path, leaf):
         field, *names = path.split('/')

@@ -1,6 +1,6 @@
-"""Evaluation of parameters on a split: the same rows, in the same order, with the same corruption, every time.
+"""Evaluation of a model on a split: the same rows, in the same order, with the same corruption, every time.
 
-Keys and data depend on the split alone, never on the training state, so that evaluating changes nothing of the training.
+Keys and data depend on the split alone, never on the training state, so that an evaluation does not change the training.
 """
 import math
 
@@ -16,7 +16,7 @@ SEED = 0  # of the fixed corruption
 
 
 class Evaluator:
-    """Compiled once; called with parameters as often as you like.
+    """Compiled once; called with the variables of a model as often as you like.
 
     source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all.
     """
@@ -27,15 +27,15 @@ class Evaluator:
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
         by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
-        def step(params, batch, carry, key):
-            terms, metrics, carry = evaluation(params, batch, carry, key)
+        def step(variables, batch, carry, key):
+            terms, metrics, carry = evaluation(variables, batch, carry, key)
             text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
             return terms, metrics, jnp.sum(text), carry
 
         self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
         self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
 
-    def __call__(self, params):
+    def __call__(self, variables: dict) -> dict[str, float]:
         """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
         stop = None if self.batches is None else self.batches * self.batch_size
         host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
@@ -43,15 +43,15 @@ class Evaluator:
         carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
         for i, batch in enumerate(host):
             batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
-            terms, metrics, size, carry = self.step(params, batch, carry, jax.random.fold_in(key, i))
+            terms, metrics, size, carry = self.step(variables, batch, carry, jax.random.fold_in(key, i))
             results.append((terms, metrics, size))
         return self.summary(jax.device_get(results))
 
     def summary(self, results):
-        """From [(terms, metrics, bytes)] of the batches to means over the split.
+        """Means over the split, from [(terms, metrics, bytes)] of the batches.
 
-        Metrics for which nothing was weighed (a precision without guesses) are left out and named in `undefined`, and so is
-        the loss without one of its terms (a member of an alternation that had no turn).
+        Metrics of weight 0 (a precision without positive predictions) are left out and listed in `undefined`, and so is the loss
+        if one of its terms has weight 0 (a member of an alternation that had no turn).
         """
         terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
         size = sum(int(result[2]) for result in results)
@@ -71,9 +71,9 @@ class Evaluator:
         return out
 
 
-def area(positives, negatives):
-    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs that are
-    ranked rightly, half of those in one bin (Mann and Whitney 1947). 0 where one of them is empty."""
+def area(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs in the right
+    order, half of those in the same bin (Mann and Whitney 1947). 0 where one of them is empty."""
     below = np.cumsum(negatives) - negatives
     return float(np.sum(positives * (below + negatives / 2)) / (np.sum(positives) * np.sum(negatives) or 1.0))
 

@@ -11,11 +11,11 @@ from train.objectives import loss as losses
 from train.settings import errors
 
 
-def answers(prompts, config, tokenizer, params):
-    """[{'prompt', 'text', 'tokens'}]: the text without its masks, and the ids that took their places; params of the loss module."""
+def answers(prompts, config, tokenizer, variables):
+    """[{'prompt', 'text', 'tokens'}]: the text without its masks, and the ids that took their places; variables of the loss module."""
     batch = read([ids(text, tokenizer) for text in prompts], tokenizer.special, config.objective)
     module = objectives.build(config)
-    said = np.asarray(jax.jit(lambda params: module.apply({'params': params}, batch, method=losses.say(module)))(params))
+    said = np.asarray(jax.jit(lambda variables: module.apply(variables, batch, method=losses.say(module)))(variables))
     found = []
     for row, prompt in enumerate(prompts):
         used, real = batch['weights'][row] > 0, batch['segments'][row] > 0

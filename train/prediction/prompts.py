@@ -10,6 +10,7 @@ import numpy as np
 from data import example, tokenizer as tokenizers
 from model import transformer
 from model.decoding import generate
+from train import state as states
 from train.checkpoints import checkpoint, initial, workdir
 from train.prediction import fill_mask
 from train.settings import errors
@@ -22,14 +23,14 @@ def answers(options):
     if encoder:
         fill_mask.check(options, config, tokenizer)
     initial.complete(options.workdir, config, 'generate', 'nothing was generated')
-    params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^backbone/',),
+    params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^(adapter/)?backbone/',),
                                        what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
     if encoder:
-        return fill_mask.answers(options.prompt, config, tokenizer, params)
-    return continuations(options, config, tokenizer, params)
+        return fill_mask.answers(options.prompt, config, tokenizer, states.variables(params))
+    return continuations(options, config, tokenizer, states.variables(params))
 
 
-def continuations(options, config, tokenizer, params):
+def continuations(options, config, tokenizer, variables):
     """What a decoder says after the prompts, or an encoder-decoder to them."""
     import numpy as np
 
@@ -47,9 +48,9 @@ def continuations(options, config, tokenizer, params):
             f'--max_new_tokens = {options.max_new_tokens}', f'the prompt has {longest} tokens with BOS and the model has {room} positions: '
             f'at most {max(room - longest, 0)} fit.')], kind='generate', end='nothing was generated')
     tokens = generate.generate(
-        backbone.apply, params['backbone'], tokens, lengths, jax.random.key(options.seed), max_new_tokens=options.max_new_tokens,
-        temperature=0.0 if options.method == 'greedy' else options.temperature, top_k=options.top_k, top_p=options.top_p,
-        eos=special.eos, pad=special.pad, source=source)
+        backbone.apply, states.part(variables, 'backbone'), tokens, lengths, jax.random.key(options.seed),
+        max_new_tokens=options.max_new_tokens, temperature=0.0 if options.method == 'greedy' else options.temperature,
+        top_k=options.top_k, top_p=options.top_p, eos=special.eos, pad=special.pad, source=source)
     said = [example.before(row, special.eos) for row in np.asarray(tokens)]
     return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, said)]
 

@@ -10,6 +10,7 @@ import numpy as np
 from data import example, pipeline
 from model import transformer
 from model.decoding import generate
+from train import state as states
 from train.objectives import loss as losses
 from train.prediction import prompts as prompted
 
@@ -17,19 +18,19 @@ EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
 
 def build(config, corpus, module):
-    """sampler(params) -> [{'prompt', 'text'}] for a resolved config and its loss module."""
+    """sampler(variables) -> [{'prompt', 'text'}] for a resolved config and its loss module."""
     if config.model.architecture == 'encoder':
         return filled(config, corpus, module)
     backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
     sampler = {'decoder': continuations, 'encoder_decoder': answers}[config.model.architecture](config, corpus, backbone)
-    return lambda params: sampler(params['backbone'])
+    return lambda variables: sampler(states.part(variables, 'backbone'))
 
 
 def continuations(config, corpus, backbone):
     """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin."""
     special, settings = corpus.tokenizer.special, config.sample
     if not settings.prompts:
-        return lambda params: []
+        return lambda variables: []
     prompts = [corpus.tokenizer.encode(text) for text in settings.prompts]
     longest = prompted.inputs(prompts, special, 'decoder', config.objective)[0].shape[1]  # with BOS
     room = config.sequence_length if config.model.limit else longest + settings.max_new_tokens
@@ -37,9 +38,9 @@ def continuations(config, corpus, backbone):
     cut = room - new - longest + max(map(len, prompts))
     tokens, lengths, source = prompted.inputs([ids[:cut] for ids in prompts], special, 'decoder', config.objective)
 
-    def sampler(params):
+    def sampler(variables):
         out = generate.generate(
-            backbone.apply, params, tokens, lengths, jax.random.key(config.seed), max_new_tokens=new, source=source,
+            backbone.apply, variables, tokens, lengths, jax.random.key(config.seed), max_new_tokens=new, source=source,
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
         return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
                 for text, row in zip(settings.prompts, _whole(out))]
@@ -50,11 +51,11 @@ def continuations(config, corpus, backbone):
 def filled(config, corpus, module):
     """Fills the slots of held-out examples with the likeliest tokens: those of the backbone, or what `module.say` says."""
     batch, source = _examples(config, corpus), corpus.eval or corpus.train
-    likeliest = jax.jit(lambda params: module.apply({'params': params}, batch, method=losses.say(module)))
+    likeliest = jax.jit(lambda variables: module.apply(variables, batch, method=losses.say(module)))
 
-    def sampler(params):
+    def sampler(variables):
         out = []
-        for i, said in enumerate(_whole(likeliest(params))):
+        for i, said in enumerate(_whole(likeliest(variables))):
             real = batch['segments'][i] > 0
             text, used = batch['tokens'][i].copy(), batch['weights'][i] > 0
             text[batch['slots'][i][used]] = said[used]
@@ -72,8 +73,8 @@ def answers(config, corpus, backbone):
     starts, new = batch['tokens'][:, :1], config.objective.lengths()['targets']
     new = min(new, config.model.limit - 1) if config.model.limit else new
 
-    def sampler(params):
-        out = generate.generate(backbone.apply, params, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
+    def sampler(variables):
+        out = generate.generate(backbone.apply, variables, starts, np.ones(EXAMPLES, np.int32), temperature=0, eos=special.eos,
                                 max_new_tokens=new, pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
         decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))

@@ -163,7 +163,7 @@ def test_a_prompt_is_a_prefix(separator):
     params = jax.tree.map(lambda leaf: np.float32(draw.normal(size=leaf.shape) * 0.3), shapes)
     texts = [[20, 30, 40, 50], [60, 70]]
     tokens, lengths, fields = prompts.inputs(texts, SPECIAL, 'decoder', objective)
-    said = generate.generate(model.apply, params, tokens, lengths, max_new_tokens=2, temperature=0, source=fields)
+    said = generate.generate(model.apply, {'params': params}, tokens, lengths, max_new_tokens=2, temperature=0, source=fields)
     apply = jax.jit(lambda batch: model.apply({'params': params}, batch))
     for prompt, new in zip(texts, np.asarray(said).tolist()):
         source = text([*prompt, *new, 9])

@@ -1,4 +1,4 @@
-"""Relative positions of Transformer-XL term by term, appended queries, and what a memory looks like to the rule."""
+"""Relative positions of Transformer-XL term by term, appended queries, and the keys of a memory."""
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ def test_halves_are_sines_then_cosines():
 
 def test_direction_of_reading():
     rows = jnp.asarray([[0, 1, 2], [0, -1, -2], [5, 6, 7], [-5, -6, -7], [0, 0, 1], [3, 0, 0][::-1]])
-    assert encodings.step(rows).tolist() == [1, -1, 1, -1, 1, 1]
-    assert encodings.step(rows[:, :1]).tolist() == [1] * 6
+    assert encodings.direction(rows).tolist() == [1, -1, 1, -1, 1, 1]
+    assert encodings.direction(rows[:, :1]).tolist() == [1] * 6
 
 
 @pytest.mark.parametrize('backwards', [False, True])
@@ -48,27 +48,28 @@ def test_every_pair_gets_its_distance(backwards):
         places = jnp.einsum('wrd,dnh->wnrh', relative.table, kernel)[relative.reads]
         return np.asarray(transformer_xl.by_distance(jnp.asarray(query), places, relative))
 
-    found = scores(query, transformer_xl.share(config, rule, T, jnp.asarray(slots)))
+    fields = {'positions': rule.query_positions, 'seen': rule.sees[:, :T], 'slots': jnp.asarray(slots)}
+    found = scores(query, transformer_xl.share(config, rule, fields))
     table = np.asarray(encodings.halves(jnp.asarray(both[0][:, None] - known[0][None]), D))
     expected = np.einsum('nth,tsd,dnh->nts', query[0], table, kernel)
     np.testing.assert_allclose(found[0, :, :-1], expected[:, :-1], atol=1e-5)
     if not backwards:
         alone = rules.Rule(*(jnp.asarray(a) for a in (place, known, segments[:, :T], known, place, known)))
-        looked_up = scores(query[:, :, :T], transformer_xl.share(config, alone, T, cached=True))
+        looked_up = scores(query[:, :, :T], transformer_xl.share(config, alone, fields, cached=True))
         np.testing.assert_allclose(looked_up[0], expected[:, :T], atol=1e-5)
 
 
 def test_what_is_in_memory():
     states = jnp.zeros((4, 2, 3, 1))
     first = jnp.asarray([[0, 1], [2, 3], [-3, -4], [9, 10]])
-    segments, places = memories.places(memories.Memory(states), first)
+    segments, places = memories.keys(memories.Memory(states), first)
     assert segments.tolist() == [[0, 0, 0], [0, -1, -1], [-1, -1, -1], [-1, -1, -1]]
     assert places.tolist() == [[-3, -2, -1], [-1, 0, 1], [0, -1, -2], [6, 7, 8]]
     old, new = jnp.arange(3.0)[None, :, None], jnp.arange(10.0, 15.0)[None, :, None]
     assert memories.extend(old, new, 2)[0, :, 0].tolist() == [2, 10, 11]
     assert memories.extend(old, new, 4)[0, :, 0].tolist() == [11, 12, 13]
     rule = rules.Rule(*[jnp.asarray([[0, 0]])] * 2, *[jnp.asarray([[1, 0]])] * 2, *[first[1:2]] * 2)
-    remembered = rules.mask(rules.remember(rule, segments[1:2], places[1:2]))
+    remembered = rules.mask(rules.prepend(rule, rules.Hint(), segments[1:2], places[1:2])[0])
     assert remembered.tolist() == [[[False, True, True, True, False], [False] * 5]]          # padding sees no memory
 
 

@@ -24,7 +24,7 @@ def build(**settings):
         value = {'scale': 1.0, 'bias': 0.0}.get(path[-1].key, rng.normal(size=leaf.shape))
         return np.broadcast_to(np.float32(value), leaf.shape)
 
-    return model.apply, jax.tree_util.tree_map_with_path(draw, shapes)
+    return model.apply, {'params': jax.tree_util.tree_map_with_path(draw, shapes)}
 
 
 PROMPTS = np.array([[5, 9, 3, 7, 2, 0], [4, 4, 0, 0, 0, 0], [8, 1, 6, 2, 9, 11]], np.int32)
@@ -38,9 +38,9 @@ def row(tokens, causal=True, prefix=''):
     return {prefix + name: value.astype(np.int32) for name, value in fields.items()}
 
 
-def naive(apply, params, prompt, count, source=None, width=12):
+def naive(apply, variables, prompt, count, source=None, width=12):
     """Greedy by a full forward for every token, over a padded row so that there is one shape."""
-    forward = jax.jit(lambda batch: apply({'params': params}, batch))
+    forward = jax.jit(lambda batch: apply(variables, batch))
     tokens = list(prompt)
     for _ in range(count):
         batch = row(tokens + [0] * (width - len(tokens)))
@@ -50,25 +50,25 @@ def naive(apply, params, prompt, count, source=None, width=12):
 
 @pytest.mark.parametrize('settings', [{}, dict(positions='relative', kv_heads=2, windows=(3, None))], ids=str)
 def test_greedy_equals_repeated_full_forwards_for_prompts_of_any_length(settings):
-    apply, params = build(**settings)
-    out = generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
+    apply, variables = build(**settings)
+    out = generate.generate(apply, variables, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
     assert out.shape == (3, 6) and out.dtype == jnp.int32 and len(np.unique(out)) > 4
     for tokens, prompt, length in zip(out, PROMPTS, LENGTHS):
-        assert tokens.tolist() == naive(apply, params, prompt[:length], 6)
+        assert tokens.tolist() == naive(apply, variables, prompt[:length], 6)
 
 
 def test_a_prompt_alone_equals_the_prompt_in_a_batch():
-    apply, params = build()
-    together = generate.generate(apply, params, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
-    alone = generate.generate(apply, params, PROMPTS[1:2, :2], LENGTHS[1:2], max_new_tokens=6, temperature=0)
+    apply, variables = build()
+    together = generate.generate(apply, variables, PROMPTS, LENGTHS, max_new_tokens=6, temperature=0)
+    alone = generate.generate(apply, variables, PROMPTS[1:2, :2], LENGTHS[1:2], max_new_tokens=6, temperature=0)
     np.testing.assert_array_equal(alone[0], together[1])
 
 
 def test_encoder_decoder():
-    apply, params = build(architecture='encoder_decoder', positions='relative')
+    apply, variables = build(architecture='encoder_decoder', positions='relative')
     source = row([3, 8, 2, 9, 5], causal=False, prefix='encoder_')
-    answer = functools.partial(generate.generate, apply, params, [[0]], [1], max_new_tokens=5, temperature=0)
-    assert answer(source=source)[0].tolist() == naive(apply, params, [0], 5, source)
+    answer = functools.partial(generate.generate, apply, variables, [[0]], [1], max_new_tokens=5, temperature=0)
+    assert answer(source=source)[0].tolist() == naive(apply, variables, [0], 5, source)
     other = {**source, 'encoder_tokens': source['encoder_tokens'] + 7}
     assert np.any(answer(source=source) != answer(source=other))
 
@@ -129,6 +129,6 @@ def test_sampling_distribution(temperature, top_k, top_p):
 
 
 def test_kernels_are_cast_once_and_nothing_else():
-    _, params = build()
-    cast = traverse_util.flatten_dict(generate.cast_kernels(params, jnp.bfloat16), sep='/')
+    _, variables = build()
+    cast = traverse_util.flatten_dict(generate.cast_kernels(variables, jnp.bfloat16), sep='/')
     assert all((leaf.dtype == jnp.bfloat16) == path.endswith('kernel') for path, leaf in cast.items())

@@ -272,7 +272,8 @@ def test_rotary_settings_under_older_and_newer_keys(keys, base, scaling, tmp_pat
     ('llama', dict(rms_norm_eps=None), 'rms_norm_eps = None   expected a number'),
     ('llama', dict(tie_word_embeddings='no'), "tie_word_embeddings = 'no'   expected true or false"),
     ('llama', dict(num_key_value_heads=3), 'num_key_value_heads = 3   expected a divisor of the 4 heads'),
-    ('llama', dict(hidden_act=[]), "hidden_act = []   expected 'gelu' or"), ('llama', dict(model_type=['llama']), "model_type = ['llama']   expected one of"),
+    ('llama', dict(hidden_act=[]), "hidden_act = []   expected 'gelu' or"),
+    ('llama', dict(model_type=['llama']), "model_type = ['llama']   expected one of"),
     ('roberta', dict(hidden_act='relu'), "hidden_act = 'relu'   expected 'gelu'"),
     ('roberta', dict(pad_token_id=None), 'pad_token_id = None   expected a number'),
     ('bert', dict(tie_word_embeddings=False), 'tie_word_embeddings = False   expected True')])
@@ -304,7 +305,8 @@ def test_names_of_labels_stay_while_they_are_as_many(tmp_path):
 
 def test_the_head_of_older_files(tmp_path):
     """A number of labels without their names, and T5's class as it was first called."""
-    for name, removed, said, expected in (('bert_classes', ('id2label', 'label2id'), dict(num_labels=5), task_model.Head('classes', 5, activation='tanh')),
+    classes = task_model.Head('classes', 5, activation='tanh')
+    for name, removed, said, expected in (('bert_classes', ('id2label', 'label2id'), dict(num_labels=5), classes),
                                           ('t5', (), dict(architectures=['T5WithLMHeadModel']), task_model.Head())):
         case, _ = folders.read(name)
         case['config'] = {key: value for key, value in case['config'].items() if key not in removed} | said
@@ -324,7 +326,8 @@ def test_another_head_is_that_of_the_familys_class(tmp_path):
 
     decoder, _ = huggingface.load(folders.write(folders.read('gpt2')[0], tmp_path / 'gpt2'), 'classes', notice=notices.append)
     assert decoder.settings == task_model.Head('classes', 2, 'last', None, bias=False)
-    with pytest.raises(huggingface.settings.errors.ConfigError, match="no gpt2 at Hugging Face has a head of the kind 'pair'; expected classes"):
+    message = "no gpt2 at Hugging Face has a head of the kind 'pair'; expected classes"
+    with pytest.raises(huggingface.settings.errors.ConfigError, match=message):
         huggingface.load(tmp_path / 'gpt2', 'pair')
 
 

@@ -123,7 +123,8 @@ def test_what_runs_have_otherwise_loads_without_a_word_and_says_the_same(tmp_pat
     """No types, other rows before position 0, padding with another id than 1, which is a token in the middle of the text."""
     expected, rng = {}, np.random.default_rng(0)
     for name, (family, changed, pad) in TABLES.items():
-        module = task_model.Model(model_config.Config(**{**family.SIZES['base'], **dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=24), **changed}))
+        small = dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=24)
+        module = task_model.Model(model_config.Config(**{**family.SIZES['base'], **small, **changed}))
         variables = {'params': jax.tree.map(lambda leaf: np.float32(0.2 * rng.normal(size=leaf.shape)), huggingface.abstract(module))}
         arrays = {'input_ids': rng.integers(5, 50, (2, 20))}
         arrays['input_ids'][:, (3, 8)] = 1

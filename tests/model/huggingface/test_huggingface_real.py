@@ -95,7 +95,7 @@ def test_smollm2_knows_the_capital_of_france_and_finds_text_as_likely_as_pytorch
 
     module, variables = huggingface.load(smollm2)
     backbone = transformer.Transformer(module.config)
-    new = generate.generate(backbone.apply, variables['params']['backbone'], start[None], [len(start)],
+    new = generate.generate(backbone.apply, {'params': variables['params']['backbone']}, start[None], [len(start)],
                             max_new_tokens=8, temperature=0)
     assert np.array_equal(new, said['continuation'])
     assert 'Paris' in tokenizer.decode(np.asarray(new)[0].tolist())

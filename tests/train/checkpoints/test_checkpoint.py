@@ -24,7 +24,10 @@ KEPT = {'examples': 640, 'config': {'steps': 100}, 'tokenizer': 'abc', 'vocab_si
         'early_stopping': {'best': float('inf'), 'count': 2}}
 
 
-def make(seed=0, dim=16, carry=False, ema=False, optimizer=optax.adamw(1e-3)):
+ADAM = optax.adamw(1e-3)
+
+
+def make(seed=0, dim=16, carry=False, ema=False, optimizer=ADAM):
     rng = np.random.default_rng(seed)
     embedding = jnp.asarray(rng.normal(size=(32, dim)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(2, dim, 8)), jnp.bfloat16)

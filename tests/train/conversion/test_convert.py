@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
 from tests.helpers import huggingface_tokenizers as published
-from train import convert, evaluate, generate, loop, main, objectives
+from train import convert, evaluate, generate, main, objectives, program
 from train.checkpoints import checkpoint, manifest, workdir
 from train.conversion import folders as conversion_folders, importing
 from train.parallel import sharding
@@ -121,14 +121,15 @@ def runs(tmp_path_factory):
         config = parse.with_vocabulary(request.config, text.tokenizer)
         mesh = sharding.mesh(config.mesh, jax.devices()[:1])
         with jax.set_mesh(mesh), checkpoint.Checkpoints(folder / 'checkpoints') as saved:
-            _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
-            saved.save(2, create(), {'examples': 16, 'metrics': {'eval/loss': 5.5}, 'data': text.train.fingerprint})
+            compiled = program.build(config, objectives.build(config), mesh, program.shapes(config, text.train))
+            saved.save(2, compiled.create(), {'examples': 16, 'metrics': {'eval/loss': 5.5}, 'data': text.train.fingerprint})
             workdir.write(folder, config, text.tokenizer, 0)
         return folder
     return run
 
 
-@pytest.mark.parametrize('variant, model_type', [('causal_lm', 'gpt2'), ('masked_lm', 'bert'), ('span_corruption', 't5'), ('replaced_token_detection', 'electra')])
+@pytest.mark.parametrize('variant, model_type', [
+    ('causal_lm', 'gpt2'), ('masked_lm', 'bert'), ('span_corruption', 't5'), ('replaced_token_detection', 'electra')])
 def test_a_run_exports_and_says_the_same(runs, tmp_path, variant, model_type):
     folder = runs(variant)
     assert convert.main(['export', f'--workdir={folder}', f'--hf={tmp_path}/out']) == 0
@@ -153,7 +154,8 @@ def test_the_generator_of_an_electra_is_another_export(runs, tmp_path, capsys):
     assert json.loads((tmp_path / 'out' / 'config.json').read_text())['architectures'] == ['ElectraForMaskedLM']
     module, variables = huggingface.load(tmp_path / 'out')
     own, _ = checkpoint.load_params(folder, patterns=('^generator/',))
-    np.testing.assert_array_equal(variables['params']['backbone']['head']['transform']['kernel'], own['generator']['head']['transform']['kernel'])
+    head = variables['params']['backbone']['head']
+    np.testing.assert_array_equal(head['transform']['kernel'], own['generator']['head']['transform']['kernel'])
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
@@ -174,7 +176,8 @@ def test_a_vocabulary_grows_and_shrinks_at_the_door(imported, tmp_path, name, si
     kept = min(size, 300)
     assert config.model.vocab_size == size and len(table) == config.model.padded_vocab
     np.testing.assert_array_equal(table[:kept], old[:kept])
-    np.testing.assert_allclose(table[kept:size], np.broadcast_to(np.mean(old[:300], 0, np.float64), table[kept:size].shape), rtol=1e-5, atol=1e-7)
+    mean = np.broadcast_to(np.mean(old[:300], 0, np.float64), table[kept:size].shape)
+    np.testing.assert_allclose(table[kept:size], mean, rtol=1e-5, atol=1e-7)
     assert not table[size:].any()
 
 
@@ -241,7 +244,8 @@ REFUSED = {
     'setting_missing': ('gpt2', lambda folder: change(folder, n_embd=DELETE), ()),
     'settings_unsupported': ('gpt2', lambda folder: change(folder, activation_function='mish', scale_attn_by_inverse_layer_idx=True), ()),
     'relative_positions': ('bert', lambda folder: change(folder, position_embedding_type='relative_key'), ()),
-    'rope_scaling': ('llama', lambda folder: change(folder, rope_parameters={'rope_type': 'yarn', 'factor': 4.0, 'rope_theta': 10000.0}), ()),
+    'rope_scaling': (
+        'llama', lambda folder: change(folder, rope_parameters={'rope_type': 'yarn', 'factor': 4.0, 'rope_theta': 10000.0}), ()),
     'no_weights': ('gpt2', lambda folder: (folder / 'model.safetensors').unlink(), ()),
     'only_a_pickle': ('gpt2', only_a_pickle, ()),
     'truncated': ('gpt2', truncated, ()),
@@ -294,7 +298,8 @@ def test_refused_out(imported, tmp_path, capsys):
 
 @pytest.mark.parametrize('name, flags', [
     ('export_exists', ['--hf=FOLDER/full']), ('export_no_run', ['--workdir=FOLDER/nowhere', '--step=-1']),
-    ('export_family_unknown', ['--family=brat']), ('export_other_family', ['--family=bert']), ('export_no_generator', ['--network=generator']),
+    ('export_family_unknown', ['--family=brat']), ('export_other_family', ['--family=bert']),
+    ('export_no_generator', ['--network=generator']),
     ('export_no_step', ['--step=7']), ('export_license', ['--license=mine: all mine'])])
 def test_refused_exports(imported, tmp_path, capsys, name, flags):
     (tmp_path / 'full').mkdir()

@@ -9,7 +9,7 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import paths, transformer
-from train import loop, objectives
+from train import loop, objectives, program
 from train.checkpoints import checkpoint
 from train.monitoring import display, metrics
 from train.parallel import sharding
@@ -41,8 +41,8 @@ def begin(config, workdir, screen, origins, devices):
     text = corpus.open(config.data, config.tokenizer, screen.notice)
     config, mesh = parse.with_vocabulary(config, text.tokenizer), sharding.mesh(config.mesh, devices)
     with jax.set_mesh(mesh):
-        _, create, _ = loop.compiled(config, objectives.build(config), mesh, text.train)
-        return None, loop.start(create(), config, screen)
+        compiled = program.build(config, objectives.build(config), mesh, program.shapes(config, text.train))
+        return None, loop.start(compiled.create(), config, screen)
 
 
 @pytest.fixture(scope='module')

@@ -326,7 +326,7 @@ def test_a_mesh_and_microbatches_change_nothing():
 def test_evaluation_has_a_memory_of_its_own():
     module, mesh = loss(), sharding.mesh(schema.Mesh(data=1), jax.devices()[:1])
     evaluator = evaluation.Evaluator(module, OBJECTIVE, source(), mesh, 4)
-    one, again = evaluator(parameters()), evaluator(parameters())
+    one, again = (evaluator({'params': parameters()}) for _ in range(2))
     assert one == again and np.isfinite(one['eval/loss'])
     assert evaluator.step._cache_size() == 1
     total = weight = 0.0
@@ -336,7 +336,7 @@ def test_evaluation_has_a_memory_of_its_own():
         out = apply({'params': parameters()}, batch, carry)
         carry, total, weight = out.carry, total + float(out.terms['tokens'][0]), weight + float(out.terms['tokens'][1])
     assert one['eval/loss'] == pytest.approx(total / weight, rel=1e-5)
-    forgetful = evaluation.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)(parameters())
+    forgetful = evaluation.Evaluator(loss(memory=0), OBJECTIVE, source(), mesh, 4)({'params': parameters()})
     assert abs(forgetful['eval/loss'] - one['eval/loss']) > 1e-4
 
 

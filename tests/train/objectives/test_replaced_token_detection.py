@@ -275,7 +275,7 @@ def test_the_evaluation_adds_the_histograms_of_its_batches(built):
     found = []
     for size in (8, 16):
         with jax.set_mesh(mesh):
-            found.append(evaluation.Evaluator(module, OBJECTIVE, text, mesh, size)(params))
+            found.append(evaluation.Evaluator(module, OBJECTIVE, text, mesh, size)({'params': params}))
     first, again = found
     assert set(first) == {f'eval/{name}' for name in (
         'loss generator discriminator generator_accuracy sampled_accuracy discriminator_accuracy discriminator_precision '

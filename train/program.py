@@ -1,0 +1,51 @@
+"""What is compiled for a config on a mesh: the train state, made in place, and the train step.
+
+Built from shapes alone: nothing is allocated, and nothing compiled before `create` or `update` are called or lowered.
+"""
+import dataclasses
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+
+from data import example, pipeline
+from train import state as states, step as steps
+from train.optimization import optimizer
+from train.parallel import sharding
+from train.settings import schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """create() -> State; update(state, batch) -> (State, metrics), which takes the memory of the state that it is given."""
+    abstract: states.State                    # ShapeDtypeStructs with their shardings
+    create: Callable
+    update: Callable
+
+
+def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[str, Any]) -> Program:
+    """The Program of a resolved config and its loss module; run it under `jax.set_mesh(mesh)`. batch: ShapeDtypeStructs (`shapes`)."""
+
+    def carry():                               # inside traced functions alone: whole, it would fill every device
+        return module.initial_carry(config.batch_size)
+
+    params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry(), None)['params'], batch)
+    chain = optimizer.build(config.optimizer, config.steps, params)
+
+    def create():
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), batch)
+        return states.create(module, chain, zeros, carry(), config.seed, config.ema)
+
+    abstract = jax.eval_shape(create)
+    shardings = sharding.state(mesh, abstract, config.mesh.rules)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
+    update = steps.build(module, chain, config.accumulation, config.ema)
+    return Program(abstract, jax.jit(create, out_shardings=shardings),
+                   jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
+
+
+def shapes(config: schema.Config, source) -> dict[str, Any]:
+    """A global batch of the config's objective over a source (`data.text.cache.Tokens`), as ShapeDtypeStructs."""
+    like = example.given(pipeline.make(config.objective, source, config.seed, 0, 0))
+    like = example.stack([like])              # in the types of a batch
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), like)
