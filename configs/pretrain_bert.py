@@ -30,9 +30,8 @@ def get_config(variant=''):
                             random=0.1, short=0.1, masks=10, max_predictions=80 if phase else 20)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(bert.SIZES[size if size in bert.SIZES else 'base'])
-    config.optimizer = dict(name='adamw', learning_rate=1e-4, schedule='linear_bert', warmup=10_000, final=0.1, b1=0.9,
-                            b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01,
-                            no_decay=(r'bias$', r'scale$'), clip=1.0)
+    config.optimizer = dict(name='adamw', learning_rate=1e-4, schedule='linear_bert', warmup=10_000, final=0.1, b1=0.9, b2=0.999,
+                            epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
     if phase:
         config.optimizer.update(learning_rate=1e-5, warmup=0, final=0.0)
 
