@@ -15,10 +15,7 @@ VARIANTS = ('', 'base', 'large', 'mini', 'tiny')
 
 
 def get_config(variant=''):
-    config = configs.published()
-    config.steps = 500_000
-    config.batch_size = 8000
-    config.sequence_length = 512
+    config = configs.published(steps=500_000, batch_size=8000, sequence_length=512)
 
     config.objective = dict(name='denoising', permute=1.0, infill=0.3, mean_span_length=3.5, replace_length=1, random=0.1,
                             mask=0.0, delete=0.0, insert=0.0, rotate=0.0, spans_of='words')
@@ -26,10 +23,6 @@ def get_config(variant=''):
     config.model = dict(bart.SIZES[variant if variant in bart.SIZES else 'base'])
     config.optimizer = dict(name='adamw', learning_rate=4e-4, schedule='linear', warmup=10_000, weight_decay=0.01, no_decay=(), clip=0.1)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=3)
+    if configs.small(config, variant, dict(layers=3)):
         config.optimizer.update(learning_rate=1e-3)
-    if variant == 'tiny':
-        configs.tiny(config)
     return config

@@ -22,10 +22,7 @@ RECIPES = {                                   # steps, learning rate, what is le
 def get_config(variant=''):
     size = variant if variant in pangu.SIZES else '2.6b'
     steps, learning_rate, final, b2, weight_decay = RECIPES[size]
-    config = configs.published()
-    config.steps = steps
-    config.batch_size = 512
-    config.sequence_length = 1024
+    config = configs.published(steps=steps, batch_size=512, sequence_length=1024)
     config.checkpoint.every = 2000
 
     config.objective = dict(name='causal_lm')
@@ -34,10 +31,6 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='cosine', warmup=2000, decay=200_000, final=final,
                             b1=0.9, b2=b2, epsilon=1e-8, weight_decay=weight_decay, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=6, remat='none')
+    if configs.small(config, variant, dict(layers=6, remat='none')):
         config.optimizer.update(learning_rate=1e-3, decay=None)
-    if variant == 'tiny':
-        configs.tiny(config)
     return config
