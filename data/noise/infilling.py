@@ -37,8 +37,8 @@ def sentence_bounds(tokens: np.ndarray, full_stop: int) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(stops & ~np.concatenate([[False], stops[:-1]])) + 1])
 
 
-def infill(tokens: np.ndarray, starts: np.ndarray, share: float, mean: float, replace_length: int, random: float, special: special_tokens.Special,
-           rng: np.random.Generator, most: float = math.inf) -> np.ndarray:
+def infill(tokens: np.ndarray, starts: np.ndarray, share: float, mean: float, replace_length: int, random: float,
+           special: special_tokens.Special, rng: np.random.Generator, most: float = math.inf) -> np.ndarray:
     """Text infilling: spans of words, of Poisson lengths of mean `mean`, are hidden until ceil(share * words) are used.
 
     starts: bool[n], where words begin. Spans start at random words and may overlap: together they then hide fewer words, with one [MASK].
@@ -97,7 +97,7 @@ def span_lengths(budget: int, mean: float, rng: np.random.Generator) -> np.ndarr
 
 @functools.lru_cache(maxsize=8)
 def poisson(mean: float) -> np.ndarray:
-    """float64[k], cumulative: P(length <= 0), P(length <= 1), ..., up to the first length above the mean rarer than 1e-7, renormalised."""
+    """float64[k]: P(length <= 0), P(length <= 1), ..., up to the first length above the mean rarer than 1e-7, renormalised."""
     shares = [math.exp(-mean)]
     while shares[-1] >= 1e-7 or len(shares) <= mean:
         shares.append(shares[-1] * mean / len(shares))

@@ -14,7 +14,7 @@ from data import example
 from data.noise import masks
 
 
-def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, rng: np.random.Generator) -> tuple:
     """(places, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each.
 
     settings: the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None.
