@@ -22,8 +22,8 @@ RECIPES = {                                   # steps, rows, length, learning ra
 
 def get_config(variant=''):
     size = variant if variant in electra.SIZES else 'base'
-    config = configs.published()
-    config.steps, config.batch_size, config.sequence_length, learning_rate, rate = RECIPES[size]
+    steps, rows, length, learning_rate, rate = RECIPES[size]
+    config = configs.published(steps=steps, batch_size=rows, sequence_length=length)
 
     config.objective = dict(name='replaced_token_detection', rate=rate, mask=0.85, generator='model',
                             generator_dim=electra.GENERATORS[size], generator_layers=1.0, temperature=1.0,

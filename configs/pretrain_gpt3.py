@@ -23,10 +23,7 @@ RECIPES = {                                   # (rows of 2,048 tokens a step, le
 def get_config(variant=''):
     size = variant if variant in gpt3.SIZES else '175b'
     rows, learning_rate = RECIPES[size]
-    config = configs.published()
-    config.batch_size = rows
-    config.sequence_length = 2048
-    config.steps = round(300e9 / (rows * 2048))
+    config = configs.published(steps=round(300e9 / (rows * 2048)), batch_size=rows, sequence_length=2048)
     config.checkpoint.every = 2000
 
     config.objective = dict(name='causal_lm')

@@ -19,9 +19,8 @@ RECIPES = {'base': (500_000, 128), '20b': (2_000_000, 1024)}  # steps, rows
 
 def get_config(variant=''):
     size = variant if variant in ul2.SIZES else 'base'
-    config = configs.published()
-    config.steps, config.batch_size = RECIPES[size]
-    config.sequence_length = 512
+    steps, rows = RECIPES[size]
+    config = configs.published(steps=steps, batch_size=rows, sequence_length=512)
 
     config.objective = dict(name='ul2')
     config.tokenizer = dict(kind='unigram', vocab_size=32100)

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.rows import packing, sentence_pairs
 
-PAIRS = ('next_sentence', 'sentence_order')
+PAIRS = {'next_sentence': sentence_pairs.RANDOM, 'sentence_order': sentence_pairs.SWAPPED}
 NAMES = ('document', 'doc_sentences', 'full_sentences', *PAIRS)
 
 
@@ -34,7 +34,7 @@ def plan(name: str, source: Any, size: int, short: float, rng: np.random.Generat
         begins = source.offsets[document] + start
         return np.stack([begins, begins + lengths], axis=1)
     if name in PAIRS:
-        return getattr(sentence_pairs, name)(source, size - 3, short, rng)
+        return sentence_pairs.pairs(source, size - 3, short, PAIRS[name], rng)
     return sentence_pairs.full(source, size - 2, crossing=name == 'full_sentences')
 
 

@@ -14,17 +14,26 @@ NEXT, SWAPPED, RANDOM, FORCED = range(4)      # what B is; forced: random becaus
 BLOCK = 1 << 19                               # sentences planned at once: bounds the memory
 
 
-def next_sentence(source: Any, size: int, short: float, rng: np.random.Generator) -> np.ndarray:
-    """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, RANDOM or FORCED.
+def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, `other` (half of them) or FORCED.
 
-    Together they have at most `size` tokens. short: share of documents whose chunks have a smaller target, 2 to `size`.
+    Together they have at most `size` tokens. other: RANDOM (next sentence) or SWAPPED (sentence order). A chunk of one sentence gets a
+    random B. short: share of documents whose chunks have a smaller target, 2 to `size`.
     """
-    return _pairs(source, size, short, RANDOM, rng)
-
-
-def sentence_order(source: Any, size: int, short: float, rng: np.random.Generator) -> np.ndarray:
-    """As `next_sentence`, with NEXT, SWAPPED or FORCED: a chunk of one sentence gets a random B here too."""
-    return _pairs(source, size, short, SWAPPED, rng)
+    firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
+    documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
+    for first, last in blocks(firsts, BLOCK):
+        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
+        a = bounds(source, sentence), bounds(source, split)
+        b = np.array([bounds(source, split), bounds(source, end)])
+        drawn = np.flatnonzero(kind >= RANDOM)
+        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
+        a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
+        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
+            front = rng.binomial(cut, 0.5)
+            side += np.stack([front, front - cut])
+        rows.append(np.stack([*a, *b, kind], axis=1))
+    return np.concatenate(rows)
 
 
 def full(source: Any, size: int, crossing: bool) -> np.ndarray:
@@ -87,23 +96,6 @@ def walk(following: np.ndarray) -> np.ndarray:
 def _firsts(source):
     """int64[D + 1]: the first sentence of each document."""
     return np.searchsorted(source.sentence_offsets, source.offsets)
-
-
-def _pairs(source, size, short, other, rng):
-    firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
-    documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
-    for first, last in blocks(firsts, BLOCK):
-        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
-        a = bounds(source, sentence), bounds(source, split)
-        b = np.array([bounds(source, split), bounds(source, end)])
-        drawn = np.flatnonzero(kind >= RANDOM)
-        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
-        a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
-        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
-            front = rng.binomial(cut, 0.5)
-            side += np.stack([front, front - cut])
-        rows.append(np.stack([*a, *b, kind], axis=1))
-    return np.concatenate(rows)
 
 
 def _chunks(source, firsts, first, last, size, short, other, rng):

@@ -59,17 +59,18 @@ class Stream:
 
     def read(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """As Text.read; backwards, a sentence starts where forwards it ends."""
-        if not self.backwards:
-            tokens, cuts = self.text.read(self.begin + begin, self.begin + end)
-            return tokens, cuts - self.begin
-        tokens, cuts = self.text.read(self.end - end, self.end - begin)
-        return tokens[::-1], self.end - cuts[::-1]
+        tokens, cuts = self.text.read(*self._in_text(begin, end))
+        return (tokens[::-1], self.end - cuts[::-1]) if self.backwards else (tokens, cuts - self.begin)
 
     def sentence(self, place: int) -> tuple[int, int]:
         """As Text.sentence, cut at the ends of the stream."""
-        begin, end = self.text.sentence(self.end - 1 - place if self.backwards else self.begin + place)
+        begin, end = self.text.sentence(self._in_text(place, place + 1)[0])
         begin, end = (self.end - end, self.end - begin) if self.backwards else (begin - self.begin, end - self.begin)
         return max(begin, 0), min(end, len(self))
+
+    def _in_text(self, begin, end):
+        """Places of the stream as places of the text."""
+        return (self.end - end, self.end - begin) if self.backwards else (self.begin + begin, self.begin + end)
 
 
 @functools.lru_cache(maxsize=4)
