@@ -3,10 +3,10 @@
     python -m train.main --config=configs/tiny.py --workdir=runs/tiny
 
 Variants: causal_lm (the plain one), masked_lm (an encoder like BERT), replaced_token_detection (like ELECTRA), span_corruption (an
-encoder-decoder like T5), prefix_lm, fill_in_the_middle, mixture (three objectives in each batch), alternation (masked and causal LM,
-a step each, over one decoder), deshuffle, ul2 and denoising (encoder-decoders like T5, UL2, BART), span_corruption_decoder and
-ul2_decoder (the same corruption in one row, as a prefix LM), permuted_lm (an encoder like XLNet, with memory).
-Cost: seconds on two CPU cores. It learns little more than which letters are frequent.
+encoder-decoder like T5), prefix_lm, fill_in_the_middle, mixture (three objectives in each batch), alternation (masked and causal LM in
+turn, over one decoder), deshuffle, ul2 and denoising (encoder-decoders like T5, UL2, BART), span_corruption_decoder and ul2_decoder (the
+same corruption in one row, as a prefix LM), permuted_lm (an encoder like XLNet, with memory). Cost: seconds on two CPU cores. It learns
+little more than which letters are frequent.
 """
 import ml_collections
 
