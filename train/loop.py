@@ -41,7 +41,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     The reason is None when all steps are done, 'early stopping', or the request to stop ('SIGTERM', ...). origins: who set
     which value, for messages; devices: None = all of all processes.
     """
-    workdir.usable(folder)
+    workdir.check_writable(folder)
     corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
     config = parse.with_vocabulary(config, corpus.tokenizer, origins)
     config = parse.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
