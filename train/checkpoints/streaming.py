@@ -44,7 +44,8 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
             if (path, array.shape, array.dtype) != (value.path, value.shape, value.dtype):
                 raise ValueError(f'expected {value}, got {path} {array.dtype}{list(array.shape)}')
             if not np.isfinite([array.min(), array.max()]).all():
-                raise NotFinite(f'NaN or infinity in the tensors of {path}: the files are damaged, or training had diverged')
+                raise NotFinite(f'NaN or infinity in the tensors of {path}: '
+                                'the files are damaged, or training diverged before they were saved')
             writer = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
             for future in await writer.serialize([array], [info], [arg]):
                 await asyncio.to_thread(future.result)
