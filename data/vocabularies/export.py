@@ -25,7 +25,8 @@ def save(tokenizer, folder, before=(), after=()):
     if isinstance(tokenizer, huggingface.Tokenizer):
         made = {name: data for name, data in tokenizer.files.items() if name != 'config.json'}
     else:
-        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in own(tokenizer, before, after).items()}
+        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode()
+                for name, value in own(tokenizer, before, after).items()}
     folder = locations.path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():

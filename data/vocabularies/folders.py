@@ -114,7 +114,8 @@ def _sentencepiece(data, name, kind, config):
         added += [pipelines.added_token(len(vocab) + i, text, True) for i, text in enumerate(names)]
         vocab += [[text, 0.0] for text in names]
     unk = {'T5': 2, 'Albert': 1}.get(kind, found.unk_id)
-    return pipelines.form({'type': 'Unigram', 'unk_id': unk, 'vocab': vocab, 'byte_fallback': False}, normalizer, pre_tokenizer, None, added)
+    return pipelines.form({'type': 'Unigram', 'unk_id': unk, 'vocab': vocab, 'byte_fallback': False}, normalizer, pre_tokenizer, None,
+                          added)
 
 
 def _with_added(pipeline, settings):

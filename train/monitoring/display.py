@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a table of the parameters, then a progress bar on a terminal or a plain line every few seconds."""
+"""What a run prints: a table of the parameters, then a progress bar on a terminal or a plain line every few seconds."""
 import math
 import time
 

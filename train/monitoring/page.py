@@ -30,7 +30,8 @@ def write(workdirs, out=None):
         svg = curves.chart(series)
         if svg:
             charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
-    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.monitoring', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.monitoring', '.'), autoescape=True,
+                                     undefined=jinja2.StrictUndefined)
     last = runs[0]
     lead = f"step {last['step']}" + (f" · {last['parameters']:,} parameters" if last['parameters'] else '')
     page = environment.get_template('report.html').render(

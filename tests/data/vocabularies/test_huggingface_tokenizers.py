@@ -1,6 +1,6 @@
 """Tokenizers of published models give the ids of `transformers`, stored for small vocabularies; ours leave with their ids.
 
-tests/fixtures/tokenizers/README.md says how the ids were made. With PEERS naming a Python that has transformers, the slow tests ask it again.
+tests/fixtures/tokenizers/README.md says how the ids were made. The slow tests ask transformers again; PEERS names a Python that has it.
 """
 import json
 import os
@@ -300,7 +300,8 @@ PREPEND = {'type': 'Sequence', 'normalizers': [{'type': 'Prepend', 'prepend': '\
                                                {'type': 'Replace', 'pattern': {'String': ' '}, 'content': '\u2581'}]}
 OLD_LLAMA = {'normalizer': PREPEND, 'pre_tokenizer': None}  # as published with Llama 2
 NEW_T5 = {'pre_tokenizer': {'type': 'Metaspace', 'replacement': '\u2581', 'add_prefix_space': True}}  # as transformers 4 converts it
-CASED = {'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False, 'strip_accents': False, 'lowercase': False}}
+CASED = {'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False, 'strip_accents': False,
+                        'lowercase': False}}
 SPACED = {'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': True, 'trim_offsets': True, 'use_regex': True}}
 GENERIC = {'tokenizer_class': 'PreTrainedTokenizerFast'}
 
@@ -382,12 +383,15 @@ def wrong(name, folder, loaded):
         'model_without_class': ('t5', {'tokenizer_config.json': '{}'}),
         'model_kind': ('t5', {'tokenizer_config.json': '{"tokenizer_class": "LlamaTokenizer"}'}),
         'model_cut': ('t5', {'spiece.model': (STORED / 't5.model').read_bytes()[:5000]}),
-        'settings': ('bert', {'tokenizer_config.json': '{"tokenizer_class": '}), 'settings_list': ('bert', {'tokenizer_config.json': '[1]'}),
+        'settings': ('bert', {'tokenizer_config.json': '{"tokenizer_class": '}),
+        'settings_list': ('bert', {'tokenizer_config.json': '[1]'}),
         'settings_shape': ('bert', {'tokenizer_config.json': '{"added_tokens_decoder": [1]}'}),
         'other_json': ('gpt2_json', {'tokenizer.json': '{"some": "thing"}'}),
         'type': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "CharWise", "vocab": {"a": 0}}}'}),
-        'suffix': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "end_of_word_suffix": "</w>"}}'}),
-        'step': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 0}, "merges": []}, "normalizer": {"type": "Magic"}}'}),
+        'suffix': ('gpt2_json', {'tokenizer.json':
+                                 '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "end_of_word_suffix": "</w>"}}'}),
+        'step': ('gpt2_json', {'tokenizer.json':
+                               '{"model": {"type": "BPE", "vocab": {"</s>": 0}, "merges": []}, "normalizer": {"type": "Magic"}}'}),
         'added': ('gpt2_json', {'added_tokens.json': '{"<new>": 1000, "<far>": 1010}'}),
         'holes': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 987654321}, "merges": []}}'}),
     }[name]

@@ -31,7 +31,8 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_loses_nothing(tmp_path):
     (tmp_path / 'metrics.jsonl').write_text(text)
     with pytest.raises(metrics.Damaged) as error:
         metrics.Writer(tmp_path, step=3)
-    assert str(error.value) == (f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
+    assert str(error.value) == (
+        f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
                                 'line 1 column 13 (char 12); mend or delete the line')
     assert (tmp_path / 'metrics.jsonl').read_text() == text
 
