@@ -39,10 +39,10 @@ ALLOWED = (
     ('train.settings', ('data.objectives', 'data.rows', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
     ('train.reliability', ('train.parallel',)),
-    ('train.checkpoints', ('model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
+    ('train.checkpoints', ('data.atomic', 'model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),
     ('train.objectives', ('data', 'model', 'train.settings', 'train.objectives')),
-    ('train.monitoring', ('train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
+    ('train.monitoring', ('data.atomic', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
     ('train.state', ('model.paths',)),
     ('train.step', ('train.state',)),
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (

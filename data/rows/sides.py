@@ -1,9 +1,8 @@
 """Examples of two sides: inputs, which are read, and targets, which are said; in an encoder-decoder or in one decoder.
 
-An encoder-decoder reads the inputs in its encoder; its decoder reads the targets shifted right. A decoder alone reads
-both in one row, inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs, and one
-place more, the one that reads their last token and says the first target, see one another; the loss is on the targets.
-Either side ends with EOS.
+An encoder-decoder reads the inputs in its encoder; its decoder reads the targets shifted right. A decoder alone reads both in one row,
+inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs, and one place more, the one that reads their
+last token and says the first target, see one another; the loss is on the targets. Either side ends with EOS.
 """
 import numpy as np
 

@@ -7,20 +7,21 @@ import json
 import math
 import pathlib
 
-from data import errors as data_errors, tokenizer as tokenizers
+from data import atomic, errors as data_errors, tokenizer as tokenizers
+from data.vocabularies import export
 from model import huggingface, paths, task_model
 from model.huggingface import errors as huggingface_errors, names, settings
-from train.checkpoints import checkpoint, folders as step_folders, workdir
-from train.conversion import card, folders, recipes
+from train.checkpoints import checkpoint, folders, workdir
+from train.conversion import card, recipes
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
 
 
 def run(options, notice):
     """Writes the folder `options.hf` from the workdir `options.workdir`. errors.Error, model/huggingface/errors.py."""
-    source = step_folders.absolute(options.workdir)
+    source = folders.absolute(options.workdir)
     config, kept = workdir.read(source), original(source)
-    steps = step_folders.complete(source / 'checkpoints')
+    steps = folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
         raise errors.Error([errors.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
@@ -44,7 +45,7 @@ def run(options, notice):
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.before(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
     more = {**special, **imported} if same else {**imported, **special}
-    with folders.whole(options.hf) as made:
+    with atomic.folder(folders.absolute(options.hf)) as made:
         folder = pathlib.Path(made)
         weights = huggingface.save(folder, module, variables, options.dtype, family, more)
         if tokenizer is None:
@@ -119,7 +120,7 @@ def ids(tokenizer, architecture):
 def write_tokenizer(tokenizer, folder, frame, notice):
     """Its files, if `transformers` can have it. frame: recipes.frame."""
     try:
-        tokenizers.export(tokenizer, folder, *frame)
+        export.save(tokenizer, folder, *frame)
     except data_errors.DataError as error:
         notice(f'no tokenizer was written: {error}')
 

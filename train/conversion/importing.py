@@ -7,12 +7,12 @@ import math
 import pathlib
 import re
 
-from data import tokenizer as tokenizers
+from data import atomic, tokenizer as tokenizers
 from data.vocabularies import huggingface as published
 from model import huggingface, resize, task_model
 from model.huggingface import settings
-from train.checkpoints import initial, manifest, streaming, workdir
-from train.conversion import card, exporting, folders, recipes
+from train.checkpoints import folders, initial, streaming, workdir
+from train.conversion import card, exporting, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -42,12 +42,12 @@ def run(options, notice):
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
-    with folders.whole(options.out) as made:
+    with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
             if (folder / kept).exists():
                 (made / 'huggingface').mkdir(exist_ok=True)
-                manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
+                atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
     notice(f'{options.out}: {family.MODEL_TYPE}, {exporting.count(shapes, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
