@@ -32,7 +32,7 @@ ALLOWED = (
     ('model.paths', ()),
     ('model.resize', ('model.config',)),
     ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer', 'model.attention.rule')),
-    ('model.huggingface', ('model.config', 'model.positions', 'model.families', 'model.task_model', 'model.transformer', 'model.resize',
+    ('model.huggingface', ('model.config', 'model.paths', 'model.positions', 'model.families', 'model.task_model', 'model.transformer', 'model.resize',
                            'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config', 'model.positions')),
     ('model', ()),

@@ -31,17 +31,17 @@ def run(options, notice):
     head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
+    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head '
+        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head '
                                  f'{module.settings.kind!r} needs')
     if aside:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
-    imported = imported if imported.get('model_type') == family.MODEL_TYPE else {}
+    imported = imported if imported.get('model_type') == family.model_type else {}
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.before(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
     more = {**special, **imported} if same else {**imported, **special}
@@ -88,7 +88,7 @@ def network(options, config, head, params):
 
 
 def choose(name, module, kept):
-    """The family module: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
+    """The Family: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
     families = settings.known()
     if name is not None and name not in families:
         near = errors.did_you_mean(name, list(families))
