@@ -356,9 +356,11 @@ def test_sentencepiece_files_are_read_as_the_library_reads_them():
     for name in ('t5', 'albert', 'xlnet', 'llama'):
         data = (STORED / f'{name}.model').read_bytes()
         found, model = pieces.read(data), sentencepiece.SentencePieceProcessor(model_proto=data)
-        assert [(piece.piece, piece.score) for piece in found.pieces] == [(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))]
+        expected = [(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))]
+        assert [(piece.piece, piece.score) for piece in found.pieces] == expected
         for kind, asked in (('CONTROL', model.is_control), ('UNKNOWN', model.is_unknown), ('BYTE', model.is_byte)):
-            assert [i for i, piece in enumerate(found.pieces) if piece.type == getattr(piece, kind)] == [i for i in range(len(model)) if asked(i)]
+            of_kind = [i for i, piece in enumerate(found.pieces) if piece.type == getattr(piece, kind)]
+            assert of_kind == [i for i in range(len(model)) if asked(i)]
         assert found.trainer_spec.unk_id == model.unk_id() and bool(found.normalizer_spec.precompiled_charsmap) == (name != 'llama')
         for end in (0, 1, 5, 100, len(data) // 2, len(data) - 1):
             with pytest.raises(errors.DataError):
