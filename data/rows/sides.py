@@ -33,9 +33,7 @@ def fields(inputs, targets, lengths, special, start=None):
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)
         targets = example.padded(targets, lengths['targets'], special.pad, end=special.eos)
         return {**example.encoder({'tokens': inputs, **example.bidirectional([read], len(inputs))}),
-                'tokens': example.shifted(targets, [said], start),
-                'targets': targets,
-                'weights': example.weights(said, len(targets)),
+                'tokens': example.shifted(targets, [said], start), 'targets': targets, 'weights': example.weights(said, len(targets)),
                 **example.causal([said], len(targets))}
     size, total = lengths['targets'], read + said
     both = np.concatenate([inputs, [special.eos], targets])

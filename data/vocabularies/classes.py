@@ -38,8 +38,8 @@ def _name(settings):
 def known(name: str, kind: str | None, kinds: tuple) -> None:
     """DataError unless the class of file `name` is one of `kinds`."""
     if kind not in kinds:
-        raise errors.DataError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, '
-                               f'got {kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the '
+        raise errors.DataError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, got '
+                               f'{kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the '
                                'tokenizer.json that it writes')
 
 
