@@ -1,4 +1,4 @@
-"""The commands of the README run, in its order, on the tiny form of each config; files that it names exist. What it downloads is made here."""
+"""The commands of the README run, in its order, on the tiny form of each config, and the files that it names exist."""
 import os
 import pathlib
 import re

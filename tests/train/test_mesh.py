@@ -13,8 +13,8 @@ from train.monitoring import metrics
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = 20
-FLAGS = ('--config=configs/tiny.py', f'--config.steps={STEPS}', '--config.log_every=1', '--config.batch_size=16', '--config.model.dropout=0.1',
-         '--config.accumulation=2', '--config.eval_batches=2', '--config.sample.max_new_tokens=4')
+FLAGS = ('--config=configs/tiny.py', f'--config.steps={STEPS}', '--config.log_every=1', '--config.batch_size=16',
+         '--config.model.dropout=0.1', '--config.accumulation=2', '--config.eval_batches=2', '--config.sample.max_new_tokens=4')
 MESHES = {
     'data=2,fsdp=2,tensor=2': ['--config.mesh.data=2', '--config.mesh.fsdp=2', '--config.mesh.tensor=2'],
     'data=8': ['--config.mesh.data=8'],
@@ -26,8 +26,8 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in list(MESHES)[1:]]
 
 def start(workdir, devices, *flags):
     environment = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}', 'PYTHONUNBUFFERED': '1'}
-    return subprocess.Popen([sys.executable, '-m', 'train.main', f'--workdir={workdir}', *FLAGS, *flags], cwd=ROOT, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen([sys.executable, '-m', 'train.main', f'--workdir={workdir}', *FLAGS, *flags], cwd=ROOT, env=environment,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def finish(processes, timeout=400):

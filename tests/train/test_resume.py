@@ -60,7 +60,7 @@ def wait_for_step(workdir, step, process, timeout=300):
 
 
 def kill_and_compare(tmp_path, variant, steps, kills, *flags):
-    """An uninterrupted run and one that is killed when it has logged each step of `kills`, and some seconds more, end with the same bytes."""
+    """A run that is killed some seconds after it logged each step of `kills` ends with the bytes of an uninterrupted one."""
     code, output = finish(start(tmp_path / 'whole', variant, steps, *flags))
     assert code == 0, output
     for step, moment in kills:
@@ -79,7 +79,8 @@ def kill_and_compare(tmp_path, variant, steps, kills, *flags):
 
 
 def test_killed_run_ends_with_the_same_bytes(tmp_path):
-    kill_and_compare(tmp_path, 'tiny.py:causal_lm', 40, [(17, 0.0)], '--config.checkpoint.every=5', '--config.eval_every=20', '--config.eval_batches=4')
+    kill_and_compare(tmp_path, 'tiny.py:causal_lm', 40, [(17, 0.0)], '--config.checkpoint.every=5', '--config.eval_every=20',
+                     '--config.eval_batches=4')
 
 
 @pytest.mark.slow
@@ -88,7 +89,8 @@ def test_kills_at_random_moments_of_600_steps(tmp_path, variant):
     seed = random.randrange(2**32)
     print('seed', seed)
     draw = random.Random(seed)
-    kills = [(1, draw.random()), *((step, draw.random() / 20) for step in sorted(draw.sample(range(60, 560), 3)))]  # one before any checkpoint
+    kills = [(1, draw.random())]  # before any checkpoint
+    kills += [(step, draw.random() / 20) for step in sorted(draw.sample(range(60, 560), 3))]
     kill_and_compare(tmp_path, variant, 600, kills, '--config.checkpoint.every=50')
 
 

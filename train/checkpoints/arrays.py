@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
+from data import atomic
 from model import paths
 from train.checkpoints import folders, manifest
 from train.parallel import processes
@@ -130,7 +131,7 @@ def versions() -> dict[str, str]:
 
 def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
     """Writes meta.json and then the manifest beside the stored arrays. OSError if the folder reads back differently."""
-    manifest.put(target / 'meta.json', f'{meta}\n'.encode())
+    atomic.write(target / 'meta.json', f'{meta}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
     if problems := manifest.check(target):
         raise OSError(f'it reads back differently, {folders.summary(problems)}')

@@ -7,25 +7,25 @@ import argparse
 import json
 import math
 import pathlib
-import types
 from typing import Any, Callable
 
 from etils import epath
 
-from data import errors as data_errors, tokenizer as tokenizers
-from model import config as model_config, huggingface, paths, task_model
+from data import atomic, errors as data_errors, tokenizer as tokenizers
+from data.vocabularies import export
+from model import config as model_config, families, huggingface, paths, task_model
 from model.huggingface import errors as huggingface_errors, names, settings
-from train.checkpoints import checkpoint, folders as step_folders, workdir
-from train.conversion import card, folders, recipes
+from train.checkpoints import checkpoint, folders, workdir
+from train.conversion import card, recipes
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
 
 
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     """Writes the folder `options.hf` from the workdir `options.workdir`. Raises errors.Error and those of model/huggingface/errors.py."""
-    source = step_folders.absolute(options.workdir)
+    source = folders.absolute(options.workdir)
     config, kept = workdir.read(source), folder_of_import(source)
-    steps = step_folders.complete(source / 'checkpoints')
+    steps = folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
         raise errors.Error([errors.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
@@ -35,28 +35,28 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
+    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        text = f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head {module.settings.kind!r} needs'
+        text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
         raise huggingface_errors.FolderError(text)
     if aside:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
-    imported = imported if imported.get('model_type') == family.MODEL_TYPE else {}
+    imported = imported if imported.get('model_type') == family.model_type else {}
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.meta_of_import(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
     more = {**special, **imported} if same else {**imported, **special}
-    with folders.whole(options.hf) as made:
+    with atomic.folder(folders.absolute(options.hf)) as made:
         folder = pathlib.Path(made)
         weights = huggingface.save(folder, module, variables, options.dtype, family, more)
         if tokenizer is None:
             notice(f'{source} has no tokenizer: none was written')
         else:
             try:
-                tokenizers.export(tokenizer, folder, *recipes.frame(config.objective, config.model.architecture))
+                export.save(tokenizer, folder, *recipes.frame(config.objective, config.model.architecture))
             except data_errors.DataError as error:
                 notice(f'no tokenizer was written: {error}')
         write_generation(folder, kept if imported and same else None, config.model.architecture)
@@ -94,7 +94,7 @@ def network(options: argparse.Namespace, config: schema.Config, head: task_model
     return task_model.Model(shape, task_model.Head()), {**shared, **own}
 
 
-def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> types.ModuleType:
+def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> families.Family:
     """The family `name`, or that of the import, or the one whose structure fits. ConfigError if none does."""
     families = settings.known()
     if name is not None and name not in families:

@@ -13,6 +13,8 @@ from typing import Iterator
 
 from etils import epath
 
+from data import atomic
+
 TIMED = ('seconds', 'tokens_per_second', 'mfu', 'memory*')  # fields that depend on time or on the machine
 PART_LINES = 100
 _IMPORTED = time.monotonic()
@@ -44,11 +46,9 @@ class Lines:
     def __init__(self, path: epath.PathLike, step: int = 0):
         self.path = epath.Path(path)
         kept = [line for line in _lines(self.path) if line['step'] <= step]
-        self.parts = None if _appendable(self.path) else _parts_of(self.path)
+        self.parts = None if atomic.local(self.path) else _parts_of(self.path)
         if self.parts is None:
-            fresh = epath.Path(f'{self.path}.new')
-            fresh.write_text(''.join(map(_dump, kept)))
-            fresh.replace(self.path)
+            atomic.write(self.path, ''.join(map(_dump, kept)).encode())
             self.file = open(self.path, 'a', encoding='utf-8')
         else:
             old = _listed(self.parts)
@@ -83,10 +83,6 @@ class Lines:
 def read(workdir: epath.PathLike, name: str = 'metrics.jsonl') -> list[dict]:
     """The records written so far; a last line that was cut by a kill is left out. Damaged if another one is no JSON."""
     return list(_lines(epath.Path(workdir) / name))
-
-
-def _appendable(path):
-    return '://' not in os.fspath(path)
 
 
 def _parts_of(path):

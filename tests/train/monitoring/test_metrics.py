@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from data import atomic
 from train.monitoring import display, metrics, record
 
 
@@ -31,7 +32,8 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_loses_nothing(tmp_path):
     (tmp_path / 'metrics.jsonl').write_text(text)
     with pytest.raises(metrics.Damaged) as error:
         metrics.Lines(tmp_path / 'metrics.jsonl', step=3)
-    assert str(error.value) == (f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
+    assert str(error.value) == (
+        f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
                                 'line 1 column 13 (char 12); mend or delete the line')
     assert (tmp_path / 'metrics.jsonl').read_text() == text
 
@@ -44,7 +46,7 @@ def test_not_a_number_is_written_as_plain_json(tmp_path):
 
 
 def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics, '_appendable', lambda path: False)
+    monkeypatch.setattr(atomic, 'local', lambda path: False)
     monkeypatch.setattr(metrics, 'PART_LINES', 2)
     lines = metrics.Lines(tmp_path / 'samples.jsonl')
     for step in range(1, 6):

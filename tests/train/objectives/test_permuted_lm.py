@@ -102,11 +102,11 @@ def row_by_hand(params, row, memory, allowed=None):
     before = jnp.concatenate([always[:len(slots)], query[slots]], 1) | (row['weights'] == 0)[:, None]
     entered = []
     for layer in range(XLNET.layers):
-        block = jax.tree.map(lambda p: p[layer], backbone['encoder']['blocks'])
+        block = jax.tree.map(lambda p, layer=layer: p[layer], backbone['encoder']['blocks'])
         entered.append(h)
         states = jnp.concatenate([jax.lax.stop_gradient(memory[layer]), h])
 
-        def behind(x, asking, allowed):
+        def behind(x, asking, allowed, block=block, states=states):
             pairs = place[asking][:, None] - known_place[None], kinds[asking][:, None] != known_kind[None]
             x = norm(x + attend(block['attention'], x, states, *pairs, allowed), block['attention_norm'])
             up = jax.nn.gelu(x @ block['mlp']['up']['kernel'] + block['mlp']['up']['bias'], approximate=True)

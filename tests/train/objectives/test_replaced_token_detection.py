@@ -82,7 +82,7 @@ def encode(shared, own, tokens, batch, heads):
     x = dense(own['project'], norm(encoder['embed_norm'], x))
     real = batch['segments'] > 0
     for layer in range(own['blocks']['mlp']['up']['bias'].shape[0]):
-        block = jax.tree.map(lambda leaf: leaf[layer], own['blocks'])
+        block = jax.tree.map(lambda leaf, layer=layer: leaf[layer], own['blocks'])
         q, k, v = (np.stack(np.split(dense(block['attention'][name], x), heads, -1)) for name in ('query', 'key', 'value'))
         scores = np.where(real, q @ k.swapaxes(1, 2) / math.sqrt(q.shape[-1]), -np.inf)
         shares = np.exp(scores - scores.max(-1, keepdims=True))

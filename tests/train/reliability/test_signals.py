@@ -177,7 +177,7 @@ def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(t
     commands = [[sys.executable, '-c', code, str(rank)] for rank in range(2)]
     outputs = test_checkpoint.run_all(commands, devices=1, meanwhile=tell)
     ends = []
-    for rank, (status, out) in enumerate(outputs):
+    for status, out in outputs:
         assert status == 0, out
         ends.append([line for line in out.splitlines() if line.startswith(('save ', 'stop', 'sha256'))])
     assert ends[0] == ends[1] and len(ends[0]) == 3, outputs
