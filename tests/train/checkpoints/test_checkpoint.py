@@ -216,7 +216,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.train.checkpoints import test_checkpoint as t
-from train.checkpoints import checkpoint, manifest, store, folders as steps
+from train.checkpoints import checkpoint, manifest
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 saved = checkpoint.Checkpoints({folder!r}, keep=1)
 saved.save(10, t.make(10), {{}})
@@ -228,7 +228,7 @@ saved.wait()
 """
 FAULTS = {                                    # code before save(20), code after it, the step that is then good
     'orbax has just begun': ('', 'die()', 10),
-    'before meta': ('store.atomic.write = die', '', 10),
+    'before meta': ('t.atomic.write = die', '', 10),
     'before the manifest': ('manifest.write = die', '', 10),
     'while deleting the old one': ('type(saved.folder).rmtree = lambda self, **_: self.exists() and die()', '', 20)}
 
