@@ -12,6 +12,7 @@ from typing import Callable
 
 from etils import epath
 
+from data import atomic
 from train.checkpoints import manifest
 from train.parallel import processes
 
@@ -124,14 +125,14 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
 
     Without rename a damaged step (`problems`) is only marked; it is copied to bad/ when the same step is saved again.
     """
-    if problems and not manifest.local(target):
-        manifest.put(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
+    if problems and not atomic.local(target):
+        atomic.write(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
         return f'marked {DAMAGED}'
     bad = target.parent / 'bad'
     bad.mkdir(parents=True, exist_ok=True)
     names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
     place = next(bad / name for name in names if not (bad / name).exists())
-    if manifest.local(target):
+    if atomic.local(target):
         target.rename(place)
     else:
         for name in [*manifest.listing(target), manifest.NAME]:

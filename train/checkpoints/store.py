@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 import jax
 
+from data import atomic
 from model import paths
 from train.checkpoints import arrays, folders, manifest
 from train.parallel import processes
@@ -24,7 +25,7 @@ def described(meta: dict, step: int, specs: dict[str, str], best: str | None = N
 
 def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
     """Writes meta.json and then the manifest of a folder with arrays. OSError if it reads back differently."""
-    manifest.put(target / 'meta.json', f'{meta}\n'.encode())
+    atomic.write(target / 'meta.json', f'{meta}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
     if problems := manifest.check(target):
         raise OSError(f'it reads back differently, {folders.summary(problems)}')

@@ -11,7 +11,8 @@ import sys
 from etils import epath
 import jax
 
-from train.checkpoints import folders, manifest
+from data import atomic
+from train.checkpoints import folders
 from train.settings import errors, parse, schema
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
@@ -20,7 +21,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sent
 def usable(workdir: str) -> None:
     """errors.Error unless the folder exists, or can be made, and can be written to; called before the data is read."""
     folder = folders.absolute(workdir)
-    if manifest.local(folder):
+    if atomic.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             why = 'cannot be written to' if there.is_dir() else 'is a file'
@@ -92,4 +93,4 @@ def revision() -> str | None:
 def _put(path, tree):
     text = json.dumps(tree, indent=1, ensure_ascii=False) + '\n'
     if not path.exists() or path.read_text() != text:
-        manifest.put(path, text.encode())
+        atomic.write(path, text.encode())

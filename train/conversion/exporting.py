@@ -7,20 +7,21 @@ import json
 import math
 import pathlib
 
-from data import errors as data_errors, tokenizer as tokenizers
+from data import atomic, errors as data_errors, tokenizer as tokenizers
+from data.vocabularies import export
 from model import huggingface, paths, task_model
 from model.huggingface import errors as huggingface_errors, names, settings
-from train.checkpoints import checkpoint, folders as step_folders, workdir
-from train.conversion import card, folders, recipes
+from train.checkpoints import checkpoint, folders, workdir
+from train.conversion import card, recipes
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
 
 
 def run(options, notice):
     """Writes the folder `options.hf` from the workdir `options.workdir`. errors.Error, model/huggingface/errors.py."""
-    source = step_folders.absolute(options.workdir)
+    source = folders.absolute(options.workdir)
     config, kept = workdir.read(source), original(source)
-    steps = step_folders.complete(source / 'checkpoints')
+    steps = folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
         raise errors.Error([errors.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
@@ -30,21 +31,21 @@ def run(options, notice):
     head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in huggingface.flat(huggingface.abstract(module)).items()}
+    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.MODEL_TYPE} with the head '
+        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head '
                                  f'{module.settings.kind!r} needs')
     if aside:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
-    imported = imported if imported.get('model_type') == family.MODEL_TYPE else {}
+    imported = imported if imported.get('model_type') == family.model_type else {}
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.before(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
     more = {**special, **imported} if same else {**imported, **special}
-    with folders.whole(options.hf) as made:
+    with atomic.folder(folders.absolute(options.hf)) as made:
         folder = pathlib.Path(made)
         weights = huggingface.save(folder, module, variables, options.dtype, family, more)
         if tokenizer is None:
@@ -87,7 +88,7 @@ def network(options, config, head, params):
 
 
 def choose(name, module, kept):
-    """The family module: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
+    """The Family: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
     families = settings.known()
     if name is not None and name not in families:
         near = errors.did_you_mean(name, list(families))
@@ -119,7 +120,7 @@ def ids(tokenizer, architecture):
 def write_tokenizer(tokenizer, folder, frame, notice):
     """Its files, if `transformers` can have it. frame: recipes.frame."""
     try:
-        tokenizers.export(tokenizer, folder, *frame)
+        export.save(tokenizer, folder, *frame)
     except data_errors.DataError as error:
         notice(f'no tokenizer was written: {error}')
 

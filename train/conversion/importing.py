@@ -7,12 +7,12 @@ import math
 import pathlib
 import re
 
-from data import tokenizer as tokenizers
+from data import atomic, tokenizer as tokenizers
 from data.vocabularies import huggingface as published
-from model import huggingface, resize, task_model
+from model import huggingface, paths, resize, task_model
 from model.huggingface import settings
-from train.checkpoints import initial, manifest, streaming, workdir
-from train.conversion import card, exporting, folders, recipes
+from train.checkpoints import folders, initial, streaming, workdir
+from train.conversion import card, exporting, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -27,13 +27,11 @@ def run(options, notice):
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
     tokenizer = read_tokenizer(folder, size, notice)
-    start = next(iter(family.SIZES.values()), {}).get('initializer', model.initializer)
-    model = dataclasses.replace(model, initializer=start)
-    objective = recipes.objective(family.MODEL_TYPE, model.architecture, head.kind)
+    objective = recipes.objective(family, model.architecture, head.kind)
     config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
     module = task_model.Model(model, head)
     abstract = huggingface.abstract(task_model.Model(config.model, head))
-    shapes = {path: leaf.shape for path, leaf in huggingface.flat(abstract).items()}
+    shapes = {path: leaf.shape for path, leaf in paths.flatten(abstract).items()}
     found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
     found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
@@ -42,14 +40,14 @@ def run(options, notice):
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
-    with folders.whole(options.out) as made:
+    with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
             if (folder / kept).exists():
                 (made / 'huggingface').mkdir(exist_ok=True)
-                manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
+                atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
-    notice(f'{options.out}: {family.MODEL_TYPE}, {exporting.count(shapes, config.model):,} parameters, objective '
+    notice(f'{options.out}: {family.model_type}, {exporting.count(shapes, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)

@@ -12,6 +12,8 @@ import time
 
 from etils import epath
 
+from data import atomic
+
 TIMED = ('seconds', 'tokens_per_second', 'mfu', 'memory*')  # fields that depend on time or on the machine
 PART_LINES = 100
 
@@ -45,11 +47,9 @@ class Lines:
     def __init__(self, path, step=0):
         self.path = epath.Path(path)
         kept = [line for line in _lines(self.path) if line['step'] <= step]
-        self.parts = None if _appendable(self.path) else self.path.parent / (self.path.name + '.parts')
+        self.parts = None if atomic.local(self.path) else self.path.parent / (self.path.name + '.parts')
         if self.parts is None:
-            fresh = epath.Path(f'{self.path}.new')
-            fresh.write_text(''.join(_dump(line) for line in kept))
-            fresh.replace(self.path)
+            atomic.write(self.path, ''.join(map(_dump, kept)).encode())
             self.file = open(self.path, 'a', encoding='utf-8')
         else:
             old = _parts(self.parts)
@@ -114,10 +114,6 @@ class Writer:
 def read(workdir, name='metrics.jsonl'):
     """The records written so far; a last line that was cut by a kill is left out."""
     return list(_lines(epath.Path(workdir) / name))
-
-
-def _appendable(path):
-    return '://' not in os.fspath(path)
 
 
 def _parts(folder):

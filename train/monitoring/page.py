@@ -7,6 +7,7 @@ import json
 from etils import epath
 import jinja2
 
+from data import atomic
 from train.monitoring import curves, metrics
 from train.settings import errors
 
@@ -38,7 +39,7 @@ def write(workdirs, out=None):
         title=', '.join(run['name'] for run in runs), lead=lead, runs=runs, charts=charts,
         columns=[name for name in COLUMNS if any(name in run['last'] for run in runs)])
     out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
-    out.write_text(page)
+    atomic.write(out, page.encode())
     return out
 
 

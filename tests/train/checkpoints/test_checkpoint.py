@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import pytest
 
+from data import atomic
 from train import state as states
 from train.checkpoints import arrays, checkpoint, folders, manifest
 
@@ -155,7 +156,7 @@ def test_without_rename_a_damaged_step_is_marked_and_copied_when_it_comes_again(
     run = tmp_path / 'checkpoints'
     shutil.copytree(two, run)
     (run / '20' / 'meta.json').write_text('{}')
-    monkeypatch.setattr(manifest, 'local', lambda _: False)
+    monkeypatch.setattr(atomic, 'local', lambda _: False)
     monkeypatch.setattr(pathlib.Path, 'rename', None)
     with checkpoint.Checkpoints(run) as saved:
         lines = []
@@ -215,7 +216,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.train.checkpoints import test_checkpoint as t
-from train.checkpoints import checkpoint, manifest, folders as steps
+from train.checkpoints import checkpoint, manifest, store, folders as steps
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 saved = checkpoint.Checkpoints({folder!r}, keep=1)
 saved.save(10, t.make(10), {{}})
@@ -227,7 +228,7 @@ saved.wait()
 """
 FAULTS = {                                    # code before save(20), code after it, the step that is then good
     'orbax has just begun': ('', 'die()', 10),
-    'before meta': ('manifest.put = die', '', 10),
+    'before meta': ('store.atomic.write = die', '', 10),
     'before the manifest': ('manifest.write = die', '', 10),
     'while deleting the old one': ('type(saved.folder).rmtree = lambda self, **_: self.exists() and die()', '', 20)}
 

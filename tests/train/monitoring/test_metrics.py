@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from data import atomic
 from train.monitoring import metrics
 
 
@@ -45,7 +46,7 @@ def test_not_a_number_is_written_as_plain_json(tmp_path):
 
 
 def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics, '_appendable', lambda path: False)
+    monkeypatch.setattr(atomic, 'local', lambda path: False)
     monkeypatch.setattr(metrics, 'PART_LINES', 2)
     lines = metrics.Lines(tmp_path / 'samples.jsonl')
     for step in range(1, 6):
