@@ -197,7 +197,7 @@ def test_damaged_files_give_documents_or_a_data_error(tmp_path):
                  'a.jsonl.gz': gzip.compress(lines(DOCUMENTS)), 'a.jsonl.xz': lzma.compress(lines(DOCUMENTS)),
                  'a.txt': DOCUMENTS[1].encode()}
     failures = 0
-    for i in range(500):
+    for _ in range(500):
         name = draw.choice(sorted(originals))
         data = bytearray(originals[name])
         for _ in range(draw.randrange(1, 4)):
@@ -230,7 +230,8 @@ def test_a_line_of_100_mb_fits_in_600_mb(tmp_path, body):
 
 
 def test_imports_neither_jax_nor_tensorflow():
-    program = ("import sys\nfrom data.text import cache, sentences, sources, tfds\nfrom data import tokenizer\nfrom data.vocabularies import pieces, training\n"
+    program = ("import sys\nfrom data.text import cache, sentences, sources, tfds\n"
+               "from data import tokenizer\nfrom data.vocabularies import pieces, training\n"
                "print({'jax', 'tensorflow', 'tensorflow_datasets', 'etils', 'pyarrow'} & set(sys.modules))")
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
                          cwd=sources.CORPORA.parents[1])

@@ -1,6 +1,6 @@
 """Tokenizers of published models give the ids of `transformers`, stored for small vocabularies; ours leave with their ids.
 
-tests/fixtures/tokenizers/README.md says how the ids were made. With PEERS naming a Python that has transformers, the slow tests ask it again.
+tests/fixtures/tokenizers/README.md says how the ids were made. The slow tests ask transformers again; PEERS names a Python that has it.
 """
 import json
 import os
@@ -298,7 +298,8 @@ PREPEND = {'type': 'Sequence', 'normalizers': [{'type': 'Prepend', 'prepend': '\
                                                {'type': 'Replace', 'pattern': {'String': ' '}, 'content': '\u2581'}]}
 OLD_LLAMA = {'normalizer': PREPEND, 'pre_tokenizer': None}  # as published with Llama 2
 NEW_T5 = {'pre_tokenizer': {'type': 'Metaspace', 'replacement': '\u2581', 'add_prefix_space': True}}  # as transformers 4 converts it
-CASED = {'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False, 'strip_accents': False, 'lowercase': False}}
+CASED = {'normalizer': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False, 'strip_accents': False,
+                        'lowercase': False}}
 SPACED = {'pre_tokenizer': {'type': 'ByteLevel', 'add_prefix_space': True, 'trim_offsets': True, 'use_regex': True}}
 GENERIC = {'tokenizer_class': 'PreTrainedTokenizerFast'}
 
@@ -355,9 +356,11 @@ def test_sentencepiece_files_are_read_as_the_library_reads_them():
     for name in ('t5', 'albert', 'xlnet', 'llama'):
         data = (STORED / f'{name}.model').read_bytes()
         found, model = pieces.read(data), sentencepiece.SentencePieceProcessor(model_proto=data)
-        assert [(piece.piece, piece.score) for piece in found.pieces] == [(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))]
+        expected = [(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))]
+        assert [(piece.piece, piece.score) for piece in found.pieces] == expected
         for kind, asked in (('CONTROL', model.is_control), ('UNKNOWN', model.is_unknown), ('BYTE', model.is_byte)):
-            assert [i for i, piece in enumerate(found.pieces) if piece.type == getattr(piece, kind)] == [i for i in range(len(model)) if asked(i)]
+            of_kind = [i for i, piece in enumerate(found.pieces) if piece.type == getattr(piece, kind)]
+            assert of_kind == [i for i in range(len(model)) if asked(i)]
         assert found.trainer_spec.unk_id == model.unk_id() and bool(found.normalizer_spec.precompiled_charsmap) == (name != 'llama')
         for end in (0, 1, 5, 100, len(data) // 2, len(data) - 1):
             with pytest.raises(errors.DataError):
@@ -378,12 +381,15 @@ def wrong(name, folder, loaded):
         'model_without_class': ('t5', {'tokenizer_config.json': '{}'}),
         'model_kind': ('t5', {'tokenizer_config.json': '{"tokenizer_class": "LlamaTokenizer"}'}),
         'model_cut': ('t5', {'spiece.model': (STORED / 't5.model').read_bytes()[:5000]}),
-        'settings': ('bert', {'tokenizer_config.json': '{"tokenizer_class": '}), 'settings_list': ('bert', {'tokenizer_config.json': '[1]'}),
+        'settings': ('bert', {'tokenizer_config.json': '{"tokenizer_class": '}),
+        'settings_list': ('bert', {'tokenizer_config.json': '[1]'}),
         'settings_shape': ('bert', {'tokenizer_config.json': '{"added_tokens_decoder": [1]}'}),
         'other_json': ('gpt2_json', {'tokenizer.json': '{"some": "thing"}'}),
         'type': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "CharWise", "vocab": {"a": 0}}}'}),
-        'suffix': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "end_of_word_suffix": "</w>"}}'}),
-        'step': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 0}, "merges": []}, "normalizer": {"type": "Magic"}}'}),
+        'suffix': ('gpt2_json', {'tokenizer.json':
+                                 '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "end_of_word_suffix": "</w>"}}'}),
+        'step': ('gpt2_json', {'tokenizer.json':
+                               '{"model": {"type": "BPE", "vocab": {"</s>": 0}, "merges": []}, "normalizer": {"type": "Magic"}}'}),
         'added': ('gpt2_json', {'added_tokens.json': '{"<new>": 1000, "<far>": 1010}'}),
         'holes': ('gpt2_json', {'tokenizer.json': '{"model": {"type": "BPE", "vocab": {"</s>": 987654321}, "merges": []}}'}),
     }[name]

@@ -72,7 +72,8 @@ def test_an_import_is_a_workdir_and_its_export_the_same_bytes(imported, tmp_path
 
 
 def module_duplicates(folder):
-    return huggingface.settings.read(folder)[2].DUPLICATES
+    family = huggingface.settings.read(folder)[2]
+    return {name.format(prefix=family.prefix) for name in family.duplicates}
 
 
 def test_nothing_is_left_beside_what_is_written(imported):
