@@ -61,4 +61,6 @@ def get_config(variant=''):
             masked=dict(name='masked_lm', weight=1.0, rate=0.3), prefix=dict(name='prefix_lm'), text=dict(name='causal_lm', weight=2.0)))
     if variant == 'alternation':
         config.objective = dict(name='alternation', members=dict(masked=dict(name='masked_lm'), text=dict(name='causal_lm')))
+    if config.model.get('architecture', 'decoder') != 'decoder':
+        del config.sample                     # only decoders continue prompts
     return config

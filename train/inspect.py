@@ -65,7 +65,7 @@ def inspect(request):
     from train.inspection import checks, look, rates
 
     config, options = request.config, request.options
-    notices = []
+    notices = list(request.notices)
     corpus = corpora.open(config.data, config.tokenizer, notices.append)
     config = parse.with_vocabulary(config, corpus.tokenizer, request.origins)
     objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer

@@ -4,15 +4,15 @@ Called twice: before JAX is imported, when the devices are known without it (for
 JAX, with the true count. Axes are those of `train/parallel/sharding.py`: data x fsdp split the batch, tensor splits heads,
 feed-forward and vocabulary, context the sequence.
 """
-import dataclasses
 import importlib.metadata
 import importlib.util
 import math
 import re
 
+from model import config as model_config
 from train.settings import checks, schema
 
-READS = r'mesh\.\w+|batch_size|accumulation|sequence_length|model\.(dim|heads|kv_heads|mlp_dim|vocab_size)'  # keys
+REACH = 10_000                                # the most that a divisor is looked for
 
 
 def devices(environ, processes=None):
@@ -46,8 +46,8 @@ def check(config, count):
     wrong = list(on_devices(config, count))
     yield from wrong
     if not wrong:                              # otherwise its suggestion has looked at the model and the batch
-        yield from on_model(config)
-        yield from on_batch(config, count)
+        yield from on_model(config, config.mesh)
+        yield from on_batch(config, config.mesh, count)
 
 
 def on_devices(config, count):
@@ -66,14 +66,14 @@ def on_devices(config, count):
         yield f'mesh.{key}', f'{text}{hint}.{suggestion(config, count)}'
 
 
-def on_model(config):
-    model, mesh = config.model, config.mesh
+def on_model(config, mesh):
+    model = config.model
     sizes = {'model.heads': model.heads, 'model.kv_heads': model.kv_heads, 'model.mlp_dim': model.hidden,
              'the padded vocabulary': model.padded_vocab if model.vocab_size else 128}
     sizes = {key: size for key, size in sizes.items() if size}
     broken = {key: size for key, size in sizes.items() if size % mesh.tensor}
     if broken:
-        fits = [d for d in range(1, model.kv + 1) if not any(size % d for size in sizes.values())]
+        fits = [d for d in range(1, min(model.kv, REACH) + 1) if not any(size % d for size in sizes.values())]
         undivided = ' nor '.join(f'{key} = {size}' for key, size in broken.items())
         yield 'mesh.tensor', f'does not divide {undivided}. Fits: {", ".join(map(str, fits))}.'
     sizes = {'sequence_length': config.sequence_length, **checks.lengths(config)}
@@ -82,8 +82,8 @@ def on_model(config):
         yield 'mesh.context', f'{broken} = {sizes[broken]} is not divisible by {mesh.context}; change sequence_length.'
 
 
-def on_batch(config, count):
-    mesh, size = config.mesh, config.batch_size
+def on_batch(config, mesh, count):
+    size = config.batch_size
     data = data_axis(mesh, count) or 1
     each = config.accumulation * data * mesh.fsdp
     if size % each:
@@ -91,7 +91,7 @@ def on_batch(config, count):
         factors = {name: value for name, value in factors.items() if value > 1}
         numbers = f'{" × ".join(map(str, factors.values()))} = ' * (len(factors) > 1)
         yield 'batch_size', (f'expected a multiple of {" × ".join(factors)} = {numbers}{each}. '
-                             f'{checks.near(size, range(each, size + each + 1, each))}')
+                             f'{model_config.near(size, range(each, size + each + 1, each))}')
 
 
 def suggestion(config, count):
@@ -101,8 +101,7 @@ def suggestion(config, count):
         if any(size > 1 and wish == 1 for size, wish in zip(sizes, asked[1:])):
             continue
         mesh = schema.Mesh(count // math.prod(sizes), *sizes)
-        other = dataclasses.replace(config, mesh=mesh)
-        if not any(on_model(other)) and not any(on_batch(other, count)):
+        if not any(on_model(config, mesh)) and not any(on_batch(config, mesh, count)):
             found = [getattr(mesh, axis) for axis in schema.AXES]
             far = sum(abs(math.log(a / b)) for a, b in zip(found, asked))
             text = ','.join(f'{axis}={size}' for axis, size in zip(schema.AXES, found) if size > 1)
@@ -114,7 +113,7 @@ def suggestion(config, count):
 
 def splits(count):
     """Every (fsdp, tensor, context) whose product divides `count`."""
-    sizes = [d for d in range(1, count + 1) if count % d == 0]
+    sizes = [d for d in range(1, min(count, REACH) + 1) if count % d == 0]
     for fsdp in sizes:
         for tensor in sizes:
             for context in sizes:

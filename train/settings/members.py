@@ -68,6 +68,12 @@ def owner(objective, key, prefix='objective.'):
     return objective, prefix
 
 
+def walk(objective, prefix='objective.'):
+    """[(prefix of its keys, Objective)] of an objective and its members; [] for None."""
+    inside = [one for member in getattr(objective, 'members', ()) for one in walk(member.objective, f'{prefix}members.{member.name}.')]
+    return [(prefix, objective), *inside] if objective is not None else []
+
+
 def path(objective):
     """The file of an Objective (class or instance)."""
     return f'data/objectives/{schema.objective_name(objective)}.py'

@@ -1,26 +1,57 @@
-"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON.
+"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON; and whether one is in its range.
 
-The types are the annotations of `train/settings/schema.py`: int, float, bool, str, Optional, Tuple and Any. A value that does
-not fit raises ValueError('expected ...'), for the caller to say which setting it was. No evaluation of code: lists are
-read with `ast.literal_eval`.
+The types are the annotations of `train/settings/schema.py`: int, float, bool, str, `X | None`, tuple, Any, and `Annotated` with a range
+or choices. A value that does not fit raises ValueError('expected ...'), for the caller to say which setting it was. No evaluation of
+code: lists are read with `ast.literal_eval`.
 """
 import ast
-import collections.abc
 import math
-import typing
+import types
+from typing import Annotated, Any, get_args, get_origin, Union
+
+from train.settings import errors
 
 NONE = type(None)
 NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'),
-         str: ('a string', 'strings'), typing.Any: ('a value', 'values')}
+         str: ('a string', 'strings'), Any: ('a value', 'values')}
 WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
+RANGES = {
+    'at least 1': lambda v: v >= 1,
+    'at least 0': lambda v: v >= 0,
+    'more than 0': lambda v: v > 0,
+    '0 to 1': lambda v: 0 <= v <= 1,
+    'at least 0 and below 1': lambda v: 0 <= v < 1,
+    'more than 0 and below 1': lambda v: 0 < v < 1,
+    'more than 0 and less than 1': lambda v: 0 < v < 1,
+    'more than 0 and at most 1': lambda v: 0 < v <= 1,
+    '0 to 4294967295': lambda v: 0 <= v < 2**32,
+}
+
+
+def stated(kind):
+    """(range in words, choices or None; meaning) that an annotation states."""
+    *rule, meaning = kind.__metadata__ if get_origin(kind) is Annotated else ('',)
+    return rule[0] if rule else None, meaning
+
+
+def outside(kind, value):
+    """What is wrong with a value of the right type by itself, as a sentence; None if nothing is."""
+    rule = stated(kind)[0]
+    if value is None or rule is None:
+        return None
+    if isinstance(rule, str):
+        return None if RANGES[rule](value) else f'expected {rule}.'
+    return None if value in rule else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
 
 
 def parts(kind):
-    """(the type without Optional, may it be None, element types of a tuple or None, any number of elements?)."""
-    optional = typing.get_origin(kind) is typing.Union
+    """(the type without Annotated and None, may it be None, element types of a tuple or None, any number of elements?)."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    optional = get_origin(kind) in (Union, types.UnionType)
     if optional:
-        kind, = (k for k in typing.get_args(kind) if k is not NONE)
-    elements = typing.get_args(kind) if typing.get_origin(kind) is tuple else None
+        kind, = (k for k in get_args(kind) if k is not NONE)
+    elements = get_args(kind) if get_origin(kind) is tuple else None
     many = bool(elements) and elements[-1] is Ellipsis
     return kind, optional, elements[:1] if many else elements, many
 
@@ -46,7 +77,7 @@ def convert(kind, value):
         value = value.item()
     if value is None and optional:
         return None
-    if kind is typing.Any:
+    if kind is Any:
         return freeze(value)
     if elements and isinstance(value, (list, tuple)):
         if many or len(value) == len(elements):
@@ -56,9 +87,11 @@ def convert(kind, value):
                 pass                               # the message below names the whole type, not the element's
     elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    elif kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    elif kind in (int, bool, str) and type(value) is kind:
+    elif kind is int and type(value) in (int, float) and value == value // 1:
+        if abs(value) < 2**63:
+            return int(value)
+        raise ValueError('expected an integer below 2**63')
+    elif kind in (bool, str) and type(value) is kind:
         return value
     raise ValueError(f'expected {describe(whole)}')
 
@@ -96,7 +129,7 @@ def read(kind, text):
                 return tuple(read(element, item) for element, item in zip(elements * len(items) if many else elements, items))
             except ValueError:
                 pass                           # as above
-    if kind is typing.Any:
+    if kind is Any:
         return freeze(literal(text))
     raise ValueError(f'expected {describe(whole)}')
 
@@ -124,6 +157,4 @@ def freeze(value):
 
 def to_json(value):
     """Lists for tuples, so that json.dumps and json.loads give back an equal value through `convert`."""
-    if isinstance(value, collections.abc.Sequence) and not isinstance(value, str):
-        return [to_json(v) for v in value]
-    return value
+    return [to_json(v) for v in value] if isinstance(value, (list, tuple)) else value
