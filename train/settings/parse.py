@@ -106,8 +106,8 @@ def assemble(given, complete=True):
 def settle(given, complete, workdir):
     """(given without the settings that are dropped, a notice for each, {key: text} of the others that nothing reads).
 
-    Dropped is what the file says where a flag, or the run that it starts from, made the choice; and what the run in `workdir` has, too.
-    All else that nothing reads is a problem, but for what changes nothing: 0, None, False or empty, if that is the default.
+    Dropped is what the file says where a flag, or the run that it starts from, made the choice, what the run in `workdir` has too, and
+    what may change on resume, as it has no part in training. All else is a problem, unless it is 0, None, False or empty by default.
     """
     config, _, bad, _ = assemble(given, complete)
     kinds, default = {**schema.kinds(), **members.kinds(config.objective)}, schema.values(schema.Config())
@@ -119,11 +119,16 @@ def settle(given, complete, workdir):
         if not value and value == default.get(key, value):
             continue
         overruled = not last[key][3] and choice in last and (last[choice][3] or inherited.taken(last[choice]))
-        if overruled or inherited.value(workdir, key) == values.to_json(value):
+        if overruled or may_change(key) or inherited.value(workdir, key) == values.to_json(value):
             notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({last[key][2]})'
         else:
             idle[key] = text
     return [one for one in given if one[0] not in notices], notices.values(), idle
+
+
+def may_change(key):
+    """Whether a run may be continued with another value of a setting."""
+    return any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME)
 
 
 def unread(config):
@@ -205,7 +210,7 @@ def resume(old, new, workdir, origins=None):
         change = f'{key} = {errors.shown(after)} (was {errors.shown(before)})'
         if key in idle:
             notices.append(f'{change}: nothing reads it')
-        elif any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME):
+        elif may_change(key):
             stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
             notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
