@@ -14,7 +14,7 @@ def published():
     return config
 
 
-def mini(config):
+def make_mini(config):
     """A recipe for minutes on a CPU: a vocabulary and rows that the bundled text fills, 8 heads; its file says how wide and deep."""
     config.update(dtype='float32', batch_size=32, sequence_length=128, steps=1000, log_every=10, eval_every=250, eval_batches=20)
     config.data.eval_fraction = 0.1
@@ -23,7 +23,7 @@ def mini(config):
     config.optimizer.warmup = 100
 
 
-def tiny(config):
+def make_tiny(config):
     """A mini recipe for seconds: two layers 64 wide, bytes."""
     config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
     config.tokenizer = dict(kind='bytes')

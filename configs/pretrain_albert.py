@@ -29,10 +29,10 @@ def get_config(variant=''):
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.steps = 600
         config.model.update(layers=3, dim=640)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.model.update(embed_dim=32)
     return config

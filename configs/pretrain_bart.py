@@ -29,9 +29,9 @@ def get_config(variant=''):
                             clip=0.1)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=3)
         config.optimizer.update(learning_rate=1e-3)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
     return config

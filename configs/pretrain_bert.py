@@ -37,10 +37,10 @@ def get_config(variant=''):
         config.optimizer.update(learning_rate=1e-5, warmup=0, final=0.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=6)
         config.optimizer.update(learning_rate=1e-3, final=0.0)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.objective.max_predictions = 0
     return config

@@ -35,11 +35,11 @@ def get_config(variant=''):
                             no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.objective.generator_dim = 0.25
         config.model.update(layers=6, embed_dim=128)
         config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.model.update(embed_dim=32)
     return config

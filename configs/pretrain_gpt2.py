@@ -31,9 +31,9 @@ def get_config(variant=''):
                             b1=0.9, b2=0.95, weight_decay=0.1, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=6)
         config.optimizer.update(learning_rate=1e-3)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
     return config

@@ -37,10 +37,10 @@ def get_config(variant=''):
                             no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=6, remat='none')
         config.optimizer.update(learning_rate=1e-3, decay=870)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.optimizer.decay = 18
     return config

@@ -36,9 +36,9 @@ def get_config(variant=''):
                             b1=0.9, b2=b2, epsilon=1e-8, weight_decay=weight_decay, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=6, remat='none')
         config.optimizer.update(learning_rate=1e-3, decay=None)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
     return config

@@ -35,9 +35,9 @@ def get_config(variant=''):
                             epsilon=1e-6, weight_decay=0.01, no_decay=(), clip=None)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=6)
         config.optimizer.update(learning_rate=1e-3)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
     return config

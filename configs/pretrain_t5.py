@@ -32,11 +32,11 @@ def get_config(variant=''):
     if variant == 'baseline':
         config.update(steps=2**19, batch_size=128)
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)
         config.optimizer.update(learning_rate=0.03, decay=500)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.model.update(head_dim=8, mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10
     return config

@@ -30,11 +30,11 @@ def get_config(variant=''):
     config.optimizer = dict(name='adafactor', learning_rate=0.01, schedule='rsqrt', warmup=0, decay=10_000, clip=None)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.model.update(layers=3, mlp_dim=1024, logit_scale=256**-0.5)
         config.optimizer.update(learning_rate=0.03, decay=500)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.model.update(mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10
     return config

@@ -31,12 +31,12 @@ def get_config(variant=''):
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'(^|/)bias$', r'scale$'), clip=1.0)
 
     if variant in ('mini', 'tiny'):
-        configs.mini(config)
+        configs.make_mini(config)
         config.steps = 600
         config.objective.update(reuse_length=64, memory_length=96, num_predict=21, permutation_length=64)
         config.model.update(layers=6)
         config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
-        configs.tiny(config)
+        configs.make_tiny(config)
         config.objective.update(reuse_length=32, memory_length=48, num_predict=10, permutation_length=32)
     return config

@@ -14,6 +14,10 @@ import shutil
 import sys
 import tempfile
 
+if not __package__:
+    print('use python -m data.tokenizer', file=sys.stderr)
+    sys.exit(2)
+
 import numpy as np
 
 from data import errors, special_tokens

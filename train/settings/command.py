@@ -4,6 +4,7 @@
 (train.inspect) · 75 stopped by a signal, saved.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
+import os
 import signal
 import sys
 
@@ -27,6 +28,14 @@ def run(function):
 def leave(code, message):
     print(message, file=sys.stderr)
     return code
+
+
+def without_run(workdir):
+    """[Problem] of a --workdir that holds no run; [] for one that does, and for a remote one, which is looked at later."""
+    if '://' in workdir or os.path.exists(os.path.join(workdir, 'config.json')):
+        return []
+    text = 'no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.'
+    return [errors.Problem(f'--workdir = {workdir}', text)]
 
 
 def main(function):
