@@ -23,14 +23,14 @@ class Config:
     architecture: Annotated[str, ARCHITECTURES, 'which stacks the model has'] = 'decoder'
     vocab_size: Annotated[int | None, 'at least 1', "V, the true vocabulary; None = the tokenizer's"] = None
     max_length: Annotated[int | None, 'at least 1', 'positions of the learned table; None = sequence_length'] = None
-    layers: Annotated[int, 'at least 1', 'L (of the encoder, in an encoder-decoder)'] = 2
+    layers: Annotated[int, 'at least 1', 'L, layers of the stack (in an encoder-decoder, of the encoder)'] = 2
     decoder_layers: Annotated[int | None, 'at least 1', 'layers of the decoder in an encoder-decoder; None = layers'] = None
-    dim: Annotated[int, 'at least 1', 'D'] = 64
+    dim: Annotated[int, 'at least 1', 'D, the width of the states between layers'] = 64
     embed_dim: Annotated[int | None, 'at least 1', 'E of the token, position and type tables; None = dim, else projected E -> D'] = None
-    heads: Annotated[int, 'at least 1', 'N'] = 8
-    kv_heads: Annotated[int | None, 'at least 1', 'K; None = heads, fewer = grouped-query attention'] = None
-    head_dim: Annotated[int | None, 'at least 1', 'H; None = dim / heads'] = None
-    mlp_dim: Annotated[int | None, 'at least 1', 'F; None = 4 x dim'] = None
+    heads: Annotated[int, 'at least 1', 'N, heads of attention'] = 8
+    kv_heads: Annotated[int | None, 'at least 1', 'K, key and value heads; None = heads, fewer = grouped-query attention'] = None
+    head_dim: Annotated[int | None, 'at least 1', 'H, the width of a head; None = dim / heads'] = None
+    mlp_dim: Annotated[int | None, 'at least 1', 'F, the width inside a feed-forward layer; None = 4 x dim'] = None
     activation: Annotated[str, ACTIVATIONS, 'of the feed-forward layers; gelu is the exact one (erf)'] = 'gelu'
     gated: Annotated[bool, 'act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)'] = False
     bias: Annotated[bool, 'biases in projections and LayerNorm'] = True
@@ -39,7 +39,7 @@ class Config:
     mlp_bias: Annotated[bool | None, 'biases in the feed-forward layer; None = bias'] = None
     norm: Annotated[str, NORMS, 'kind of normalization'] = 'layernorm'
     norm_position: Annotated[str, NORM_POSITIONS, 'before a block reads its input, or after its output was added'] = 'pre'
-    norm_epsilon: Annotated[float, 'more than 0', 'added to the root of the average of squares'] = 1e-5
+    norm_epsilon: Annotated[float, 'more than 0', 'added to the variance'] = 1e-5
     embed_norm: Annotated[bool | None, 'a norm of the summed embeddings; None = in post-norm models'] = None
     share_layers: Annotated[bool, 'every layer of a stack has the same weights (ALBERT)'] = False
     query_layer: Annotated[bool, 'the last layer follows the final norm; its queries are a table of positions (PanGu-alpha)'] = False
@@ -66,7 +66,7 @@ class Config:
     attention_dropout: Annotated[float, 'at least 0 and below 1', 'of attention probabilities'] = 0.0
     initializer: Annotated[str, INITIALIZERS, 'tables in model/initializers.py'] = 'gpt2'
     remat: Annotated[str, REMAT, 'what is computed again in the backward pass: nothing, all but matrix products, everything'] = 'none'
-    unroll: Annotated[int, 'at least 1', 'layers an iteration of the scan over layers'] = 1
+    unroll: Annotated[int, 'at least 1', 'layers in an iteration of the scan over layers'] = 1
 
     def problems(self):
         """(config key, what is wrong with its value) where the settings of the model contradict one another."""

@@ -19,8 +19,7 @@ DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
 HELP = """\
 --config=PATH[:VARIANT]     a Python file with get_config(variant), which returns the values that it sets
 --config.KEY=VALUE          sets one value, over the file's; the last flag wins. Numbers as 1e-3, true/false, None,
-                            lists as a,b or "('a', 'b')". Every key, type, default and meaning:
-                            train/settings/schema.py, model/config.py (model.*), data/objectives/NAME.py (objective.*)
+                            lists as a,b or "('a', 'b')"
 
 examples:
   python -m {prog} --config=configs/tiny.py{workdir}
@@ -28,6 +27,7 @@ examples:
 
 configs:
 """
+REFERENCE = '\n\nEvery setting, its type, default and meaning: docs/settings.md'
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +52,7 @@ def parser(prog, description, workdir=True):
     """An argparse parser whose help explains --config; the command adds its own flags. `workdir`: does it need one?"""
     required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
     made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]',
-                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\n'.join(listing()),
+                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\n'.join(listing()) + REFERENCE,
                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
     made.needs_workdir = workdir
     if workdir:
