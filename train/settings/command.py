@@ -16,16 +16,13 @@ def run(function):
     try:
         return function() or 0
     except errors.Error as error:
-        return leave(error.code, str(error))
+        code, message = error.code, str(error)
     except OSError as error:
-        return leave(6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else ''))
+        code, message = 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
     except Exception as error:
         if not hasattr(error, 'exit_code'):
             raise
-        return leave(error.exit_code, f'{error.kind}: {error}')
-
-
-def leave(code, message):
+        code, message = error.exit_code, f'{error.kind}: {error}'
     print(message, file=sys.stderr)
     return code
 
