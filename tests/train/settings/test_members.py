@@ -34,9 +34,9 @@ def test_members_follow_what_no_one_sets():
     assert objective.members[2].objective.architecture == 'decoder'
 
 
-NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.both.name=mixture', '--config.objective.members.both.weight=2',
-          '--config.objective.members.both.members.one.name=causal_lm', '--config.objective.members.both.members.two.name=masked_lm',
-          '--config.objective.members.both.members.two.rate=0.25')
+NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.both.name=mixture',
+          '--config.objective.members.both.weight=2', '--config.objective.members.both.members.one.name=causal_lm',
+          '--config.objective.members.both.members.two.name=masked_lm', '--config.objective.members.both.members.two.rate=0.25')
 
 
 @pytest.mark.parametrize('argv', [(MIXTURE,), ('--config=configs/tiny.py:alternation',), NESTED])
@@ -82,4 +82,5 @@ def test_outline_kinds_build_and_owner():
     assert members.owner(built, 'objective.members.a.rate')[1] == 'objective.members.a.'
     assert members.owner(built, 'objective.members.a.weight')[1] == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
-    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str} and members.kinds(None) == {'objective.name': str}
+    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str}
+    assert members.kinds(None) == {'objective.name': str}
