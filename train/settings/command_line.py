@@ -90,7 +90,8 @@ def read(argv, made):
             return line
         except argparse.ArgumentError as error:
             name = (error.argument_name or '').split('/')[0]
-            text = re.sub(r'invalid (int|float) value: ', lambda m: f'expected {"an integer" if m[1] == "int" else "a number"}, got ', error.message)
+            text = error.message.replace('invalid int value: ', 'expected an integer, got ')
+            text = text.replace('invalid float value: ', 'expected a number, got ')
             line.problems.append(errors.Problem(name or 'flags', text + '.'))
             shorter = without(rest, name)
             if len(shorter) == len(rest):

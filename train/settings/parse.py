@@ -51,7 +51,7 @@ def parse(argv, parser=None, devices=True):
     given, notices, idle = settle([*taken, *given], complete, workdir)
     config, origins, bad, more = assemble(given, complete)
     request = Request(config, origins, line.options, tuple(notices))
-    known = [*schema.kinds(), *members.kinds(config.objective)]
+    known = [*schema.kinds(), *members.kinds(members.walk(config.objective))]
     wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
@@ -70,12 +70,12 @@ def assemble(given, complete=True):
     With `complete`, a config without objective.name is a problem.
     """
     found, origins, bad = {}, {}, set()
-    outline, lost, wrong = members.outline(given, complete)
-    kinds = {**schema.kinds(), **members.kinds(outline)}
+    parts, lost, wrong = members.classes(given, complete)
+    kinds = {**schema.kinds(), **members.kinds(parts)}
     for key, value, origin, text in given:
         if key not in kinds:
             if not key.startswith(tuple(lost)):
-                wrong.append(unknown(key, value, origin, text, kinds, outline))
+                wrong.append(unknown(key, origin, text, kinds, parts))
             continue
         try:
             if text and value is None and values.parts(kinds[key])[0] is not bool:
@@ -97,7 +97,7 @@ def assemble(given, complete=True):
     config = schema.build(schema.Config, found)
     everything = schema.values(config)
     follows = {name: everything[key] for name, key in schema.FOLLOWS.items()}
-    config = dataclasses.replace(config, objective=outline and members.build(outline, found, follows))
+    config = dataclasses.replace(config, objective=members.build(parts, found, follows) if parts else None)
     if not config.model.max_length:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
     return config, origins, bad, wrong
@@ -110,7 +110,7 @@ def settle(given, complete, workdir):
     what may change on resume, as it has no part in training. All else is a problem, unless it is 0, None, False or empty by default.
     """
     config, _, bad, _ = assemble(given, complete)
-    kinds, default = {**schema.kinds(), **members.kinds(config.objective)}, schema.values(schema.Config())
+    kinds, default = {**schema.kinds(), **members.kinds(members.walk(config.objective))}, schema.values(schema.Config())
     last, notices, idle = {one[0]: one for one in given}, {}, {}
     for key, (choice, text) in unread(config).items():
         if key not in last or inherited.taken(last[key]) or bad & {key, choice}:
@@ -136,16 +136,14 @@ def unread(config):
     return reads.unread(config, schema.values(config), members.walk(config.objective))
 
 
-def unknown(key, value, origin, text, kinds, objective):
+def unknown(key, origin, text, kinds, parts):
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
-    subject = f'--config.{key}' if text else key
-    field = key.rpartition('.')[2]
-    one, prefix = members.owner(objective, key)
-    inside = [k for k in kinds if k.startswith(key + '.')]
-    if not inside and hasattr(one, 'members') and key.startswith(prefix + 'members'):
-        inside = [f'{key}.NAME.name' if key == prefix + 'members' else f'{prefix}members.NAME.name']
+    subject, field, prefix = f'--config.{key}' if text else key, key.rpartition('.')[2], members.owner(parts, key)
+    inside = ['--config.' * text + k for k in kinds if k.startswith(key + '.')]
+    if not inside and key.startswith(prefix + 'members') and members.mixes(parts.get(prefix)):
+        inside = [f'--config.{prefix}members.NAME.name']
     if inside:
-        message = f'is a group of settings; set one of them, such as {"--config." * text}{inside[0]}.'
+        message = f'is a group of settings; set one of them, such as {inside[0]}.'
     elif key == prefix + field and field in schema.FOLLOWS:
         message = f'follows {schema.FOLLOWS[field]}; set that.'
     elif not key.startswith('objective.'):
@@ -154,7 +152,7 @@ def unknown(key, value, origin, text, kinds, objective):
         own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
         has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
         near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
-        message = f'no such setting.{near} {members.path(one)}{has}'
+        message = f'no such setting.{near} {members.path(parts[prefix])}{has}'
     return errors.Problem(subject, message, '' if text else origin)
 
 
@@ -163,7 +161,8 @@ def problem(config, origins, key, text):
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
     if key.startswith('objective.'):
-        file = members.path(members.owner(config.objective, key)[0])
+        parts = members.walk(config.objective)
+        file = members.path(parts[members.owner(parts, key)])
     origin = origins.get(key, '' if value is None else f'default in {file}')
     return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
 
@@ -178,7 +177,7 @@ def to_dict(config):
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
     tree = {}
     found = {**schema.values(config), 'objective.name': config.objective and schema.objective_name(config.objective)}
-    for key in [*schema.kinds(), *members.kinds(config.objective)]:
+    for key in [*schema.kinds(), *members.kinds(members.walk(config.objective))]:
         group = tree
         for part in key.split('.')[:-1]:
             group = group.setdefault(part, {})

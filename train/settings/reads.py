@@ -47,10 +47,10 @@ def stretched(schedule):
     return 'steps' in choices('schedules')[schedule]
 
 
-def rows(config, parts=()):
+def rows(config, parts):
     """(settings, the setting that decides whether they are read, are they, what it would have to be).
 
-    parts: (prefix of the keys, Objective) of the objective and its members.
+    parts: {prefix of its keys: Objective} of the objective and its members.
     """
     data, tokenizer, optimizer, architecture = config.data, config.tokenizer, config.optimizer, config.model.architecture
     columns = any(text and not text.startswith('bundled:') and not text.endswith(COLUMNLESS) for text in (data.train, data.eval))
@@ -73,14 +73,14 @@ def rows(config, parts=()):
                                    ('model.positions', config.model.positions, schemes)):
         for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
             yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
-    for prefix, objective in parts:
+    for prefix, objective in parts.items():
         for fields, choice, values in getattr(objective, 'reads', ()):
             value = getattr(objective, choice)
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
 
 
-def unread(config, values, parts=()):
+def unread(config, values, parts):
     """{key: (the setting that decides, text)} of the settings that nothing reads. values: {key: value} of the config."""
     found = {}
     for keys, choice, read, expected in rows(config, parts):

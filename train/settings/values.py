@@ -7,7 +7,7 @@ is run: lists are read with `ast.literal_eval`.
 import ast
 import math
 import types
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, Union
 
 from train.settings import errors
 

@@ -25,7 +25,7 @@ PAIRS = [(choice, name) for choice, names in CHOICES.items() for name in names]
 def owned(choice, name):
     """(settings that it reads, settings that only others read), of those that some values of the choice do not read."""
     config = schema.build(schema.Config, {choice: name})
-    keys = {key: read for keys, decides, read, _ in reads.rows(config) for key in keys.split() if decides == choice}
+    keys = {key: read for keys, decides, read, _ in reads.rows(config, {}) for key in keys.split() if decides == choice}
     return [key for key, read in keys.items() if read], [key for key, read in keys.items() if not read]
 
 
@@ -96,7 +96,7 @@ def test_what_has_no_part_in_training_is_only_a_notice():
 
 def test_members_of_a_mixture_are_asked_too():
     objective = parse.parse(['--config=configs/tiny.py:mixture', '--workdir=/nowhere'], devices=False).config.objective
-    assert [prefix for prefix, _ in members.walk(objective)] == [
+    assert list(members.walk(objective)) == [
         'objective.', 'objective.members.masked.', 'objective.members.prefix.', 'objective.members.text.']
 
 

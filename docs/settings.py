@@ -1,4 +1,4 @@
-"""`python -m train.settings.reference`: writes docs/settings.md, the table of every setting, from the dataclasses that state them."""
+"""`python docs/settings.py`: writes docs/settings.md, the table of every setting, from the dataclasses that state them."""
 import dataclasses
 
 from data import objectives
@@ -8,7 +8,7 @@ PAGE = command_line.ROOT / 'docs' / 'settings.md'
 HEAD = """\
 # Settings
 
-Every `--config.KEY=VALUE`, written from the code by `python -m train.settings.reference`. A config file states some of them; flags win over
+Every `--config.KEY=VALUE`, written from the code by `python docs/settings.py`. A config file states some of them; flags win over
 the file. "Only with" names the choice that a setting belongs to: given beside another one, it is refused, because nothing would read it.
 """
 
@@ -19,7 +19,7 @@ def page() -> str:
     for name in objectives.names():
         kind = objectives.load(name)
         config = dataclasses.replace(schema.Config(), objective=kind())
-        kinds = {key: stated for key, stated in members.kinds(kind).items() if key != 'objective.name'}
+        kinds = {key: stated for key, stated in members.kinds({'objective.': kind}).items() if key != 'objective.name'}
         lines += table(kinds, config, f' with objective.name = {name}')
     return '\n'.join(lines) + '\n'
 
