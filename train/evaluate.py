@@ -66,6 +66,7 @@ def measured(options):
         raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
     here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
     config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
+    config = dataclasses.replace(config, objective=config.objective.evaluated())
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract

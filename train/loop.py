@@ -70,7 +70,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
-        evaluator = held_out(config, module, corpus, mesh)
+        evaluator = held_out(config, corpus, mesh)
         sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
@@ -129,11 +129,12 @@ def batches(config, source, mesh, begun):
         yield sharding.put(mesh, example.given(batch), config.batch_size)
 
 
-def held_out(config, module, corpus, mesh):
+def held_out(config, corpus, mesh):
     """The Evaluator of the held-out text, or None without one."""
     if corpus.eval is None:
         return None
-    return evaluation.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
+    config = dataclasses.replace(config, objective=config.objective.evaluated())
+    return evaluation.Evaluator(objectives.build(config), config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
 
 
 def start(state, config, screen):
@@ -152,9 +153,9 @@ def introduce(screen, config, corpus, mesh, parameters, begun):
         return
     screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
-    fill, waste = getattr(config.objective, 'fill', None), getattr(config.objective, 'waste', dict)()
+    fill, waste = config.objective.fill(corpus.train, config.seed), config.objective.waste()
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
-                  + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
+                  + (f', rows {fill:.1%} full' if fill is not None else '')
                   + ''.join(f', {share:.1%} padding in {name}' for name, share in waste.items() if share)
                   + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')

@@ -7,7 +7,7 @@ Either side ends with EOS.
 """
 import numpy as np
 
-from data import example
+from data import example, objectives
 
 ARCHITECTURES = ('encoder_decoder', 'decoder')
 
@@ -19,9 +19,9 @@ def lengths(architecture, inputs, targets):
     return {'tokens': targets, 'targets': targets, 'encoder_tokens': inputs}
 
 
-def hint(architecture):
-    """What the decoder's attention looks like, as `hint` in data/objectives."""
-    return 'ordered' if architecture == 'decoder' else 'causal'
+def hint(objective: objectives.Objective) -> objectives.Hint:
+    """The hint of an objective of two sides: of the decoder's attention."""
+    return objectives.Hint('ordered' if objective.architecture == 'decoder' else 'causal', 'padded')
 
 
 def fields(inputs, targets, lengths, special, start=None):

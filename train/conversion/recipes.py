@@ -1,5 +1,4 @@
 """What an imported model was pretrained with: the objective of its family and head, as the papers and their code have it."""
-from train.settings import schema
 
 FAMILIES = {                                  # {model_type: settings of the objective}; others follow from the architecture
     'bert': dict(name='masked_lm'),
@@ -24,15 +23,7 @@ def objective(model_type, architecture, head):
     return found
 
 
-def heads(objective):
-    """The kind of head (model/task_model.py) that a run with this objective trains."""
-    if schema.objective_name(objective) == 'replaced_token_detection':
-        return 'discriminator'
-    return 'pretraining' if getattr(objective, 'pair', None) else 'language'
-
-
 def frame(objective, architecture):
     """(roles before, roles after) of the special tokens around a text that a model reads, as its training rows have them."""
-    own = {'denoising': (('cls',), ('eos',)), 'permuted_lm': ((), ('sep', 'cls'))}
     plain = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
-    return own.get(schema.objective_name(objective), plain[architecture])
+    return objective.frame or plain[architecture]

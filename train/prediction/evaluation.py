@@ -29,7 +29,7 @@ class Evaluator:
 
         def step(variables, batch, carry, key):
             terms, metrics, carry = evaluation(variables, batch, carry, key)
-            text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
+            text = jnp.where(objective.covered(batch), jnp.asarray(token_bytes)[batch['targets']], 0)
             return terms, metrics, jnp.sum(text), carry
 
         self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
@@ -59,7 +59,7 @@ class Evaluator:
                  for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
         shown = [name for name in means if name not in terms or len(terms) > 1]
         self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
-        scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
+        scales = {name: self.module.scales.get(name, 1.0) * self.module.shares.get(name, 1.0) for name in terms}
         out = {f'eval/{name}': means[name] for name in shown}
         if all(name in means for name in terms):
             out = {'eval/loss': sum(scale * means[name] for name, scale in scales.items()), **out}
@@ -79,8 +79,7 @@ def area(positives: np.ndarray, negatives: np.ndarray) -> float:
 
 
 def _add(results):
-    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1))
-            for name in (results[0] if results else {})}
+    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1)) for name in (results[0] if results else {})}
 
 
 def _sum(values):

@@ -25,8 +25,8 @@ def outline(given, complete=True, prefix='objective.'):
     except ValueError as error:
         return None, [prefix], [errors.Problem(f'{prefix}name = {errors.shown(value)}', f'{error}.', origin)]
     members, lost, wrong = [], [], []
-    if hasattr(found, 'members'):
-        from data.rows import mixture  # here, not above: --help does without numpy
+    if found.members is not None:
+        from data.objectives import mixture  # here, not above: --help does without numpy
         inside = [key.removeprefix(prefix + 'members.') for key, *_ in given if key.startswith(prefix + 'members.')]
         for name in dict.fromkeys(key.partition('.')[0] for key in inside if '.' in key):
             member, *more = outline(given, complete, f'{prefix}members.{name}.')
@@ -42,7 +42,7 @@ def kinds(objective, prefix='objective.'):
     if objective is not None:
         fields = schema.kinds(objective if isinstance(objective, type) else type(objective), prefix)
         found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in schema.FOLLOWS})
-    for member in getattr(objective, 'members', ()):
+    for member in (objective and objective.members) or ():
         inner = f'{prefix}members.{member.name}.'
         found.update({inner + 'name': str, inner + 'weight': float, **kinds(member.objective, inner)})
     return found
@@ -51,8 +51,8 @@ def kinds(objective, prefix='objective.'):
 def build(outline, found, follows, prefix='objective.'):
     """The Objective from {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
-    if hasattr(outline, 'members'):
-        from data.rows import mixture
+    if outline.members is not None:
+        from data.objectives import mixture
         given[prefix + 'members'] = tuple(
             mixture.Member(member.name, build(member.objective, found, follows, f'{prefix}members.{member.name}.'),
                            found.get(f'{prefix}members.{member.name}.weight', member.weight)) for member in outline.members)
@@ -61,11 +61,18 @@ def build(outline, found, follows, prefix='objective.'):
 
 def owner(objective, key, prefix='objective.'):
     """(the Objective that a key belongs to: the innermost member whose it is, the prefix of its keys)."""
-    for member in getattr(objective, 'members', ()):
+    for member in (objective and objective.members) or ():
         inner = f'{prefix}members.{member.name}.'
         if key.startswith(inner) and key != inner + 'weight':
             return owner(member.objective, key, inner)
     return objective, prefix
+
+
+def parts(objective, prefix='objective.'):
+    """[(prefix of its keys, an Objective that makes examples)]: of a mixture its members', else the objective itself."""
+    if objective is None or objective.members is None:
+        return [(prefix, objective)] * (objective is not None)
+    return [found for member in objective.members for found in parts(member.objective, f'{prefix}members.{member.name}.')]
 
 
 def path(objective):

@@ -118,7 +118,7 @@ def unknown(key, value, origin, text, kinds, objective):
     if not key.startswith('objective.'):
         near = errors.did_you_mean(key, kinds) or ' See train/settings/schema.py.'
         return errors.Problem(subject, f'no such setting.{near}', origin)
-    if hasattr(one, 'members') and key.startswith(prefix + 'members'):
+    if one.members is not None and key.startswith(prefix + 'members'):
         example = f'--config.{prefix}members.NAME.name'
         return errors.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
     own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']

@@ -39,7 +39,7 @@ def batch(pair, rows=8, padding=0):
 
 
 def module(pair, settings=schema.Loss()):
-    return losses.PairLoss(transformer.Transformer(SHAPE), heads.PairHead(SHAPE), pair, settings)
+    return losses.PairLoss(transformer.Transformer(SHAPE), settings, pair)
 
 
 @functools.lru_cache

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
-from data.rows import mixture
 from train.settings import errors, members, parse, schema
 
 MIXTURE = '--config=configs/tiny.py:mixture'
@@ -52,7 +51,7 @@ def test_a_mixture_may_be_a_member():
     objective = parsed(*NESTED).config.objective
     inner = objective.members[2].objective
     assert isinstance(objective, alternation.Objective) and isinstance(inner, mixtures.Objective) and objective.members[2].weight == 2
-    assert inner.members[1] == mixture.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
+    assert inner.members[1] == mixtures.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
     with pytest.raises(errors.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
         parsed(*NESTED, '--config.objective.members.both.members.two.rat=1')
 
@@ -72,13 +71,13 @@ def test_outline_kinds_build_and_owner():
     given = [('objective.name', 'mixture', 'here', False), ('objective.members.a.name', 'masked_lm', 'here', False),
              ('objective.members.b.rate', '0.1', 'there', True)]
     outline, lost, wrong = members.outline(given)
-    assert outline == mixtures.Objective(members=(mixture.Member('a', masked_lm.Objective()),)) and lost == ['objective.members.b.']
+    assert outline == mixtures.Objective(members=(mixtures.Member('a', masked_lm.Objective()),)) and lost == ['objective.members.b.']
     assert [(p.subject, p.text.partition(';')[0]) for p in wrong] == [('objective.members.b.name', 'missing')]
     kinds = members.kinds(outline)
     assert kinds['objective.members.a.weight'] is float and kinds['objective.members.a.rate'] is float
     assert not any('sequence_length' in key for key in kinds)
     built = members.build(outline, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
-    assert built == mixtures.Objective(32, (mixture.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
+    assert built == mixtures.Objective(32, (mixtures.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
     assert members.owner(built, 'objective.members.a.rate')[1] == 'objective.members.a.'
     assert members.owner(built, 'objective.members.a.weight')[1] == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
