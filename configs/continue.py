@@ -13,8 +13,7 @@ A learning rate of 5e-5 with a tenth of the steps of warm-up is small enough for
 """
 import ml_collections
 
-VARIANTS = ('', 'causal_lm', 'prefix_lm', 'masked_lm', 'replaced_token_detection', 'permuted_lm', 'span_corruption', 'denoising',
-            'tiny')
+VARIANTS = ('', 'causal_lm', 'prefix_lm', 'masked_lm', 'replaced_token_detection', 'permuted_lm', 'span_corruption', 'denoising', 'tiny')
 
 
 def get_config(variant=''):
@@ -28,8 +27,7 @@ def get_config(variant=''):
 
     config.init = {'from': 'runs/imported'}
     config.data = dict(train='bundled:novels')
-    config.optimizer = dict(name='adamw', learning_rate=5e-5, schedule='linear', warmup=100, b1=0.9, b2=0.999,
-                            weight_decay=0.01, clip=1.0)
+    config.optimizer = dict(name='adamw', learning_rate=5e-5, schedule='linear', warmup=100, b1=0.9, b2=0.999, weight_decay=0.01, clip=1.0)
     if variant not in ('', 'tiny'):
         config.objective = dict(name=variant)
     if variant == 'tiny':

@@ -16,10 +16,7 @@ VARIANTS = ('', 'base', 'large', 'xlarge', 'xxlarge', 'mini', 'tiny')
 
 
 def get_config(variant=''):
-    config = configs.published()
-    config.steps = 125_000
-    config.batch_size = 4096
-    config.sequence_length = 512
+    config = configs.published(steps=125_000, batch_size=4096, sequence_length=512)
 
     config.objective = dict(name='masked_lm', inputs='sentence_order', select='ngram', max_ngram=3, count='bert', rate=0.15,
                             mask=0.8, random=0.1, short=0.1, masks=40)
@@ -28,11 +25,7 @@ def get_config(variant=''):
     config.optimizer = dict(name='lamb', learning_rate=0.00176, schedule='linear_bert', warmup=3125, b1=0.9, b2=0.999,
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.steps = 600
-        config.model.update(layers=3, dim=640)
+    configs.small(config, variant, dict(layers=3, dim=640), steps=600)
     if variant == 'tiny':
-        configs.tiny(config)
         config.model.update(embed_dim=32)
     return config

@@ -21,26 +21,19 @@ VARIANTS = ('', 'base', 'large', 'base-512', 'large-512', 'mini', 'tiny')
 
 def get_config(variant=''):
     size, _, phase = variant.partition('-')
-    config = configs.published()
-    config.steps = 100_000 if phase else 900_000
-    config.batch_size = 256
-    config.sequence_length = 512 if phase else 128
+    config = configs.published(steps=100_000 if phase else 900_000, batch_size=256, sequence_length=512 if phase else 128)
 
     config.objective = dict(name='masked_lm', inputs='next_sentence', select='token', count='bert', rate=0.15, mask=0.8,
                             random=0.1, short=0.1, masks=10, max_predictions=80 if phase else 20)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(bert.SIZES[size if size in bert.SIZES else 'base'])
-    config.optimizer = dict(name='adamw', learning_rate=1e-4, schedule='linear_bert', warmup=10_000, final=0.1, b1=0.9,
-                            b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01,
-                            no_decay=(r'bias$', r'scale$'), clip=1.0)
+    config.optimizer = dict(name='adamw', learning_rate=1e-4, schedule='linear_bert', warmup=10_000, final=0.1, b1=0.9, b2=0.999,
+                            epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
     if phase:
         config.optimizer.update(learning_rate=1e-5, warmup=0, final=0.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=6)
+    if configs.small(config, variant, dict(layers=6)):
         config.optimizer.update(learning_rate=1e-3, final=0.0)
     if variant == 'tiny':
-        configs.tiny(config)
         config.objective.max_predictions = 0
     return config

@@ -30,16 +30,12 @@ def get_config(variant=''):
                             generator_weight=1.0, discriminator_weight=50.0)
     config.tokenizer = dict(kind='bpe', vocab_size=30522)
     config.model = dict(electra.SIZES[size])
-    config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear_electra', warmup=10_000, b1=0.9,
-                            b2=0.999, epsilon=1e-6, bias_correction=False, weight_decay=0.01,
-                            no_decay=(r'bias$', r'scale$'), clip=1.0)
+    config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear_electra', warmup=10_000, b1=0.9, b2=0.999,
+                            epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
+    if configs.small(config, variant, dict(layers=6, embed_dim=128)):
         config.objective.generator_dim = 0.25
-        config.model.update(layers=6, embed_dim=128)
         config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
-        configs.tiny(config)
         config.model.update(embed_dim=32)
     return config

@@ -19,10 +19,7 @@ LEARNING_RATES = {'small': 6e-4, 'medium': 3e-4, 'large': 2.5e-4, 'xl': 2e-4}
 
 def get_config(variant=''):
     size = variant if variant in gpt2.SIZES else 'small'
-    config = configs.published()
-    config.steps = 600_000
-    config.batch_size = 512
-    config.sequence_length = 1024
+    config = configs.published(steps=600_000, batch_size=512, sequence_length=1024)
 
     config.objective = dict(name='causal_lm')
     config.tokenizer = dict(kind='bpe', vocab_size=50257)
@@ -30,10 +27,6 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=LEARNING_RATES[size], schedule='cosine', warmup=2000, final=0.1,
                             b1=0.9, b2=0.95, weight_decay=0.1, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=6)
+    if configs.small(config, variant, dict(layers=6)):
         config.optimizer.update(learning_rate=1e-3)
-    if variant == 'tiny':
-        configs.tiny(config)
     return config

@@ -22,10 +22,7 @@ RECIPES = {                                   # steps, rows, learning rate, warm
 
 def get_config(variant=''):
     steps, rows, learning_rate, warmup = RECIPES.get(variant, RECIPES['base'])
-    config = configs.published()
-    config.steps = steps
-    config.batch_size = rows
-    config.sequence_length = 512
+    config = configs.published(steps=steps, batch_size=rows, sequence_length=512)
 
     config.objective = dict(name='masked_lm', inputs='full_sentences', select='token', count='roberta', candidates='row',
                             random_ids='text', rate=0.15, mask=0.8, random=0.1, masks=0)
@@ -34,10 +31,6 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear', warmup=warmup, b1=0.9, b2=0.98,
                             epsilon=1e-6, weight_decay=0.01, no_decay=(), clip=None)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=6)
+    if configs.small(config, variant, dict(layers=6)):
         config.optimizer.update(learning_rate=1e-3)
-    if variant == 'tiny':
-        configs.tiny(config)
     return config

@@ -18,10 +18,7 @@ VARIANTS = ('', *t5.SIZES, 'baseline', 'mini', 'tiny')
 
 def get_config(variant=''):
     size = variant if variant in t5.SIZES else 'base'
-    config = configs.published()
-    config.steps = 1_000_000
-    config.batch_size = 2048
-    config.sequence_length = 512
+    config = configs.published(steps=1_000_000, batch_size=2048, sequence_length=512)
 
     config.objective = dict(name='span_corruption', noise_density=0.15, mean_span_length=3.0)
     config.tokenizer = dict(kind='unigram', vocab_size=32100)
@@ -31,12 +28,9 @@ def get_config(variant=''):
 
     if variant == 'baseline':
         config.update(steps=2**19, batch_size=128)
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)
+    if configs.small(config, variant, dict(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)):
         config.optimizer.update(learning_rate=0.03, decay=500)
     if variant == 'tiny':
-        configs.tiny(config)
         config.model.update(head_dim=8, mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10
     return config

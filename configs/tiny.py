@@ -10,9 +10,8 @@ Cost: seconds on two CPU cores. It learns little more than which letters are fre
 """
 import ml_collections
 
-VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'replaced_token_detection', 'span_corruption', 'prefix_lm',
-            'fill_in_the_middle', 'mixture', 'alternation', 'span_corruption_decoder', 'ul2_decoder', 'deshuffle', 'ul2', 'denoising',
-            'permuted_lm')
+VARIANTS = ('', 'tiny', 'causal_lm', 'masked_lm', 'replaced_token_detection', 'span_corruption', 'prefix_lm', 'fill_in_the_middle',
+            'mixture', 'alternation', 'span_corruption_decoder', 'ul2_decoder', 'deshuffle', 'ul2', 'denoising', 'permuted_lm')
 
 
 def get_config(variant=''):

@@ -66,7 +66,6 @@ def measured(options):
         raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
     here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
     config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
-    config = dataclasses.replace(config, objective=config.objective.evaluated())
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
@@ -75,7 +74,7 @@ def measured(options):
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
             notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(states.variables(params))
+        found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
     examples = pipeline.size(config.objective, source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
     return {'step': meta['step'], 'examples': read, **found}

@@ -95,7 +95,8 @@ def inspect(request):
             kept.append((one, found))
     if options.html:
         from train.inspection import page
-        page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices, pipeline.size(objective, source, seed))
+        page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices,
+                   pipeline.size(objective, source, seed))
         print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
     elif not options.json:
         from train.inspection import terminal

@@ -1,4 +1,4 @@
-"""`python -m train.report DIR [DIR ...] [--out=FILE]`: one self-contained HTML page of a run, or of several whose curves share their charts."""
+"""`python -m train.report DIR [DIR ...] [--out=FILE]`: one self-contained HTML page of a run, or of several in shared charts."""
 import argparse
 import sys
 
@@ -15,7 +15,8 @@ def main(argv=None):
     from train.monitoring import page
     empty = [d for d in args.workdirs if not (epath.Path(d) / 'config.json').exists()]
     if empty:
-        print(f"report: no run in {', '.join(empty)}: expected a folder with config.json, as python -m train.main --workdir=DIR writes", file=sys.stderr)
+        print(f"report: no run in {', '.join(empty)}: expected a folder with config.json, as python -m train.main --workdir=DIR writes",
+              file=sys.stderr)
         return 3
     return command.run(lambda: print(page.write(args.workdirs, args.out)))
 

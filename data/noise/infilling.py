@@ -71,8 +71,7 @@ def infill(tokens, starts, share, mean, replace_length, random, special, rng, mo
 def room(size, share, mean, replace_length):
     """The most tokens of text that `infill` turns into at most `size`, with empty spans 6 standard deviations above their mean.
 
-    A token stays where no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens
-    need less.
+    A token stays where no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens need less.
     """
     table, spans = poisson(mean), share / mean
     empty = spans * table[0]

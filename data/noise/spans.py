@@ -92,13 +92,13 @@ def sentinels(tokens, hidden, special):
 
 def unmarked(ids, special):
     """How many of the ids are no sentinels: of targets, the tokens that were hidden."""
-    return int(np.sum((ids < special.sentinels[1]) | (ids > special.sentinels[0])))
+    return int(np.sum(~special.is_sentinel(ids)))
 
 
 def merge(inputs, targets, special):
     """The tokens before corruption, from the inputs and targets of `sentinels` (without EOS and padding)."""
     text, noise = _runs(inputs, special), _runs(targets, special)
-    noise_first = len(inputs) and special.sentinels[1] <= inputs[0] <= special.sentinels[0]
+    noise_first = len(inputs) and special.is_sentinel(inputs[0])
     parts = [None] * (len(text) + len(noise))
     parts[0::2], parts[1::2] = (noise, text) if noise_first else (text, noise)
     return np.concatenate(parts or [np.zeros(0)]).astype(np.int32)
@@ -107,6 +107,6 @@ def merge(inputs, targets, special):
 def _runs(ids, special):
     """The stretches of `ids` between sentinels."""
     ids = np.asarray(ids)
-    marks = np.flatnonzero((ids >= special.sentinels[1]) & (ids <= special.sentinels[0]))
+    marks = np.flatnonzero(special.is_sentinel(ids))
     runs = [ids[begin:end] for begin, end in zip([0, *(marks + 1)], [*marks, len(ids)])]
     return [run for run in runs if len(run)]

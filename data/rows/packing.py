@@ -1,12 +1,11 @@
 """Which pieces of which documents share a row, planned for a whole epoch with numpy, no loop over tokens or documents.
 
-`pack` is longest-pack-first histogram packing (Krell et al. 2021, "Efficient sequence packing without
-cross-contamination"): best-fit decreasing on the histogram of lengths, so its loop runs over distinct lengths. How many
-rows come out depends on the lengths alone; which piece goes where is drawn anew each epoch. `concatenate` is T5's way:
-documents one after the other, cut into full rows.
+`pack` is longest-pack-first histogram packing (Krell et al. 2021, "Efficient sequence packing without cross-contamination"): best-fit
+decreasing on the histogram of lengths, so its loop runs over distinct lengths. How many rows come out depends on the lengths alone; which
+piece goes where is drawn anew each epoch. `concatenate` is T5's way: documents one after the other, cut into full rows.
 
-A plan row is int64[k]: pieces, -1 where there is none. A piece is a document and the token in it where the piece
-starts, in one integer: document * 2**32 + start.
+A plan row is int64[k]: pieces, -1 where there is none. A piece is a document and the token in it where the piece starts, in one integer:
+document * 2**32 + start.
 """
 import bisect
 

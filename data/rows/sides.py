@@ -1,9 +1,8 @@
 """Examples of two sides: inputs, which are read, and targets, which are said; in an encoder-decoder or in one decoder.
 
-An encoder-decoder reads the inputs in its encoder; its decoder reads the targets shifted right. A decoder alone reads
-both in one row, inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs, and one
-place more, the one that reads their last token and says the first target, see one another; the loss is on the targets.
-Either side ends with EOS.
+An encoder-decoder reads the inputs in its encoder; its decoder reads the targets shifted right. A decoder alone reads both in one row,
+inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs, and one place more, the one that reads their
+last token and says the first target, see one another; the loss is on the targets. Either side ends with EOS.
 """
 import numpy as np
 
@@ -34,9 +33,7 @@ def fields(inputs, targets, lengths, special, start=None):
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)
         targets = example.padded(targets, lengths['targets'], special.pad, end=special.eos)
         return {**example.encoder({'tokens': inputs, **example.bidirectional([read], len(inputs))}),
-                'tokens': example.shifted(targets, [said], start),
-                'targets': targets,
-                'weights': example.weights(said, len(targets)),
+                'tokens': example.shifted(targets, [said], start), 'targets': targets, 'weights': example.weights(said, len(targets)),
                 **example.causal([said], len(targets))}
     size, total = lengths['targets'], read + said
     both = np.concatenate([inputs, [special.eos], targets])

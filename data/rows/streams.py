@@ -1,8 +1,7 @@
 """A corpus as a few long streams that are read side by side, window after window (Transformer-XL, XLNet's `batchify`).
 
-The documents of an epoch stand in an order of their own, each with EOS behind it, and this text is cut into equal streams.
-A stream may also be read backwards. Nothing is copied: a stream finds its tokens and the bounds of its sentences, of which
-EOS is one, in the source.
+The documents of an epoch stand in an order of their own, each with EOS behind it, and this text is cut into equal streams. A stream may
+also be read backwards. Nothing is copied: a stream finds its tokens and the bounds of its sentences, of which EOS is one, in the source.
 """
 import functools
 
@@ -81,10 +80,9 @@ def text(source, key):
 def plan(source, rows, size, step, directions, rng):
     """int64[n, 6], in which row i is a window of stream i % rows, and row i + rows the window `step` tokens further on.
 
-    A row: the key of the text, begin and end of the stream, where the window of `size` tokens starts in it, whether it is
-    read backwards, and a number to draw from. directions: 'forward', or 'both': the second half of the rows reads the
-    streams of the first half backwards. Where there is too little text for so many streams of at least `size` tokens, rows
-    stay empty: -1. n = 0 if there is not enough for one.
+    A row: the key of the text, begin and end of the stream, where the window of `size` tokens starts in it, whether it is read backwards,
+    and a number to draw from. directions: 'forward', or 'both': the second half of the rows reads the streams of the first half backwards.
+    Where there is too little text for so many streams of at least `size` tokens, rows stay empty: -1. n = 0 if there is not enough for one.
     """
     ways = {'forward': 1, 'both': 2}[directions]
     total = int(np.sum(source.lengths + (source.lengths > 0)))

@@ -7,63 +7,42 @@ from model import families
 COMMON = dict(architecture='encoder', vocab_size=30522, max_length=512, types=2, norm_position='post', norm_epsilon=1e-12,
               activation='gelu_tanh', head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
 
-SIZES = {
-    'base': dict(COMMON, layers=12, dim=768, heads=12),
-    'large': dict(COMMON, layers=24, dim=1024, heads=16),
-}
+SIZES = {'base': dict(COMMON, layers=12, dim=768, heads=12), 'large': dict(COMMON, layers=24, dim=1024, heads=16)}
 PARAMETERS = {'base': 110_106_428, 'large': 336_226_108}
 
-MODEL_TYPE = 'bert'
-PREFIX = 'bert.'
-FIXED = dict(architecture='encoder', norm_position='post', head='transform', tied=True)  # untied, `transformers` has another bias
-SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size', layers='num_hidden_layers',
-                dim='hidden_size', heads='num_attention_heads', mlp_dim='intermediate_size',
-                activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='layer_norm_eps', dropout='hidden_dropout_prob',
-                attention_dropout='attention_probs_dropout_prob')
-DEFAULTS = dict(type_vocab_size=2, hidden_act='gelu', layer_norm_eps=1e-12, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
-                tie_word_embeddings=True)
-EXPECTED = dict(position_embedding_type='absolute', is_decoder=False, add_cross_attention=False, tie_word_embeddings=True)
-ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'bert.encoder.layer.{layer}'
-NAMES = (
-    ('backbone/embed', 'bert.embeddings.word_embeddings'),
-    (f'{ENCODER}/positions', 'bert.embeddings.position_embeddings'),
-    (f'{ENCODER}/types', 'bert.embeddings.token_type_embeddings'),
-    (f'{ENCODER}/embed_norm', 'bert.embeddings.LayerNorm'),
-    (f'{BLOCK}/attention/query', f'{THEIRS}.attention.self.query'),
-    (f'{BLOCK}/attention/key', f'{THEIRS}.attention.self.key'),
-    (f'{BLOCK}/attention/value', f'{THEIRS}.attention.self.value'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.attention.output.dense'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.attention.output.LayerNorm'),
-    (f'{BLOCK}/mlp/up', f'{THEIRS}.intermediate.dense'),
-    (f'{BLOCK}/mlp/down', f'{THEIRS}.output.dense'),
-    (f'{BLOCK}/mlp_norm', f'{THEIRS}.output.LayerNorm'),
-)
+ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'encoder.layer.{layer}'
 LANGUAGE = (
-    ('backbone/head/transform', 'cls.predictions.transform.dense'),
-    ('backbone/head/norm', 'cls.predictions.transform.LayerNorm'),
-    ('backbone/head/kernel', 'cls.predictions.decoder.weight'),
-    ('backbone/head/bias', 'cls.predictions.bias'),
+    *families.rows('backbone/head', 'cls.predictions', transform='transform.dense', norm='transform.LayerNorm'),
+    *families.rows('backbone/head', 'cls.predictions', kernel='decoder.weight', bias='bias'),
 )
-PAIR = (('head/pooler/dense', 'bert.pooler.dense'), ('head/labels', 'cls.seq_relationship'))
-HEADS = {
-    'language': LANGUAGE,
-    'pretraining': LANGUAGE + PAIR,
-    'pair': PAIR,
-    'pooler': (('head/dense', 'bert.pooler.dense'),),
-    'classes': (('head/transform', 'bert.pooler.dense'), ('head/labels', 'classifier')),
-    'token_classes': (('head/labels', 'classifier'),),
-    'spans': (('head/labels', 'qa_outputs'),),
-}
-BARE = 'BertModel'
-ARCHITECTURES = {
-    'BertForPreTraining': ('pretraining', {}),
-    'BertForMaskedLM': ('language', {}),
-    'BertForNextSentencePrediction': ('pair', {}),
-    'BertModel': ('pooler', {}),
-    'BertForSequenceClassification': ('classes', dict(read='first', activation='tanh')),
-    'BertForTokenClassification': ('token_classes', {}),
-    'BertForQuestionAnswering': ('spans', {}),
-}
-DUPLICATES = {'cls.predictions.decoder.weight': 'bert.embeddings.word_embeddings.weight',
-              'cls.predictions.decoder.bias': 'cls.predictions.bias'}
-BUFFERS = {r'embeddings\.position_ids$': None}
+PAIR = (('head/pooler/dense', '{prefix}pooler.dense'), ('head/labels', 'cls.seq_relationship'))
+FAMILY = families.Family(
+    model_type='bert', classes='Bert', prefix='bert.', pairs='next_sentence',
+    fixed=dict(architecture='encoder', norm_position='post', head='transform', initializer='bert',
+               tied=True),                    # untied, `transformers` has another bias
+    settings=dict(
+        vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size', layers='num_hidden_layers',
+        dim='hidden_size', heads='num_attention_heads', mlp_dim='intermediate_size', activation=('hidden_act', families.ACTIVATIONS),
+        norm_epsilon='layer_norm_eps', dropout='hidden_dropout_prob', attention_dropout='attention_probs_dropout_prob'),
+    defaults=dict(type_vocab_size=2, hidden_act='gelu', layer_norm_eps=1e-12, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
+                  tie_word_embeddings=True),
+    expected=dict(position_embedding_type='absolute', is_decoder=False, add_cross_attention=False, tie_word_embeddings=True),
+    names=(
+        ('backbone/embed', 'embeddings.word_embeddings'),
+        *families.rows(ENCODER, 'embeddings', positions='position_embeddings', types='token_type_embeddings', embed_norm='LayerNorm'),
+        *families.rows(f'{BLOCK}/attention', f'{THEIRS}.attention.self', query='query', key='key', value='value'),
+        *families.rows(BLOCK, THEIRS, **{'attention/out': 'attention.output.dense', 'attention_norm': 'attention.output.LayerNorm'}),
+        *families.rows(BLOCK, THEIRS, **{'mlp/up': 'intermediate.dense', 'mlp/down': 'output.dense', 'mlp_norm': 'output.LayerNorm'}),
+    ),
+    heads={
+        'ForPreTraining': families.Head('pretraining', LANGUAGE + PAIR),
+        'ForMaskedLM': families.Head('language', LANGUAGE),
+        'ForNextSentencePrediction': families.Head('pair', PAIR),
+        'Model': families.Head('pooler', (('head/dense', '{prefix}pooler.dense'),)),
+        'ForSequenceClassification': families.Head(
+            'classes', (('head/transform', '{prefix}pooler.dense'), ('head/labels', 'classifier')), dict(read='first', activation='tanh')),
+        **families.TOKEN_CLASSES, **families.SPANS,
+    },
+    duplicates={'cls.predictions.decoder.weight': '{prefix}embeddings.word_embeddings.weight',
+                'cls.predictions.decoder.bias': 'cls.predictions.bias'},
+    buffers=families.POSITION_IDS)

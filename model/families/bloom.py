@@ -2,6 +2,7 @@
 
 The names are those of the released models, 560M to 176B parameters. Trained on rows of 2,048 tokens; tanh GELU, all biases.
 """
+from model import families
 from model.families import gpt2
 
 COMMON = dict(architecture='decoder', vocab_size=250880, positions='alibi', embed_norm=True, norm_epsilon=1e-5,
@@ -18,30 +19,24 @@ SIZES = {
 PARAMETERS = {'560m': 559_214_592, '1b1': 1_065_314_304, '1b7': 1_722_408_960, '3b': 3_002_557_440, '7b1': 7_069_016_064,
               '176b': 176_247_271_424}
 
-MODEL_TYPE = 'bloom'
-PREFIX = 'transformer.'
-FIXED = dict(architecture='decoder', positions='alibi', embed_norm=True, activation='gelu_tanh')
-SETTINGS = dict(vocab_size='vocab_size', layers='n_layer', dim='hidden_size', heads='n_head', norm_epsilon='layer_norm_epsilon',
-                dropout='hidden_dropout', attention_dropout='attention_dropout', tied='tie_word_embeddings')
-DEFAULTS = dict(layer_norm_epsilon=1e-5, hidden_dropout=0.0, attention_dropout=0.0, tie_word_embeddings=True)
-ALIASES = dict(n_embed='hidden_size', num_hidden_layers='n_layer', num_attention_heads='n_head')  # of the released files
-EXPECTED = dict(apply_residual_connection_post_layernorm=False)
-BLOCK, THEIRS = 'backbone/decoder/blocks', 'transformer.h.{layer}'
-NAMES = (
-    ('backbone/embed', 'transformer.word_embeddings'),
-    ('backbone/decoder/embed_norm', 'transformer.word_embeddings_layernorm'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.input_layernorm'),
-    ((f'{BLOCK}/attention/query', f'{BLOCK}/attention/key', f'{BLOCK}/attention/value'),
-     f'{THEIRS}.self_attention.query_key_value', 'heads'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.self_attention.dense'),
-    (f'{BLOCK}/mlp_norm', f'{THEIRS}.post_attention_layernorm'),
-    (f'{BLOCK}/mlp/up', f'{THEIRS}.mlp.dense_h_to_4h'),
-    (f'{BLOCK}/mlp/down', f'{THEIRS}.mlp.dense_4h_to_h'),
-    ('backbone/decoder/norm', 'transformer.ln_f'),
-)
-HEADS = gpt2.HEADS
-BARE = 'BloomModel'
-ARCHITECTURES = {'BloomForCausalLM': ('language', {}),
-                 **{name.replace('GPT2', 'Bloom'): head for name, head in gpt2.ARCHITECTURES.items() if name != 'GPT2LMHeadModel'}}
-DUPLICATES = {'lm_head.weight': 'transformer.word_embeddings.weight'}
-BUFFERS = {}
+BLOCK, THEIRS = gpt2.BLOCK, gpt2.THEIRS
+FAMILY = families.Family(
+    model_type='bloom', classes='Bloom', prefix='transformer.',
+    fixed=dict(architecture='decoder', positions='alibi', embed_norm=True, activation='gelu_tanh', initializer='gpt2'),
+    settings=dict(
+        vocab_size='vocab_size', layers='n_layer', dim='hidden_size', heads='n_head', norm_epsilon='layer_norm_epsilon',
+        dropout='hidden_dropout', attention_dropout='attention_dropout', tied='tie_word_embeddings'),
+    defaults=dict(layer_norm_epsilon=1e-5, hidden_dropout=0.0, attention_dropout=0.0, tie_word_embeddings=True),
+    aliases=dict(n_embed='hidden_size', num_hidden_layers='n_layer', num_attention_heads='n_head'),  # of the released files
+    expected=dict(apply_residual_connection_post_layernorm=False),
+    names=(
+        ('backbone/embed', 'word_embeddings'),
+        ('backbone/decoder/embed_norm', 'word_embeddings_layernorm'),
+        *families.rows(BLOCK, THEIRS, attention_norm='input_layernorm', mlp_norm='post_attention_layernorm'),
+        (gpt2.QUERY_KEY_VALUE, f'{THEIRS}.self_attention.query_key_value', 'heads'),
+        (f'{BLOCK}/attention/out', f'{THEIRS}.self_attention.dense'),
+        *families.rows(f'{BLOCK}/mlp', f'{THEIRS}.mlp', up='dense_h_to_4h', down='dense_4h_to_h'),
+        ('backbone/decoder/norm', 'ln_f'),
+    ),
+    heads={'ForCausalLM': gpt2.FAMILY.heads['LMHeadModel'], **gpt2.HEADS},
+    duplicates={'lm_head.weight': '{prefix}word_embeddings.weight'})

@@ -3,10 +3,12 @@
 Small has embeddings 128 wide. `GENERATORS` are the generator's width as a share of the discriminator's; it has as many layers
 and borrows the embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
 """
+import dataclasses
+
+from model import families
 from model.families import bert
 
-COMMON = dict(architecture='encoder', vocab_size=30522, max_length=512, types=2, norm_position='post', norm_epsilon=1e-12,
-              activation='gelu', head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
+COMMON = dict(bert.COMMON, activation='gelu')
 
 SIZES = {
     'small': dict(COMMON, layers=12, dim=256, heads=4, embed_dim=128),
@@ -16,34 +18,22 @@ SIZES = {
 PARAMETERS = {'small': 13_549_057, 'base': 109_483_009, 'large': 335_142_913}
 GENERATORS = {'small': 1 / 4, 'base': 1 / 3, 'large': 1 / 4}
 
-MODEL_TYPE = 'electra'
-PREFIX = 'electra.'
-FIXED = dict(bert.FIXED, activation='gelu')
-SETTINGS = {**{setting: key for setting, key in bert.SETTINGS.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'}
-DEFAULTS = bert.DEFAULTS
-EXPECTED = dict(bert.EXPECTED, hidden_act='gelu')  # of its generator's head, whatever config.json says
-NAMES = (
-    *((ours, theirs.replace('bert.', PREFIX, 1)) for ours, theirs in bert.NAMES),
-    ('backbone/encoder/project', 'electra.embeddings_project'),
-)
-HEADS = {
-    'discriminator': (('head/transform', 'discriminator_predictions.dense'),
-                      ('head/labels', 'discriminator_predictions.dense_prediction')),
-    'language': (('backbone/head/transform', 'generator_predictions.dense'),
-                 ('backbone/head/norm', 'generator_predictions.LayerNorm'),
-                 ('backbone/head', 'generator_lm_head')),
-    'classes': (('head/transform', 'classifier.dense'), ('head/labels', 'classifier.out_proj')),
-    'token_classes': (('head/labels', 'classifier'),),
-    'spans': (('head/labels', 'qa_outputs'),),
-}
-BARE = 'ElectraModel'
-ARCHITECTURES = {
-    'ElectraForPreTraining': ('discriminator', {}),
-    'ElectraModel': ('discriminator', {}),
-    'ElectraForMaskedLM': ('language', {}),
-    'ElectraForSequenceClassification': ('classes', dict(read='first', activation='gelu')),
-    'ElectraForTokenClassification': ('token_classes', {}),
-    'ElectraForQuestionAnswering': ('spans', {}),
-}
-DUPLICATES = {'generator_lm_head.weight': 'electra.embeddings.word_embeddings.weight'}
-BUFFERS = {r'embeddings\.position_ids$': None}
+CLASSIFIER = (('head/transform', 'classifier.dense'), ('head/labels', 'classifier.out_proj'))
+DISCRIMINATOR = families.Head('discriminator', families.rows('head', 'discriminator_predictions', transform='dense',
+                                                             labels='dense_prediction'))
+FAMILY = dataclasses.replace(
+    bert.FAMILY, model_type='electra', classes='Electra', prefix='electra.', pairs=None,
+    fixed=dict(bert.FAMILY.fixed, activation='gelu'),
+    settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'},
+    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of its generator's head, whatever config.json says
+    names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
+    heads={
+        'ForPreTraining': DISCRIMINATOR,
+        'Model': DISCRIMINATOR,
+        'ForMaskedLM': families.Head('language', (
+            *families.rows('backbone/head', 'generator_predictions', transform='dense', norm='LayerNorm'),
+            ('backbone/head', 'generator_lm_head'))),
+        'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='first', activation='gelu')),
+        **families.TOKEN_CLASSES, **families.SPANS,
+    },
+    duplicates={'generator_lm_head.weight': '{prefix}embeddings.word_embeddings.weight'})

@@ -11,40 +11,30 @@ SIZES = {
 }
 PARAMETERS = {'small': 124_439_808, 'medium': 354_823_168, 'large': 774_030_080, 'xl': 1_557_611_200}
 
-MODEL_TYPE = 'gpt2'
-PREFIX = 'transformer.'
-FIXED = dict(architecture='decoder')
-SETTINGS = dict(vocab_size='vocab_size', max_length='n_positions', layers='n_layer', dim='n_embd', heads='n_head', mlp_dim='n_inner',
-                activation=('activation_function', families.ACTIVATIONS), norm_epsilon='layer_norm_epsilon', dropout='resid_pdrop',
-                attention_dropout='attn_pdrop', tied='tie_word_embeddings')
-DEFAULTS = dict(n_inner=None, activation_function='gelu_new', layer_norm_epsilon=1e-5, resid_pdrop=0.1, attn_pdrop=0.1,
-                tie_word_embeddings=True)
-EXPECTED = dict(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
-BLOCK, THEIRS = 'backbone/decoder/blocks', 'transformer.h.{layer}'
-NAMES = (
-    ('backbone/embed', 'transformer.wte'),
-    ('backbone/decoder/positions', 'transformer.wpe'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.ln_1'),
-    ((f'{BLOCK}/attention/query', f'{BLOCK}/attention/key', f'{BLOCK}/attention/value'), f'{THEIRS}.attn.c_attn', 'conv'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.attn.c_proj', 'conv'),
-    (f'{BLOCK}/mlp_norm', f'{THEIRS}.ln_2'),
-    (f'{BLOCK}/mlp/up', f'{THEIRS}.mlp.c_fc', 'conv'),
-    (f'{BLOCK}/mlp/down', f'{THEIRS}.mlp.c_proj', 'conv'),
-    ('backbone/decoder/norm', 'transformer.ln_f'),
-)
+BLOCK, THEIRS = 'backbone/decoder/blocks', 'h.{layer}'
+QUERY_KEY_VALUE = tuple(f'{BLOCK}/attention/{name}' for name in ('query', 'key', 'value'))
 HEADS = {
-    'language': (('backbone/head/kernel', 'lm_head.weight'),),
-    'classes': (('head/labels', 'score'),),
-    'token_classes': (('head/labels', 'classifier'),),
-    'spans': (('head/labels', 'qa_outputs'),),
+    'Model': families.Head('language'),
+    'ForSequenceClassification': families.Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
+    **families.TOKEN_CLASSES, **families.SPANS,
 }
-BARE = 'GPT2Model'
-ARCHITECTURES = {
-    'GPT2LMHeadModel': ('language', {}),
-    'GPT2Model': ('language', {}),
-    'GPT2ForSequenceClassification': ('classes', dict(read='last', bias=False)),
-    'GPT2ForTokenClassification': ('token_classes', {}),
-    'GPT2ForQuestionAnswering': ('spans', {}),
-}
-DUPLICATES = {'lm_head.weight': 'transformer.wte.weight'}
-BUFFERS = {r'h\.\d+\.attn\.(bias|masked_bias)$': None}
+FAMILY = families.Family(
+    model_type='gpt2', classes='GPT2', prefix='transformer.', fixed=dict(architecture='decoder', initializer='gpt2'),
+    settings=dict(
+        vocab_size='vocab_size', max_length='n_positions', layers='n_layer', dim='n_embd', heads='n_head', mlp_dim='n_inner',
+        activation=('activation_function', families.ACTIVATIONS), norm_epsilon='layer_norm_epsilon', dropout='resid_pdrop',
+        attention_dropout='attn_pdrop', tied='tie_word_embeddings'),
+    defaults=dict(n_inner=None, activation_function='gelu_new', layer_norm_epsilon=1e-5, resid_pdrop=0.1, attn_pdrop=0.1,
+                  tie_word_embeddings=True),
+    expected=dict(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False),
+    names=(
+        ('backbone/embed', 'wte'),
+        ('backbone/decoder/positions', 'wpe'),
+        *families.rows(BLOCK, THEIRS, attention_norm='ln_1', mlp_norm='ln_2'),
+        (QUERY_KEY_VALUE, f'{THEIRS}.attn.c_attn', 'conv'),
+        *families.rows(BLOCK, THEIRS, 'conv', **{'attention/out': 'attn.c_proj', 'mlp/up': 'mlp.c_fc', 'mlp/down': 'mlp.c_proj'}),
+        ('backbone/decoder/norm', 'ln_f'),
+    ),
+    heads={'LMHeadModel': families.Head('language', (('backbone/head/kernel', 'lm_head.weight'),)), **HEADS},
+    duplicates={'lm_head.weight': '{prefix}wte.weight'},
+    buffers={r'h\.\d+\.attn\.(bias|masked_bias)$': None})

@@ -33,45 +33,31 @@ PARAMETERS = {'2-7b': 6_738_415_616, '2-13b': 13_015_864_320, '2-70b': 68_976_64
               '3.2-1b': 1_235_814_400, '3.2-3b': 3_212_749_824, 'smollm2-135m': 134_515_008, 'smollm2-360m': 361_821_120,
               'smollm2-1.7b': 1_711_376_384}
 
-MODEL_TYPE = 'llama'
-PREFIX = 'model.'
-FIXED = dict(architecture='decoder', positions='rotary', norm='rmsnorm', bias=False, gated=True)
-SETTINGS = dict(vocab_size='vocab_size', max_length='max_position_embeddings', layers='num_hidden_layers', dim='hidden_size',
-                heads='num_attention_heads', kv_heads='num_key_value_heads', head_dim='head_dim', mlp_dim='intermediate_size',
-                activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='rms_norm_eps', rotary_base='rope_theta',
-                rotary_scaling=('rope_scaling', 'llama3'), attention_bias='attention_bias', mlp_bias='mlp_bias',
-                attention_dropout='attention_dropout', tied='tie_word_embeddings')
-DEFAULTS = dict(num_key_value_heads=None, head_dim=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
-                attention_bias=False, mlp_bias=False, attention_dropout=0.0, tie_word_embeddings=False)
-EXPECTED = {}
-BLOCK, THEIRS = 'backbone/decoder/blocks', 'model.layers.{layer}'
-NAMES = (
-    ('backbone/embed', 'model.embed_tokens'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.input_layernorm'),
-    (f'{BLOCK}/attention/query', f'{THEIRS}.self_attn.q_proj'),
-    (f'{BLOCK}/attention/key', f'{THEIRS}.self_attn.k_proj'),
-    (f'{BLOCK}/attention/value', f'{THEIRS}.self_attn.v_proj'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.self_attn.o_proj'),
-    (f'{BLOCK}/mlp_norm', f'{THEIRS}.post_attention_layernorm'),
-    (f'{BLOCK}/mlp/gate', f'{THEIRS}.mlp.gate_proj'),
-    (f'{BLOCK}/mlp/up', f'{THEIRS}.mlp.up_proj'),
-    (f'{BLOCK}/mlp/down', f'{THEIRS}.mlp.down_proj'),
-    ('backbone/decoder/norm', 'model.norm'),
-)
-HEADS = {
-    'language': (('backbone/head/kernel', 'lm_head.weight'),),
-    'classes': (('head/labels', 'score'),),
-    'token_classes': (('head/labels', 'score'),),
-    # of this class alone the backbone has another name
-    'spans': (('head/labels', 'qa_outputs'), *((ours, theirs.replace('model.', 'transformer.')) for ours, theirs in NAMES)),
-}
-BARE = 'LlamaModel'
-ARCHITECTURES = {
-    'LlamaForCausalLM': ('language', {}),
-    'LlamaModel': ('language', {}),
-    'LlamaForSequenceClassification': ('classes', dict(read='last', bias=False)),
-    'LlamaForTokenClassification': ('token_classes', {}),
-    'LlamaForQuestionAnswering': ('spans', {}),
-}
-DUPLICATES = {'lm_head.weight': 'model.embed_tokens.weight'}
-BUFFERS = {r'rotary_emb\.inv_freq$': None}
+BLOCK, THEIRS = 'backbone/decoder/blocks', 'layers.{layer}'
+FAMILY = families.Family(
+    model_type='llama', classes='Llama', prefix='model.',
+    fixed=dict(architecture='decoder', positions='rotary', norm='rmsnorm', bias=False, gated=True, initializer='normal'),
+    settings=dict(
+        vocab_size='vocab_size', max_length='max_position_embeddings', layers='num_hidden_layers', dim='hidden_size',
+        heads='num_attention_heads', kv_heads='num_key_value_heads', head_dim='head_dim', mlp_dim='intermediate_size',
+        activation=('hidden_act', families.ACTIVATIONS), norm_epsilon='rms_norm_eps', rotary_base='rope_theta',
+        rotary_scaling=('rope_scaling', 'llama3'), attention_bias='attention_bias', mlp_bias='mlp_bias',
+        attention_dropout='attention_dropout', tied='tie_word_embeddings'),
+    defaults=dict(num_key_value_heads=None, head_dim=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
+                  attention_bias=False, mlp_bias=False, attention_dropout=0.0, tie_word_embeddings=False),
+    names=(
+        ('backbone/embed', 'embed_tokens'),
+        *families.rows(BLOCK, THEIRS, attention_norm='input_layernorm', mlp_norm='post_attention_layernorm'),
+        *families.rows(f'{BLOCK}/attention', f'{THEIRS}.self_attn', query='q_proj', key='k_proj', value='v_proj', out='o_proj'),
+        *families.rows(f'{BLOCK}/mlp', f'{THEIRS}.mlp', gate='gate_proj', up='up_proj', down='down_proj'),
+        ('backbone/decoder/norm', 'norm'),
+    ),
+    heads={
+        'ForCausalLM': families.Head('language', (('backbone/head/kernel', 'lm_head.weight'),)),
+        'Model': families.Head('language'),
+        'ForSequenceClassification': families.Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
+        'ForTokenClassification': families.Head('token_classes', (('head/labels', 'score'),)),
+        'ForQuestionAnswering': families.Head('spans', (('head/labels', 'qa_outputs'),), prefix='transformer.'),
+    },
+    duplicates={'lm_head.weight': '{prefix}embed_tokens.weight'},
+    buffers={r'rotary_emb\.inv_freq$': None})

@@ -2,6 +2,8 @@
 
 `max_length` is the context length of the released model.
 """
+import dataclasses
+
 from model.families import llama
 
 COMMON = dict(architecture='decoder', max_length=131072, positions='rotary', rotary_base=1000000.0, norm='rmsnorm',
@@ -14,12 +16,9 @@ SIZES = {
 }
 PARAMETERS = {'0.5b': 494_032_768, '1.5b': 1_543_714_304, '7b': 7_615_616_512}
 
-MODEL_TYPE = 'qwen2'
-PREFIX, NAMES, HEADS, DUPLICATES, BUFFERS = llama.PREFIX, llama.NAMES, llama.HEADS, llama.DUPLICATES, llama.BUFFERS
-FIXED = dict(llama.FIXED, attention_bias=True, out_bias=False)
-SETTINGS = {setting: rule for setting, rule in llama.SETTINGS.items() if setting not in ('head_dim', 'attention_bias', 'mlp_bias')}
-DEFAULTS = dict(num_key_value_heads=32, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
-                attention_dropout=0.0, tie_word_embeddings=False)
-EXPECTED = dict(use_sliding_window=False)
-BARE = 'Qwen2Model'
-ARCHITECTURES = {name.replace('Llama', 'Qwen2'): head for name, head in llama.ARCHITECTURES.items()}
+FAMILY = dataclasses.replace(
+    llama.FAMILY, model_type='qwen2', classes='Qwen2', fixed=dict(llama.FAMILY.fixed, attention_bias=True, out_bias=False),
+    settings={key: rule for key, rule in llama.FAMILY.settings.items() if key not in ('head_dim', 'attention_bias', 'mlp_bias')},
+    defaults=dict(num_key_value_heads=32, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
+                  attention_dropout=0.0, tie_word_embeddings=False),
+    expected=dict(use_sliding_window=False))

@@ -3,6 +3,7 @@
 A tied output reads states scaled by 1 / sqrt(D). Tables have 32,128 rows for 32,000 pieces and 100 sentinels. The paper says
 60M, 220M, 770M, 3B and 11B, also known as small, base, large, xl and xxl.
 """
+from model import families
 
 SHAPE = dict(architecture='encoder_decoder', vocab_size=32128, positions='relative', norm='rmsnorm', norm_epsilon=1e-6,
              bias=False, attention_scale=1.0, initializer='t5')
@@ -28,61 +29,47 @@ PARAMETERS = {'small': 60_506_624, 'base': 222_903_552, 'large': 737_668_096, '3
               'v1_1-xxl': 11_135_332_352}
 PARAMETERS.update({'xl': PARAMETERS['3b'], 'xxl': PARAMETERS['11b']})
 
-MODEL_TYPE = 't5'
-PREFIX = ''
-FIXED = dict(architecture='encoder_decoder', positions='relative', norm='rmsnorm', bias=False, attention_scale=1.0)
-ACTIVATIONS = {'relu': 'relu', 'gelu': 'gelu', 'silu': 'silu', 'gated-gelu': 'gelu_tanh', 'gated-silu': 'silu',
-               'gated-relu': 'relu'}
-SETTINGS = dict(vocab_size='vocab_size', layers='num_layers', decoder_layers='num_decoder_layers', dim='d_model',
-                heads='num_heads', head_dim='d_kv', mlp_dim='d_ff', activation=('feed_forward_proj', ACTIVATIONS),
-                gated=('feed_forward_proj', {name: name.startswith('gated-') for name in ACTIVATIONS}),
-                relative_buckets='relative_attention_num_buckets', relative_distance='relative_attention_max_distance',
-                norm_epsilon='layer_norm_epsilon', dropout='dropout_rate', mlp_dropout='dropout_rate',
-                output_dropout='dropout_rate', attention_dropout='dropout_rate', tied=('tie_word_embeddings', 't5_tied'),
-                logit_scale=('tie_word_embeddings', 't5_scale'))
-DEFAULTS = dict(num_decoder_layers=None, feed_forward_proj='relu', relative_attention_num_buckets=32,
-                relative_attention_max_distance=128, layer_norm_epsilon=1e-6, dropout_rate=0.1, tie_word_embeddings=True)
-EXPECTED = dict(is_decoder=False)
+ACTIVATIONS = {'relu': 'relu', 'gelu': 'gelu', 'silu': 'silu', 'gated-gelu': 'gelu_tanh', 'gated-silu': 'silu', 'gated-relu': 'relu'}
 BLOCK, THEIRS = 'backbone/{role}/blocks', '{role}.block.{layer}.layer'
-NAMES = (
-    ('backbone/embed', 'shared'),
-    ('backbone/{role}/positions', '{role}.block.0.layer.0.SelfAttention.relative_attention_bias'),
-    (f'{BLOCK}/attention_norm', f'{THEIRS}.0.layer_norm'),
-    (f'{BLOCK}/attention/query', f'{THEIRS}.0.SelfAttention.q'),
-    (f'{BLOCK}/attention/key', f'{THEIRS}.0.SelfAttention.k'),
-    (f'{BLOCK}/attention/value', f'{THEIRS}.0.SelfAttention.v'),
-    (f'{BLOCK}/attention/out', f'{THEIRS}.0.SelfAttention.o'),
-    (f'{BLOCK}/cross_attention_norm', f'{THEIRS}.1.layer_norm'),
-    (f'{BLOCK}/cross_attention/query', f'{THEIRS}.1.EncDecAttention.q'),
-    (f'{BLOCK}/cross_attention/key', f'{THEIRS}.1.EncDecAttention.k'),
-    (f'{BLOCK}/cross_attention/value', f'{THEIRS}.1.EncDecAttention.v'),
-    (f'{BLOCK}/cross_attention/out', f'{THEIRS}.1.EncDecAttention.o'),
-    *((f'backbone/{role}/blocks/{ours}', f'{role}.block.{{layer}}.layer.{place}.{theirs}', *only)
-      for role, place in (('encoder', 1), ('decoder', 2))
-      for ours, theirs, *only in (
-          ('mlp_norm', 'layer_norm'),
-          ('mlp/gate', 'DenseReluDense.wi_0'),
-          ('mlp/up', 'DenseReluDense.wi_1', None, f'backbone/{role}/blocks/mlp/gate/kernel'),
-          ('mlp/up', 'DenseReluDense.wi'),
-          ('mlp/down', 'DenseReluDense.wo'))),
-    ('backbone/{role}/norm', '{role}.final_layer_norm'),
-)
-HEADS = {
-    'language': (('backbone/head', 'lm_head'),),
-    # of this class alone the backbone has a name
-    'classes': (('head/transform', 'classification_head.dense'), ('head/labels', 'classification_head.out_proj'),
-                *((ours, f'transformer.{theirs}', *more) for ours, theirs, *more in NAMES)),
-    'spans': (('head/labels', 'qa_outputs'),),
-}
-BARE = 'T5Model'
-ARCHITECTURES = {
-    'T5ForConditionalGeneration': ('language', {}),
-    'T5Model': ('language', {}),
-    'T5WithLMHeadModel': ('language', {}),    # as the first files called it
-    'T5ForSequenceClassification': ('classes', dict(read='last', activation='tanh')),
-    'T5ForQuestionAnswering': ('spans', {}),
-}
-DUPLICATES = {'encoder.embed_tokens.weight': 'shared.weight', 'decoder.embed_tokens.weight': 'shared.weight',
-              'lm_head.weight': 'shared.weight', 'transformer.encoder.embed_tokens.weight': 'transformer.shared.weight',
-              'transformer.decoder.embed_tokens.weight': 'transformer.shared.weight'}
-BUFFERS = {r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None}  # in old files, never read
+PROJECTIONS = dict(query='q', key='k', value='v', out='o')
+CLASSIFIER = families.rows('head', 'classification_head', transform='dense', labels='out_proj')
+FAMILY = families.Family(
+    model_type='t5', classes='T5', prefix='',
+    fixed=dict(architecture='encoder_decoder', positions='relative', norm='rmsnorm', bias=False, attention_scale=1.0, initializer='t5'),
+    settings=dict(
+        vocab_size='vocab_size', layers='num_layers', decoder_layers='num_decoder_layers', dim='d_model', heads='num_heads',
+        head_dim='d_kv', mlp_dim='d_ff', activation=('feed_forward_proj', ACTIVATIONS),
+        gated=('feed_forward_proj', {name: name.startswith('gated-') for name in ACTIVATIONS}),
+        relative_buckets='relative_attention_num_buckets', relative_distance='relative_attention_max_distance',
+        norm_epsilon='layer_norm_epsilon', dropout='dropout_rate', mlp_dropout='dropout_rate', output_dropout='dropout_rate',
+        attention_dropout='dropout_rate', tied=('tie_word_embeddings', 't5_tied'), logit_scale=('tie_word_embeddings', 't5_scale')),
+    defaults=dict(num_decoder_layers=None, feed_forward_proj='relu', relative_attention_num_buckets=32,
+                  relative_attention_max_distance=128, layer_norm_epsilon=1e-6, dropout_rate=0.1, tie_word_embeddings=True),
+    expected=dict(is_decoder=False),
+    names=(
+        ('backbone/embed', 'shared'),
+        ('backbone/{role}/positions', '{role}.block.0.layer.0.SelfAttention.relative_attention_bias'),
+        (f'{BLOCK}/attention_norm', f'{THEIRS}.0.layer_norm'),
+        *families.rows(f'{BLOCK}/attention', f'{THEIRS}.0.SelfAttention', **PROJECTIONS),
+        (f'{BLOCK}/cross_attention_norm', f'{THEIRS}.1.layer_norm'),
+        *families.rows(f'{BLOCK}/cross_attention', f'{THEIRS}.1.EncDecAttention', **PROJECTIONS),
+        *((f'backbone/{role}/blocks/{ours}', f'{role}.block.{{layer}}.layer.{place}.{theirs}', *only)
+          for role, place in (('encoder', 1), ('decoder', 2))
+          for ours, theirs, *only in (
+              ('mlp_norm', 'layer_norm'),
+              ('mlp/gate', 'DenseReluDense.wi_0'),
+              ('mlp/up', 'DenseReluDense.wi_1', None, f'backbone/{role}/blocks/mlp/gate/kernel'),
+              ('mlp/up', 'DenseReluDense.wi'),
+              ('mlp/down', 'DenseReluDense.wo'))),
+        ('backbone/{role}/norm', '{role}.final_layer_norm'),
+    ),
+    heads={
+        'ForConditionalGeneration': families.Head('language', (('backbone/head', 'lm_head'),)),
+        'Model': families.Head('language'),
+        'WithLMHeadModel': families.Head('language'),  # the first name of ForConditionalGeneration
+        'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh'), prefix='transformer.'),
+        **families.SPANS,
+    },
+    duplicates={'lm_head.weight': '{prefix}shared.weight', '{prefix}encoder.embed_tokens.weight': '{prefix}shared.weight',
+                '{prefix}decoder.embed_tokens.weight': '{prefix}shared.weight'},
+    buffers={r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None})  # in old files, never read

@@ -1,23 +1,26 @@
 """Compares the tensors of a folder with those that its config.json describes; one error lists all differences, as + and -."""
 import re
+from typing import Callable
 
 import numpy as np
 
-from model.huggingface import errors, names
+from model import config as model_config, families
+from model.huggingface import errors, files, names
 
 LINES = 60
 
 
-def check(reader, family, kind, tensors, shapes, config, optional, notice):
-    """Our paths that are missing in the files and may be initialised: those of the head, if `optional`. FolderError otherwise.
+def check(reader: files.Reader, family: families.Family, kind: str, prefix: str, tensors: list[names.Tensor], shapes: dict[str, tuple],
+          config: model_config.Config, optional: bool, notice: Callable) -> set[str]:
+    """Our paths that are missing in the files and are to be initialised: those of the head, if `optional`. FolderError otherwise.
 
-    tensors: the names.Tensor of the model whose parameters {path: shape} are `shapes`. Buffers, tied duplicates and tensors of
-    another head are left aside; a notice names those of a head.
+    tensors: those of the model whose parameters {path: shape} are `shapes`; prefix: of the backbone's names in the files. Buffers, tied
+    duplicates and tensors of another head are ignored; a notice names those of a head.
     """
     expected = {tensor.name: names.shape(tensor, shapes, config) for tensor in tensors}
     extra = {name for name in reader.shapes if name not in expected}
-    extra -= buffers(reader, family, extra) | duplicates(reader, family, extra)
-    others = {name for name in extra if other_head(family, kind, name)}
+    extra -= buffers(reader, family, extra) | duplicates(reader, family, prefix, extra)
+    others = {name for name in extra if other_head(family, kind, name.removeprefix(prefix))}
     missing = {tensor.name: tensor.paths for tensor in tensors if tensor.name not in reader.shapes
                or optional and tensor.paths[0].startswith('head/') and reader.shapes[tensor.name] != expected[tensor.name]}  # other labels
     lost = {path for paths in missing.values() for path in paths}
@@ -41,31 +44,26 @@ def check(reader, family, kind, tensors, shapes, config, optional, notice):
 
 def buffers(reader, family, found):
     """The names in `found` that are buffers. FolderError if one does not hold the value that the family states."""
-    aside = set()
-    for name in found:
-        rows = [value for pattern, value in family.BUFFERS.items() if re.search(pattern, name)]
-        if rows:
-            aside.add(name)
-        if rows and rows[0] is not None and np.any(reader.read(name) != rows[0]):
-            raise errors.FolderError(f'{reader.folder}: {name} expected {rows[0]} everywhere, got other numbers; '
+    values = {name: value for name in found for pattern, value in family.buffers.items() if re.search(pattern, name)}
+    for name, value in values.items():
+        if value is not None and np.any(reader.read(name) != value):
+            raise errors.FolderError(f'{reader.folder}: {name} expected {value} everywhere, got other numbers; '
                                      'this model has no place for them')
-    return aside
+    return set(values)
 
 
-def duplicates(reader, family, found):
+def duplicates(reader, family, prefix, found):
     """The names in `found` that repeat a tied tensor. FolderError if they hold other numbers."""
-    aside, bare = set(), names.bare(family, reader.shapes)
-    for name, original in family.DUPLICATES.items():
-        name, original = (text.removeprefix(family.PREFIX) if bare else text for text in (name, original))
-        if name in found and original in reader.shapes:
-            aside.add(name)
-            if not np.array_equal(reader.read(name), reader.read(original)):
-                raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers'
-                                         + ('; set "tie_word_embeddings": false' if 'tied' in family.SETTINGS else ''))
-    return aside
+    pairs = {name.format(prefix=prefix): original.format(prefix=prefix) for name, original in family.duplicates.items()}
+    pairs = {name: original for name, original in pairs.items() if name in found and original in reader.shapes}
+    for name, original in pairs.items():
+        if not np.array_equal(reader.read(name), reader.read(original)):
+            raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers'
+                                     + ('; set "tie_word_embeddings": false' if 'tied' in family.settings else ''))
+    return set(pairs)
 
 
 def other_head(family, kind, name):
-    """Whether a tensor belongs to a head of the family with another kind than `kind`."""
-    rows = [theirs for other, table in family.HEADS.items() if other != kind for _, theirs, *_ in table]
-    return any(name.removeprefix(family.PREFIX).startswith(theirs.removeprefix(family.PREFIX)) for theirs in rows)
+    """Whether a tensor, without its prefix, belongs to a head of the family with another kind than `kind`."""
+    rows = [theirs for head in family.heads.values() if head.kind != kind for _, theirs, *_ in head.rows]
+    return any(name.startswith(theirs.format(prefix='')) for theirs in rows)

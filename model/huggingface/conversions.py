@@ -4,49 +4,53 @@
 the older form is written, because all versions read it.
 """
 import typing
+from typing import Any
 
 from model import config as model_config
 
 LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 
 
-def ours(how, value, given):
-    """The value of our setting for a value of config.json. ValueError with what was expected."""
-    if how is None:
-        return value
+def from_json(how: Any, value: Any, given: dict) -> Any:
+    """The value of our setting for a value of config.json, all of which is `given`. ValueError with what was expected.
+
+    how: None, or the second entry of a row of `families.Family.settings`.
+    """
     if isinstance(how, dict):
         if not isinstance(value, str) or value not in how:
             raise ValueError(' or '.join(map(repr, how)))
         return how[value]
-    if value is None and isinstance(how, int):
-        raise ValueError('a number')
-    return value + how if isinstance(how, int) else CONVERSIONS[how][0](value, given)
+    if isinstance(how, int):
+        if value is None:
+            raise ValueError('a number')
+        return value + how
+    return value if how is None else CONVERSIONS[how][0](value, given)
 
 
-def theirs(how, value, config):
+def to_json(how: Any, value: Any, config: model_config.Config) -> Any:
     """The value of config.json for one of our settings; not for tables, where several settings may follow from one key."""
-    if how is None or value is None and isinstance(how, int):
-        return value
-    return value - how if isinstance(how, int) else CONVERSIONS[how][1](value, config)
+    if isinstance(how, int):
+        return None if value is None else value - how
+    return value if how is None else CONVERSIONS[how][1](value, config)
 
 
-def checked(setting, value):
+def checked(setting: str, value: Any) -> Any:
     """The value, if its type is that of the setting. ValueError with what was expected."""
     kinds = typing.get_type_hints(model_config.Config)[setting]
     kinds = typing.get_args(kinds) or (kinds,)
     if value is None and type(None) in kinds:
         return value
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if int in kinds and not (whole and value >= (setting not in ('types', 'position_offset'))):
+    integer = isinstance(value, int) and not isinstance(value, bool)
+    if int in kinds and not (integer and value >= (setting not in ('types', 'position_offset'))):
         raise ValueError('a whole number above 0')
-    if float in kinds and not (whole or isinstance(value, float)):
+    if float in kinds and not (integer or isinstance(value, float)):
         raise ValueError('a number')
     if bool in kinds and not isinstance(value, bool):
         raise ValueError('true or false')
     return value
 
 
-def older(raw):
+def older(raw: dict) -> dict:
     """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`; where both are, `transformers` reads `rope_scaling`."""
     raw = dict(raw)
     newer, rope = raw.pop('rope_parameters', None), raw.get('rope_scaling')
@@ -68,33 +72,18 @@ def llama3(scaling, given):
     return tuple(scaling[key] for key in LLAMA3)
 
 
-def from_llama3(scaling, config):
-    return None if scaling is None else {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}
-
-
 def t5_tied(value, given):
     """`transformers` 5 writes tie_word_embeddings = true for every T5; an untied one has scale_decoder_outputs = false."""
     return value and given.get('scale_decoder_outputs', True)
 
 
-def t5_scale(value, given):
-    return given['d_model'] ** -0.5 if t5_tied(value, given) else None
-
-
-def bart_scale(value, given):
-    return given['d_model'] ** 0.5 if value else None
-
-
-def after_padding(rows, given):
-    """The number of positions of RoBERTa, whose table has them after the row of padding."""
-    return rows and rows - (given['pad_token_id'] or 0) - 1
-
-
-# {name: (their value, all of config.json -> ours; our value, Config -> theirs)}
+# {name: (function of a key's value and all of config.json -> the value of our setting, function of that value and our Config -> the key's)}
 CONVERSIONS = {
-    'llama3': (llama3, from_llama3),
+    'llama3': (llama3, lambda scaling, config: scaling and {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}),
     't5_tied': (t5_tied, lambda tied, config: tied),
-    't5_scale': (t5_scale, lambda scale, config: config.tied),
-    'after_padding': (after_padding, lambda length, config: length and length + config.position_offset),
-    'bart_scale': (bart_scale, lambda scale, config: scale is not None),
+    't5_scale': (lambda value, given: given['d_model'] ** -0.5 if t5_tied(value, given) else None, lambda scale, config: config.tied),
+    'bart_scale': (lambda value, given: given['d_model'] ** 0.5 if value else None, lambda scale, config: scale is not None),
+    # RoBERTa's table of positions begins after the row of padding.
+    'after_padding': (lambda rows, given: rows and rows - (given['pad_token_id'] or 0) - 1,
+                      lambda length, config: length and length + config.position_offset),
 }

@@ -8,28 +8,22 @@ import re
 
 import numpy as np
 
-from model import positions
+from model import config as model_config, families, positions
 
 POSITIONS, TYPES = r'^backbone/(encoder|decoder)/positions/embedding$', 'backbone/encoder/types/embedding'
 
 
-def config(family, given, pad=None):
+def config(family: families.Family, given: model_config.Config, pad: int | None = None) -> model_config.Config:
     """The Config equivalent to `given`, with the tables of the family. pad: the id of padding, None = any."""
-    changed = {'types': 1} if 'types' in family.SETTINGS and not given.types else {}
+    changed = {'types': 1} if 'types' in family.settings and not given.types else {}
     if 'position_offset' in positions.of(given).reads:
-        changed['position_offset'] = family.FIXED.get('position_offset', 0)
-        if 'position_offset' in family.SETTINGS:
-            changed['position_offset'] = (given.position_offset or family.DEFAULTS['pad_token_id'] + 1) if pad is None else pad + 1
+        changed['position_offset'] = family.fixed.get('position_offset', 0)
+        if 'position_offset' in family.settings:
+            changed['position_offset'] = (given.position_offset or family.defaults['pad_token_id'] + 1) if pad is None else pad + 1
     return dataclasses.replace(given, **changed)
 
 
-def changes(family, given):
-    """The number of settings that `config` changes."""
-    new = config(family, given)
-    return sum(getattr(given, field.name) != getattr(new, field.name) for field in dataclasses.fields(given))
-
-
-def tables(params, before, after):
+def tables(params: dict, before: model_config.Config, after: model_config.Config) -> dict[str, np.ndarray]:
     """{path: float32 array} of the tables that differ between a model of the Config `before`, with `params`, and one of `after`."""
     found = {}
     if after.position_offset != before.position_offset:

@@ -4,7 +4,9 @@ Pickles (`pytorch_model.bin`) are refused: opening one runs code of its author. 
 name.
 """
 import json
+import os
 import pathlib
+from typing import Callable
 
 import ml_dtypes  # noqa: F401  numpy learns bfloat16
 import numpy as np
@@ -77,19 +79,19 @@ def safe_open(path):
                                  'copy it again') from None
 
 
-def write(folder, names, read, sizes, dtype='float32', shard=SHARD):
-    """Writes the tensors `names` in their order: read(name) -> numpy array, sizes {name: number of entries}.
+def write(folder: str | os.PathLike, read: Callable[[str], np.ndarray], sizes: dict[str, int], dtype: str = 'float32',
+          shard: int = SHARD) -> list[str]:
+    """Writes tensors in the order of `sizes`, {name: number of entries}; read(name) gives the array. Returns the names of the files.
 
-    Holds the tensors of one file in memory at a time. Returns the names of the files.
+    Memory holds the tensors of one file at a time.
     """
-    folder, width = pathlib.Path(folder), np.dtype(dtype).itemsize
-    groups, room = [[]], shard
-    for name in names:
-        if groups[-1] and sizes[name] * width > room:
+    folder, width, groups, room = pathlib.Path(folder), np.dtype(dtype).itemsize, [[]], shard
+    for name, size in sizes.items():
+        if groups[-1] and size * width > room:
             groups.append([])
             room = shard
         groups[-1].append(name)
-        room -= sizes[name] * width
+        room -= size * width
     files = [WEIGHTS] if len(groups) == 1 else [f'model-{i + 1:05d}-of-{len(groups):05d}.safetensors' for i in range(len(groups))]
     for group, file in zip(groups, files):
         tensors = {name: np.ascontiguousarray(read(name).astype(dtype)) for name in group}

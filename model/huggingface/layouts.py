@@ -1,17 +1,9 @@
-"""Layouts of a tensor there and of our parameters: for each, two functions on numpy arrays, inverse to each other.
+"""Layouts of a tensor in a Hugging Face file: for each, two functions on numpy arrays, inverse to each other.
 
-The first returns the part-th of our parameters that share the tensor, `width` wide in its last axis; the second joins all parts to
+The first returns the part-th of our parameters that share the tensor, `width` wide in its last axis; the second joins the parts to
 the tensor. Matrices are [in, out] here, and [out, in] in torch.nn.Linear.
 """
 import numpy as np
-
-
-def from_linear(tensor, part, width, config):
-    return tensor[part * width:(part + 1) * width].T
-
-
-def to_linear(parts, config):
-    return np.concatenate([array.T for array in parts]) if len(parts) > 1 else parts[0].T
 
 
 def from_conv(tensor, part, width, config):
@@ -32,36 +24,21 @@ def to_heads(parts, config):
     return np.stack(heads, axis=1).reshape(-1, *parts[0].shape[:-1])
 
 
-def from_einsum(tensor, part, width, config):
-    return tensor.reshape(-1, width)
-
-
-def to_einsum(parts, config):
-    return parts[0].reshape(-1, config.heads, config.size)
-
-
-def from_einsum_out(tensor, part, width, config):
-    return tensor.reshape(width, -1).T
-
-
-def to_einsum_out(parts, config):
-    return parts[0].T.reshape(-1, config.heads, config.size)
-
-
-def from_vector(tensor, part, width, config):
-    return tensor.reshape(1, width)
-
-
-def to_vector(parts, config):
-    return parts[0][None]
-
-
 LAYOUTS = {
     'same': (lambda tensor, part, width, config: tensor, lambda parts, config: parts[0]),
-    'linear': (from_linear, to_linear),       # torch.nn.Linear: [out, in], parts one below the other
-    'conv': (from_conv, to_conv),             # GPT-2's Conv1D: [in, out], parts side by side
-    'heads': (from_heads, to_heads),          # BLOOM: [N x 3 x H, in], the query, key and value of a head one below the other
-    'einsum': (from_einsum, to_einsum),       # XLNet: [in, N, H]
-    'einsum_out': (from_einsum_out, to_einsum_out),  # XLNet's projection out of the heads, [D, N, H]
-    'vector': (from_vector, to_vector),       # [1, 1, D], one row of ours
+    # torch.nn.Linear: [out, in], parts one below the other
+    'linear': (lambda tensor, part, width, config: from_conv(tensor.T, part, width, config),
+               lambda parts, config: to_conv(parts, config).T),
+    # GPT-2's Conv1D: [in, out], parts side by side
+    'conv': (from_conv, to_conv),
+    # BLOOM: [N x 3 x H, in], the query, key and value of a head one below the other
+    'heads': (from_heads, to_heads),
+    # XLNet: [in, N, H]
+    'einsum': (lambda tensor, part, width, config: tensor.reshape(-1, width),
+               lambda parts, config: parts[0].reshape(-1, config.heads, config.size)),
+    # XLNet's projection out of the heads: [D, N, H]
+    'einsum_out': (lambda tensor, part, width, config: tensor.reshape(width, -1).T,
+                   lambda parts, config: parts[0].T.reshape(-1, config.heads, config.size)),
+    # [1, 1, D], one row of ours
+    'vector': (lambda tensor, part, width, config: tensor.reshape(1, width), lambda parts, config: parts[0][None]),
 }

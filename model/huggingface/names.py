@@ -1,69 +1,65 @@
 """Maps tensors of Hugging Face files to our parameters and back, by the rows of a family.
 
-Invertible dictionaries of names follow torchtitan's state_dict_adapter; that every parameter has a tensor and every tensor a
-parameter is checked here once, for all families.
+Invertible dictionaries of names follow torchtitan's state_dict_adapter. One check for all families: every parameter has a tensor,
+and every tensor a parameter (compare.py).
 """
-import types
-from typing import NamedTuple, Optional, Tuple
+from typing import Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from model import config as model_config, resize
+from model import config as model_config, families, resize
 from model.huggingface import layouts
 
 LEAVES = {'kernel': 'weight', 'embedding': 'weight', 'scale': 'weight', 'bias': 'bias'}
-ROLES = ('encoder', 'decoder')
 
 
 class Tensor(NamedTuple):
-    """One tensor there. paths: our parameters in it; layer: the number of the stacked layer, None = the whole parameter."""
+    """A tensor of a file. paths: our parameters in it; layer: the number of the stacked layer, None = all of the parameter."""
     name: str
     paths: Tuple[str, ...]
     layer: Optional[int]
     layout: str
 
 
-def tensors(family: types.ModuleType, kind: str, shapes: dict[str, tuple]) -> list[Tensor]:
-    """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names."""
-    found, named = [], set()
-    for *row, only in expanded((*family.HEADS[kind], *family.NAMES)):
+def tensors(family: families.Family, kind: str, shapes: dict[str, tuple], prefix: str | None = None) -> list[Tensor]:
+    """[Tensor] of our parameters {path: shape} with the head `kind`. ValueError lists parameters that no row names.
+
+    prefix: of the backbone's names, None = as the class with this head has it.
+    """
+    head, found, named = family.head(kind), [], set()
+    if prefix is None:
+        prefix = family.prefix if head.prefix is None else head.prefix
+    for row in (*head.rows, *((ours, f'{{prefix}}{theirs}', *more) for ours, theirs, *more in family.names)):
         for paths, name, layout in parameters(row, shapes):
-            if named.intersection(paths) or only and only not in shapes:
+            if named.intersection(paths):
                 continue
-            stacked = '{layer}' in name
-            for layer in range(shapes[paths[0]][0]) if stacked else (None,):
-                found.append(Tensor(name.format(layer=layer), paths, layer, layout))
+            for layer in range(shapes[paths[0]][0]) if '{layer}' in name else (None,):
+                found.append(Tensor(name.format(layer=layer, prefix=prefix), paths, layer, layout))
             named.update(paths)
     lost = sorted(set(shapes) - named)
     if lost:
-        file = f'model/families/{family.__name__.rpartition(".")[2]}.py'
-        raise ValueError(f'no row of {file} names {", ".join(lost)}; add one to NAMES or HEADS')
+        raise ValueError(f'no row of the family {family.model_type} in model/families names {", ".join(lost)}; add one to names or heads')
     return found
 
 
-def bare(family, found):
-    """Whether tensors of these names lack the family's prefix, as those of a backbone without a head."""
-    return not any(name.startswith(family.PREFIX) for name in found)
-
-
-def expanded(rows):
-    """(our paths, their name, layout or None, a path that must exist or None) of the rows, with {role} replaced by each role."""
-    for ours, theirs, *more in rows:
-        ours = (ours,) if isinstance(ours, str) else ours
-        layout, only = (*more, None, None)[:2]
-        for role in ROLES if '{role}' in ours[0] else (None,):
-            yield tuple(path.replace('{role}', str(role)) for path in ours), theirs.replace('{role}', str(role)), layout, only
-
-
 def parameters(row, shapes):
-    """(our paths, their name, layout) of each parameter of a row: the leaves of a module, or one parameter."""
-    ours, theirs, layout = row
-    if ours[0] in shapes:
-        yield ours, theirs, layout or ('linear' if ours[0].endswith('/kernel') else 'same')
-    for leaf, name in LEAVES.items():
-        paths = tuple(f'{path}/{leaf}' for path in ours)
-        if paths[0] in shapes:
-            yield paths, f'{theirs}.{name}', layout or ('linear' if leaf == 'kernel' else 'same')
+    """(our paths, the name there, layout) of each parameter of a row: the leaves of a module, or one parameter, for each role."""
+    ours, theirs, layout, condition = (*row, None, None)[:4]
+    if condition and condition not in shapes:
+        return
+    ours = (ours,) if isinstance(ours, str) else ours
+    for role in ('encoder', 'decoder') if '{role}' in ours[0] else ('',):
+        paths, name = tuple(path.replace('{role}', role) for path in ours), theirs.replace('{role}', role)
+        for leaf, suffix in (('', ''), *((f'/{leaf}', f'.{name}') for leaf, name in LEAVES.items())):
+            own = tuple(path + leaf for path in paths)
+            if own[0] in shapes:
+                yield own, name + suffix, layout or ('linear' if own[0].endswith('/kernel') else 'same')
+
+
+def prefix(family: families.Family, kind: str, found: Iterable[str]) -> str:
+    """The prefix of the backbone among the names of tensors `found`; none in the files of a bare backbone."""
+    known = filter(None, (family.head(kind).prefix, family.prefix))
+    return next((prefix for prefix in known if any(name.startswith(prefix) for name in found)), '')
 
 
 def part(tensor: Tensor, array: np.ndarray, path: str, shape: tuple, config: model_config.Config) -> np.ndarray:
@@ -82,12 +78,12 @@ def join(tensor: Tensor, arrays: list[np.ndarray], config: model_config.Config) 
 
 
 def shape(tensor: Tensor, shapes: dict[str, tuple], config: model_config.Config) -> tuple:
-    """The shape of a Tensor there, for our parameters {path: shape}."""
+    """The shape of a Tensor in a file, for our parameters {path: shape}."""
     ours = [shapes[path] if tensor.layer is None else shapes[path][1:] for path in tensor.paths]
     return join(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape
 
 
-def unpadded(path, shape, config):
+def unpadded(path: str, shape: tuple, config: model_config.Config) -> tuple:
     """One of our shapes without the padding rows of the vocabulary."""
     axis = resize.axis(path)
     return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

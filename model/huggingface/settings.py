@@ -2,9 +2,10 @@
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import pkgutil
-import types
+from typing import Any, Iterator
 
 from model import config as model_config, families, task_model
 from model.huggingface import conversions, equivalent, errors
@@ -16,14 +17,14 @@ DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
 
 
-def known() -> dict[str, types.ModuleType]:
-    """{model_type: module} of the families that exist at Hugging Face."""
-    modules = (importlib.import_module(f'model.families.{entry.name}') for entry in pkgutil.iter_modules(families.__path__))
-    return {module.MODEL_TYPE: module for module in modules if hasattr(module, 'MODEL_TYPE')}
+def known() -> dict[str, families.Family]:
+    """{model_type: family} of the families that exist at Hugging Face."""
+    modules = (vars(importlib.import_module(f'model.families.{entry.name}')) for entry in pkgutil.iter_modules(families.__path__))
+    return {module['FAMILY'].model_type: module['FAMILY'] for module in modules if 'FAMILY' in module}
 
 
-def read(folder) -> tuple[model_config.Config, task_model.Head, types.ModuleType, dict]:
-    """(Config, Head, family module, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
+def read(folder: str | os.PathLike) -> tuple[model_config.Config, task_model.Head, families.Family, dict]:
+    """(Config, Head, Family, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
     path = pathlib.Path(folder) / CONFIG
     if not path.exists():
         raise errors.FolderError(f'{folder}: expected a Hugging Face folder with {CONFIG} and model.safetensors, got no {CONFIG}')
@@ -31,38 +32,38 @@ def read(folder) -> tuple[model_config.Config, task_model.Head, types.ModuleType
         raw = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
-    family = of_type(raw.get('model_type') if isinstance(raw, dict) else None, path)
-    said = {key: value for key, value in renamed(family, conversions.older(raw)).items() if value is not None or key in family.DEFAULTS}
-    given = {**family.DEFAULTS, **said}
-    config = to_config(family, given, path)
-    return config, to_head(family, given, path), family, raw
-
-
-def of_type(name, path):
-    families_known = known()
-    if isinstance(name, str) and name in families_known:
-        return families_known[name]
-    raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(families_known))}')
+    name, found = raw.get('model_type') if isinstance(raw, dict) else None, known()
+    if not isinstance(name, str) or name not in found:
+        raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(found))}')
+    family = found[name]
+    given = {key: value for key, value in renamed(family, raw).items() if value is not None or key in family.defaults}
+    given = {**family.defaults, **given}
+    return to_config(family, given, path), to_head(family, given, path), family, raw
 
 
 def renamed(family, raw):
-    """config.json with the present names of its keys."""
-    return {getattr(family, 'ALIASES', {}).get(key, key): value for key, value in raw.items()}
+    """config.json with the present names of its keys and the older form of rotary settings."""
+    return {family.aliases.get(key, key): value for key, value in conversions.older(raw).items()}
 
 
-def to_config(family: types.ModuleType, given: dict, path) -> model_config.Config:
+def rules(family: families.Family) -> Iterator[tuple[str, str, Any]]:
+    """(setting, key of config.json, how to convert or None) of the settings that config.json has."""
+    for setting, rule in family.settings.items():
+        yield (setting, rule, None) if isinstance(rule, str) else (setting, *rule)
+
+
+def to_config(family: families.Family, given: dict, path: str | os.PathLike) -> model_config.Config:
     """The Config that config.json describes. ConfigError lists every setting that is not supported."""
-    wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.EXPECTED.items() if given.get(key, value) != value]
-    wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in same(family).items()
+    wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.expected.items() if given.get(key, value) != value]
+    wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in family.same.items()
               if given.get(key, given.get(other)) != given.get(other)]
-    found = dict(family.FIXED)
-    for setting, rule in family.SETTINGS.items():
-        key, how = (rule, None) if isinstance(rule, str) else rule
+    found = dict(family.fixed)
+    for setting, key, how in rules(family):
         if key not in given:
             wrong.append(f'{key}   expected, as {setting} follows from it; got nothing')
             continue
         try:
-            found[setting] = conversions.checked(setting, conversions.ours(how, given[key], given))
+            found[setting] = conversions.checked(setting, conversions.from_json(how, given[key], given))
         except ValueError as error:
             wrong.append(f'{key} = {given[key]!r}   expected {error}')
     if not wrong and found['heads'] % (found.get('kv_heads') or 1):
@@ -70,31 +71,25 @@ def to_config(family: types.ModuleType, given: dict, path) -> model_config.Confi
     wrong = list(dict.fromkeys(wrong))
     if wrong:
         count = f'{len(wrong)} setting{"s" * (len(wrong) > 1)}'
-        raise errors.ConfigError('\n  '.join([f'{path}: {count} of a {family.MODEL_TYPE} that this model does not have', *wrong]))
+        raise errors.ConfigError('\n  '.join([f'{path}: {count} of a {family.model_type} that this model does not have', *wrong]))
     return model_config.Config(**found)
 
 
-def theirs(family: types.ModuleType, config: model_config.Config) -> dict:
-    """{key of config.json: value} of a Config of the family, by its SETTINGS and EXPECTED."""
-    found, choices = dict(family.EXPECTED), {}
-    for setting, rule in family.SETTINGS.items():
-        key, how = (rule, None) if isinstance(rule, str) else rule
+def to_json(family: families.Family, config: model_config.Config) -> dict[str, Any]:
+    """{key of config.json: value} of a Config of the family, by its `settings` and `expected`."""
+    found, choices = dict(family.expected), {}
+    for setting, key, how in rules(family):
         value = resolved(config, setting)
         if isinstance(how, dict):                # several settings may follow from one key: what all of them allow
             names = [name for name, mine in how.items() if mine == value] or list(how)
             choices[key] = [name for name in choices.get(key, names) if name in names] or choices[key]
         else:
-            found[key] = conversions.theirs(how, value, config)
+            found[key] = conversions.to_json(how, value, config)
     found.update({key: names[0] for key, names in choices.items()})
-    return {**found, **{key: found[other] for key, other in same(family).items()}}
+    return {**found, **{key: found[other] for key, other in family.same.items()}}
 
 
-def same(family):
-    """{key of config.json: another key that must have the same value}: two sides of an encoder-decoder with one setting here."""
-    return getattr(family, 'SAME', {})
-
-
-def resolved(config: model_config.Config, setting: str):
+def resolved(config: model_config.Config, setting: str) -> Any:
     """The value of a setting of a Config, derived where it is None."""
     if setting == 'decoder_layers':
         return config.depth('decoder')
@@ -102,81 +97,86 @@ def resolved(config: model_config.Config, setting: str):
     return resolved(config, FOLLOWS[setting]) if value is None and setting in FOLLOWS else value
 
 
-def to_head(family: types.ModuleType, given: dict, path) -> task_model.Head:
+def to_head(family: families.Family, given: dict, path: str | os.PathLike) -> task_model.Head:
     """The task_model.Head that `architectures` names; without it, the family's first."""
-    name = (given.get('architectures') or [next(iter(family.ARCHITECTURES))])[0]
-    if name not in family.ARCHITECTURES:
-        raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(family.ARCHITECTURES)}')
-    kind, _ = family.ARCHITECTURES[name]
-    return head(family, kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
+    classes = {family.classes + rest: head for rest, head in family.heads.items()}
+    name = (given.get('architectures') or list(classes))[0]
+    if name not in classes:
+        raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(classes)}')
+    return head(family, classes[name].kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
 
 
-def head(family: types.ModuleType, kind: str, labels: int = 2) -> task_model.Head:
+def head(family: families.Family, kind: str, labels: int = 2) -> task_model.Head:
     """The task_model.Head of a kind, as the family's class of that kind has it. ConfigError if there is none."""
-    for other, settings in family.ARCHITECTURES.values():
-        if other == kind:
-            return task_model.Head(kind, labels, **settings)
-    raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {kind!r}; expected '
-                             + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
+    found = family.head(kind)
+    if found is None:
+        raise no_head(family, kind)
+    return task_model.Head(kind, labels, **found.settings)
 
 
-def bare(family: types.ModuleType, raw: dict) -> bool:
+def bare(family: families.Family, raw: dict) -> bool:
     """Whether config.json is that of a backbone without a head, such as a BertModel."""
-    return family.BARE in (raw.get('architectures') or ())
+    return family.bare in (raw.get('architectures') or ())
 
 
-def fit(config: model_config.Config, head: task_model.Head | None = None, model_type: str | None = None) -> types.ModuleType:
+def architecture(family: families.Family, head: task_model.Head) -> str:
+    """The class of `transformers` for a head. ConfigError if the family has none."""
+    for rest, found in family.heads.items():
+        if found.kind == head.kind and (head.kind != 'classes' or head == task_model.Head(head.kind, head.labels, **found.settings)):
+            return family.classes + rest
+    raise no_head(family, head.kind)
+
+
+def no_head(family, kind):
+    kinds = sorted({head.kind for head in family.heads.values()})
+    return errors.ConfigError(f'no {family.model_type} at Hugging Face has a head of the kind {kind!r}; expected {", ".join(kinds)}')
+
+
+def fit(config: model_config.Config, head: task_model.Head | None = None, model_type: str | None = None) -> families.Family:
     """The family of a Config and, if given, a task_model.Head. ConfigError names the nearest one and the settings that differ.
 
     model_type: the one to take of several (an ELECTRA whose embeddings are as wide as its layers is also a BERT).
     """
+    def distance(family):
+        equal = equivalent.config(family, config)
+        changes = sum(getattr(config, field.name) != getattr(equal, field.name) for field in dataclasses.fields(config))
+        lacks_head = head is not None and family.head(head.kind) is None
+        return len(differ[family]), lacks_head, changes, family.model_type != model_type, family.model_type
+
     differ = {family: differences(family, config) for family in known().values()}
-    nearest = min(differ, key=lambda family: (len(differ[family]), head is not None and head.kind not in family.HEADS,
-                                              equivalent.changes(family, config), family.MODEL_TYPE != model_type, family.MODEL_TYPE))
+    nearest = min(differ, key=distance)
     if differ[nearest]:
-        rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.MODEL_TYPE} has {theirs!r}' for setting, mine, theirs in differ[nearest])
-        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.MODEL_TYPE}:\n  {rows}')
+        rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.model_type} has {its!r}' for setting, mine, its in differ[nearest])
+        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.model_type}:\n  {rows}')
     return nearest
 
 
-def differences(family: types.ModuleType, config: model_config.Config) -> list[tuple]:
+def differences(family: families.Family, config: model_config.Config) -> list[tuple]:
     """[(setting, its value, that of the family)] that keep a Config out of a family: they would be lost in its config.json."""
     config = equivalent.config(family, config)
-    back, wrong = to_config(family, {**family.DEFAULTS, **theirs(family, config)}, CONFIG), []
+    back, wrong = to_config(family, {**family.defaults, **to_json(family, config)}, CONFIG), []
     for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
         mine, its = resolved(config, setting), resolved(back, setting)
-        if setting == 'head_dim' and setting not in family.SETTINGS:
+        if setting == 'head_dim' and setting not in family.settings:
             its = config.dim / config.heads    # not rounded: their heads share the width
         if mine != its:
-            rule = family.SETTINGS.get(setting)
+            rule = family.settings.get(setting)
             allowed = dict.fromkeys(rule[1].values()) if isinstance(rule, tuple) and isinstance(rule[1], dict) else [its]
             wrong.append((setting, mine, ' or '.join(map(str, allowed)) if mine not in allowed and len(allowed) > 1 else its))
-    for setting, other in getattr(family, 'APART', {}).items():
-        if resolved(config, setting) == resolved(config, other):
-            wrong.append((setting, resolved(config, setting), f'another number than model.{other}'))
-    return wrong
+    return wrong + [(setting, resolved(config, setting), f'another number than model.{other}') for setting, other in family.apart.items()
+                    if resolved(config, setting) == resolved(config, other)]
 
 
-def architecture(family: types.ModuleType, head: task_model.Head) -> str:
-    """The class of `transformers` for a head. ConfigError if the family has none."""
-    for name, (kind, settings) in family.ARCHITECTURES.items():
-        if kind == head.kind and (kind != 'classes' or head == task_model.Head(kind, head.labels, **settings)):
-            return name
-    raise errors.ConfigError(f'no {family.MODEL_TYPE} at Hugging Face has a head of the kind {head.kind!r}; expected '
-                             + ', '.join(sorted({kind for kind, _ in family.ARCHITECTURES.values()})))
-
-
-def write(folder, family, config, head, dtype, more=None):
+def write(folder: str | os.PathLike, family: families.Family, config: model_config.Config, head: task_model.Head, dtype: str,
+          more: dict | None = None) -> None:
     """Writes config.json. more: further keys, such as those of an imported one."""
-    more, labels = renamed(family, conversions.older(more or {})), {}
-    if head.kind in ('classes', 'token_classes') and len(more.get('id2label') or ()) != head.labels:  # names of another head's labels
-        labels = {'id2label': {str(i): f'LABEL_{i}' for i in range(head.labels)}, 'label2id': {f'LABEL_{i}': i for i in range(head.labels)}}
-        more.pop('num_labels', None)
-    known_keys = {**more, **labels, **theirs(family, config)}
-    found = {'architectures': [architecture(family, head)], 'model_type': family.MODEL_TYPE, **known_keys, 'dtype': dtype}
-    found['architectures'] = [architecture(family, head)]
+    found = {'architectures': None, 'model_type': family.model_type, **renamed(family, more or {})}
+    if head.kind in ('classes', 'token_classes') and len(found.get('id2label') or ()) != head.labels:  # names of another head's labels
+        found['id2label'] = {str(i): f'LABEL_{i}' for i in range(head.labels)}
+        found['label2id'] = {f'LABEL_{i}': i for i in range(head.labels)}
+        found.pop('num_labels', None)
+    found.update(to_json(family, config), dtype=dtype, architectures=[architecture(family, head)])
     if found.get('rope_scaling') is None:        # `transformers` 5 warns of the key, whatever it holds
         found.pop('rope_scaling', None)
-    found.pop('torch_dtype', None)
-    found.pop('transformers_version', None)
+    found = {key: value for key, value in found.items() if key not in ('torch_dtype', 'transformers_version')}
     (pathlib.Path(folder) / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')

@@ -6,6 +6,7 @@ import numpy as np
 
 from data import example as examples, pipeline, special_tokens
 
+
 @dataclasses.dataclass(frozen=True)
 class Look:
     """objective: its name; denoiser: of this row, or None; original: int32[n]; example: {field: array}, of one row."""

@@ -2,6 +2,7 @@
 
 Keys and data depend on the split alone, never on the training state, so that an evaluation does not change the training.
 """
+import dataclasses
 import math
 
 import jax
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import example, pipeline
-from train import step as steps
+from data.text import cache
+from train import objectives, step as steps
 from train.parallel import sharding
+from train.settings import schema
 
 SEED = 0  # of the fixed corruption
 
@@ -25,7 +28,7 @@ class Evaluator:
         self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
         self.batch_size, self.batches = batch_size, batches
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
-        by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
+        by_row = jax.tree.map(lambda leaf: sharding.by_row(mesh, leaf), jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
         def step(variables, batch, carry, key):
             terms, metrics, carry = evaluation(variables, batch, carry, key)
@@ -69,6 +72,12 @@ class Evaluator:
             (nats, _), = terms.values()
             out['eval/bits_per_byte'] = nats / math.log(2) / size
         return out
+
+
+def build(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, batches: int | None = None) -> Evaluator:
+    """The Evaluator of a resolved config on a held-out text, with the objective that evaluation uses."""
+    config = dataclasses.replace(config, objective=config.objective.evaluated())
+    return Evaluator(objectives.build(config), config.objective, source, mesh, config.batch_size, batches)
 
 
 def area(positives: np.ndarray, negatives: np.ndarray) -> float:

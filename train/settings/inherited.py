@@ -37,7 +37,8 @@ def read(given, workdir=None):
     if tree is None:
         return [], []
     taken, wrong = dict(config_file.leaves({'model': tree.get('model', {})})), []
-    if 'max_length' not in schemes.SCHEMES[taken.get('model.positions', 'learned')].reads:  # no table has so many rows: this run's length counts
+    # No table of positions has so many rows: this run's length counts.
+    if 'max_length' not in schemes.SCHEMES[taken.get('model.positions', 'learned')].reads:
         taken.pop('model.max_length', None)
     if not own_objective:
         taken.update(config_file.leaves({'objective': tree.get('objective', {})}))

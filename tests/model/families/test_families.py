@@ -111,8 +111,8 @@ RELEASED = {                                  # config.json as it lies on the hu
 def test_sizes_are_those_of_the_released_files(name, size, tmp_path):
     (tmp_path / 'config.json').write_text(json.dumps(RELEASED[name, size]))
     read, _, family, _ = settings.read(tmp_path)
-    assert family is FAMILIES[name]
-    ours = model_config.Config(**family.SIZES[size])
+    assert family is FAMILIES[name].FAMILY
+    ours = model_config.Config(**FAMILIES[name].SIZES[size])
     for field in dataclasses.fields(ours):
         if field.name not in settings.TRAINING:
             assert settings.resolved(read, field.name) == settings.resolved(ours, field.name), field.name

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from model import config as model_config, families, huggingface, task_model
+from model import config as model_config, families, huggingface, paths, task_model
 from model.families import albert, bart, bert, roberta, t5
 from tests.helpers import huggingface_folder as folders, huggingface_logits
 
@@ -72,7 +72,7 @@ def test_a_bare_backbone_says_what_pytorch_says(name, tmp_path):
     notices, folder = [], folders.write(case, tmp_path / 'folder')
     module, variables = huggingface.load(folder, notice=notices.append)
     assert huggingface_logits.difference(huggingface_logits.says(module, variables, arrays, QUICKLY), arrays) <= 1e-4
-    own = {path for path in huggingface.flat(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
+    own = {path for path in paths.flatten(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
     assert notices == ([f'not in {folder}, and so initialised: {", ".join(sorted(own))}'] if own else [])
 
 
@@ -192,7 +192,7 @@ def test_every_published_size_has_its_place(family):
             with pytest.raises(huggingface.errors.ConfigError, match='the nearest is gpt2'):
                 huggingface.settings.fit(config, head)
         else:
-            assert huggingface.settings.fit(config, head).MODEL_TYPE == expected, size
+            assert huggingface.settings.fit(config, head).model_type == expected, size
 
 
 @pytest.mark.parametrize('changed,differs', [
@@ -203,7 +203,7 @@ def test_every_published_size_has_its_place(family):
 def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
     """T5 scales states before a tied output, and only there; one word names its activation and says whether it gates."""
     config = model_config.Config(**{**t5.SIZES['small'], **changed})
-    assert huggingface.settings.differences(t5, config) == differs
+    assert huggingface.settings.differences(t5.FAMILY, config) == differs
 
 
 @pytest.mark.parametrize('family,size,changed,differs', [
@@ -213,7 +213,7 @@ def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
     (albert, 'base', dict(embed_dim=768), ('embed_dim', 768, 'another number than model.dim'))])  # it would be projected there
 def test_what_transformers_would_compute_otherwise_keeps_a_model_out(family, size, changed, differs):
     config = model_config.Config(**{**family.SIZES[size], **changed})
-    assert huggingface.settings.differences(family, config) == [differs]
+    assert huggingface.settings.differences(family.FAMILY, config) == [differs]
 
 
 SMALL = dict(layers=2, dim=16, heads=2, vocab_size=50, max_length=12)
@@ -288,17 +288,17 @@ def test_what_a_config_json_cannot_say(name, changed, says, tmp_path):
 @pytest.mark.parametrize('changed', [dict(bias=False), dict(activation='gelu'), dict(read='last')])
 def test_a_head_of_classes_goes_out_only_as_what_it_is(changed):
     head = task_model.Head('classes', 3, activation='tanh')
-    assert huggingface.settings.architecture(bert, head) == 'BertForSequenceClassification'
+    assert huggingface.settings.architecture(bert.FAMILY, head) == 'BertForSequenceClassification'
     with pytest.raises(huggingface.errors.ConfigError):
-        huggingface.settings.architecture(bert, dataclasses.replace(head, **changed))
+        huggingface.settings.architecture(bert.FAMILY, dataclasses.replace(head, **changed))
 
 
 def test_names_of_labels_stay_while_they_are_as_many(tmp_path):
     _, _, module, variables = model('bert_classes', tmp_path / 'folder')
     names = {'id2label': {'0': 'no', '1': 'perhaps', '2': 'yes'}, 'label2id': {'no': 0, 'perhaps': 1, 'yes': 2}}
-    huggingface.settings.write(tmp_path, bert, module.config, module.settings, 'float32', names)
+    huggingface.settings.write(tmp_path, bert.FAMILY, module.config, module.settings, 'float32', names)
     assert names.items() <= json.loads((tmp_path / 'config.json').read_text()).items()
-    huggingface.settings.write(tmp_path, bert, module.config, dataclasses.replace(module.settings, labels=2), 'float32', names)
+    huggingface.settings.write(tmp_path, bert.FAMILY, module.config, dataclasses.replace(module.settings, labels=2), 'float32', names)
     assert json.loads((tmp_path / 'config.json').read_text())['id2label'] == {'0': 'LABEL_0', '1': 'LABEL_1'}
     assert huggingface.settings.read(tmp_path)[1].labels == 2
 

@@ -33,9 +33,9 @@ def test_members_follow_what_no_one_sets():
     assert objective.members[2].objective.architecture == 'decoder'
 
 
-NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.both.name=mixture', '--config.objective.members.both.weight=2',
-          '--config.objective.members.both.members.one.name=causal_lm', '--config.objective.members.both.members.two.name=masked_lm',
-          '--config.objective.members.both.members.two.rate=0.25')
+NESTED = ('--config=configs/tiny.py:alternation', '--config.objective.members.both.name=mixture',
+          '--config.objective.members.both.weight=2', '--config.objective.members.both.members.one.name=causal_lm',
+          '--config.objective.members.both.members.two.name=masked_lm', '--config.objective.members.both.members.two.rate=0.25')
 
 
 @pytest.mark.parametrize('argv', [(MIXTURE,), ('--config=configs/tiny.py:alternation',), NESTED])
@@ -54,6 +54,22 @@ def test_a_mixture_may_be_a_member():
     assert inner.members[1] == mixtures.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
     with pytest.raises(errors.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
         parsed(*NESTED, '--config.objective.members.both.members.two.rat=1')
+
+
+def test_every_check_asks_every_member():
+    """Absolute positions, a memory and rows read backwards: the problems of permuted_lm alone, with the member's keys."""
+    encoder = ('--config.model.architecture=encoder', '--config.model.positions=learned')
+    with pytest.raises(errors.Error) as alone:
+        parsed('--config=configs/tiny.py:permuted_lm', *encoder, '--config.objective.memory_length=48', '--config.model.relative_segments=False')
+    with pytest.raises(errors.Error) as among:
+        parsed('--config=configs/tiny.py:alternation', *encoder, '--config.objective.members.masked.name=masked_lm',
+               '--config.objective.members.text.name=permuted_lm', '--config.objective.members.text.memory_length=48')
+    texts = [[(problem.subject.split(' = ')[0], problem.text) for problem in error.value.problems] for error in (alone, among)]
+    assert [key for key, _ in texts[0]] == ['--config.objective.memory_length', 'objective.directions'], texts[0]
+    assert [(key.replace('members.text.', ''), text) for key, text in texts[1]] == texts[0]
+    with pytest.raises(errors.Error, match=r'model\.types.*objective\.members\.text\.name = replaced_token_detection tells 2 types apart'):
+        parsed('--config=configs/tiny.py:alternation', '--config.model.architecture=encoder', '--config.model.types=1',
+               '--config.objective.members.text.name=replaced_token_detection')
 
 
 def test_a_resume_with_other_members_is_refused_with_a_diff():
@@ -81,4 +97,5 @@ def test_outline_kinds_build_and_owner():
     assert members.owner(built, 'objective.members.a.rate')[1] == 'objective.members.a.'
     assert members.owner(built, 'objective.members.a.weight')[1] == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
-    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str} and members.kinds(None) == {'objective.name': str}
+    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str}
+    assert members.kinds(None) == {'objective.name': str}
