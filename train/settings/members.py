@@ -31,7 +31,7 @@ def classes(given, complete=True, prefix='objective.'):
 
 def mixes(objective):
     """Whether an Objective (class or instance) has members."""
-    return getattr(objective, 'members', None) is not None
+    return objective is not None and objective.members is not None
 
 
 def walk(objective, prefix='objective.'):
@@ -56,7 +56,7 @@ def build(parts, found, follows, prefix='objective.'):
     """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if mixes(parts[prefix]):
-        from data.rows import mixture  # here, not above: --help does without numpy
+        from data.objectives import mixture  # here, not above: --help does without numpy
         start = prefix + 'members.'
         inner = {part[len(start):-1]: part for part in parts if part.startswith(start) and '.' not in part[len(start):-1]}
         given[prefix + 'members'] = tuple(mixture.Member(name, build(parts, found, follows, part), found.get(part + 'weight', 1.0))
@@ -67,6 +67,11 @@ def build(parts, found, follows, prefix='objective.'):
 def owner(parts, key):
     """The prefix of the objective that a key belongs to: the innermost member's; the weight is its mixture's."""
     return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
+
+
+def parts(objective):
+    """[(prefix of its keys, an Objective that makes examples)]: of a mixture its members', else the objective itself."""
+    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
 
 
 def path(objective):

@@ -8,7 +8,7 @@ import functools
 import pathlib
 
 from model import positions
-from train.settings import errors
+from train.settings import errors, schema
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'optimization'
 COLUMNLESS = ('.txt', '.txt.gz', '.txt.xz')
@@ -74,8 +74,8 @@ def rows(config, parts):
         for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
             yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
     for prefix, objective in parts.items():
-        for fields, choice, values in getattr(objective, 'reads', ()):
-            value = getattr(objective, choice)
+        for fields, choice, values in objective.reads:
+            value = schema.values(objective)[choice]
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
 
