@@ -4,12 +4,11 @@ The newest good checkpoint counts, its moving average of the weights if it has o
 whose structure a family in model/families/ has.
 """
 import json
-import math
 import pathlib
 
 from data import errors as data_errors, tokenizer as tokenizers
-from model import huggingface, paths, task_model
-from model.huggingface import errors as huggingface_errors, names, settings
+from model import huggingface, paths, resize, task_model
+from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import checkpoint, folders as step_folders, workdir
 from train.conversion import card, folders, recipes
 from train.objectives import replaced_token_detection
@@ -30,7 +29,7 @@ def run(options, notice):
     head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
+    wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
         raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head '
@@ -52,14 +51,9 @@ def run(options, notice):
         else:
             write_tokenizer(tokenizer, folder, recipes.frame(config.objective, config.model.architecture), notice)
         generation(folder, kept if imported and same else None, config.model.architecture)
-        text = card.text(folder, weights, source, config, meta, options, kept, module.config, count(wanted, module.config))
+        text = card.text(folder, weights, source, config, meta, options, kept, module.config, resize.count(wanted, module.config))
         (folder / 'README.md').write_text(text, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
-
-
-def count(shapes, config):
-    """How many numbers train in parameters {path: shape}; rows that pad the vocabulary are not counted."""
-    return sum(math.prod(names.unpadded(path, shape, config)) for path, shape in shapes.items())
 
 
 def original(source):

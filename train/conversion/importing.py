@@ -12,7 +12,7 @@ from data.vocabularies import huggingface as published
 from model import huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import initial, manifest, streaming, workdir
-from train.conversion import card, exporting, folders, recipes
+from train.conversion import card, folders, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -32,7 +32,7 @@ def run(options, notice):
     module = task_model.Model(model, head)
     abstract = huggingface.abstract(task_model.Model(config.model, head))
     shapes = {path: leaf.shape for path, leaf in paths.flatten(abstract).items()}
-    found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
+    found = huggingface.arrays(folder, module, family, family.bare in (raw.get('architectures') or ()), notice=notice)
     found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
@@ -47,7 +47,7 @@ def run(options, notice):
                 (made / 'huggingface').mkdir(exist_ok=True)
                 manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
-    notice(f'{options.out}: {family.model_type}, {exporting.count(shapes, config.model):,} parameters, objective '
+    notice(f'{options.out}: {family.model_type}, {resize.count(abstract, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)
