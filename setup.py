@@ -21,6 +21,7 @@ setuptools.setup(
         'numpy',
         'optax>=0.2.8',
         'orbax-checkpoint>=0.11',
+        'protobuf',
         'rich',
         'safetensors',
         'sentencepiece>=0.2.3',

@@ -2,14 +2,13 @@
 
     python -m train.main --config=configs/pretrain_pangu.py:13b --config.data.train='web/*.jsonl' --workdir=runs/pangu
 
-Variants: 2.6b (the plain one), 13b, 200b, mini (5.9M), tiny.
-Without --config.data.train it reads the bundled novels; the 1.1 TB of Chinese text were not published. A SentencePiece BPE with as
-many pieces is the report's own kind of tokenizer.
+Variants: 2.6b (the plain one), 13b, 200b, mini (5.9M), tiny. Without --config.data.train it reads the bundled novels; the 1.1 TB of Chinese
+text were not published. The tokenizer is a SentencePiece BPE with as many pieces, as in the report.
 
-Steps, learning rates, betas and weight decay are the report's table of settings; warm-up, cosine (to a hundredth, a fiftieth and a
-tenth at step 200,000), dropout, clipping and what does not decay those of the released code. Neither says how many rows a step has:
-512 is our choice. Matrices start as GPT-2's.
-Cost (report): 2.6b on 512 Ascend 910 processors, 13b on 1,024, 200b on 2,048 and, for its second half, 1,024.
+Steps, learning rates, betas and weight decay are from the report's table of settings; warm-up, cosine (to a hundredth, a fiftieth and a
+tenth at step 200,000), dropout, clipping and the parameters without decay are from the released code. Neither gives the rows of a step: 512
+is our choice. Matrices are initialised as GPT-2's. Cost (report): 2.6b on 512 Ascend 910 processors, 13b on 1,024, 200b on 2,048 and later
+1,024.
 """
 import configs
 from model.families import pangu
@@ -23,10 +22,7 @@ RECIPES = {                                   # steps, learning rate, what is le
 def get_config(variant=''):
     size = variant if variant in pangu.SIZES else '2.6b'
     steps, learning_rate, final, b2, weight_decay = RECIPES[size]
-    config = configs.published()
-    config.steps = steps
-    config.batch_size = 512
-    config.sequence_length = 1024
+    config = configs.published(steps=steps, batch_size=512, sequence_length=1024)
     config.checkpoint.every = 2000
 
     config.objective = dict(name='causal_lm')
@@ -35,10 +31,6 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='cosine', warmup=2000, decay=200_000, final=final,
                             b1=0.9, b2=b2, epsilon=1e-8, weight_decay=weight_decay, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=6, remat='none')
+    if configs.small(config, variant, dict(layers=6, remat='none')):
         config.optimizer.update(learning_rate=1e-3, decay=None)
-    if variant == 'tiny':
-        configs.tiny(config)
     return config

@@ -2,13 +2,13 @@
 
     python -m train.main --config=configs/pretrain_t5.py:small --config.data.train='c4/*.jsonl' --workdir=runs/t5
 
-Variants: small (61M), base (the plain one, 223M), large (738M), 3b or xl, 11b or xxl; v1_1-small|base|large|xl|xxl (gated, no
-dropout in pretraining); baseline (base with the recipe of the paper's section 3.1, 34 billion tokens); mini (6.6M), tiny.
-Without --config.data.train it reads the bundled novels; the paper's corpus is C4.
+Variants: small (61M), base (the plain one, 223M), large (738M), 3b or xl, 11b or xxl; v1_1-small|base|large|xl|xxl (gated, no dropout in
+pretraining); baseline (base with the recipe of the paper's section 3.1, 34 billion tokens); mini (6.6M), tiny. Without --config.data.train
+it reads the bundled novels; the paper's corpus is C4.
 
-The sizes train for a million steps of 2,048 rows of 512 tokens, a trillion tokens (section 3.7). T5 itself mixed in supervised
-tasks there; T5 1.1 did not. The learning rate is 1 / sqrt(max(step, 10000)), Adafactor scales it by the size of each parameter.
-Of the table's 32,128 rows 32,100 are ids, as in T5; 256 of those are sentinels where T5 has 100, so 156 fewer are text.
+The sizes train for a million steps of 2,048 rows of 512 tokens, a trillion tokens (section 3.7). T5 itself mixed in supervised tasks there;
+T5 1.1 did not. The learning rate is 1 / sqrt(max(step, 10000)), Adafactor scales it by the size of each parameter. Of the table's 32,128
+rows 32,100 are ids, as in T5; 256 of those are sentinels (T5: 100), so 156 fewer are text.
 """
 import configs
 from model.families import t5
@@ -18,10 +18,7 @@ VARIANTS = ('', *t5.SIZES, 'baseline', 'mini', 'tiny')
 
 def get_config(variant=''):
     size = variant if variant in t5.SIZES else 'base'
-    config = configs.published()
-    config.steps = 1_000_000
-    config.batch_size = 2048
-    config.sequence_length = 512
+    config = configs.published(steps=1_000_000, batch_size=2048, sequence_length=512)
 
     config.objective = dict(name='span_corruption', noise_density=0.15, mean_span_length=3.0)
     config.tokenizer = dict(kind='unigram', vocab_size=32100)
@@ -31,12 +28,9 @@ def get_config(variant=''):
 
     if variant == 'baseline':
         config.update(steps=2**19, batch_size=128)
-    if variant in ('mini', 'tiny'):
-        configs.mini(config)
-        config.model.update(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)
+    if configs.small(config, variant, dict(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)):
         config.optimizer.update(learning_rate=0.03, decay=500)
     if variant == 'tiny':
-        configs.tiny(config)
         config.model.update(head_dim=8, mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10
     return config

@@ -1,7 +1,7 @@
-"""Bad data is one kind of error: a message for the user, no traceback, exit code 3.
+"""The error for bad data: a message for the user, no traceback, exit code 3.
 
-The message says where (file and line when there is one), what was expected, what was found and what to change:
-`FILE:LINE: expected ..., got ...; ...`.
+The message gives file and line where there are any, what was expected, what was found and what to change: `FILE:LINE: expected ..., got
+...; ...`.
 """
 
 

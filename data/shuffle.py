@@ -1,9 +1,9 @@
-"""A shuffle of 0..n-1 that is computed, not stored: where each index goes, for a whole batch at once (Black and Rogaway 2002).
+"""A shuffle of 0..n-1 that is computed, not stored, for a whole batch of indices at once (Black and Rogaway 2002).
 
-The permutation is a Feistel network with the round function of the cipher Simon (Beaulieu et al. 2013) on the smallest even
-number of bits, at least 16, that holds the largest index; what falls outside goes through it again until it falls inside. Its
-keys are those of C++'s std::seed_seq ([rand.util.seedseq] in the standard). The numbers are those of Grain's `index_shuffle`,
-but for n = 2^k + 1 with k even and at least 16, where Grain counts one bit too few, so that one index comes twice and one never.
+The permutation is a Feistel network with the round function of the cipher Simon (Beaulieu et al. 2013) on the smallest even number of bits,
+at least 16, that holds the largest index; a result outside the range is permuted again until it is inside. Its keys are those of C++'s
+std::seed_seq ([rand.util.seedseq] in the standard). The numbers are those of Grain's `index_shuffle`, except for n = 2^k + 1 with k even
+and at least 16, where Grain counts one bit too few, so that one index comes twice and one never.
 """
 import functools
 
@@ -13,14 +13,14 @@ _WORD = 2**32 - 1
 
 
 def index_shuffle(indices, *, max_index: int, seed: int, rounds: int = 4) -> np.ndarray:
-    """Where a shuffle of 0..max_index takes the indices int[n]: int64[n]. seed: below 2**32. rounds: even, at least 4."""
+    """The images of the indices int[n] under a shuffle of 0..max_index: int64[n]. seed: below 2**32. rounds: even, at least 4."""
     out = np.array(indices, np.uint64, ndmin=1)
     bits = max_index.bit_length()
     if bits <= 16:
         return _table(max_index, seed, rounds)[out.astype(np.int64)]
     half, keys = (bits + bits % 2) // 2, _keys(seed, rounds)
     outside = np.arange(len(out))
-    while len(outside):                       # half of the domain at most lies outside, or three quarters: few rounds
+    while len(outside):                       # at most three quarters of the domain are outside: few rounds
         out[outside] = _permute(out[outside], half, keys)
         outside = outside[out[outside] > max_index]
     return out.astype(np.int64)
@@ -28,7 +28,7 @@ def index_shuffle(indices, *, max_index: int, seed: int, rounds: int = 4) -> np.
 
 @functools.lru_cache(maxsize=8)
 def _table(max_index, seed, rounds):
-    """int64[2**16]: where each index goes. A small n is left 2**16 / n times on the way: all walks at once, doubling their length."""
+    """int64[max_index + 1]: the image of each index. All walks through the outside at once, doubling their length."""
     out = _permute(np.arange(2**16, dtype=np.uint64), 8, _keys(seed, rounds)).astype(np.int64)
     while (out[:max_index + 1] > max_index).any():
         out = np.where(out > max_index, out[out], out)

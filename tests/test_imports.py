@@ -19,37 +19,42 @@ ALLOWED = (
     ('model.layers', ('model.ops', 'model.config', 'model.initializers')),
     ('model.encodings', ()),
     ('model.attention.rule', ()),
-    ('model.attention', ('model.ops', 'model.config', 'model.positions', 'model.initializers', 'model.layers', 'model.encodings', 'model.attention')),
+    ('model.attention', ('model.ops', 'model.config', 'model.positions', 'model.initializers', 'model.layers', 'model.encodings',
+                         'model.attention')),
     ('model.decoding', ('model.config', 'model.paths', 'model.attention.rule')),
     ('model.memory', ('model.config', 'model.encodings')),
     ('model.heads', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
     ('model.query_stack', ('model.layers', 'model.stack')),
-    ('model.stack', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention', 'model.decoding.cache', 'model.memory')),
+    ('model.stack', ('model.ops', 'model.config', 'model.layers', 'model.positions', 'model.attention', 'model.decoding.cache',
+                     'model.memory')),
     ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.decoding.cache', 'model.heads', 'model.query_stack',
                            'model.stack', 'model.attention.rule', 'model.attention.streams')),
     ('model.paths', ()),
     ('model.resize', ('model.config', 'model.paths')),
     ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer', 'model.attention.rule')),
-    ('model.huggingface', ('model.config', 'model.paths', 'model.positions', 'model.families', 'model.task_model', 'model.transformer', 'model.resize', 'model.huggingface')),
+    ('model.huggingface', ('model.config', 'model.paths', 'model.positions', 'model.families', 'model.task_model', 'model.transformer',
+                           'model.resize', 'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config', 'model.positions', 'model.resize')),
     ('model', ()),
     ('train.settings', ('data.objectives', 'data.rows', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
     ('train.reliability', ('train.parallel',)),
-    ('train.checkpoints', ('model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
+    ('train.checkpoints', ('data.atomic', 'model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),
     ('train.objectives', ('data', 'model', 'train.settings', 'train.objectives')),
-    ('train.monitoring', ('train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
+    ('train.monitoring', ('data.atomic', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
     ('train.state', ('model.paths',)),
     ('train.step', ('train.state',)),
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (
         'settings', 'optimization', 'parallel', 'state', 'step')))),
-    ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state', 'train.step',
-                          'train.prediction')),
+    ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state',
+                          'train.step', 'train.prediction')),
     ('train.inspection', ('data', 'train.settings', 'train.monitoring.curves', 'train.inspection')),
-    ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring', 'train.conversion')),
+    ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring',
+                          'train.conversion')),
     ('train.loop', ('data', 'model.paths', *(f'train.{room}' for room in (
-        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'program', 'state')))),
+        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'program',
+        'state')))),
     ('train', ('data', 'model', 'train')),    # the commands
 )
 
@@ -107,7 +112,8 @@ def test_heavy_packages_stay_in_their_rooms():
 
 def test_data_and_configs_load_without_jax():
     names = [name for name, _ in modules() if name.startswith(('data', 'configs'))] + ['train.main']
-    code = f'import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint(sorted({{"jax", "tensorflow"}} & set(sys.modules)))'
+    code = (f'import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n'
+            'print(sorted({"jax", "tensorflow"} & set(sys.modules)))')
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == '[]'

@@ -1,16 +1,18 @@
 """The training loop: corpus, mesh, state, then steps until the last one, a signal, or early stopping.
 
-Read it from top to bottom; every line is a call to a file that holds one idea. The loop waits for the device only to log,
-evaluate, sample and save, each when it is due.
+It reads from top to bottom; every line calls a module that does one thing. The loop waits for the device only to log, evaluate,
+sample and save, each at its own interval.
 """
 import dataclasses
 import itertools
 import math
+from typing import Any, Iterator
 
 import jax
 import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
+from data.text import cache
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
@@ -19,7 +21,7 @@ from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
-from train.settings import errors, parse, schema
+from train.settings import errors, parse, reads, schema
 
 
 class Diverged(Exception):
@@ -38,10 +40,10 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         time_limit: float | None = None) -> tuple[str | None, states.State]:
     """Trains `config` in the workdir `folder`, from its newest checkpoint if it has one. Returns (reason, the train State).
 
-    The reason is None when all steps are done, 'early stopping', or the request to stop ('SIGTERM', ...). origins: who set
-    which value, for messages; devices: None = all of all processes.
+    The reason is None when all steps are done, else 'early stopping' or the request to stop ('SIGTERM', ...). origins: the file or flag
+    that set each value, for messages; devices: None = all of all processes; time_limit: seconds after which it saves and stops.
     """
-    workdir.usable(folder)
+    workdir.check_writable(folder)
     corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
     config = parse.with_vocabulary(config, corpus.tokenizer, origins)
     config = parse.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
@@ -51,13 +53,14 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         screen.notice(notice)
 
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
-    with jax.set_mesh(mesh), checkpoints(config, folder) as saved, \
+    keep = config.checkpoint
+    with jax.set_mesh(mesh), checkpoint.Checkpoints(f'{folder}/checkpoints', keep.keep, keep.best, keep.asynchronous) as saved, \
             signals.Signals(folder, time_limit, notice=screen.notice) as interrupts:
         compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
         state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
         if state:
-            same_data(meta, corpus)
+            check_data(meta, corpus)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         if begun >= config.steps or patience.over:
             screen.notice(finished(folder, begun, config, patience))
@@ -70,7 +73,8 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
-        evaluator = held_out(config, module, corpus, mesh)
+        evaluator = None if corpus.eval is None else evaluation.Evaluator(
+            module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
         sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
@@ -111,12 +115,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     return reason, state
 
 
-def checkpoints(config, folder):
-    settings = config.checkpoint
-    return checkpoint.Checkpoints(f'{folder}/checkpoints', settings.keep, settings.best, settings.asynchronous)
-
-
-def batches(config, source, mesh, begun):
+def batches(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, begun: int) -> Iterator[dict[str, Any]]:
     """Batches on the devices, from step `begun` + 1 to the last."""
     first = 0 if config.overfit_one_batch else begun
     host = pipeline.batches(
@@ -129,15 +128,8 @@ def batches(config, source, mesh, begun):
         yield sharding.put(mesh, example.given(batch), config.batch_size)
 
 
-def held_out(config, module, corpus, mesh):
-    """The Evaluator of the held-out text, or None without one."""
-    if corpus.eval is None:
-        return None
-    return evaluation.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
-
-
-def start(state, config, screen):
-    """A fresh state, with the parameters that `config.init` takes from another run."""
+def start(state: states.State, config: schema.Config, screen: display.Display) -> states.State:
+    """The fresh state, with the parameters that `config.init` takes from another run."""
     if not config.init.from_:
         return state
     found = initial.parameters(config, states.union(state.params, state.frozen), screen.notice)
@@ -162,38 +154,40 @@ def introduce(screen, config, corpus, mesh, parameters, begun):
 
 def finished(folder, begun, config, patience):
     """The notice of a run that is finished, and how to continue it."""
+    another = f'start another workdir from it: --config.init.from={folder} --workdir=OTHER'
     if patience.over:
-        return (f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. '
-                'To train on, start another workdir from it: --config.init.from')
-    return f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}'
+        return f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. To train on, {another}'
+    done, schedule = f'{folder} is done: step {begun} of {config.steps}', config.optimizer.schedule
+    if reads.stretched(schedule):
+        return f'{done}. To train on, {another}. More --config.steps would stretch the {schedule} schedule: its learning rate rises again'
+    return f'{done}. To train on: --config.steps={2 * begun}'
 
 
-def check_metrics(config, line, undefined=()):
-    """errors.Error if a metric named in the config is not measured. undefined: measured, but without a value this time."""
+def check_metrics(config: schema.Config, line: dict[str, float], undefined: list[str]) -> None:
+    """errors.Error if a metric named in the config is not measured. undefined: metrics whose weight was 0 this time."""
     measured = [name for name in line if name.startswith('eval/')]
     wanted = {'early_stopping.metric': config.early_stopping.metric, 'checkpoint.best': config.checkpoint.best}
-    wrong = [errors.Problem(f'{key} = {name!r}', f'no such metric.{errors.did_you_mean(name, measured)} '
-                                                   f'There are: {", ".join(measured)}.')
+    wrong = [errors.Problem(f'{key} = {name!r}', f'no such metric.{errors.did_you_mean(name, measured)} There are: {", ".join(measured)}.')
              for key, name in wanted.items() if name and name not in (*line, *undefined)]
     if wrong:
         raise errors.Error(wrong, end='nothing was saved at this step')
 
 
-def due(step, every):
-    """Whether something that happens every `every` steps (0 = never) happens now."""
+def due(step: int, every: int) -> bool:
+    """Whether `step` is a multiple of `every`; never for 0."""
     return every > 0 and step % every == 0
 
 
-def train_line(measured, learning_rate):
-    """The metrics line of a step: waits for the device."""
+def train_line(measured: dict[str, jax.Array], learning_rate: jax.Array) -> dict[str, float]:
+    """The metrics line of a step, without the metrics that are NaN (weight 0); waits for the device."""
     measured = {name: float(value) for name, value in jax.device_get(measured).items()}
     norm = measured.pop('grad_norm')
     line = {f'train/{name}': value for name, value in measured.items() if name == 'loss' or not math.isnan(value)}
     return {**line, 'grad_norm': norm, 'learning_rate': float(learning_rate)}
 
 
-def first_loss(line, config, module):
-    """Compares the first loss with that of a uniform prediction, if tokens are all that the objective predicts."""
+def first_loss(line: dict[str, float], config: schema.Config, module) -> str:
+    """A notice that compares the first loss with that of a uniform prediction, if the objective predicts nothing but tokens."""
     found, uniform = line.get('train/nll', line['train/loss']), math.log(config.model.vocab_size)
     if set(module.scales) != {'tokens'}:
         return f'first loss {found:.3f}'
@@ -203,15 +197,15 @@ def first_loss(line, config, module):
     return f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale'
 
 
-def meta_of(config, corpus, step, line, patience):
-    """A checkpoint's meta.json."""
+def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict, patience: early_stopping.EarlyStopping) -> dict:
+    """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
             'early_stopping': patience.meta()}
 
 
-def same_data(meta, corpus):
-    """OtherData unless a checkpoint was trained on this text with this tokenizer."""
+def check_data(meta: dict, corpus: corpora.Corpus) -> None:
+    """OtherData unless the checkpoint was trained on this text with this tokenizer."""
     for name, found in (('tokenizer', corpus.tokenizer.hash), ('data', corpus.train.fingerprint)):
         if meta[name] != found:
             raise OtherData(f'the {name} has changed since this run was started: sha256 {found[:12]}, the checkpoint has '

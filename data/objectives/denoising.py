@@ -1,4 +1,4 @@
-"""Denoising: read a noisy text, say all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). data/noise/infilling.py has the noise.
+"""Denoising: read a noisy text, predict all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). Noise: data/noise/infilling.py
 
 Rows are whole sentences of one document, as many as fit between <s> and </s> (fairseq's `complete_doc`; a sentence longer
 than a row is cut). Noise in this order: sentences permuted, spans infilled, tokens masked, deleted, inserted, the text

@@ -1,48 +1,59 @@
-"""Writes a token cache so that no moment of death leaves a wrong one.
+"""Crash-safe writer of the token cache.
 
-Three files grow by one shard at a time; after each, `progress.json` (written beside and renamed) says how much of them
-counts. Whoever goes on cuts the files there. `index.json`, written last, makes the cache exist. A lock on the folder,
-which the kernel drops with the process, keeps a second builder waiting.
+Three files grow by one shard at a time; then `progress.json`, replaced atomically, records how many of their bytes are valid. A builder
+that continues after a kill cuts the files there. `index.json`, written last, marks the cache as complete. A second builder waits for a
+lock on the folder, which the kernel releases when the first process ends.
 """
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
+import pathlib
 import time
+from typing import Any, Callable
 
 import numpy as np
 
-from data import errors
-from data.text import sentences
+from data import atomic, errors
+from data.text import sentences, sources
 from data.vocabularies import vocabulary
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
 BATCH = 1 << 22     # characters tokenised at once
 
 
-def layout(vocab_size):
+def layout(vocab_size: int) -> dict[str, np.dtype]:
     """{file: dtype}: ids, document offsets, sentence offsets."""
     return {'tokens.bin': np.dtype('<u2' if vocab_size <= 1 << 16 else '<i4'), 'documents.bin': np.dtype('<i8'),
             'sentences.bin': np.dtype('<i8')}
 
 
-def check(ids, vocab_size, where='tokens'):
-    """DataError unless all ids lie in [0, vocab_size)."""
+def check(ids: np.ndarray, vocab_size: int, where: str = 'tokens') -> None:
+    """DataError unless all ids are in [0, vocab_size)."""
     if len(ids) and not 0 <= ids.min() <= ids.max() < vocab_size:
-        raise errors.DataError(f'{where}: expected token ids from 0 to {vocab_size - 1}, got {ids.min()} to '
-                               f'{ids.max()}; the tokenizer does not fit its vocabulary size')
+        raise errors.DataError(f'{where}: expected token ids from 0 to {vocab_size - 1}, got {ids.min()} to {ids.max()}; '
+                               'the tokenizer does not fit its vocabulary size')
 
 
-def damage(folder, index):
-    """What is wrong with the files (sizes, then the checksum of every shard), or None."""
+def load(path: pathlib.Path, key: str) -> dict | None:
+    """The JSON object of a file; None without the file or without `key` in it."""
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and key in values else None
+
+
+def damage(folder: pathlib.Path, index: dict) -> str | None:
+    """The first file of the wrong size or shard with a wrong checksum, in words; None = no damage."""
     for name, size in index['files'].items():
-        found = (folder / name).stat().st_size if (folder / name).exists() else 'none'
-        if found != size:
-            return f'{found} bytes of {name} instead of {size}'
+        if (found := _size(folder / name)) != size:
+            return f'{"none" if found < 0 else found} bytes of {name} instead of {size}'
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context((folder / name).open('rb')) for name in index['files']]
-        files[1].read(8)  # the leading zero of the document offsets belongs to no shard
+        files[1].read(8)  # the leading zero of the document offsets is in no shard
         for number, shard in enumerate(index['shards']):
             found = [hashlib.sha256(file.read(size)).hexdigest() for file, size in zip(files, shard['sizes'])]
             if found != shard['sha256']:
@@ -50,48 +61,44 @@ def damage(folder, index):
     return None
 
 
-def write(source, tokenizer, folder, notice, shard_bytes, key):
-    """Makes or completes the cache in `folder`. Same bytes whether or not earlier builders died on the way."""
-    with _errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder, notice), _errors(folder):
-        index = load(folder / 'index.json')
+def write(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: Callable, shard_bytes: int, key: str) -> None:
+    """Writes or completes the cache in `folder`; its bytes do not depend on earlier builders that were killed."""
+    with _errors(folder), _lock(folder, notice):
+        index = load(folder / 'index.json', 'files')
         if index and not (problem := damage(folder, index)):
             return  # another builder finished while this one waited
         if index:
             notice(f'{folder}: damaged token cache ({problem}), made again')
             (folder / 'index.json').unlink()
-        progress = load(folder / 'progress.json') or {'shards': []}
-        names = list(layout(tokenizer.vocab_size))
-        sizes = [sum(shard['sizes'][i] for shard in progress['shards']) for i in range(3)]
-        sizes[1] += 8
-        if progress['shards'] and all((folder / name).exists() and (folder / name).stat().st_size >= size
-                                      for name, size in zip(names, sizes)):
+        progress = load(folder / 'progress.json', 'shards') or {'shards': []}
+        paths = [folder / name for name in layout(tokenizer.vocab_size)]
+        sizes = [first + sum(shard['sizes'][i] for shard in progress['shards']) for i, first in enumerate((0, 8, 0))]
+        if progress['shards'] and all(_size(path) >= size for path, size in zip(paths, sizes)):
             notice(f'{source.name}: tokenising goes on after {progress["shards"][-1]["read"]:,} documents')
         else:
             progress, sizes = {'shards': []}, [0, 8, 0]
-            (folder / names[1]).write_bytes(bytes(8))
+            for path in paths:
+                path.unlink(missing_ok=True)
         with contextlib.ExitStack() as stack:
-            files = []
-            for name, size in zip(names, sizes):
-                files.append(stack.enter_context((folder / name).open('r+b' if (folder / name).exists() else 'w+b')))
-                files[-1].truncate(size)
-                files[-1].seek(size)
+            files = [stack.enter_context(path.open('ab')) for path in paths]
+            for file, size in zip(files, sizes):
+                file.truncate(size)               # a new documents.bin starts with the offset 0
+                file.seek(size)
             _shards(source, tokenizer, folder, notice, shard_bytes, progress, files)
-            sizes = {name: file.tell() for name, file in zip(names, files)}
-        if not progress['shards'] or not progress['shards'][-1]['tokens']:
+            sizes = {path.name: file.tell() for path, file in zip(paths, files)}
+        last = progress['shards'][-1]
+        if not last['tokens']:
             raise errors.DataError(f'{source.name}: expected text that gives tokens, got none')
-        save(folder / 'index.json', {
-            'format': FORMAT, 'key': key, 'source': source.fingerprint, 'tokenizer': tokenizer.hash,
-            'vocab_size': tokenizer.vocab_size, 'bytes': progress['shards'][-1]['bytes'], 'notices': source.notices,
-            'files': sizes, **progress})
+        _save(folder / 'index.json', {
+            'format': FORMAT, 'key': key, 'source': source.fingerprint, 'tokenizer': tokenizer.hash, 'vocab_size': tokenizer.vocab_size,
+            'bytes': last['bytes'], 'notices': source.notices, 'files': sizes, **progress})
         (folder / 'progress.json').unlink()
 
 
 def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
-    """Appends the shards that are missing. A shard ends with the document that fills it, wherever builders died."""
+    """Appends the missing shards. A shard ends with the document that fills it, wherever earlier builders were killed."""
     last = progress['shards'][-1] if progress['shards'] else {'read': 0, 'tokens': 0, 'bytes': 0}
-    read, tokens, total, told = last['read'], last['tokens'], last['bytes'], time.monotonic()
+    read, tokens, total, noticed = last['read'], last['tokens'], last['bytes'], time.monotonic()
     dtypes = list(layout(tokenizer.vocab_size).values())
     begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
 
@@ -99,9 +106,9 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
         for file in files:
             file.flush()
             os.fsync(file.fileno())
-        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'sizes': sizes,
-                                   'sha256': [digest.hexdigest() for digest in digests]})
-        save(folder / 'progress.json', progress)
+        hashes = [digest.hexdigest() for digest in digests]
+        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'sizes': sizes, 'sha256': hashes})
+        _save(folder / 'progress.json', progress)
 
     for batch in _batches(source, read, min(BATCH, shard_bytes)):
         for text, ids in zip(batch, tokenizer.encode_batch(batch)):
@@ -109,7 +116,7 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
             check(ids, tokenizer.vocab_size, f'{source.name}, document {read}')
             text = vocabulary.utf8(text)
             total += len(text)
-            if len(ids):  # white space alone gives none with some foreign models
+            if len(ids):  # some published models give none for white space
                 starts = tokens + sentences.token_starts(text, ids, tokenizer.token_bytes)
                 tokens += len(ids)
                 for i, array in enumerate((ids, np.array([tokens]), starts)):
@@ -120,8 +127,8 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
             if total - begin >= shard_bytes:
                 commit()
                 begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
-        if time.monotonic() - told > 10:
-            told = time.monotonic()
+        if time.monotonic() - noticed > 10:
+            noticed = time.monotonic()
             notice(f'{source.name}: {total / 1e6:,.0f} MB, {tokens:,} tokens')
     if total > begin or not progress['shards']:
         commit()
@@ -130,9 +137,7 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
 def _batches(source, skip, limit):
     """Lists of documents, about `limit` characters each, after the first `skip` documents."""
     batch, size = [], 0
-    for number, text in enumerate(source):
-        if number < skip:
-            continue
+    for text in itertools.islice(source, skip, None):
         batch.append(text)
         size += len(text)
         if size >= limit:
@@ -142,21 +147,12 @@ def _batches(source, skip, limit):
         yield batch
 
 
-def save(path, values):
-    """Writes JSON so that `path` holds the old or the new values, never a part."""
-    beside = path.with_name(f'{path.name}.{os.getpid()}')
-    with beside.open('w', encoding='utf-8') as file:
-        json.dump(values, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def _save(path, values):
+    atomic.write(path, json.dumps(values, indent=1).encode())
 
 
-def load(path):
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return None
+def _size(path):
+    return path.stat().st_size if path.exists() else -1
 
 
 @contextlib.contextmanager
@@ -171,13 +167,11 @@ def _errors(folder):
 
 @contextlib.contextmanager
 def _lock(folder, notice):
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / 'lock').open('a') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             notice(f'{folder}: another process is tokenising this text; waiting for it')
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise errors.DataError(f'{folder}: expected a folder that can be locked, got {error.strerror}; '
-                                   'set data.cache') from error
         yield

@@ -1,7 +1,7 @@
-"""Documents out of files: plain text, JSON lines, JSON arrays and parquet, plain or compressed (.gz, .xz).
+"""Documents from files: plain text, JSON lines, JSON arrays and parquet, plain or compressed (.gz, .xz).
 
-Every reader yields (text, replaced): the number of bytes that were no UTF-8, now U+FFFD. Files are streamed; a line of
-JSON is the most that is held, and a text longer than LONGEST characters comes as several documents.
+Every reader yields (text, replaced), where `replaced` counts the bytes that were not UTF-8 and became U+FFFD. Files are streamed: one line
+of JSON is the most in memory, and a text longer than LONGEST characters becomes several documents.
 """
 import codecs
 import contextlib
@@ -13,6 +13,7 @@ import json
 import lzma
 import pathlib
 import re
+from typing import Any, Iterator
 import zlib
 
 from data import errors
@@ -21,9 +22,10 @@ LONGEST = 1 << 22   # characters of a document; longer ones are cut after a line
 TEXT, LINES, PARQUET = ('.txt', '.text', '.md'), ('.jsonl', '.json', '.ndjson'), ('.parquet',)
 COMPRESSED = {'.gz': gzip.open, '.xz': lzma.open}
 SURROGATE = re.compile('[\ud800-\udfff]')
+KINDS = {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number', str: 'a string', type(None): 'null'}
 
 
-def path(location):
+def path(location) -> Any:
     """pathlib.Path, or etils.epath.Path for gs:// and the like (importing it costs 0.1 s: only when needed)."""
     if '://' in str(location):
         from etils import epath
@@ -31,74 +33,59 @@ def path(location):
     return pathlib.Path(location).expanduser()
 
 
-def find(pattern):
-    """Sorted list of the files that a location or glob names. DataError when there are none."""
-    if not any(sign in pattern for sign in '*?['):
-        if not path(pattern).exists():
-            raise errors.DataError(f'{pattern}: expected a file, got none; check data.train, data.eval')
-        if path(pattern).is_dir():
-            raise errors.DataError(f'{pattern}: expected a file, got a folder; name its files, '
-                                   f'{pattern.rstrip("/")}/*.txt')
-        return [path(pattern)]
-    if path(pattern).exists():
-        return [path(pattern)]
+def find(pattern: str) -> list:
+    """The paths of the files that a location or glob names, sorted. DataError when there are none."""
+    is_glob, location = any(sign in pattern for sign in '*?['), path(pattern)
+    if location.exists() and (is_glob or not location.is_dir()):
+        return [location]
+    if not is_glob:
+        got = f'a folder; name its files, {pattern.rstrip("/")}/*.txt' if location.exists() else 'none; check data.train, data.eval'
+        raise errors.DataError(f'{pattern}: expected a file, got {got}')
     if '://' in pattern:
         head = re.split(r'[*?\[]', pattern)[0].rpartition('/')[0]
         found = path(head).glob(pattern[len(head) + 1:])
     else:
-        found = map(pathlib.Path, glob.glob(str(path(pattern)), recursive=True))
-    found = sorted(file for file in found if not file.is_dir())
-    if not found:
-        raise errors.DataError(f'{pattern}: expected files that match, got none; quote the pattern, ** crosses folders')
-    return found
+        found = map(pathlib.Path, glob.glob(str(location), recursive=True))
+    if files := sorted(file for file in found if not file.is_dir()):
+        return files
+    raise errors.DataError(f'{pattern}: expected files that match, got none; quote the pattern, ** crosses folders')
 
 
-def kind(file):
+def kind(file) -> tuple[str, str]:
     """(.txt or .jsonl or .parquet ..., compression or ''); DataError for any other ending."""
     suffixes = [suffix.lower() for suffix in pathlib.PurePosixPath(file.name).suffixes] or ['']
     compression = suffixes.pop() if suffixes[-1] in COMPRESSED else ''
     suffix = suffixes[-1] if suffixes else ''
     if suffix not in TEXT + LINES + PARQUET or compression and suffix in PARQUET:
         raise errors.DataError(f'{file}: expected one of {" ".join(TEXT + LINES + PARQUET)} (text and JSON also with '
-                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; '
-                               'rename or convert it')
+                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; rename or convert it')
     return suffix, compression
 
 
-def digest(file):
+def digest(file) -> str:
     """sha256 of the bytes."""
     with _errors(file), file.open('rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
-def read(file, field):
-    """Yields (text, replaced) for every document of one file; see the top."""
+def read(file, field: str) -> Iterator[tuple[str, int]]:
+    """(text, replaced) of every document of one file."""
     suffix, compression = kind(file)
     with _errors(file), file.open('rb') as raw:
+        stream = COMPRESSED[compression](raw) if compression else raw
         if suffix in PARQUET:
             yield from _parquet(file, raw, field)
-            return
-        stream = COMPRESSED[compression](raw) if compression else raw
-        if suffix in TEXT:
+        elif suffix in TEXT:
             yield from _text(stream)
         elif suffix == '.json' and _is_array(stream):
-            yield from _array(file, stream, field)
+            for number, row in enumerate(_json(stream.read().decode('utf-8-sig', 'surrogateescape'), file), 1):
+                yield value(row, field, f'{file}, row {number}')
         else:
             yield from _lines(file, stream, field)
 
 
-def clean(text):
-    """(text, number of surrogates replaced): after decoding with `surrogateescape`, bytes that were no UTF-8."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return SURROGATE.subn('\ufffd', text)
-    return text, 0
-
-
-def cut(text):
-    """Yields `text` in parts of at most LONGEST characters, cut after a line where there is one."""
+def cut(text: str) -> Iterator[str]:
+    """`text` in parts of at most LONGEST characters, cut after a line where there is one."""
     start = 0
     while len(text) - start > LONGEST:
         end = text.rfind('\n', start, start + LONGEST) + 1 or start + LONGEST
@@ -107,8 +94,8 @@ def cut(text):
     yield text[start:] if start else text
 
 
-def value(row, field, where):
-    """(text, replaced) of a column of a row. DataError names the columns there are."""
+def value(row: Any, field: str, where: str) -> tuple[str, int]:
+    """(text, replaced) of a column of a row. DataError lists the columns there are."""
     if not isinstance(row, dict):
         raise errors.DataError(f'{where}: expected an object with a field {field!r}, got {_a(row)}')
     if field not in row:
@@ -119,16 +106,20 @@ def value(row, field, where):
         text = text.decode('utf-8', 'surrogateescape')
     if not isinstance(text, (str, type(None))):
         raise errors.DataError(f'{where}: expected text in field {field!r}, got {_a(text)}; set data.field')
-    return clean(text or '')
+    return _clean(text or '')
 
 
 def _a(thing):
-    return {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number',
-            str: 'a string', type(None): 'null'}.get(type(thing), type(thing).__name__)
+    return KINDS.get(type(thing), type(thing).__name__)
+
+
+def _clean(text):
+    """(text, replaced) of text that was decoded with `surrogateescape`."""
+    return (text, 0) if text.isascii() else SURROGATE.subn('\ufffd', text)
 
 
 def _text(stream):
-    """A document a file. A byte order mark at its start is no text."""
+    """One document a file, without a byte order mark at its start."""
     decoder = codecs.getincrementaldecoder('utf-8-sig')('surrogateescape')
     parts, size, block = [], 0, b'-'
     while block:
@@ -137,9 +128,9 @@ def _text(stream):
         size += len(parts[-1])
         if size > 2 * LONGEST:
             *ready, rest = cut(''.join(parts))
-            yield from map(clean, ready)
+            yield from map(_clean, ready)
             parts, size = [rest], len(rest)
-    yield from map(clean, cut(''.join(parts)))
+    yield from map(_clean, cut(''.join(parts)))
 
 
 def _lines(file, stream, field):
@@ -152,11 +143,7 @@ def _lines(file, stream, field):
         del line  # a line may be 100 MB: never hold it twice
         if text.isspace() or not text:
             continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise errors.DataError(f'{file}:{number}: expected a JSON object on one line, got {_json(error, text)}; '
-                                   'mend or delete it') from error
+        row = _json(text, file, number)
         del text
         document = value(row, field, f'{file}:{number}')
         del row
@@ -168,10 +155,17 @@ def _lines(file, stream, field):
         del document
 
 
-def _json(error, text):
-    if not isinstance(error, json.JSONDecodeError):
-        return 'nesting too deep' if isinstance(error, RecursionError) else str(error)
-    return f'{error.msg} at column {error.colno}, near {text[max(0, error.pos - 20):error.pos + 20]!r}'
+def _json(text, file, number=None):
+    """The value of a line (its number), or of a file with an array."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line, got = error.lineno, f'{error.msg} at column {error.colno}, near {text[max(0, error.pos - 20):error.pos + 20]!r}'
+    except (ValueError, RecursionError) as error:
+        line, got = 1, 'nesting too deep' if isinstance(error, RecursionError) else str(error)
+    if number:
+        raise errors.DataError(f'{file}:{number}: expected a JSON object on one line, got {got}; mend or delete it')
+    raise errors.DataError(f'{file}:{line}: expected a JSON array, got {got}')
 
 
 def _is_array(stream):
@@ -180,45 +174,29 @@ def _is_array(stream):
     return first == b'['
 
 
-def _array(file, stream, field):
-    text = stream.read().decode('utf-8-sig', 'surrogateescape')
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise errors.DataError(f'{file}:{getattr(error, "lineno", 1)}: expected a JSON array, got '
-                               f'{_json(error, text)}') from error
-    for number, row in enumerate(rows, 1):
-        yield value(row, field, f'{file}, row {number}')
-
-
 def _parquet(file, raw, field):
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; "
-                               "pip install 'pretext[parquet]'") from error
+        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; pip install 'pretext[parquet]'") from error
     try:
         table = parquet.ParquetFile(raw)
-        columns = table.schema_arrow.names
-        value(dict.fromkeys(columns), field, str(file))
-        number = 0
-        for batch in table.iter_batches(batch_size=256, columns=[field]):
-            for row in batch.to_pylist():
-                number += 1
-                yield value(row, field, f'{file}, row {number}')
+        value(dict.fromkeys(table.schema_arrow.names), field, str(file))
+        rows = (row for batch in table.iter_batches(batch_size=256, columns=[field]) for row in batch.to_pylist())
+        for number, row in enumerate(rows, 1):
+            yield value(row, field, f'{file}, row {number}')
     except pyarrow.ArrowException as error:
         raise errors.DataError(f'{file}: expected a parquet file, got {error}; write it again') from error
 
 
 @contextlib.contextmanager
 def _errors(file):
-    """What reading a damaged or forbidden file raises, as DataError."""
+    """Errors of reading a damaged or forbidden file, as DataError."""
     try:
         yield
     except EOFError as error:
-        raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; '
-                               'copy it again') from error
+        raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; copy it again') from error
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise errors.DataError(f'{file}: expected a sound compressed file, got {error}; copy it again') from error
     except OSError as error:

@@ -1,8 +1,8 @@
 """Where sentences start, for objectives that pair or shuffle them (next sentence, sentence order, BART).
 
-A rule, not a model: a sentence ends with a line, or with . ! ? … and any closing quotes before a space or the end of
-the text, or with 。 ！ ？ anywhere; no sentence ends after Mr. Mrs. Ms. Dr. St. or the initial of a name. The line
-breaks after a sentence belong to it, the space before the next one does not (SentencePiece keeps it with a word).
+A rule, not a model: a sentence ends with a line, or with . ! ? … and any closing quotes before a space or the end of the text, or with
+。 ！ ？ anywhere; no sentence ends after Mr. Mrs. Ms. Dr. St. or the initial of a name. The line breaks after a sentence belong to it, the
+space before the next one belongs to that (SentencePiece keeps it with a word).
 """
 import re
 
@@ -18,17 +18,17 @@ END = re.compile(rb'[\n.!?\xe2\xe3\xef]'                  # what an end begins w
                  rb'(?:[ \t\r]*\n)*' % {b'name': _NAME, b'stop': _STOP, b'close': _CLOSE, b'wide': _WIDE})
 
 
-def starts(text):
-    """int64[s]: byte offsets in the UTF-8 `text` (bytes) where sentences start, 0 first; none is white space alone."""
+def starts(text: bytes) -> np.ndarray:
+    """int64[s]: byte offsets in the UTF-8 `text` where sentences start, 0 first; none is white space alone."""
     ends = np.fromiter((match.end() for match in END.finditer(text)), np.int64)
     return np.concatenate([np.zeros(1, np.int64), ends[ends < len(text.rstrip())]])
 
 
-def token_starts(text, ids, token_bytes):
-    """int64[s]: positions in `ids` (the tokens of `text`, bytes) where sentences start.
+def token_starts(text: bytes, ids: np.ndarray, token_bytes: np.ndarray) -> np.ndarray:
+    """int64[s]: positions in `ids` (the tokens of `text`) where sentences start.
 
-    A sentence that starts inside a token starts with the next one. Exact for a lossless tokenizer; for others, whose
-    token_bytes do not sum to the text, offsets are scaled.
+    A sentence that starts inside a token starts with the next one. Exact for a lossless tokenizer; for others, whose token_bytes do not sum
+    to the text, offsets are scaled.
     """
     begins = np.concatenate([[0], np.cumsum(token_bytes[ids], dtype=np.int64)])
     where = starts(text)

@@ -1,49 +1,48 @@
-"""Where text comes from: bundled corpora, files and globs, TensorFlow Datasets; every one a re-iterable of documents.
+"""Where text comes from: bundled corpora, files and globs, TensorFlow Datasets.
 
-`open(spec, field)` reads nothing but the files' names; iterating streams. A source has a `fingerprint` of its content
-(not of where it lies), counts what it had to mend or skip, and can be split by characters as nanoGPT does.
+`open(spec, field)` reads only the files' names. The result, a Source, streams documents any number of times, has a fingerprint of its
+content (not of its location), counts what it replaced or skipped, and can be split by characters as nanoGPT does.
 """
 import difflib
+import functools
 import hashlib
 import json
 import pathlib
 import re
+from typing import Any, Callable, Iterator
 
 from data import errors
 from data.text import files, tfds
 
-DataError = errors.DataError
 CORPORA = pathlib.Path(__file__).parent.parent / 'corpora'
 
 
-def open(spec, field='text'):
+def open(spec: str, field: str = 'text') -> 'Source':
     """Source of the documents that `spec` names; `field` is the column of JSON, parquet and TFDS rows.
 
-    `bundled:NAME[,NAME]` | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]` | a file or glob, also gs:// and the like
-    (.txt .jsonl .json .parquet, .gz .xz). DataError when there is no such thing.
+    `bundled:NAME[,NAME]` | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]` | a file or glob, also gs:// and the like (.txt .jsonl .json .parquet, .gz
+    .xz). DataError when there is no such thing.
     """
     scheme, colon, rest = spec.partition(':')
-    address = rest.startswith('//')
     if scheme == 'bundled' and colon:
         found = [bundled(name) for name in rest.split(',')]
     elif scheme == 'tfds' and colon:
         return tfds.open(rest, field, Source)
-    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not address and not files.path(spec).exists():
-        raise DataError(f"{spec}: expected bundled:NAME, tfds:NAME:SPLIT or a file, got '{scheme}:'"
-                        f'{_suggest(scheme, ("bundled", "tfds"), ":")}')
+    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not rest.startswith('//') and not files.path(spec).exists():
+        raise errors.DataError(f"{spec}: expected bundled:NAME, tfds:NAME:SPLIT or a file, got '{scheme}:'"
+                               f'{_suggest(scheme, ("bundled", "tfds"), ":")}')
     else:
         found = files.find(spec)
-    for file in found:
-        files.kind(file)
+    kinds = [files.kind(file) for file in found]
     return Source(spec, lambda: (document for file in found for document in files.read(file, field)),
-                  lambda: [field, [[files.kind(file), files.digest(file)] for file in found]])
+                  lambda: [field, [[kind, files.digest(file)] for kind, file in zip(kinds, found)]])
 
 
-def bundled(name):
+def bundled(name: str) -> pathlib.Path:
     """The file of a bundled corpus."""
     names = sorted(file.name.partition('.')[0] for file in CORPORA.glob('*.xz'))
     if name not in names:
-        raise DataError(f'bundled:{name}: expected one of {", ".join(names)}, got {name!r}{_suggest(name, names)}')
+        raise errors.DataError(f'bundled:{name}: expected one of {", ".join(names)}, got {name!r}{_suggest(name, names)}')
     return CORPORA / f'{name}.jsonl.xz'
 
 
@@ -55,16 +54,15 @@ def _suggest(word, words, end=''):
 class Source:
     """Documents (str, never empty) that can be read any number of times.
 
-    read: () -> iterator of (text, number of bad bytes replaced).
-    identity: () -> JSON values that determine the content.
-    `replaced`, `empty` and `documents` count the last complete pass.
+    read: () -> iterator of (text, number of bad bytes replaced). identity: () -> JSON values that determine the content. `replaced` and
+    `empty` count the last complete pass.
     """
 
-    def __init__(self, name, read, identity):
+    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any]):
         self.name, self.read, self.identity = name, read, identity
-        self.replaced = self.empty = self.documents = 0
+        self.replaced = self.empty = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         replaced = empty = documents = 0
         for text, bad in self.read():
             replaced += bad
@@ -74,64 +72,57 @@ class Source:
             for part in files.cut(text):
                 documents += 1
                 yield part
-        self.replaced, self.empty, self.documents = replaced, empty, documents
+        self.replaced, self.empty = replaced, empty
         if not documents:
-            raise DataError(f'{self.name}: expected text, got no document' + (f' but {empty:,} empty' if empty else ''))
+            raise errors.DataError(f'{self.name}: expected text, got no document' + (f' but {empty:,} empty' if empty else ''))
 
-    @property
-    def fingerprint(self):
+    @functools.cached_property
+    def fingerprint(self) -> str:
         """sha256 of what the documents depend on: contents, order and column; the same after the files were moved."""
-        if not hasattr(self, '_fingerprint'):
-            self._fingerprint = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
-        return self._fingerprint
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
-    @property
-    def characters(self):
+    @functools.cached_property
+    def characters(self) -> int:
         """Characters of all documents (reads them once)."""
-        if not hasattr(self, '_characters'):
-            self._characters = sum(map(len, self))
-        return self._characters
+        return sum(map(len, self))
 
     @property
-    def notices(self):
-        """What the user should know after a pass: list of lines."""
-        lines = []
-        if self.replaced:
-            lines.append(f'{self.name}: {self.replaced:,} bytes were no UTF-8 and became U+FFFD')
-        if self.empty:
-            lines.append(f'{self.name}: skipped {self.empty:,} empty documents')
-        return lines
+    def notices(self) -> list[str]:
+        """Lines for the user after a pass."""
+        lines = [(self.replaced, f'{self.name}: {self.replaced:,} bytes were no UTF-8 and became U+FFFD'),
+                 (self.empty, f'{self.name}: skipped {self.empty:,} empty documents')]
+        return [line for count, line in lines if count]
 
 
 class Part(Source):
     """One side of `split`."""
 
-    def __init__(self, source, fraction, part):
+    def __init__(self, source: Source, fraction: float, part: str):
         share = f'{"all but " * (part == "train")}the last {100 * fraction:g}%'
         super().__init__(f'{source.name} ({share})', self._read, lambda: [source.fingerprint, 'split', fraction, part])
-        self.source, self.fraction, self.part = source, fraction, part
+        self.source, self.fraction, self.train = source, fraction, part == 'train'
 
     def _read(self):
         limit, seen = int(self.source.characters * (1 - self.fraction)), 0
         for text in self.source:
             here = min(max(limit - seen, 0), len(text))
             seen += len(text)
-            side = text[:here] if self.part == 'train' else text[here:]
+            side = text[:here] if self.train else text[here:]
             if side:
                 yield side, 0
-            elif self.part == 'train':
+            elif self.train:
                 break
 
     @property
-    def notices(self):
-        return self.source.notices if self.part == 'train' else []  # once for the two
+    def notices(self) -> list[str]:
+        return self.source.notices if self.train else []  # once for the two
 
 
-def split(source, fraction, part):
+def split(source: Source, fraction: float, part: str) -> Source:
     """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file.
 
-    The document on the border is cut in two; both sides are documents. Needs the number of characters: one more pass.
+    The document on the border is cut in two. Counting the characters takes one more pass.
     """
     if not 0 < fraction < 1 or part not in ('train', 'eval'):
-        raise DataError(f'data.eval_fraction: expected a number between 0 and 1, got {fraction}')
+        raise errors.DataError(f'data.eval_fraction: expected a number between 0 and 1, got {fraction}')
     return Part(source, fraction, part)

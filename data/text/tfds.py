@@ -1,12 +1,12 @@
 """Text of TensorFlow Datasets without TensorFlow: datasets prepared as ArrayRecord, read by random access.
 
-`NAME[/CONFIG][:VERSION]:SPLIT[@FOLDER]`, where FOLDER (or TFDS_DATA_DIR, or ~/tensorflow_datasets) holds the prepared
-dataset, NAME[/CONFIG]/VERSION. Prepare one with `tfds build NAME --file_format=array_record`. Only the prepared files
-are read: no builder's code runs and nothing is downloaded.
+`NAME[/CONFIG][:VERSION]:SPLIT[@FOLDER]`, where FOLDER (or TFDS_DATA_DIR, or ~/tensorflow_datasets) contains the prepared dataset,
+NAME[/CONFIG]/VERSION. `tfds build NAME --file_format=array_record` prepares one. Only the prepared files are read: no builder's code runs
+and nothing is downloaded.
 """
-import importlib
 import os
 import re
+from typing import Any, Callable
 
 from data import errors
 from data.text import files
@@ -15,8 +15,8 @@ SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>
 VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')
 
 
-def open(spec, field, source):
-    """source(name, read, identity) of a TFDS split; DataError when it is not there or has no such column."""
+def open(spec: str, field: str, source: Callable) -> Any:
+    """source(name, read, identity) of a TFDS split; DataError when it does not exist or has no such column."""
     where = f'tfds:{spec}'
     match = SPEC.fullmatch(spec)
     if not match:
@@ -33,8 +33,8 @@ def open(spec, field, source):
     except ValueError as error:
         raise errors.DataError(f'{where}: expected a split or a slice of one, got {_brief(error)}') from error
     except Exception as error:  # its type depends on how the dataset was prepared
-        raise errors.DataError(f'{where}: expected a dataset prepared as ArrayRecord, got {_brief(error)}; '
-                               f'tfds build {match["name"]} --file_format=array_record --overwrite') from error
+        raise errors.DataError(f'{where}: expected a dataset prepared as ArrayRecord, got {_brief(error)}; tfds build {match["name"]} '
+                               '--file_format=array_record --overwrite') from error
 
     def read():
         for i in range(len(rows)):
@@ -47,8 +47,8 @@ def open(spec, field, source):
     return source(where, read, identity)
 
 
-def folder(where, match):
-    """The folder of the version asked for, else of the newest. DataError says what there is instead."""
+def folder(where: str, match: re.Match) -> Any:
+    """The folder of the version in `match`, else of the newest. DataError lists what there is instead."""
     home = match['folder'] or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
     place = files.path(home) / match['name']
     inside = sorted(child.name for child in place.iterdir() if child.name[:1] != '.') if place.is_dir() else []
@@ -65,13 +65,13 @@ def folder(where, match):
 
 def _builder(place, where):
     try:
-        tfds = importlib.import_module('tensorflow_datasets')
+        import tensorflow_datasets
     except ImportError as error:
-        raise errors.DataError(f'{where}: expected tensorflow-datasets, got {error}; '
-                               'pip install tensorflow-datasets importlib_resources') from error
+        text = f'{where}: expected tensorflow-datasets, got {error}; pip install tensorflow-datasets importlib_resources'
+        raise errors.DataError(text) from error
     try:
-        return tfds.builder_from_directory(place)
-    except Exception as error:  # a damaged folder raises many things
+        return tensorflow_datasets.builder_from_directory(place)
+    except Exception as error:  # a damaged folder raises many types
         raise errors.DataError(f'{where}: expected a prepared dataset in {place}, got {_brief(error)}') from error
 
 

@@ -1,1 +1,1 @@
-"""Vocabularies of text: SentencePiece models, ours and foreign, and the tokenizers of Hugging Face folders; data/tokenizer.py opens them."""
+"""Vocabularies of text: SentencePiece models and the tokenizers of Hugging Face folders; data/tokenizer.py loads them."""

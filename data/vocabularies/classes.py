@@ -1,45 +1,50 @@
-"""What the tokenizer classes of `transformers` 5 mean: which files they have, and the steps that they give a text.
+"""The tokenizer classes of `transformers` 5: which files they have, and the steps that they apply to a text.
 
-A class that is not here is refused: its ids would be wrong in silence.
+Another class is an error, because its ids would be wrong without notice.
 """
+from data import errors
 from data.vocabularies import pipelines
 
-# Whose files are of which kind; None: of a folder that does not say. By model_type where there is no tokenizer_class.
+# Classes by the kind of their files; None: a folder that names no class. By model_type where there is no tokenizer_class.
 WORDPIECE = (None, 'Bert', 'DistilBert', 'Electra', 'MobileBert', 'ConvBert', 'SqueezeBert', 'LayoutLM', 'Lxmert')
 BYTE_LEVEL = (None, 'GPT2', 'Roberta', 'Bart', 'Longformer', 'LED', 'CodeGen', 'Qwen2')
 SENTENCEPIECE = ('T5', 'Albert', 'XLNet', 'Llama')
 CLASSES = {name.lower(): name for name in (*WORDPIECE, *BYTE_LEVEL, *SENTENCEPIECE) if name} | {'mt5': 'T5', 'MT5': 'T5'}
-# What tokens a class means when its files do not say.
+# Special tokens of a class whose files do not name them.
 GPT2 = dict.fromkeys(('eos_token', 'bos_token', 'unk_token'), '<|endoftext|>')
 DEFAULTS = {'GPT2': GPT2, 'CodeGen': GPT2, 'Qwen2': dict.fromkeys(('eos_token', 'pad_token', 'unk_token'), '<|endoftext|>')}
 GENERIC = ('PreTrained', 'PreTrainedTokenizerFast', 'TokenizersBackend')
 
 
-def of(settings):
-    """'Bert' of BertTokenizerFast; None where no file says it."""
-    name = settings['tokenizer_config.json'].get('tokenizer_class') or settings['config.json'].get('tokenizer_class')
+def of(settings: dict[str, dict]) -> str | None:
+    """'Bert' of BertTokenizerFast; None where no file names it."""
+    name = _name(settings)
     if isinstance(name, str) and name not in GENERIC:
         name = name.removesuffix('Fast').removesuffix('Tokenizer')
         return CLASSES.get(name, name)
     return CLASSES.get(settings['config.json'].get('model_type'))
 
 
-def rebuilt(settings):
-    """The class that `transformers` gives its own steps, whatever a tokenizer.json says; None where the file's steps count."""
-    name = settings['tokenizer_config.json'].get('tokenizer_class') or settings['config.json'].get('tokenizer_class')
-    kind = of(settings)
+def rebuilt(settings: dict[str, dict]) -> str | None:
+    """The class whose own steps `transformers` applies, whatever tokenizer.json contains; None where the file's steps count."""
+    name, kind = _name(settings), of(settings)
     return None if name in GENERIC or not name and kind == 'Llama' else kind
 
 
-def known(name, kind, kinds):
+def _name(settings):
+    return settings['tokenizer_config.json'].get('tokenizer_class') or settings['config.json'].get('tokenizer_class')
+
+
+def known(name: str, kind: str | None, kinds: tuple) -> None:
+    """DataError unless the class of file `name` is one of `kinds`."""
     if kind not in kinds:
-        raise pipelines.FilesError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, got '
-                         f'{kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the '
-                         'tokenizer.json that it writes')
+        raise errors.DataError(f'{name}: expected the tokenizer of one of {", ".join(filter(None, kinds))}, got '
+                               f'{kind or "no tokenizer_class"}; load it with transformers, call save_pretrained and use the '
+                               'tokenizer.json that it writes')
 
 
-def overrule(pipeline, kind, config):
-    """What tokenizer_config.json and the class say beside a tokenizer.json counts, as in `transformers`, defaults too."""
+def overrule(pipeline: dict, kind: str | None, config: dict) -> None:
+    """Changes the steps of a tokenizer.json to those of the class and tokenizer_config.json, defaults included, as `transformers` does."""
     if kind is None:
         return
     steps = [step for key in ('normalizer', 'pre_tokenizer') for step in pipelines.parts(pipeline[key])]
@@ -54,13 +59,14 @@ def overrule(pipeline, kind, config):
             step['add_prefix_space'] = bool(config.get('add_prefix_space'))
 
 
-def bert_normalizer(config):
+def bert_normalizer(config: dict) -> dict:
+    """BERT's normalizer with the options of tokenizer_config.json."""
     return {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': config.get('tokenize_chinese_chars', True),
             'strip_accents': config.get('strip_accents'), 'lowercase': config.get('do_lower_case', True)}
 
 
-def text_steps(kind, config, charsmap):
-    """(normalizer, pre-tokenizer) of one of SENTENCEPIECE; charsmap: base64 or None."""
+def text_steps(kind: str, config: dict, charsmap: str | None) -> tuple[dict | None, dict]:
+    """(normalizer, pre-tokenizer) of one of SENTENCEPIECE; charsmap: base64."""
     if kind == 'Llama':
         scheme = 'never' if config.get('add_prefix_space') is False else 'always' if config.get('legacy') else 'first'
         return None, {**pipelines.metaspace(scheme), 'split': False}

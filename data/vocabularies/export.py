@@ -1,31 +1,32 @@
 """Our tokenizers as Hugging Face files that give the same ids: tokenizer.json and tokenizer_config.json.
 
-No normalisation and no U+2581: pieces hold plain spaces, so that a U+2581 in a text is spelt in bytes as we spell it. Special
-tokens get the names that this project shows: <pad>, <eos>, <mask>, <cls>, <sep>, <extra_0>, ... As everywhere in `transformers`
-these names mean the special token when a text holds them; split_special_tokens=True reads them as text, as we do. Two limits: in
-runs of some 60 spaces and more a unigram model may cut elsewhere (equal sums, 32 bits here and 64 there), and AutoTokenizer of
-transformers 5 overrides the class beside a config.json of Qwen2: load such a folder by PreTrainedTokenizerFast.
+No normalisation and no U+2581: pieces contain plain spaces, so that a U+2581 in a text is spelt in bytes as here. Special tokens get the
+names that this project shows: <pad>, <eos>, <mask>, <cls>, <sep>, <extra_0>, ... In `transformers` such a name in a text is the special
+token; with split_special_tokens=True it is text, as here. Two limits: in runs of some 60 spaces and more a unigram model may cut elsewhere
+(equal sums, 32 bits here and 64 there), and AutoTokenizer of transformers 5 overrides the class beside a config.json of Qwen2: load such a
+folder by PreTrainedTokenizerFast.
 """
 import json
 import re
 
 from data import errors
 from data.text import files as locations
-from data.vocabularies import huggingface, pipelines, sentencepiece_model
+from data.vocabularies import huggingface, pieces, pipelines
 
 UNK = '<unk>'
 
 
-def save(tokenizer, folder, before=(), after=()):
-    """Writes the files of a tokenizer of any kind; those of a published model are its own, as they came. The names written.
+def save(tokenizer, folder, before: tuple = (), after: tuple = ()) -> list[str]:
+    """Writes the files of Hugging Face that `transformers` loads to the same ids; those of a published model unchanged. Their names.
 
-    before, after: roles of special tokens ('cls', ...) that `transformers` puts around a text of ours; between two texts stand those
-    after. DataError for a SentencePiece model that is not ours and normalises: `transformers` has no such pipeline.
+    before, after: roles of special tokens ('cls', ...) that `transformers` puts around a text, for a tokenizer of ours; between two texts
+    it puts those in `after`. DataError for a SentencePiece model that is not ours and normalises: `transformers` has no such pipeline.
     """
     if isinstance(tokenizer, huggingface.Tokenizer):
-        made = {name: data for name, data in tokenizer.files.items() if name != 'config.json'}
+        made = {name: data for name, data in tokenizer.originals.items() if name != 'config.json'}
     else:
-        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in own(tokenizer, before, after).items()}
+        values = own(tokenizer, before, after)
+        made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in values.items()}
     folder = locations.path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
@@ -33,23 +34,23 @@ def save(tokenizer, folder, before=(), after=()):
     return sorted(made)
 
 
-def own(tokenizer, before=(), after=()):
+def own(tokenizer, before: tuple = (), after: tuple = ()) -> dict[str, dict]:
     """{file name: JSON value} of a byte vocabulary or a SentencePiece model without normalisation. before, after: as in `save`."""
     if not tokenizer.lossless or getattr(tokenizer, 'byte_ids', True) is None:
-        raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises '
-                               'or has no bytes to fall back on: it has no equal in transformers; keep its .model file, or '
-                               'train a tokenizer')
-    names = {int(i): tokenizer.special.name(i) for i in tokenizer.special.reserved}
+        raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises or has no '
+                               'bytes to fall back on: it has no equal in transformers; keep its .model file, or train a tokenizer')
+    special = tokenizer.special
+    names = {int(i): special.name(i) for i in special.reserved}
     if hasattr(tokenizer, 'model'):
-        found = sentencepiece_model.read(tokenizer.definition)
-        names[found.unk_id] = UNK
+        found = pieces.read(tokenizer.definition)
+        names[found.trainer_spec.unk_id] = UNK
         pipeline = _pieces(found, names)
     else:
         pipeline = _bytes(tokenizer, names)
     pipeline['added_tokens'] = [pipelines.added_token(i, name, True) for i, name in sorted(names.items())]
     if before or after:
-        pipeline['post_processor'] = _frame(*([getattr(tokenizer.special, role) for role in roles] for roles in (before, after)), names)
-    return {'tokenizer.json': pipeline, 'tokenizer_config.json': _config(tokenizer.special, names)}
+        pipeline['post_processor'] = _frame(*([getattr(special, role) for role in roles] for roles in (before, after)), names)
+    return {'tokenizer.json': pipeline, 'tokenizer_config.json': _config(special, names)}
 
 
 def _frame(before, after, names):
@@ -75,30 +76,23 @@ def _bytes(tokenizer, names):
     """A byte-level BPE without merges."""
     letters = {byte: letter for letter, byte in huggingface.byte_letters().items()}
     vocab = {letters[text] if text else names[i]: i for i, text in enumerate(tokenizer.table)}
-    level = {'type': 'ByteLevel', 'add_prefix_space': False, 'trim_offsets': True, 'use_regex': False}
-    return pipelines.form(_bpe(vocab, [], False), None, level, level)
+    level = pipelines.byte_level(False, False)
+    return pipelines.form(pipelines.bpe(vocab, [], False), None, level, level)
 
 
 def _pieces(found, names):
-    """A Unigram or BPE model with byte fallback over the whole text; symbols behind the pieces are added tokens alone."""
-    pieces = [names.get(i) or text.replace(pipelines.SPACE, ' ') for i, (text, _, _) in enumerate(found.pieces)]
+    """A Unigram or BPE model with byte fallback over the whole text; symbols after the pieces are only added tokens."""
+    texts = [names.get(i) or piece.piece.replace(pipelines.SPACE, ' ') for i, piece in enumerate(found.pieces)]
     decoder = {'type': 'Sequence', 'decoders': [{'type': 'ByteFallback'}, {'type': 'Fuse'}]}
-    if found.kind == sentencepiece_model.BPE:
-        vocab = {text: i for i, text in enumerate(pieces)}
-        normal = {pieces[i]: i for i, (_, _, kind) in enumerate(found.pieces) if kind == sentencepiece_model.NORMAL}
-        order = dict(sorted(normal.items(), key=lambda pair: -found.pieces[pair[1]][1]))
-        merges = pipelines.merges({text: rank for rank, text in enumerate(order)})
-        return pipelines.form(_bpe(vocab, merges, True), None, None, decoder)
-    vocab = [[text, score] for text, (_, score, _) in zip(pieces, found.pieces)]
-    model = {'type': 'Unigram', 'unk_id': found.unk_id, 'vocab': vocab, 'byte_fallback': True}
+    if found.trainer_spec.model_type == found.trainer_spec.BPE:
+        normal = [(text, piece.score) for text, piece in zip(texts, found.pieces) if piece.type == piece.NORMAL]
+        order = sorted(dict(normal).items(), key=lambda pair: -pair[1])
+        merges = pipelines.merges({text: rank for rank, (text, _) in enumerate(order)})
+        vocab = {text: i for i, text in enumerate(texts)}
+        return pipelines.form(pipelines.bpe(vocab, merges, True, unknown=UNK), None, None, decoder)
+    vocab = [[text, piece.score] for text, piece in zip(texts, found.pieces)]
+    model = {'type': 'Unigram', 'unk_id': found.trainer_spec.unk_id, 'vocab': vocab, 'byte_fallback': True}
     # A Unigram model finds every piece in a text, also <pad> and the byte <0x0A>, which are no text: they are cut in two.
-    plain = [re.escape(text[1:]) for i, text in enumerate(pieces) if i in names and text[0] == '<']
-    cut = {'type': 'Split', 'pattern': {'Regex': f'<(?=0x[0-9A-F]{{2}}>|{"|".join(plain)})'}, 'behavior': 'MergedWithPrevious',
-           'invert': False}
+    plain = [re.escape(text[1:]) for i, text in enumerate(texts) if i in names and text[0] == '<']
+    cut = pipelines.split({'Regex': f'<(?=0x[0-9A-F]{{2}}>|{"|".join(plain)})'}, 'MergedWithPrevious')
     return pipelines.form(model, None, cut, decoder)
-
-
-def _bpe(vocab, merges, fallback):
-    return {'type': 'BPE', 'dropout': None, 'unk_token': UNK if UNK in vocab else None, 'continuing_subword_prefix': None,
-            'end_of_word_suffix': None, 'fuse_unk': fallback, 'byte_fallback': fallback, 'ignore_merges': False, 'vocab': vocab,
-            'merges': merges}

@@ -1,11 +1,12 @@
-"""Learns a SentencePiece model from text: sample, count words, fit unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
+"""Trains a SentencePiece model: sample text, count words, fit unigram (Kudo 2018) or BPE (Sennrich et al. 2016).
 
-SentencePiece is given each different word once, with its count, and not the running text: the result is the same up to
-rounding, because no piece crosses a space, in a half (unigram) or a third (BPE) of the time.
+SentencePiece gets each different word once, with its count, instead of the running text: no piece crosses a space, so the result is the
+same up to rounding, in half (unigram) or a third (BPE) of the time.
 """
 import collections
 import io
 import re
+from typing import Iterable
 
 import numpy as np
 import sentencepiece
@@ -16,16 +17,16 @@ from data.vocabularies import pieces
 META = 3            # <pad>, </s>, <unk>
 BYTES = 256         # byte fallback
 APPENDED = 3        # mask, cls, sep: pieces.layout appends them, and the sentinels
-BLOCK = 16384       # characters: what sampling takes or leaves
-WORD = re.compile(r' *[^ \t\n\r\0\u2581]+')  # a word is learnt with the spaces before it; the rest is spelt in bytes
+BLOCK = 16384       # characters: the unit of sampling
+WORD = re.compile(r' *[^ \t\n\r\0\u2581]+')  # with the spaces before it; everything else is spelt in bytes
 LONGEST = 4096      # characters of a "word", for text that has no spaces
 SEEDS = 30000       # candidates unigram starts from; SentencePiece's million costs time and gives more tokens
 
 
-def sample(texts, size):
-    """list of str: about `size` UTF-8 bytes in blocks spread evenly over all texts; everything if size is 0 or larger.
+def sample(texts: Iterable[str], size: int) -> list[str]:
+    """Blocks of about `size` UTF-8 bytes in all, spread evenly over the texts; everything if size is 0 or more than there is.
 
-    One pass, memory of twice the sample at most: when that is full, every second block goes, and the stride doubles.
+    One pass, at most twice the sample in memory: when that is full, every second block is dropped and the stride doubles.
     """
     kept, kept_bytes, stride, count = [], 0, 1, 0
     for text in texts:
@@ -43,8 +44,8 @@ def sample(texts, size):
     return [block for _, block in kept]
 
 
-def words(texts):
-    """Counter of words, each with the spaces before it, cut at newlines and tabs."""
+def words(texts: list[str]) -> collections.Counter:
+    """Counts of words, each with the spaces before it, cut at newlines and tabs."""
     counts = collections.Counter()
     for text in texts:
         counts.update(WORD.findall(text))
@@ -55,8 +56,8 @@ def words(texts):
     return counts
 
 
-def common(texts, room):
-    """The `room` commonest characters as a string; None when there are no more than that."""
+def common(texts: list[str], room: int) -> str | None:
+    """The `room` most frequent characters; None when there are no more than that."""
     counts = np.zeros(0x110000, np.int64)
     for start in range(0, len(texts), 256):
         text = ''.join(texts[start:start + 256])
@@ -66,8 +67,8 @@ def common(texts, room):
     return ''.join(map(chr, np.sort(np.argsort(-counts, kind='stable')[:room])))
 
 
-def without_rare(counts, characters):
-    """Words cut at every character but `characters`; the cut ones are spelt in bytes."""
+def without_rare(counts: collections.Counter, characters: str) -> collections.Counter:
+    """Words cut at every character that is not among `characters`; those are spelt in bytes."""
     rare, result = re.compile(f'[^{re.escape(characters)} ]+'), collections.Counter()
     for word, count in counts.items():
         for part in rare.split(word):
@@ -76,17 +77,16 @@ def without_rare(counts, characters):
     return result
 
 
-def train(texts, kind, size, sentinels):
-    """Bytes of a SentencePiece model, so that `pieces.SentencePiece` has `size` ids, reserved ones included.
+def train(texts: list[str], kind: str, size: int, sentinels: int) -> bytes:
+    """A SentencePiece model with which `pieces.SentencePiece` has `size` ids, reserved ones included, or fewer for a small text.
 
-    Fewer when the text is too small for so many. DataError when there is no text or no room.
+    DataError when there is no text, or `size` is too small.
     """
     number = size - APPENDED - sentinels
     least = META + BYTES + 64
     if number < least:
-        raise errors.DataError(f'expected a vocabulary of at least {least + APPENDED + sentinels} (bytes, symbols, '
-                               f'{sentinels} sentinels, some pieces), got {size}; raise tokenizer.vocab_size or use '
-                               "tokenizer.kind='bytes'")
+        raise errors.DataError(f'expected a vocabulary of at least {least + APPENDED + sentinels} (bytes, symbols, {sentinels} sentinels, '
+                               f"some pieces), got {size}; raise tokenizer.vocab_size or use tokenizer.kind='bytes'")
     counts = words(texts)
     characters = common(texts, (number - META - BYTES) // 2)  # Chinese: byte fallback spells the rarest characters
     if characters is not None:
@@ -100,10 +100,8 @@ def train(texts, kind, size, sentinels):
             model_writer=output, model_type=kind, vocab_size=number, hard_vocab_limit=False,
             pad_id=0, eos_id=1, unk_id=2, bos_id=-1, byte_fallback=True, split_digits=True,
             normalization_rule_name='identity', add_dummy_prefix=False, remove_extra_whitespaces=False,
-            allow_whitespace_only_pieces=True, character_coverage=1.0,
-            max_sentence_length=8 * LONGEST, seed_sentencepiece_size=max(SEEDS, 4 * number), num_threads=1,
-            minloglevel=2)  # one thread: sums depend on their number, and two wait for each other on a busy machine
+            allow_whitespace_only_pieces=True, character_coverage=1.0, max_sentence_length=8 * LONGEST,
+            seed_sentencepiece_size=max(SEEDS, 4 * number), minloglevel=2, num_threads=1)  # sums depend on the number of threads
     except (RuntimeError, ValueError) as error:
-        raise errors.DataError(f'expected text that a vocabulary of {size} can be trained on; '
-                               f'SentencePiece: {error}') from error
+        raise errors.DataError(f'expected text that a vocabulary of {size} can be trained on; SentencePiece: {error}') from error
     return output.getvalue()

@@ -1,4 +1,5 @@
 """What every tokenizer does with ids once it has them: decoding, bytes of text an id, where words begin."""
+import functools
 import hashlib
 import json
 import re
@@ -6,88 +7,111 @@ import unicodedata
 
 import numpy as np
 
-# No normalisation leaves this as it is, and it has every byte of assigned characters, which a vocabulary may lack (SmolLM2's
-# lacks some control characters and the planes of no characters: of these alone it drops bytes).
+from data import atomic
+from data.text import files as locations
+
+# Every normalisation changes this. It has every byte of assigned characters, which a vocabulary may lack (SmolLM2's lacks some control
+# characters and the planes without characters: only of these it drops bytes).
 PROBE = (' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '
          + ''.join(map(chr, [*range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC0, 0x800, 0x40), 0x800, *range(0x1000, 0x10000, 0x1000)])))
-# Characters of scripts that put no spaces between words: Chinese, Japanese, Bopomofo; Thai, Lao; Burmese; Khmer.
+# Scripts that put no spaces between words: Chinese, Japanese, Bopomofo; Thai, Lao; Burmese; Khmer.
 UNSPACED = re.compile('[\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f'
                       '\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]')
-# First bytes of characters that begin a word: Latin-1 signs, punctuation, Chinese and Japanese, full-width forms, emoji. The
-# others (letters of scripts with spaces, and bytes inside a character, 0x80 to 0xBF) go on with one.
+# First bytes of characters that begin a word: Latin-1 signs, punctuation, Chinese and Japanese, full-width forms, emoji. The others
+# (letters of scripts with spaces, and bytes inside a character, 0x80 to 0xBF) continue one.
 LEADS = frozenset([0xC2, *range(0xE2, 0xEA), 0xEE, 0xEF, *range(0xF0, 0xF5)])
 
 
 class Vocabulary:
     """What tokenizers share: the byte string of every id, and everything that follows from it.
 
-    A child sets `special`, `table` (one `bytes` an id: the text it stands for, empty for reserved ids) and `definition`
+    A child has `encode`, and sets `special`, `table` (one `bytes` an id: the text it stands for, empty for reserved ids) and `definition`
     (bytes that determine the tokenizer).
     """
-    lossless = True  # decode(encode(text)) == text, and token_bytes sums to the text's bytes
+    kind = ''           # in the tokenizer.json that `save` writes
+    lossless = True     # decode(encode(text)) == text, and token_bytes sums to the text's bytes
+    prefix = b''        # b' ' if the tokenizer puts a space before every text
 
     @property
-    def vocab_size(self):
+    def vocab_size(self) -> int:
         return self.special.vocab_size
 
-    @property
-    def token_bytes(self):
+    @functools.cached_property
+    def token_bytes(self) -> np.ndarray:
         """int32[V]: UTF-8 bytes of text that each id stands for; 0 for reserved ids."""
-        if not hasattr(self, '_token_bytes'):
-            self._token_bytes = np.array([len(text) for text in self.table], np.int32)
-        return self._token_bytes
+        return np.array([len(text) for text in self.table], np.int32)
 
-    @property
-    def word_starts(self):
-        """bool[V]: which ids begin a word, see `begins_word`; see data/noise/spans.py for the words of a row."""
-        if not hasattr(self, '_word_starts'):
-            self._word_starts = np.array([begins_word(text) for text in self.table], bool)
-        return self._word_starts
+    @functools.cached_property
+    def word_starts(self) -> np.ndarray:
+        """bool[V]: which ids begin a word, see `begins_word`; data/noise/masks.py has the words of a row."""
+        return np.array([self.begins(i) for i in range(self.vocab_size)], bool)
 
-    @property
-    def hash(self):
+    def begins(self, i: int) -> bool:
+        """Whether id `i` begins a word."""
+        return begins_word(self.table[i])
+
+    @functools.cached_property
+    def hash(self) -> str:
         """sha256 of the definition: equal exactly when two tokenizers give the same ids for every text."""
-        if not hasattr(self, '_hash'):
-            header = json.dumps(self.special.as_dict(), sort_keys=True).encode()
-            self._hash = hashlib.sha256(header + b'\0' + self.definition).hexdigest()
-        return self._hash
+        header = json.dumps(self.special.as_dict(), sort_keys=True).encode()
+        return hashlib.sha256(header + b'\0' + self.definition).hexdigest()
 
-    def name(self, i):
+    def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
+        """int32[n] of each text."""
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids, skip_special: bool = False) -> str:
+        """Text of a row of ids; special ids are shown as <mask>, <extra_0>, ... or skipped.
+
+        A row may begin or end inside a character that is spelt in bytes: the stray bytes become U+FFFD. Ids past the vocabulary, which a
+        model with more rows than ids may predict, are shown as <unused> or skipped.
+        """
+        table, unused = (self.table, b'') if skip_special else (self._shown, b'<unused>')
+        text = b''.join([table[i] if i < len(table) else unused for i in np.asarray(ids).tolist()]).decode('utf-8', 'replace')
+        return text[1:] if self.prefix and text[:1] == ' ' else text
+
+    @functools.cached_property
+    def _shown(self):
+        return [text or (self.name(i) or '').encode() for i, text in enumerate(self.table)]
+
+    def name(self, i: int) -> str | None:
         """How id `i` is shown when it is special; None when it is text."""
         return self.special.name(i)
 
-    def decode(self, ids, skip_special=False):
-        """Text of a row of ids; special ids are shown as <mask>, <extra_0>, ... or skipped.
-
-        A row may begin or end inside a character that is spelt in bytes: the stray bytes become U+FFFD. Ids past the
-        vocabulary, which a model with more rows than ids may say, are shown as <unused> or skipped.
-        """
-        if not hasattr(self, '_shown'):
-            self._shown = [text or (self.name(i) or '').encode() for i, text in enumerate(self.table)]
-        table, unused = (self.table, b'') if skip_special else (self._shown, b'<unused>')
-        return b''.join([table[i] if i < len(table) else unused for i in np.asarray(ids).tolist()]).decode('utf-8', 'replace')
-
-    def pieces(self, ids):
-        """list[str], one readable piece an id, for pictures of what the model is fed."""
-        return [self.piece(i) for i in np.asarray(ids).tolist()]
-
-    def piece(self, i):
-        name = self.name(i)
-        if name:
-            return name
+    def piece(self, i: int) -> str:
+        """The name of a special id, the text of another, or <0x..> where its bytes are no whole characters."""
         try:
-            return self.table[i].decode()
+            return self.name(i) or self.table[i].decode()
         except UnicodeDecodeError:
             return f'<0x{self.table[i].hex().upper()}>'
 
+    def probe(self) -> None:
+        """Sets `prefix` and `lossless` by what the tokenizer does to PROBE."""
+        def text(probe):
+            return b''.join([self.table[i] for i in self.encode(probe).tolist()])
 
-def begins_word(text):
-    """Whether a piece, the `bytes` of text that an id stands for, begins a word; otherwise it goes on with the word before.
+        self.prefix = b' ' if text('a')[:1] == b' ' else b''
+        self.lossless = not self.prefix and text(PROBE) == PROBE.encode()
 
-    It begins one with white space or with anything that is no letter, digit or mark, as in ALBERT: punctuation begins a word,
-    and letters after it without a space belong to that word. A piece with characters of a script without spaces is a word
-    by itself (ALBERT's rule for all letters but English ones). Bytes of longer characters are judged one by one: LEADS.
-    A reserved id, which has no text, is a word of its own. Of bytes that are no whole characters the first says it.
+    def files(self) -> dict[str, bytes]:
+        """The files, by name, that `save` writes beside tokenizer.json."""
+        return {}
+
+    def save(self, folder) -> None:
+        """Writes a folder that data/tokenizer.py loads; tokenizer.json, with the special ids, is last."""
+        definition = {'kind': self.kind, 'special': self.special.as_dict(), 'hash': self.hash}
+        for name, data in {**self.files(), 'tokenizer.json': (json.dumps(definition, indent=1) + '\n').encode()}.items():
+            path = locations.path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write(path, data)
+
+
+def begins_word(text: bytes) -> bool:
+    """Whether a piece (the text of an id) begins a word; otherwise it continues the word before.
+
+    As in ALBERT, white space and anything that is no letter, digit or mark begins a word: so does punctuation, and letters after it
+    without a space belong to that word. A piece with characters of a script without spaces is a word by itself (ALBERT's rule for all
+    letters but English ones). So is a reserved id, which has no text. Of bytes that are no whole characters the first decides, by LEADS.
     """
     try:
         characters = text.decode()
@@ -100,12 +124,12 @@ def begins_word(text):
     return not (characters[0].isalnum() or unicodedata.category(characters[0])[0] == 'M')
 
 
-def valid(text):
+def valid(text: str) -> str:
     """The text without lone surrogates."""
     return text if text.isascii() else utf8(text).decode()
 
 
-def utf8(text):
+def utf8(text: str) -> bytes:
     """UTF-8 of any Python string; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
     try:
         return text.encode()

@@ -1,7 +1,8 @@
 """Every objective learns: what it says about held-out, corrupted text is worth at least 0.2 nats a target more than the frequencies are.
 
 The guess to beat is the unigram entropy of the very targets that the evaluation weighs. Curves must also stay within the stored bands
-(tests/fixtures/learning): three seeds and MARGIN nats around them, measured once by `python -m tests.configs.test_learning NAME ...`, never widened.
+(tests/fixtures/learning): three seeds and MARGIN nats around them, measured by
+`python -m tests.configs.test_learning NAME ...`. An interval is never widened.
 """
 import json
 import os
@@ -56,7 +57,8 @@ def curves(folder, name, seed):
     """{metric: [its values]} of the evaluations of a run in a process of its own."""
     flags = [*command(name), f'--workdir={folder}', f'--config.seed={seed}']
     environment = {**os.environ, 'XLA_FLAGS': ''}  # one device, as the bands were measured: on more, sums are rounded otherwise
-    result = subprocess.run([sys.executable, '-m', 'train.main', *flags], cwd=ROOT, env=environment, text=True, capture_output=True, timeout=600)
+    result = subprocess.run([sys.executable, '-m', 'train.main', *flags], cwd=ROOT, env=environment, text=True, capture_output=True,
+                            timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = [line for line in metrics.read(folder) if 'eval/loss' in line]
     always = [metric for metric in lines[0] if all(metric in line for line in lines)]  # a precision without guesses is left out

@@ -56,7 +56,7 @@ def test_masks_equal_loops(lengths, size):
     assert (visible(example.bidirectional(lengths, size)) == naive(lengths, size, lambda s, q, k: True)).all()
     for share in (0.0, 0.5, 1.0):
         prefixes = [max(1, round(share * length)) for length in lengths]
-        inside = naive(lengths, size, lambda s, q, k: k <= q or (k < prefixes[s] and q < prefixes[s]))
+        inside = naive(lengths, size, lambda s, q, k, prefixes=prefixes: k <= q or max(k, q) < prefixes[s])
         assert (visible(example.prefix(lengths, prefixes, size)) == inside).all()
 
 

@@ -1,4 +1,4 @@
-"""Small published models with tokenizers, as folders: the stored cases of tests/fixtures/huggingface with another vocabulary, and its files.
+"""Small published models with tokenizers, as folders: the stored cases of tests/fixtures/huggingface with another vocabulary.
 
 Every tokenizer spells letters one by one: it knows all text and no words.
 """

@@ -15,8 +15,8 @@ def run(tmp_path_factory):
     """Two steps of a causal LM; its last line holds what the loop measured."""
     folder = tmp_path_factory.mktemp('run')
     before = os.environ.copy()
-    assert main.main(['--config=configs/tiny.py', f'--workdir={folder}/run', '--config.steps=2', '--config.mesh.data=8', '--config.eval_batches=2',
-                      f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
+    assert main.main(['--config=configs/tiny.py', f'--workdir={folder}/run', '--config.steps=2', '--config.mesh.data=8',
+                      '--config.eval_batches=2', f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
     os.environ.clear()
     os.environ.update(before)
     return folder
@@ -30,7 +30,8 @@ def measured(run, capsys, *flags):
 def test_it_is_the_evaluation_of_the_run(run, capsys):
     line = json.loads((run / 'run' / 'metrics.jsonl').read_text().splitlines()[-1])
     found = measured(run, capsys, '--batches=2')
-    assert {name: line[name] for name in line if name.startswith('eval/')} == {name: found[name] for name in found if name.startswith('eval/')}
+    logged, again = ({name: value for name, value in one.items() if name.startswith('eval/')} for one in (line, found))
+    assert logged == again
     assert (found['step'], found['examples']) == (2, 16)
 
 
@@ -43,7 +44,8 @@ def test_other_text_is_read_whole_whatever_the_batch_size(run, capsys, tmp_path)
 
 def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):
     """XLNet's rows go on from batch to batch, half of them backwards: their objective knows the size that is evaluated."""
-    request = parse.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'], devices=False)
+    request = parse.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'],
+                          devices=False)
     workdir.write(tmp_path, request.config, tokenizer.Bytes(), 0)
     assert evaluate.main([f'--workdir={tmp_path}', '--batch_size=3', '--data=bundled:sotu']) == 2
     assert '1. batch_size = 3   expected an even number, as half of the rows read backwards' in capsys.readouterr().err

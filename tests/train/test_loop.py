@@ -9,8 +9,8 @@ import pytest
 import rich.console
 
 from train import loop
-from train.monitoring import display, metrics
-from train.settings import command_line, errors, parse
+from train.monitoring import display, early_stopping, metrics
+from train.settings import command_line, errors, parse, schema
 
 TINY = [(path, variant) for path in command_line.configs() for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']
         if variant == 'tiny' or path.endswith('/tiny.py') and variant not in ('', 'tiny')]
@@ -25,8 +25,9 @@ def cache(tmp_path_factory):
 def train(tmp_path, cache):
     """train(config, *flags, workdir=...) -> (reason, State, what was shown), on one device."""
     def run(name, *overrides, workdir='run'):
-        request = parse.parse([f'--config={name}', f'--workdir={workdir if "/" in workdir else tmp_path / workdir}', f'--config.data.cache={cache}',
-                                 '--config.sample.max_new_tokens=4', '--config.eval_batches=2', *overrides], devices=False)
+        request = parse.parse([f'--config={name}', f'--workdir={workdir if "/" in workdir else tmp_path / workdir}',
+                               f'--config.data.cache={cache}', '--config.sample.max_new_tokens=4', '--config.eval_batches=2', *overrides],
+                              devices=False)
         text = io.StringIO()
         with display.Display(console=rich.console.Console(file=text, width=200)) as screen:
             reason, state = loop.run(request.config, request.workdir, screen, request.origins, jax.devices()[:1])
@@ -70,7 +71,8 @@ def test_more_steps_continue_a_finished_run_and_the_same_steps_say_it_is_done(tr
     assert [line['step'] for line in metrics.read(tmp_path / 'run')] == [1, 2, 3, 4, 5]
     _, _, shown = train('configs/tiny.py', '--config.steps=5', '--config.log_every=1', '--config.optimizer.schedule=constant')
     assert 'is done: step 5 of 5. To train on: --config.steps=10' in shown
-    _, whole, _ = train('configs/tiny.py', '--config.steps=5', '--config.log_every=1', '--config.optimizer.schedule=constant', workdir='whole')
+    _, whole, _ = train('configs/tiny.py', '--config.steps=5', '--config.log_every=1', '--config.optimizer.schedule=constant',
+                        workdir='whole')
     assert equal(whole.params, state.params) and losses(tmp_path / 'whole') == losses(tmp_path / 'run')
 
 
@@ -116,8 +118,9 @@ def test_the_moving_average_is_what_is_evaluated(train, tmp_path):
 
 def test_parameters_start_from_another_run(train, tmp_path):
     _, first, _ = train('configs/tiny.py', '--config.steps=3')
-    _, state, shown = train('configs/tiny.py', '--config.steps=2', '--config.optimizer.learning_rate=1e-12', '--config.optimizer.weight_decay=0.0',
-                            f'--config.init.from={tmp_path / "run"}', "--config.init.paths=('decoder/blocks',)", workdir='second')
+    _, state, shown = train('configs/tiny.py', '--config.steps=2', '--config.optimizer.learning_rate=1e-12',
+                            '--config.optimizer.weight_decay=0.0', f'--config.init.from={tmp_path / "run"}',
+                            "--config.init.paths=('decoder/blocks',)", workdir='second')
     assert '16 of 20 parameters start from' in shown
     new, old = state.params['backbone'], first.params['backbone']
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), new['decoder']['blocks'], old['decoder']['blocks'])
@@ -146,3 +149,13 @@ def test_chinese_trains_reports_and_renders(train, tmp_path):
     bits = losses(tmp_path / 'run', 'eval/bits_per_byte')[-1]
     assert 1 < bits < 8 and '曹操' in shown
     assert '曹操' in (tmp_path / 'run' / 'report.html').read_text() and '曹操' in (tmp_path / 'run' / 'samples.jsonl').read_text()
+
+
+@pytest.mark.parametrize('schedule, advice', [
+    ('constant', 'To train on: --config.steps=40'), ('rsqrt', 'To train on: --config.steps=40'),
+    ('cosine', 'start another workdir from it: --config.init.from=runs/x --workdir=OTHER. More --config.steps would stretch the cosine '
+               'schedule')])
+def test_a_finished_run_says_how_to_train_on(schedule, advice):
+    config = schema.Config(steps=20, optimizer=schema.Optimizer(schedule=schedule))
+    patience = early_stopping.EarlyStopping(config.early_stopping)
+    assert advice in loop.finished('runs/x', 20, config, patience)

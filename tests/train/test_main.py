@@ -25,8 +25,8 @@ def run(capsys, *flags):
 
 
 def test_five_mistakes_are_five_numbered_messages_without_jax_and_exit_2():
-    flags = ['--config=configs/tiny.py', '--workdir=runs/x', '--config.optimizer.learning_rat=1e-3', '--config.model.heads=6', '--config.mesh.tensor=3',
-             '--config.steps=many', '--config.objective.name=causal']
+    flags = ['--config=configs/tiny.py', '--workdir=runs/x', '--config.optimizer.learning_rat=1e-3', '--config.model.heads=6',
+             '--config.mesh.tensor=3', '--config.steps=many', '--config.objective.name=causal']
     code = 'import sys\nfrom train import main\ncode = main.main(sys.argv[1:])\nassert "jax" not in sys.modules\nsys.exit(code)'
     result = subprocess.run([sys.executable, '-c', code, *flags], cwd=ROOT, capture_output=True, text=True,
                             env={**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=8'}, timeout=60)
@@ -43,7 +43,8 @@ def test_five_mistakes_are_five_numbered_messages_without_jax_and_exit_2():
 def test_bad_data_exits_3_with_file_and_line(tmp_path, capsys, name, content, field, message):
     if content is not None:
         (tmp_path / name).write_text(content)
-    code, error = run(capsys, f'--workdir={tmp_path}/run', f'--config.data.train={tmp_path}/{name}', f'--config.data.cache={tmp_path}/cache')
+    code, error = run(capsys, f'--workdir={tmp_path}/run', f'--config.data.train={tmp_path}/{name}',
+                      f'--config.data.cache={tmp_path}/cache')
     assert code == 3
     assert error == (ROOT / f'tests/fixtures/messages/data_{message}.txt').read_text().replace('FOLDER', str(tmp_path))
     assert not (tmp_path / 'run').exists()
@@ -64,7 +65,7 @@ def test_nothing_restorable_exits_4_and_unsavable_exits_6(tmp_path, capsys):
     assert code == 2 and error == f'''config: 1 problem
   1. --workdir={tmp_path}/other   holds checkpoints but no config.json, so that nobody knows what they belong to. Put it back, or start with another --workdir.
 nothing was run
-'''
+'''  # noqa: E501
 
 
 @pytest.mark.parametrize('name, flags, code, message', [
@@ -90,8 +91,8 @@ def test_trouble_is_one_message_and_leaves_the_workdir_free(tmp_path, capsys, na
 
 def test_divergence_exits_5(tmp_path, capsys):
     code, error = run(capsys, f'--workdir={tmp_path}/run', f'--config.data.cache={tmp_path}/cache', '--config.optimizer.name=sgd',
-                      '--config.optimizer.learning_rate=1e30', '--config.optimizer.clip=None', '--config.optimizer.warmup=0', '--config.steps=5',
-                      '--config.log_every=1')
+                      '--config.optimizer.learning_rate=1e30', '--config.optimizer.clip=None', '--config.optimizer.warmup=0',
+                      '--config.steps=5', '--config.log_every=1')
     assert code == 5
     assert error == ('diverged: the loss of step 2 is nan; lower optimizer.learning_rate or raise optimizer.warmup. '
                      'The last checkpoint is intact\n')
@@ -99,7 +100,19 @@ def test_divergence_exits_5(tmp_path, capsys):
 
 def test_invalid_utf8_is_replaced_counted_and_said(tmp_path, capsys):
     (tmp_path / 'mixed.txt').write_bytes(b'It was a dark and stormy night. ' * 400 + b'\xff\xfe caf\xe9 ' + b'The end. ' * 100)
-    code = main.main(['--config=configs/tiny.py', '--config.steps=2', '--config.mesh.data=8', '--config.eval_batches=1', f'--workdir={tmp_path}/run',
-                      f'--config.data.train={tmp_path}/mixed.txt', f'--config.data.cache={tmp_path}/cache'])
+    code = main.main(['--config=configs/tiny.py', '--config.steps=2', '--config.mesh.data=8', '--config.eval_batches=1',
+                      f'--workdir={tmp_path}/run', f'--config.data.train={tmp_path}/mixed.txt', f'--config.data.cache={tmp_path}/cache'])
     shown = capsys.readouterr().out
     assert code == 0 and ': 3 bytes were no UTF-8' in shown
+
+
+@pytest.mark.parametrize('path', [
+    *(f'train/{name}.py' for name in ('main', 'inspect', 'generate', 'evaluate', 'convert', 'report')), 'data/tokenizer.py'])
+def test_a_command_started_by_its_path_says_how_to_start_it(path):
+    done = subprocess.run([sys.executable, ROOT / path], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (2, '', f'use python -m {path.replace("/", ".").removesuffix(".py")}\n')
+
+
+def test_every_config_is_a_module():
+    from configs import tiny
+    assert tiny.get_config('tiny').steps == 20

@@ -35,8 +35,8 @@ def flags(tmp_path_factory):
     pytest.param('t5', 'span_corruption', [], marks=pytest.mark.slow)])
 def test_two_steps(flags, tmp_path, case, variant, change):
     request = parse.parse([*flags(case, variant), f'--workdir={tmp_path}/run', '--config.steps=2', '--config.eval_batches=1',
-                             '--config.sample.max_new_tokens=2', '--config.model.layers=1', '--config.model.dim=32', '--config.model.heads=4',
-                             '--config.sequence_length=32', '--config.batch_size=4', *change], devices=False)
+                             '--config.sample.max_new_tokens=2', '--config.model.layers=1', '--config.model.dim=32',
+                             '--config.model.heads=4', '--config.sequence_length=32', '--config.batch_size=4', *change], devices=False)
     with display.Display(console=rich.console.Console(file=io.StringIO(), width=200)) as screen:
         reason, state = loop.run(request.config, request.workdir, screen, request.origins, jax.devices()[:1])
     assert reason is None and int(state.step) == 2
@@ -48,9 +48,9 @@ def test_two_steps(flags, tmp_path, case, variant, change):
 
 
 @pytest.mark.parametrize('case, variant', [
-    ('bert', 'masked_lm'), ('bert', 'replaced_token_detection'), ('roberta', 'masked_lm'), ('roberta', 'denoising'), ('albert', 'masked_lm'),
-    ('xlnet', 'permuted_lm'), ('gpt2', 'causal_lm'), ('gpt2', 'prefix_lm'), ('gpt2', 'deshuffle'), ('llama', 'causal_lm'), ('t5', 'span_corruption'),
-    ('t5', 'ul2'), ('t5', 'fill_in_the_middle'), ('t5', 'span_corruption_decoder')])
+    ('bert', 'masked_lm'), ('bert', 'replaced_token_detection'), ('roberta', 'masked_lm'), ('roberta', 'denoising'),
+    ('albert', 'masked_lm'), ('xlnet', 'permuted_lm'), ('gpt2', 'causal_lm'), ('gpt2', 'prefix_lm'), ('gpt2', 'deshuffle'),
+    ('llama', 'causal_lm'), ('t5', 'span_corruption'), ('t5', 'ul2'), ('t5', 'fill_in_the_middle'), ('t5', 'span_corruption_decoder')])
 def test_examples_keep_the_published_properties(flags, capsys, case, variant):
     arguments = [*flags(case, variant), '--num_examples=60', '--json']
     assert inspect.main(arguments) == 0

@@ -1,21 +1,28 @@
-"""Converts a state (any pytree) to the arrays of a checkpoint, by path, `params/backbone/embed/...`, and back.
+"""The arrays of a state (any pytree) by path, `params/backbone/embed/...`, and the folder of a step: Orbax's files, meta.json, manifest.
 
-None and empty containers have no arrays and are left out; typed random keys are stored as their key data and the name of their
-implementation. A checkpoint is a nested dict of arrays, readable without the classes of the state.
+None and empty containers have no arrays. Typed random keys are stored as their key data, with the name of their implementation in
+meta.json. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
 import hashlib
+import importlib.metadata
+import json
+import logging
 import re
 from typing import Any
 
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
+from data import atomic
 from model import paths
+from train.checkpoints import folders, manifest
+from train.parallel import processes
 
-# (pattern of a path, the difference: an axis | 'missing' | None = any, the settings that decide it); first match
-CAUSES = (
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
+CAUSES = (                                    # (pattern of a path, axis that differs | 'missing' | None = any, settings that decide it)
     (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
     (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
     (r'^(params|frozen)/.*/block/', 'missing', 'model.share_layers'),
@@ -43,12 +50,6 @@ class Mismatch(Exception):
     """An undamaged checkpoint that does not fit this config. The message lists the differences of the two trees."""
 
     exit_code, kind = 2, 'checkpoint'
-
-
-def rebuild(like: Any, names: dict[str, Any]) -> Any:
-    """The tree of `like` with the leaves of {path: leaf}."""
-    structure = jax.tree.structure(like)
-    return jax.tree.unflatten(structure, [names[path] for path in paths.flatten(like)])
 
 
 def is_key(leaf: Any) -> bool:
@@ -90,37 +91,86 @@ def implementation(spec: str) -> str | None:
 
 def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     """Raises Mismatch if two {path: spec} differ: '-' lines are in the checkpoint, '+' lines are wanted."""
-    if saved == wanted:
+    both = sorted(saved.keys() | wanted.keys())
+    different = [path for path in both if saved.get(path) != wanted.get(path)]
+    if not different:
         return
-    lines, agree = [], 0
-    for path in sorted(saved.keys() | wanted.keys()):
-        agree += saved.get(path) == wanted.get(path)
-        lines += [f'  {sign} {path}  {side[path]}' for sign, side in (('-', saved), ('+', wanted))
-                  if path in side and saved.get(path) != wanted.get(path)]
+    lines = [f'  {sign} {path}  {side[path]}' for path in different for sign, side in (('-', saved), ('+', wanted)) if path in side]
     raise Mismatch('\n'.join([
-        f'{source} does not fit this config (- in the checkpoint, + wanted; {agree} other arrays agree)',
+        f'{source} does not fit this config (- in the checkpoint, + wanted; {len(both) - len(different)} other arrays agree)',
         *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
-        f'likely cause: {cause(saved, wanted)}']))
+        f'likely cause: {cause({path: axes(saved.get(path), wanted.get(path)) for path in different})}']))
 
 
-def cause(saved: dict[str, str], wanted: dict[str, str]) -> str:
-    """The settings that most likely explain the difference of two {path: spec}."""
-    different = {path: kind(saved.get(path), wanted.get(path)) for path in sorted(saved.keys() | wanted.keys())
-                 if saved.get(path) != wanted.get(path)}
+def cause(different: dict[str, set]) -> str:
+    """The settings that most likely explain the differences {path: axes that differ, or {'missing'}}: the first row of CAUSES."""
     for pattern, what, settings in CAUSES:
-        if any(re.search(pattern, path) and (what is None or what in kinds) for path, kinds in different.items()):
+        if any(re.search(pattern, path) and (what is None or what in axes) for path, axes in different.items()):
             return settings
     return 'code that changed since it was saved'
 
 
-def kind(a: str | None, b: str | None) -> set:
-    """The difference of two specs: {'missing'}, {'dtype'}, {'rank'}, or the set of axes."""
+def axes(a: str | None, b: str | None) -> set:
+    """The axes in which two specs differ; {'missing'} if there is only one."""
     if a is None or b is None:
         return {'missing'}
-    (a_type, a_shape), (b_type, b_shape) = parse(a), parse(b)
-    if a_type != b_type or len(a_shape) != len(b_shape):
-        return {'dtype' if a_type != b_type else 'rank'}
-    return {axis for axis, (m, n) in enumerate(zip(a_shape, b_shape)) if m != n}
+    return {axis for axis, (m, n) in enumerate(zip(parse(a)[1], parse(b)[1])) if m != n}
+
+
+def meta_text(meta: dict, step: int, specs: dict[str, str], best: str | None = None) -> str:
+    """The text of meta.json for arrays {path: spec}."""
+    return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
+                       'rng': {path: name for path, spec in specs.items() if (name := implementation(spec))}},
+                      indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+
+
+def versions() -> dict[str, str]:
+    """{package: version} of what a run depends on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
+    """Writes meta.json and then the manifest beside the stored arrays. OSError if the folder reads back differently."""
+    atomic.write(target / 'meta.json', f'{meta}\n'.encode())
+    manifest.write(target, {'step': step, 'arrays': specs})
+    if problems := manifest.check(target):
+        raise OSError(f'it reads back differently, {folders.summary(problems)}')
+
+
+def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """{path: array} of a step for {path: (abstract) array}, with the sharding of each; without one, on the first device."""
+    stored, ocp, first = specs(source), orbax(), jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None) or first)
+                            for path, leaf in ((path, plain(leaf)) for path, leaf in wanted.items())})
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        found = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
+            item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))
+    return {path: jax.random.wrap_key_data(found[path], impl=implementation(stored[path])) if is_key(leaf) else found[path]
+            for path, leaf in wanted.items()}
+
+
+def specs(source: epath.Path) -> dict[str, str]:
+    """{path: 'float32[2, 64]'} of the arrays of a step."""
+    return manifest.read(source)['extra']['arrays']
+
+
+def orbax():
+    """The package Orbax, without the tracebacks that it logs, three times, before it raises the error of a failed save."""
+    import orbax.checkpoint as ocp  # 0.2 s, only where something is saved or restored
+    logging.getLogger('absl').addFilter(_no_orbax_traceback)
+    return ocp
+
+
+def _no_orbax_traceback(record):
+    return not (record.exc_info and 'orbax' in record.pathname)
+
+
+def reason(error: Exception) -> str:
+    """One line of an error whose message may have pages; the operating system's reason is at the end of that line."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), '')
+    line = re.sub(r' *\[(tensorstore_spec|source locations)=.*', '', line)
+    line = line if isinstance(error, processes.PeerError) else f'{type(error).__name__}: {line}'
+    return line if len(line) <= 250 else f'{line[:100]} ... {line[-140:]}'
 
 
 def not_finite(names: dict[str, Any]) -> list[str]:

@@ -1,26 +1,24 @@
 """Verified checkpoints: `STEP/` holds Orbax's arrays (`state/`), `meta.json` and, written last, `manifest.json`.
 
 Orbax writes the arrays asynchronously; a background thread then hashes the files, writes the manifest, reads everything
-back and deletes old steps. `restore` takes the newest step of which every byte is as it was written. Arrays are stored by path
+back and deletes old steps. `restore` takes the newest step whose files are all as they were written. Arrays are stored by path
 and independent of their sharding: any mesh and any number of processes restores them, bit by bit. Several processes share one
-folder: all save their shards, process 0 checks, decides and writes the manifest, and tells the others (parallel/processes.py).
+folder: each saves its shards; process 0 makes the decisions, writes the manifest and tells the others (parallel/processes.py).
 """
+import concurrent.futures
+import contextlib
 import functools
-import itertools
 import re
-import threading
 from typing import Any, Callable
 
 from etils import epath
 import jax
 
 from model import paths
-from train.checkpoints import arrays, folders, manifest, store
+from train.checkpoints import arrays, folders, manifest
 from train.parallel import processes
 
-NothingRestorable, Mismatch = folders.NothingRestorable, arrays.Mismatch
-fingerprint = arrays.fingerprint
-_saves = itertools.count()                    # equal in all processes, as they make the same calls
+NothingRestorable, Mismatch, fingerprint = folders.NothingRestorable, arrays.Mismatch, arrays.fingerprint
 
 
 class SaveError(Exception):
@@ -35,7 +33,7 @@ class NotFinite(SaveError):
     exit_code, kind = 5, 'diverged'
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager):
     """The checkpoints of one run. All processes make the same calls in the same order.
 
     folder: WORKDIR/checkpoints. keep: number of the newest steps that are kept (None = all). best: a metric; the step with the best
@@ -46,7 +44,11 @@ class Checkpoints:
     def __init__(self, folder: epath.PathLike, keep: int | None = 3, best: str | None = None, asynchronous: bool = True):
         self.folder, self.keep, self.best, self.asynchronous = folders.absolute(folder), keep, best, asynchronous
         self._known = set()                   # steps of this run: those it saved, and the one it resumed from
-        self._orbax, self._thread, self._error = None, None, None
+        self._background, self._saving = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint'), None
+
+    @functools.cached_property
+    def _orbax(self):
+        return arrays.orbax().AsyncCheckpointer(arrays.orbax().PyTreeCheckpointHandler(), timeout_secs=600)
 
     def save(self, step: int, state: Any, meta: dict) -> None:
         """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, ...).
@@ -61,39 +63,30 @@ class Checkpoints:
         if bad := arrays.not_finite(leaves):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
         specs = {path: arrays.spec(leaf) for path, leaf in leaves.items()}
-        meta = store.described(meta, step, specs, self.best)
-        call = f'save/{next(_saves)}/{step}'
+        meta = arrays.meta_text(meta, step, specs, self.best)
         try:
-            processes.lead(f'{call}/prepare', lambda: self._prepare(step))
-            self._checkpointer().save(self._at(step) / 'state', args=store.orbax().args.PyTreeSave(
-                paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})))
+            processes.lead(f'prepare/{step}', lambda: self._prepare(step))
+            plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
+            self._orbax.save(self._at(step) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
         except Exception as error:
             raise self._failed(step, error) from error
-        self._thread = threading.Thread(target=self._finish, args=(step, meta, specs, call), name='checkpoint')
-        self._thread.start()
+        self._saving = self._background.submit(self._finish, step, meta, specs)
         if not self.asynchronous:
             self.wait()
 
-    def wait(self):
+    def wait(self) -> None:
         """Waits for a save in progress; raises its SaveError."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
 
-    def close(self):
+    def close(self) -> None:
         """Waits for the last save (raising its SaveError) and ends Orbax's threads."""
         try:
             self.wait()
         finally:
-            if self._orbax is not None:
-                self._orbax.close()
-                self._orbax = None
-
-    def __enter__(self):
-        return self
+            if '_orbax' in self.__dict__:
+                self.__dict__.pop('_orbax').close()
 
     def __exit__(self, *_):
         self.close()
@@ -113,15 +106,16 @@ class Checkpoints:
         if step is None:
             return None
         wanted = paths.flatten(abstract_state)
-        arrays.compare(store.specs(self._at(step)), {path: arrays.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
+        arrays.compare(arrays.specs(self._at(step)), {path: arrays.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
+        found = arrays.read(self._at(step), wanted)
         self._known = {step}
-        return arrays.rebuild(abstract_state, store.read(self._at(step), wanted)), folders.read_meta(self._at(step))
+        return paths.apply(lambda path, _: found[path], abstract_state), folders.read_meta(self._at(step))
 
     def verify(self, step: int, state: Any) -> str:
         """Reads a step back, compares it with `state` bit by bit and returns the fingerprint: for the last save."""
         self.wait()
         leaves = paths.flatten(state)
-        found, expected = fingerprint(store.read(self._at(step), leaves)), fingerprint(leaves)
+        found, expected = fingerprint(arrays.read(self._at(step), leaves)), fingerprint(leaves)
         if found != expected:
             raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: '
                             f'sha256 {found[:12]} instead of {expected[:12]}')
@@ -129,11 +123,6 @@ class Checkpoints:
 
     def _at(self, step):
         return self.folder / str(step)
-
-    def _checkpointer(self):
-        if self._orbax is None:
-            self._orbax = store.orbax().AsyncCheckpointer(store.orbax().PyTreeCheckpointHandler(), timeout_secs=600)
-        return self._orbax
 
     def _prepare(self, step):
         """Makes an empty folder (process 0): deletes an incomplete step there, moves a complete one to bad/."""
@@ -143,19 +132,20 @@ class Checkpoints:
         folders.remove(target)
         target.mkdir(parents=True)
 
-    def _finish(self, step, meta, specs, call):
+    def _finish(self, step, meta, specs):
+        """Completes a save in the background thread."""
         def seal():
-            self._checkpointer().wait_until_finished()
-            store.finish(self._at(step), step, meta, specs)
+            self._orbax.wait_until_finished()
+            arrays.finish(self._at(step), step, meta, specs)
             folders.prune(self.folder, self.keep, self.best)
 
         try:
             if processes.rank() > 0:
-                self._checkpointer().wait_until_finished()
-            processes.lead(f'{call}/seal', seal)
-            self._known.add(step)
-        except Exception as error:            # raised by the next call of the loop, which cannot see this thread
-            self._error = self._failed(step, error)
+                self._orbax.wait_until_finished()
+            processes.lead(f'seal/{step}', seal)
+        except Exception as error:
+            raise self._failed(step, error) from error
+        self._known.add(step)
 
     def _failed(self, step, error):
         """The SaveError for a failed save. Deletes the incomplete step: a full disk needs the space."""
@@ -165,8 +155,8 @@ class Checkpoints:
             before = [other for other in self.steps() if other != step]
         except OSError:
             before = []
-        return SaveError(f'cannot save step {step} in {self.folder}: {store.reason(error)}; '
-                         + (f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'))
+        intact = f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'
+        return SaveError(f'cannot save step {step} in {self.folder}: {arrays.reason(error)}; {intact}')
 
 
 def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, ...] = ('.*',), step: int | str | None = None,
@@ -178,21 +168,21 @@ def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, .
     both. rename: (regex, replacement) pairs, applied in turn to the stored paths to give those of `like`.
     """
     source = folders.locate(folder, step, notice)
-    specs = store.specs(source)
-    places = _places(specs, what)
-    taken = [path for path in places if any(re.search(pattern, path) for pattern in patterns)]
+    specs = arrays.specs(source)
+    stored_at = _stored_at(specs, what)
+    taken = [path for path in stored_at if any(re.search(pattern, path) for pattern in patterns)]
     if not taken:
         raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; '
-                       f'it holds {paths.listed(sorted(places)) or "none"}')
-    origin = {functools.reduce(lambda name, row: re.sub(*row, name), rename, path): places[path] for path in taken}
+                       f'it holds {paths.listed(sorted(stored_at)) or "none"}')
+    origin = {functools.reduce(lambda name, row: re.sub(*row, name), rename, path): stored_at[path] for path in taken}
     if len(origin) < len(taken):
         raise Mismatch(f'{source}: two parameters get one name by {", ".join(map(repr, rename))}; take fewer of them')
     targets = {path: jax.ShapeDtypeStruct(*reversed(arrays.parse(specs[at]))) for path, at in origin.items()}
     if like is not None:
         targets = {path: leaf for path, leaf in paths.flatten(like).items() if path in origin}
         arrays.compare({f'params/{path}': specs[at] for path, at in origin.items()},
-                     {f'params/{path}': arrays.spec(leaf) for path, leaf in targets.items()}, source)
-    found = store.read(source, {origin[path]: leaf for path, leaf in targets.items()})
+                       {f'params/{path}': arrays.spec(leaf) for path, leaf in targets.items()}, source)
+    found = arrays.read(source, {origin[path]: leaf for path, leaf in targets.items()})
     return paths.unflatten({path: found[at] for path, at in origin.items()}), folders.read_meta(source)
 
 
@@ -201,17 +191,15 @@ def stored(folder: epath.PathLike, what: str = 'params') -> dict[str, str]:
 
     {} if there is none to read. what: as in `load_params`.
     """
-    folder = folders.absolute(folder)
-    folder = folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder
-    steps = folders.complete(folder)
-    source = folder if (folder / manifest.NAME).exists() else folder / str(steps[-1]) if steps else None
+    folder, step = folders.split(folder)
+    steps = folders.complete(folder)[-1:] if step is None else [step]
     try:
-        specs = store.specs(source) if source else {}
+        specs = arrays.specs(folder / str(steps[0])) if steps else {}
     except (OSError, ValueError):             # damaged: loading it is the error
         specs = {}
-    return {path: specs[at] for path, at in _places(specs, what).items()}
+    return {path: specs[at] for path, at in _stored_at(specs, what).items()}
 
 
-def _places(specs, what):
+def _stored_at(specs, what):
     """{path of a parameter: its path in the checkpoint}, below `what` or `frozen`."""
     return {at.partition('/')[2]: at for at in specs if at.partition('/')[0] in (what, 'frozen')}

@@ -3,6 +3,7 @@
 A step is complete once its manifest exists, so a save that was killed leaves no checkpoint. A damaged step is never deleted: it
 is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
+import contextlib
 import itertools
 import json
 import math
@@ -12,12 +13,12 @@ from typing import Callable
 
 from etils import epath
 
+from data import atomic
 from train.checkpoints import manifest
 from train.parallel import processes
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'
-_choices = itertools.count()                  # equal in all processes, as they make the same calls
 
 
 class NothingRestorable(Exception):
@@ -27,9 +28,8 @@ class NothingRestorable(Exception):
 
 
 def complete(folder: epath.PathLike) -> list[int]:
-    """The complete steps, ascending. They may be damaged: `choose` reads them."""
-    return sorted(int(entry.name) for entry in _entries(folder) if entry.name.isdigit()
-                  and (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
+    """The complete steps, ascending. They may be damaged: `choose` checks them."""
+    return sorted(int(entry.name) for entry in _steps(folder) if (entry / manifest.NAME).exists() and not (entry / DAMAGED).exists())
 
 
 def higher_is_better(metric: str) -> bool:
@@ -44,7 +44,7 @@ def best(folder: epath.PathLike, metric: str) -> int | None:
     for step in complete(folder):
         try:
             value = read_meta(epath.Path(folder) / str(step)).get('metrics', {}).get(metric)
-        except (OSError, ValueError):         # damaged: reported when it is restored, not during a save
+        except (OSError, ValueError):         # a damaged step is reported when it is restored, not during a save
             continue
         if value is not None and math.isfinite(value):
             values[step] = sign * value
@@ -63,11 +63,11 @@ def choose(folder: epath.PathLike, notice: Callable, only: int | None = None, mo
     """
     folder = epath.Path(folder)
     found = complete(folder) if only is None else [only]
-    for entry in _entries(folder) if only is None else ():
-        if entry.name.isdigit() and int(entry.name) > max(found, default=-1) and not (entry / manifest.NAME).exists():
+    for entry in _steps(folder) if only is None else ():
+        if int(entry.name) > max(found, default=-1) and not (entry / manifest.NAME).exists():
             notice(f'checkpoint {entry.name} was never finished (it has no {manifest.NAME}): ignored')
     bad = [f'bad/{entry.name}: damaged, moved there earlier' for entry in _entries(folder / 'bad')]
-    bad += [f'{entry.name}: damaged, marked earlier' for entry in _entries(folder) if (entry / DAMAGED).exists()]
+    bad += [f'{entry.name}: damaged, marked earlier' for entry in _steps(folder) if (entry / DAMAGED).exists()]
     for step in reversed(found):
         problems = manifest.check(folder / str(step))
         if not problems:
@@ -90,7 +90,7 @@ def choose_together(folder: epath.PathLike, notice: Callable, only: int | None =
         except NothingRestorable as error:
             return [None, str(error)]
 
-    step, message = processes.lead(f'choose/{next(_choices)}', outcome)
+    step, message = processes.lead('choose', outcome)
     if message:
         raise NothingRestorable(message)
     return step
@@ -101,14 +101,19 @@ def absolute(folder: epath.PathLike) -> epath.Path:
     return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
 
 
+def split(folder: epath.PathLike) -> tuple[epath.Path, int | None]:
+    """(folder of the steps, the step) of a workdir, its checkpoints/ (step None), or a step."""
+    folder = absolute(folder)
+    if (folder / manifest.NAME).exists():
+        return folder.parent, int(folder.name)
+    return (folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder), None
+
+
 def locate(folder: epath.PathLike, step: int | str | None = None, notice: Callable = print) -> epath.Path:
     """The folder of an undamaged step in `folder` (a workdir, its checkpoints/, or a step). step: None = the newest, a number, or
     'best'. Changes nothing there. NothingRestorable if there is none."""
-    folder = absolute(folder)
-    if (folder / manifest.NAME).exists():
-        folder, step = folder.parent, int(folder.name)
-    if (folder / 'checkpoints').exists():
-        folder = folder / 'checkpoints'
+    folder, only = split(folder)
+    step = step if only is None else only
     if step == 'best':
         newest = complete(folder)[-1:]
         metric = newest and read_meta(folder / str(newest[0])).get('best')
@@ -124,41 +129,37 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
 
     Without rename a damaged step (`problems`) is only marked; it is copied to bad/ when the same step is saved again.
     """
-    if problems and not manifest.local(target):
-        manifest.put(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
+    if problems and not atomic.local(target):
+        atomic.write(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
         return f'marked {DAMAGED}'
     bad = target.parent / 'bad'
     bad.mkdir(parents=True, exist_ok=True)
     names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
-    place = next(bad / name for name in names if not (bad / name).exists())
-    if manifest.local(target):
-        target.rename(place)
+    free = next(bad / name for name in names if not (bad / name).exists())
+    if atomic.local(target):
+        target.rename(free)
     else:
         for name in [*manifest.listing(target), manifest.NAME]:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).copy(place / name)
+            (free / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).copy(free / name)
         remove(target)
-    return f'moved to bad/{place.name}'
+    return f'moved to bad/{free.name}'
 
 
 def remove(target: epath.Path) -> None:
-    """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored: they cost
-    only space."""
-    try:
+    """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored."""
+    with contextlib.suppress(OSError):
         (target / manifest.NAME).unlink(missing_ok=True)
         target.rmtree(missing_ok=True)
-    except OSError:
-        pass
 
 
 def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -> None:
     """Deletes steps other than the newest `keep` complete ones (None = all) and the best by `metric`, incomplete ones included."""
     found = complete(folder)
-    staying = set(found[-keep:] if keep else found) | ({best(folder, metric)} if metric else set())
-    for entry in _entries(folder):
-        if entry.name.isdigit() and int(entry.name) < found[-1] and int(entry.name) not in staying:
-            if not (entry / DAMAGED).exists():
-                remove(entry)
+    kept = {*(found[-keep:] if keep else found), *([best(folder, metric)] if metric else [])}
+    for entry in _steps(folder):
+        if int(entry.name) < found[-1] and int(entry.name) not in kept and not (entry / DAMAGED).exists():
+            remove(entry)
 
 
 def summary(problems: list[str]) -> str:
@@ -169,3 +170,7 @@ def summary(problems: list[str]) -> str:
 def _entries(folder):
     folder = epath.Path(folder)
     return sorted(folder.iterdir(), key=lambda entry: entry.name) if folder.exists() else []
+
+
+def _steps(folder):
+    return [entry for entry in _entries(folder) if entry.name.isdigit()]

@@ -13,6 +13,8 @@ from typing import Any
 
 from etils import epath
 
+from data import atomic
+
 NAME = 'manifest.json'
 BLOCK = 1 << 22                               # bytes read at once; hashlib works outside the GIL on such blocks
 THREADS = 4
@@ -24,8 +26,8 @@ def write(folder: epath.PathLike, extra: Any) -> None:
     body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
             'extra': json.loads(json.dumps(extra))}
     for directory in {root.parent, *((root / name).parent for name in names)}:
-        sync(directory)
-    put(root / NAME, render(body).encode())
+        atomic.sync(directory)
+    atomic.write(root / NAME, render(body).encode())
 
 
 def check(folder: epath.PathLike) -> list[str]:
@@ -61,20 +63,6 @@ def render(body: dict) -> str:
     return json.dumps({**body, 'sha256': digest}, indent=1, sort_keys=True) + '\n'
 
 
-def put(target: epath.Path, data: bytes) -> None:
-    """Writes one file durably and atomically: temporary file, fsync, rename."""
-    if not local(target):
-        target.write_bytes(data)
-        return
-    temporary = target.with_name(f'.{target.name}.tmp')
-    with open(temporary, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
-    sync(target.parent)
-
-
 def listing(root: epath.Path) -> list[str]:
     """Relative names, with '/', of every file below `root` but the manifest."""
     names, folders = [], ['']
@@ -83,21 +71,6 @@ def listing(root: epath.Path) -> list[str]:
         for entry in (root / prefix if prefix else root).iterdir():
             (folders if entry.is_dir() else names).append(f'{prefix}/{entry.name}' if prefix else entry.name)
     return sorted(name for name in names if name != NAME)
-
-
-def local(folder: epath.PathLike) -> bool:
-    """Whether rename, fsync and append work there."""
-    return '://' not in str(folder)
-
-
-def sync(directory: epath.Path) -> None:
-    """Makes the entries of a local directory durable (fsync)."""
-    if local(directory):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _compare(file, expected):
@@ -117,14 +90,14 @@ def _digest(file, sync=False):
     """'<bytes> <sha256>' of a file; `sync`: make it durable, and drop it from the page cache, so that the next read is from disk."""
     digest, size = hashlib.sha256(), 0
     with file.open('rb') as stream:
-        if sync and local(file):
+        if sync and atomic.local(file):
             os.fsync(stream.fileno())
             if hasattr(os, 'posix_fadvise'):
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while block := stream.read(BLOCK):
             digest.update(block)
             size += len(block)
-        if sync and local(file) and hasattr(os, 'posix_fadvise'):
+        if sync and atomic.local(file) and hasattr(os, 'posix_fadvise'):
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return f'{size} {digest.hexdigest()}'
 

@@ -1,19 +1,19 @@
 """Writes a checkpoint whose arrays are made one at a time, so that memory holds one parameter, not the model.
 
-Orbax takes a tree of arrays. Here its leaves are placeholders, and a handler makes each array, writes it and frees it before the
-next. The result is a checkpoint as checkpoint.py writes and restores it: any mesh, any number of processes.
+Orbax takes a tree of arrays. Here its leaves are placeholders: a handler makes each array, writes it and frees it before the
+next. The result is a checkpoint like those of checkpoint.py.
 """
 import asyncio
 import dataclasses
-from typing import Any, Iterable, Tuple
+from typing import Any, Iterable
 
 import jax
 import numpy as np
 
 from model import paths
-from train.checkpoints import arrays, checkpoint, folders, store
+from train.checkpoints import arrays, checkpoint, folders
 
-ocp = store.orbax()
+ocp = arrays.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed together
 
 
@@ -27,12 +27,12 @@ class NotFinite(Exception):
 class Placeholder:
     """The path, shape and type of an array that is made later."""
     path: str
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     dtype: Any = np.dtype('float32')
 
 
 class OneByOne(ocp.type_handlers.NumpyHandler):
-    """Writes Placeholders in their order, from an iterator of (path, array) in the same order."""
+    """Writes Placeholders from an iterator of (path, array) in the same order."""
 
     def __init__(self, parameters):
         super().__init__()
@@ -44,12 +44,12 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
             if (path, array.shape, array.dtype) != (value.path, value.shape, value.dtype):
                 raise ValueError(f'expected {value}, got {path} {array.dtype}{list(array.shape)}')
             if not np.isfinite([array.min(), array.max()]).all():
-                raise NotFinite(f'NaN or infinity in the tensors of {path}: the files are damaged, or training diverged '
-                                'before they were saved')
+                raise NotFinite(f'NaN or infinity in the tensors of {path}: '
+                                'the files are damaged, or training diverged before they were saved')
             writer = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
             for future in await writer.serialize([array], [info], [arg]):
                 await asyncio.to_thread(future.result)
-            del array
+            del array                         # before the next one is made
         return []
 
 
@@ -66,8 +66,8 @@ def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable,
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
             writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
-        store.finish(target, step, store.described(meta, step, specs), specs)
+        arrays.finish(target, step, arrays.meta_text(meta, step, specs), specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):
             raise
-        raise checkpoint.SaveError(f'cannot write {target}: {store.reason(error)}') from error
+        raise checkpoint.SaveError(f'cannot write {target}: {arrays.reason(error)}') from error

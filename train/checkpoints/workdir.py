@@ -1,7 +1,6 @@
 """The folder of a run. It belongs to one config: another one is an error that lists the differences; nothing is overwritten."""
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -11,16 +10,15 @@ import sys
 from etils import epath
 import jax
 
-from train.checkpoints import folders, manifest
+from data import atomic
+from train.checkpoints import arrays, folders
 from train.settings import errors, parse, schema
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
 
-
-def usable(workdir: str) -> None:
+def check_writable(workdir: str) -> None:
     """errors.Error unless the folder exists, or can be made, and can be written to; called before the data is read."""
     folder = folders.absolute(workdir)
-    if manifest.local(folder):
+    if atomic.local(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             why = 'cannot be written to' if there.is_dir() else 'is a file'
@@ -28,7 +26,7 @@ def usable(workdir: str) -> None:
 
 
 def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> list[str]:
-    """Notices to show, if `workdir` is new or holds a run that `config` continues. errors.Error otherwise."""
+    """The notices for a `workdir` that is new or holds a run that `config` continues. errors.Error for any other."""
     folder = folders.absolute(workdir)
     if (folder / 'huggingface').exists():
         text = f'holds an imported model, not a run. Train it in a workdir of its own: --workdir=OTHER --config.init.from={workdir}.'
@@ -36,8 +34,7 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
     if (folder / 'config.json').exists():
         return parse.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
-        text = ('holds checkpoints but no config.json, so that nobody knows what they belong to. '
-                'Put it back, or start with another --workdir.')
+        text = 'holds checkpoints but no config.json, which says what they belong to. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
     return []
 
@@ -71,17 +68,16 @@ def write(workdir: str, config: schema.Config, tokenizer, parameters: int) -> No
 
 def environment(parameters: int) -> dict:
     """Versions, devices, revision and command, for readers of the results."""
-    return {'python': platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES},
-            'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(),
-            'revision': revision(), 'command': ' '.join(sys.argv), 'parameters': parameters,
+    return {'python': platform.python_version(), **arrays.versions(),
+            'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
+            'command': ' '.join(sys.argv), 'parameters': parameters,
             'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
 def revision() -> str | None:
     """The git commit of the code, '+' if it was changed since; None outside a repository."""
     def git(*arguments):
-        command = ('git', '-C', str(epath.Path(__file__).parent), *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(('git', *arguments), cwd=os.path.dirname(__file__), capture_output=True, text=True, check=True).stdout
 
     try:
         return git('rev-parse', '--short=12', 'HEAD').strip() + '+' * bool(git('status', '--porcelain', '--untracked-files=no'))
@@ -92,4 +88,4 @@ def revision() -> str | None:
 def _put(path, tree):
     text = json.dumps(tree, indent=1, ensure_ascii=False) + '\n'
     if not path.exists() or path.read_text() != text:
-        manifest.put(path, text.encode())
+        atomic.write(path, text.encode())

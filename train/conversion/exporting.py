@@ -1,25 +1,30 @@
 """From a workdir to a Hugging Face folder: config.json, safetensors, tokenizer, generation_config.json and a model card.
 
-The newest good checkpoint counts, its moving average of the weights if it has one. Works for imported models and for every run
-whose structure a family in model/families/ has.
+Exports the newest undamaged checkpoint: its moving average of the weights, if it has one. Works for imported models and for every
+run whose structure a family in model/families/ has.
 """
+import argparse
 import json
 import pathlib
+from typing import Any, Callable
 
-from data import errors as data_errors, tokenizer as tokenizers
-from model import huggingface, paths, resize, task_model
+from etils import epath
+
+from data import atomic, errors as data_errors, tokenizer as tokenizers
+from data.vocabularies import export
+from model import families, huggingface, paths, resize, task_model
 from model.huggingface import errors as huggingface_errors, settings
-from train.checkpoints import checkpoint, folders as step_folders, workdir
-from train.conversion import card, folders, recipes
+from train.checkpoints import checkpoint, folders, workdir
+from train.conversion import card, recipes
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
 
 
-def run(options, notice):
-    """Writes the folder `options.hf` from the workdir `options.workdir`. errors.Error, model/huggingface/errors.py."""
-    source = step_folders.absolute(options.workdir)
-    config, kept = workdir.read(source), original(source)
-    steps = step_folders.complete(source / 'checkpoints')
+def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
+    """Writes the folder `options.hf` from the workdir `options.workdir`. Raises errors.Error and those of model/huggingface/errors.py."""
+    source = folders.absolute(options.workdir)
+    config, kept = workdir.read(source), folder_of_import(source)
+    steps = folders.complete(source / 'checkpoints')
     if options.step is not None and options.step not in steps:
         text = f'no such checkpoint. There are: {", ".join(map(str, steps)) or "none"}.'
         raise errors.Error([errors.Problem(f'--step = {options.step}', text)], kind='convert', end='nothing was written')
@@ -32,41 +37,44 @@ def run(options, notice):
     wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        raise huggingface_errors.FolderError(f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head '
-                                 f'{module.settings.kind!r} needs')
+        text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
+        raise huggingface_errors.FolderError(text)
     if aside:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
     imported = imported if imported.get('model_type') == family.model_type else {}
-    same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.before(kept).get('tokenizer'))
+    same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.meta_of_import(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
     more = {**special, **imported} if same else {**imported, **special}
-    with folders.whole(options.hf) as made:
+    with atomic.folder(folders.absolute(options.hf)) as made:
         folder = pathlib.Path(made)
         weights = huggingface.save(folder, module, variables, options.dtype, family, more)
         if tokenizer is None:
             notice(f'{source} has no tokenizer: none was written')
         else:
-            write_tokenizer(tokenizer, folder, recipes.frame(config.objective, config.model.architecture), notice)
-        generation(folder, kept if imported and same else None, config.model.architecture)
-        text = card.text(folder, weights, source, config, meta, options, kept, module.config, resize.count(wanted, module.config))
-        (folder / 'README.md').write_text(text, encoding='utf-8')
+            try:
+                export.save(tokenizer, folder, *recipes.frame(config.objective, config.model.architecture))
+            except data_errors.DataError as error:
+                notice(f'no tokenizer was written: {error}')
+        write_generation(folder, kept if imported and same else None, config.model.architecture)
+        page = card.text(folder, weights, source, config, meta, options, kept, module.config, resize.count(wanted, module.config))
+        (folder / 'README.md').write_text(page, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
 
 
-def original(source):
+def folder_of_import(source: epath.Path) -> epath.Path | None:
     """The folder huggingface/ of a workdir, or of the one that its run started from, and so on; None without one."""
     if (source / 'huggingface' / 'config.json').exists():
         return source / 'huggingface'
     start = workdir.read(source).init.from_
     before, tree = inherited.run(start) if start else (None, None)
-    return tree and original(before)
+    return tree and folder_of_import(before)
 
 
-def network(options, config, head, params):
-    """(pretrained.Model, {path: array}) of what is exported: the run's model, or the generator of replaced-token detection."""
+def network(options: argparse.Namespace, config: schema.Config, head: task_model.Head, params: dict[str, Any]) -> tuple:
+    """(task_model.Model, {path: array}) of the network to export: the run's model, or the generator of replaced-token detection."""
     if options.network == 'discriminator':
         return task_model.Model(config.model, head), params
     if not any(path.startswith('generator/') for path in params):
@@ -80,8 +88,8 @@ def network(options, config, head, params):
     return task_model.Model(shape, task_model.Head()), {**shared, **own}
 
 
-def choose(name, module, kept):
-    """The Family: as asked for, as the model was imported, or the one whose structure fits. ConfigError otherwise."""
+def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> families.Family:
+    """The family `name`, or that of the import, or the one whose structure fits. ConfigError if none does."""
     families = settings.known()
     if name is not None and name not in families:
         near = errors.did_you_mean(name, list(families))
@@ -97,29 +105,18 @@ def choose(name, module, kept):
     return families[name]
 
 
-def ids(tokenizer, architecture):
-    """The special ids of config.json, which generation needs."""
+def ids(tokenizer: Any, architecture: str) -> dict[str, int]:
+    """The special ids that config.json states for generation; {} without a tokenizer."""
     if tokenizer is None:
         return {}
     special = tokenizer.special
-    found = {'pad_token_id': special.pad, 'eos_token_id': special.eos}
-    if architecture == 'decoder':
-        found['bos_token_id'] = special.bos
-    if architecture == 'encoder_decoder':
-        found.update(decoder_start_token_id=special.bos, is_encoder_decoder=True)
-    return found
+    start = {'encoder': {}, 'decoder': {'bos_token_id': special.bos},
+             'encoder_decoder': {'decoder_start_token_id': special.bos, 'is_encoder_decoder': True}}
+    return {'pad_token_id': special.pad, 'eos_token_id': special.eos, **start[architecture]}
 
 
-def write_tokenizer(tokenizer, folder, frame, notice):
-    """Its files, if `transformers` can have it. frame: recipes.frame."""
-    try:
-        tokenizers.export(tokenizer, folder, *frame)
-    except data_errors.DataError as error:
-        notice(f'no tokenizer was written: {error}')
-
-
-def generation(folder, kept, architecture):
-    """generation_config.json of a model that generates: that of the import, or the ids of config.json."""
+def write_generation(folder: pathlib.Path, kept: epath.Path | None, architecture: str) -> None:
+    """Writes generation_config.json for a model that generates: that of the import, or the special ids of config.json."""
     if kept is not None and (kept / 'generation_config.json').exists():
         (folder / 'generation_config.json').write_bytes((kept / 'generation_config.json').read_bytes())
     elif architecture != 'encoder':

@@ -1,26 +1,28 @@
-"""From a Hugging Face folder to a workdir, as train.main writes it: config, tokenizer, a checkpoint of step 0 with parameters.
+"""From a Hugging Face folder to a workdir as train.main writes it: config, tokenizer, a checkpoint of step 0 with parameters.
 
-Besides, `huggingface/` keeps what came with the weights, for the export: config.json, generation_config.json, the model card.
+The workdir's folder `huggingface/` keeps copies for the export: config.json, generation_config.json, the model card.
 """
+import argparse
 import dataclasses
 import math
 import pathlib
 import re
+from typing import Any, Callable, Iterator
 
-from data import tokenizer as tokenizers
+from data import atomic, tokenizer as tokenizers
 from data.vocabularies import huggingface as published
-from model import huggingface, paths, resize, task_model
+from model import config as model_config, huggingface, paths, resize, task_model
 from model.huggingface import settings
-from train.checkpoints import initial, manifest, streaming, workdir
-from train.conversion import card, folders, recipes
+from train.checkpoints import folders, initial, streaming, workdir
+from train.conversion import card, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
-LENGTH = 512                                  # tokens of a row, where the model has places for as many
+LENGTH = 512                                  # tokens of a row, or fewer if the model has fewer positions
 
 
-def run(options, notice):
-    """Writes the workdir `options.out` from the folder `options.hf`. Errors of model/huggingface/errors.py, errors.Error."""
+def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
+    """Writes the workdir `options.out` from the folder `options.hf`. Raises errors.Error and those of model/huggingface/errors.py."""
     folder = pathlib.Path(options.hf).expanduser()
     model, head, family, raw = settings.read(folder)
     if 'auto_map' in raw:
@@ -30,44 +32,44 @@ def run(options, notice):
     objective = recipes.objective(family, model.architecture, head.kind)
     config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
     module = task_model.Model(model, head)
-    abstract = huggingface.abstract(task_model.Model(config.model, head))
-    shapes = {path: leaf.shape for path, leaf in paths.flatten(abstract).items()}
+    wanted = huggingface.abstract(task_model.Model(config.model, head))
+    shapes = {path: leaf.shape for path, leaf in paths.flatten(wanted).items()}
     found = huggingface.arrays(folder, module, family, family.bare in (raw.get('architectures') or ()), notice=notice)
     found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
-        notice(f'{model.vocab_size:,} tokens there, {size:,} here: ' + (
-            'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'))
+        change = 'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'
+        notice(f'{model.vocab_size:,} tokens there, {size:,} here: {change}')
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
-            'imported': {'name': name(folder, raw), 'license': license_of(folder), 'sha256': digests(folder)}}
-    with folders.whole(options.out) as made:
+            'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
+                         'sha256': {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
+    with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
             if (folder / kept).exists():
                 (made / 'huggingface').mkdir(exist_ok=True)
-                manifest.put(made / 'huggingface' / kept, (folder / kept).read_bytes())
+                atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
-    notice(f'{options.out}: {family.model_type}, {resize.count(abstract, config.model):,} parameters, objective '
+    notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)
 
 
-def read_tokenizer(folder, size, notice):
-    """The tokenizer of the folder, or None with a notice. errors.Error if it has more ids than the model rows."""
+def read_tokenizer(folder: pathlib.Path, size: int, notice: Callable[[str], None]) -> Any:
+    """The tokenizer of the folder, or None with a notice. errors.Error if it has more ids than the model has rows (`size`)."""
     if not published.holds(folder):
         notice(f'{folder} has no tokenizer: none was written. Runs that start from here need --config.tokenizer.path=DIR')
         return None
     tokenizer = tokenizers.load(folder)
     if tokenizer.vocab_size > size:
-        text = (f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; '
-                f'grow it with --vocab_size={tokenizer.vocab_size}.')
+        text = f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; grow it with --vocab_size={tokenizer.vocab_size}.'
         raise errors.Error([errors.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
     return tokenizer
 
 
-def configuration(model, objective, dtype):
-    """The schema.Config of a run with this model, of rows as long as its places allow."""
+def configuration(model: model_config.Config, objective: dict[str, Any], dtype: str) -> schema.Config:
+    """The config of a run with this model and objective {setting: value}; rows have LENGTH tokens, halved until they fit the model."""
     given = {f'model.{key}': value for key, value in dataclasses.asdict(model).items()}
     given |= {f'objective.{key}': value for key, value in objective.items()} | {'dtype': dtype, 'steps': 1}
     length = LENGTH
@@ -81,26 +83,16 @@ def configuration(model, objective, dtype):
         length //= 2
 
 
-def name(folder, raw):
-    """What the model is called: as its config.json says, or its folder."""
-    return raw.get('_name_or_path') or folder.resolve().name
-
-
-def license_of(folder):
-    """The licence in the head of the model card, or None."""
+def license_of(folder: pathlib.Path) -> str | None:
+    """The licence in the header of the model card, or None."""
     path = folder / 'README.md'
     text = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
     found = re.search(r'''\A---\n(?:(?!---).*\n)*?license: *["']?([\w.+-]+)["']? *\n''', text)
     return found and found[1]
 
 
-def digests(folder):
-    """{file of weights: its SHA-256}."""
-    return {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}
-
-
-def next_steps(out, config):
-    """What one can do with it, as commands; it generates only with the heads that its objective speaks with."""
+def next_steps(out: str, config: schema.Config) -> Iterator[str]:
+    """Commands that use the import; train.generate is among them if the heads that its objective predicts with were imported."""
     mask = ' <mask>' * (config.model.architecture == 'encoder')
     try:
         initial.complete(out, config, 'convert', '')

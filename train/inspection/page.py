@@ -22,7 +22,8 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
 
     findings: sentences on what is wrong with any example, shown or not.
     """
-    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.inspection', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.inspection', '.'), autoescape=True,
+                                     undefined=jinja2.StrictUndefined)
     script = environment.loader.get_source(environment, 'page.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     settings = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(parse.to_dict(config))
@@ -62,7 +63,8 @@ def example(one, found, objective, tokenizer):
             'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
             'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
-                          'size': f'{len(cells)} × {cells.shape[1]}'} for name, cells in attention.pictures(fields, look.streams(own)).items()]}
+                          'size': f'{len(cells)} × {cells.shape[1]}'}
+                          for name, cells in attention.pictures(fields, look.streams(own)).items()]}
 
 
 def block(name, ids, kinds, tokenizer, fields=None, side=''):

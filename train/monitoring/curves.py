@@ -1,13 +1,14 @@
 """Line charts as inline SVG: ticks at round numbers, one colour a series, thinned by extremes so that spikes stay visible."""
 import itertools
 import math
+from typing import Iterator
 
 COLOURS = ('#2563eb', '#d97706', '#059669', '#db2777', '#7c3aed', '#0891b2', '#65a30d', '#dc2626')
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 240, 62, 12, 10, 30
-POINTS = 400  # buckets across; each keeps its lowest and highest point
+POINTS = 400                                  # buckets across; each keeps its lowest and highest point
 
 
-def ticks(low, high, count=5):
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers (1, 2, 5 x 10^n) from low to high, about `count` of them."""
     if high <= low:
         return [low]
@@ -18,15 +19,15 @@ def ticks(low, high, count=5):
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def label(value):
-    """A tick's text: 0.001, 12.5, 1.2M."""
+def label(value: float) -> str:
+    """The text of a tick: 0.001, 12.5, 1.2M."""
     for size, unit in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
         if abs(value) >= size:
             return f'{value / size:.4g}{unit}'
     return f'{value:.4g}'
 
 
-def thin(points):
+def thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """At most 2 x POINTS of the points, in order: the extremes of each bucket."""
     if len(points) <= 2 * POINTS:
         return points
@@ -37,8 +38,8 @@ def thin(points):
     return kept
 
 
-def chart(series):
-    """SVG text of {name: [(x, y), ...]}; non-finite and missing values leave a gap. Empty string without a point."""
+def chart(series: dict[str, list[tuple[float, float | None]]]) -> str:
+    """SVG text of {name: [(x, y), ...]}; non-finite and missing values are left out. Empty string without a point."""
     clean = {name: [(x, y) for x, y in points if y is not None and math.isfinite(y)] for name, points in series.items()}
     every = [point for points in clean.values() for point in points]
     if not every:
@@ -52,12 +53,10 @@ def chart(series):
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
     for y in ticks(y0, y1):
-        _, py = at(x0, y)
+        py = at(x0, y)[1]
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}"/>'
                      f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{label(y)}</text>')
-    for x in ticks(x0, x1, 6):
-        px, _ = at(x, y0)
-        parts.append(f'<text x="{px:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label(x)}</text>')
+    parts += [f'<text x="{at(x, y0)[0]:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label(x)}</text>' for x in ticks(x0, x1, 6)]
     for colour, points in zip(colours(), clean.values()):
         placed = [at(x, y) for x, y in thin(points)]
         path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in placed)
@@ -67,6 +66,6 @@ def chart(series):
     return ''.join(parts) + '</svg>'
 
 
-def colours():
+def colours() -> Iterator[str]:
     """The colour of each series in turn, without end."""
     return itertools.cycle(COLOURS)

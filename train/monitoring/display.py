@@ -1,17 +1,21 @@
-"""What a person sees while a run goes on: a table of the parameters, then a progress bar on a terminal or a plain line every few seconds."""
+"""The screen of a run: a table of the parameters, then a progress bar on a terminal, or a plain line every few seconds elsewhere."""
+import contextlib
 import math
 import time
+from typing import Any
 
 import rich.console
 import rich.progress
 import rich.table
 import rich.text
 
-PLAIN_SECONDS = 5.0  # between two lines when the output is a file
+PLAIN_SECONDS = 5.0                           # between two lines when the output is a file
+FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
+           'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}'}
 
 
-def parameter_table(shapes):
-    """A rich table of {path: shape}, one line a leaf, with the total below."""
+def parameter_table(shapes: dict[str, tuple[int, ...]]) -> rich.table.Table:
+    """A table of {path: shape}, one line a leaf, with the total below."""
     table = rich.table.Table(title='parameters', title_justify='left', box=None, pad_edge=False, header_style='bold')
     table.add_column('path', no_wrap=True)
     table.add_column('shape', justify='right')
@@ -23,54 +27,48 @@ def parameter_table(shapes):
     return table
 
 
-def describe(record, names=('train/loss', 'eval/loss', 'eval/bits_per_byte', 'learning_rate', 'tokens_per_second', 'mfu')):
-    """'loss 2.31 · lr 1.0e-03 · 61.2k tokens/s' from a metrics record."""
-    form = {'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}',
-            'train/loss': 'loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte', 'eval/loss': 'eval loss {:.4f}'}
-    return ' · '.join(form[name].format(record[name]) for name in names if record.get(name) is not None)
+def describe(record: dict[str, float]) -> str:
+    """'loss 2.3100 · lr 1.00e-03 · 61,200 tokens/s' from a metrics record."""
+    return ' · '.join(text.format(record[name]) for name, text in FORMATS.items() if record.get(name) is not None)
 
 
-class Display:
-    """Progress and notices on `console`. Use as a context; silent on processes other than the first (`quiet`)."""
+class Display(contextlib.AbstractContextManager):
+    """Progress and notices on `console`. Use `with`; quiet: print nothing (all processes but the first)."""
 
-    def __init__(self, quiet=False, console=None):
+    def __init__(self, quiet: bool = False, console: rich.console.Console | None = None):
         self.console = console or rich.console.Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.bar = self.task = None
         self.text, self.total, self.last, self.begun = '', 0, -math.inf, None
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
-    def notice(self, text):
-        """A line that stays. Control characters are stripped: text may come from data."""
+    def notice(self, text: str) -> None:
+        """Prints a line. Control characters are stripped: text may come from data."""
         self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
 
-    def show(self, renderable):
-        """A rich table or the like."""
+    def show(self, renderable: Any) -> None:
+        """Prints a rich table or the like."""
         self.console.print(renderable)
 
-    def start(self, step, steps):
+    def start(self, step: int, steps: int) -> None:
         """Begins the bar at `step` of `steps`."""
         self.total, self.begun = steps, (time.monotonic(), step)
         if self.console.is_terminal:
-            self.bar = rich.progress.Progress(
-                rich.progress.TextColumn('step {task.completed:,}/{task.total:,}'), rich.progress.BarColumn(bar_width=None),
-                rich.progress.TextColumn('{task.fields[text]}'), rich.progress.TimeRemainingColumn(), console=self.console)
+            columns = (rich.progress.TextColumn('step {task.completed:,}/{task.total:,}'), rich.progress.BarColumn(bar_width=None),
+                       rich.progress.TextColumn('{task.fields[text]}'), rich.progress.TimeRemainingColumn())
+            self.bar = rich.progress.Progress(*columns, console=self.console)
             self.task = self.bar.add_task('train', total=steps, completed=step, text='compiling')
             self.bar.start()
 
-    def update(self, step, record=None):
-        """Moves the bar; with a metrics record, its numbers too."""
-        if record is not None:
-            self.text = describe(record) or self.text
+    def update(self, step: int, record: dict[str, float]) -> None:
+        """Shows the step and the numbers of a metrics record."""
+        self.text = describe(record) or self.text
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=self.text)
-        elif record is not None and (time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total):
+        elif time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:
             self.last = time.monotonic()
             self.notice(f'step {step}/{self.total} · {self.text}{self._left(step)}')
 

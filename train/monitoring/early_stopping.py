@@ -1,19 +1,19 @@
-"""Stops a run whose evaluation metric no longer improves. Its state is two numbers that travel with the checkpoint."""
+"""Stops a run whose evaluation metric no longer improves. Its state, two numbers, is saved in the checkpoint's meta."""
 import dataclasses
-from typing import Optional
 
 from train.checkpoints import folders
+from train.settings import schema
 
 
 @dataclasses.dataclass
 class EarlyStopping:
     """settings: the config's `early_stopping` group; best, waited: what a checkpoint's meta['early_stopping'] holds."""
-    settings: object
-    best: Optional[float] = None              # lowest value so far (of -metric where higher is better)
+    settings: schema.EarlyStopping
+    best: float | None = None                 # lowest value so far (of -metric where higher is better)
     waited: int = 0                           # evaluations since then
 
-    def update(self, line):
-        """Takes note of a metrics line; lines without the metric say nothing."""
+    def update(self, line: dict[str, float]) -> None:
+        """Compares the metric of a metrics line, if it is there, with the best so far."""
         value = line.get(self.settings.metric)
         if value is None:
             return
@@ -24,8 +24,8 @@ class EarlyStopping:
             self.waited += 1
 
     @property
-    def over(self):
+    def over(self) -> bool:
         return self.settings.metric is not None and self.waited >= self.settings.patience
 
-    def meta(self):
+    def meta(self) -> dict:
         return {'best': self.best, 'waited': self.waited}

@@ -1,33 +1,37 @@
-"""The numbers of a run: `metrics.jsonl` (one JSON object a logged step, full precision), samples likewise, TensorBoard as an extra.
+"""The numbers of a run: `metrics.jsonl`, one JSON object a logged step in full precision; `samples.jsonl` likewise.
 
 A line is written once: after a resume at step k, lines beyond k are dropped before new ones are added, so that a run that was
 killed ends with the same file as one that was not, but for the TIMED fields. Object stores cannot append: there, lines go to
-part objects beside the name (`metrics.jsonl.parts/`), and `read` joins them.
+objects START.NUMBER.jsonl in a folder beside the name (`metrics.jsonl.parts/`), and `read` joins those of the newest start.
 """
 import fnmatch
 import json
 import math
 import os
 import time
+from typing import Iterator
 
 from etils import epath
 
+from data import atomic
+
 TIMED = ('seconds', 'tokens_per_second', 'mfu', 'memory*')  # fields that depend on time or on the machine
 PART_LINES = 100
+_IMPORTED = time.monotonic()
 
 
 class Damaged(Exception):
-    """Somebody changed the file; nothing of it is dropped silently."""
+    """A line in the middle of the file is no JSON; nothing of the file is dropped silently."""
 
     exit_code, kind = 3, 'metrics'
 
 
-def timed(name):
+def timed(name: str) -> bool:
     """Whether a field may differ between two runs of the same command."""
     return any(fnmatch.fnmatch(name, pattern) for pattern in TIMED)
 
 
-def process_seconds():
+def process_seconds() -> float:
     """Seconds since this process started (Linux: from /proc; elsewhere since this module was imported)."""
     try:
         ticks = int(open('/proc/self/stat').read().rsplit(')', 1)[1].split()[19])
@@ -36,31 +40,25 @@ def process_seconds():
         return time.monotonic() - _IMPORTED
 
 
-_IMPORTED = time.monotonic()
-
-
 class Lines:
-    """A JSONL file that forgets what lies beyond `step` and then grows. Each record has a 'step'."""
+    """A JSONL file whose records have a 'step'. Records beyond `step` are dropped, then the file grows."""
 
-    def __init__(self, path, step=0):
+    def __init__(self, path: epath.PathLike, step: int = 0):
         self.path = epath.Path(path)
         kept = [line for line in _lines(self.path) if line['step'] <= step]
-        self.parts = None if _appendable(self.path) else self.path.parent / (self.path.name + '.parts')
+        self.parts = None if atomic.local(self.path) else _parts_of(self.path)
         if self.parts is None:
-            fresh = epath.Path(f'{self.path}.new')
-            fresh.write_text(''.join(_dump(line) for line in kept))
-            fresh.replace(self.path)
+            atomic.write(self.path, ''.join(map(_dump, kept)).encode())
             self.file = open(self.path, 'a', encoding='utf-8')
         else:
-            old = _parts(self.parts)
+            old = _listed(self.parts)
             self.start, self.buffer, self.count = int(old[-1].name[:4]) + 1 if old else 0, kept, 0
-            if kept:
-                self.flush()                  # one object: what is kept is there before what it replaces goes
+            self.flush()                      # what is kept is one new object before the old ones go
             for part in old:
                 part.unlink()
 
-    def write(self, record):
-        """Adds a record; on disk it survives the death of the process at once."""
+    def write(self, record: dict) -> None:
+        """Adds a record; on a local disk it survives the death of the process at once."""
         if self.parts is None:
             self.file.write(_dump(record))
             self.file.flush()
@@ -69,66 +67,35 @@ class Lines:
             if len(self.buffer) >= PART_LINES:
                 self.flush()
 
-    def flush(self):
-        """Writes a part object where appending is impossible; called before a checkpoint counts."""
+    def flush(self) -> None:
+        """Writes the buffered records as an object, where appending is impossible; called before a checkpoint is saved."""
         if self.parts is not None and self.buffer:
             self.parts.mkdir(parents=True, exist_ok=True)
             (self.parts / f'{self.start:04d}.{self.count:08d}.jsonl').write_text(''.join(map(_dump, self.buffer)))
             self.buffer, self.count = [], self.count + 1
 
-    def close(self):
+    def close(self) -> None:
         self.flush()
         if self.parts is None:
             self.file.close()
 
 
-class Writer:
-    """metrics.jsonl and, if asked for, TensorBoard events below `workdir`/tensorboard."""
-
-    def __init__(self, workdir, step=0, tensorboard=False):
-        self.lines = Lines(epath.Path(workdir) / 'metrics.jsonl', step)
-        self.events = None
-        if tensorboard:
-            try:
-                import tensorboardX
-            except ImportError:
-                raise ImportError('tensorboard=True needs the package tensorboardX: pip install tensorboardX') from None
-            self.events = tensorboardX.SummaryWriter(os.fspath(epath.Path(workdir) / 'tensorboard'), purge_step=step + 1)
-
-    def write(self, record):
-        self.lines.write(record)
-        if self.events is not None:
-            for name, value in record.items():
-                if name != 'step' and value is not None:
-                    self.events.add_scalar(name, value, record['step'])
-
-    def flush(self):
-        self.lines.flush()
-
-    def close(self):
-        self.lines.close()
-        if self.events is not None:
-            self.events.close()
-
-
-def read(workdir, name='metrics.jsonl'):
-    """The records written so far; a last line that was cut by a kill is left out."""
+def read(workdir: epath.PathLike, name: str = 'metrics.jsonl') -> list[dict]:
+    """The records written so far; a last line that was cut by a kill is left out. Damaged if another one is no JSON."""
     return list(_lines(epath.Path(workdir) / name))
 
 
-def _appendable(path):
-    return '://' not in os.fspath(path)
+def _parts_of(path):
+    return path.parent / f'{path.name}.parts'
 
 
-def _parts(folder):
-    """Part objects START.NUMBER.jsonl in order."""
+def _listed(folder):
     return sorted(folder.iterdir(), key=lambda part: part.name) if folder.exists() else []
 
 
-def _lines(path):
-    """Records in the order of their steps. A last line that a kill has cut is no line; a damaged one elsewhere is an error."""
-    files = _parts(path.parent / (path.name + '.parts')) or ([path] if path.exists() else [])
-    files = [file for file in files if file == path or file.name[:4] == files[-1].name[:4]]  # of the newest start
+def _lines(path) -> Iterator[dict]:
+    files = _listed(_parts_of(path)) or ([path] if path.exists() else [])
+    files = [file for file in files if file == path or file.name[:4] == files[-1].name[:4]]
     texts = [(file, number, text) for file in files for number, text in enumerate(file.read_text().split('\n'), 1) if text]
     for i, (file, number, text) in enumerate(texts):
         try:

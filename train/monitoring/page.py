@@ -7,6 +7,7 @@ import json
 from etils import epath
 import jinja2
 
+from data import atomic
 from train.monitoring import curves, metrics
 from train.settings import errors
 
@@ -15,46 +16,38 @@ CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits
 COLUMNS = ('train/loss', 'eval/loss', 'eval/bits_per_byte', 'tokens_per_second', 'seconds')
 
 
-def write(workdirs, out=None):
+def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> epath.Path:
     """Writes the page for one or more workdirs to `out` (default: report.html in the first) and returns its path."""
-
-
     runs = [_run(epath.Path(d)) for d in workdirs]
     extra = sorted({name for run in runs for record in run['records'] for name in record if name.startswith(('train/', 'eval/'))}
                    - {name for names in CHARTS.values() for name in names})
     charts = []
     for title, names in {**CHARTS, **{name: (name,) for name in extra}}.items():
-        series = {_label(run['name'] if len(runs) > 1 else '', name if len(names) > 1 else ''):
+        series = {' · '.join([run['name']] * (len(runs) > 1) + [name] * (len(names) > 1)):
                   [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
         series = {key: points for key, points in series.items() if points}
-        svg = curves.chart(series)
-        if svg:
+        if svg := curves.chart(series):
             charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
-    environment = jinja2.Environment(loader=jinja2.PackageLoader('train.monitoring', '.'), autoescape=True, undefined=jinja2.StrictUndefined)
-    last = runs[0]
-    lead = f"step {last['step']}" + (f" · {last['parameters']:,} parameters" if last['parameters'] else '')
+    loader = jinja2.PackageLoader('train.monitoring', '.')
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    first = runs[0]
+    lead = f"step {first['step']}" + (f" · {first['parameters']:,} parameters" if first['parameters'] else '')
     page = environment.get_template('report.html').render(
         title=', '.join(run['name'] for run in runs), lead=lead, runs=runs, charts=charts,
         columns=[name for name in COLUMNS if any(name in run['last'] for run in runs)])
     out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
-    out.write_text(page)
+    atomic.write(out, page.encode())
     return out
-
-
-def _label(run, name):
-    return ' · '.join(filter(None, (run, name)))
 
 
 def _run(folder):
     records, samples = metrics.read(folder), metrics.read(folder, 'samples.jsonl')
     config, environment = _json(folder / 'config.json'), _json(folder / 'environment.json')
     last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
-    groups = {}
-    for sample in samples:
-        groups.setdefault(sample['step'], []).append(sample)
     return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
             'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': [{'step': step, 'texts': texts} for step, texts in sorted(groups.items())],
+            'samples': [{'step': step, 'texts': [sample for sample in samples if sample['step'] == step]}
+                        for step in sorted({sample['step'] for sample in samples})],
             'config': list(_flat(config)), 'parameters': environment.get('parameters'),
             'environment': ' · '.join(f'{k} {v}' for k, v in environment.items() if k != 'parameters')}
 

@@ -1,43 +1,49 @@
-"""What a run leaves to read: metrics.jsonl, samples.jsonl, report.html and the screen. Only the first process writes."""
+"""What a run writes beside its checkpoints: metrics.jsonl, samples.jsonl, TensorBoard events, report.html. Process 0 alone writes."""
+import contextlib
+
 import jax
 
-from train.monitoring import metrics, page
+from train.monitoring import display, metrics, page
 
 
-class Record:
-    """A run's lines from `step` on; what lies beyond it (written by a run that was killed) is dropped."""
+class Record(contextlib.AbstractContextManager):
+    """The lines of a run from `step` on; those beyond it (of a run that was killed) are dropped. tensorboard: events too (an extra)."""
 
-    def __init__(self, folder, step, screen, tensorboard=False):
-        self.folder, self.screen, self.writes = folder, screen, jax.process_index() == 0
+    def __init__(self, folder: str, step: int, screen: display.Display, tensorboard: bool = False):
+        self.folder, self.screen, self.writes, self.events = folder, screen, jax.process_index() == 0, None
         if self.writes:
-            self.lines = metrics.Writer(folder, step, tensorboard)
-            self.said = metrics.Lines(f'{folder}/samples.jsonl', step)
+            self.lines, self.texts = (metrics.Lines(f'{folder}/{name}.jsonl', step) for name in ('metrics', 'samples'))
+        if self.writes and tensorboard:
+            try:
+                import tensorboardX
+            except ImportError:
+                raise ImportError('tensorboard=True needs the package tensorboardX: pip install tensorboardX') from None
+            self.events = tensorboardX.SummaryWriter(f'{folder}/tensorboard', purge_step=step + 1)
 
-    def metrics(self, step, line):
+    def metrics(self, step: int, line: dict[str, float]) -> None:
         """Adds the line of a step, with the seconds since the process started."""
         if self.writes:
-            self.lines.write({'step': step, **line, 'seconds': metrics.process_seconds()})
+            line = {**line, 'seconds': metrics.process_seconds()}
+            self.lines.write({'step': step, **line})
+            for name, value in line.items() if self.events else ():
+                self.events.add_scalar(name, value, step)
 
-    def samples(self, step, said):
-        """said: [{'prompt', 'text'}]; the first is shown."""
-        if self.writes:
-            for sample in said:
-                self.said.write({'step': step, **sample})
-            if said:
-                self.screen.notice(f"— step {step} — {said[0]['prompt']}{said[0]['text']}")
+    def samples(self, step: int, found: list[dict]) -> None:
+        """Adds the samples of a step, [{'prompt', 'text'}], and shows the first."""
+        if self.writes and found:
+            for sample in found:
+                self.texts.write({'step': step, **sample})
+            self.screen.notice(f"— step {step} — {found[0]['prompt']}{found[0]['text']}")
 
-    def flush(self):
-        """Before a checkpoint counts, what led to it is on disk."""
+    def flush(self) -> None:
+        """Writes what is buffered; called before a checkpoint is saved."""
         if self.writes:
             self.lines.flush()
-            self.said.flush()
-
-    def __enter__(self):
-        return self
+            self.texts.flush()
 
     def __exit__(self, *_):
-        """Ends the files and writes the report, however the run ended."""
+        """Closes the files and writes the report, however the run ended."""
         if self.writes:
-            self.lines.close()
-            self.said.close()
+            for one in filter(None, (self.lines, self.texts, self.events)):
+                one.close()
             self.screen.notice(f'report: {page.write([self.folder])}')

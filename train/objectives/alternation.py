@@ -90,7 +90,7 @@ class Alternation:
 
     def say(self, variables, batch):
         """int32[B, P]: the likeliest tokens at the slots of a batch that is known while tracing, each row said by its own member."""
-        rows = [jax.tree.map(lambda x: x[row:row + 1], batch) for row in range(len(batch['task']))]
+        rows = [jax.tree.map(lambda x, row=row: x[row:row + 1], batch) for row in range(len(batch['task']))]
         return jnp.concatenate([self._say(variables, row) for row in rows])
 
     def _say(self, variables, batch):

@@ -25,7 +25,7 @@ class Evaluator:
         self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
         self.batch_size, self.batches = batch_size, batches
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
-        by_row = sharding.carry(mesh, jax.eval_shape(lambda: module.initial_carry(batch_size)))
+        by_row = jax.tree.map(lambda leaf: sharding.by_row(mesh, leaf), jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
         def step(variables, batch, carry, key):
             terms, metrics, carry = evaluation(variables, batch, carry, key)

@@ -29,7 +29,8 @@ def check(options, config, tokenizer):
     """errors.Error unless the run can fill the masks of the prompts."""
     wrong, spelt = [], spellings(tokenizer)
     if getattr(config.objective, 'generator', 'model') != 'model':
-        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'holds a discriminator, which says no tokens; expected a run that does.'))
+        wrong.append(errors.Problem(f'--workdir = {options.workdir}',
+                                    'holds a discriminator, which says no tokens; expected a run that does.'))
     for text in options.prompt or ['']:
         if not any(mask in text for mask in spelt):
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', 'the run holds an encoder, which fills masks: expected '
@@ -38,7 +39,8 @@ def check(options, config, tokenizer):
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
                                           f'{config.model.max_length} positions, two of them for [CLS] and [SEP].'))
     if options.num_return_sequences > 1:
-        wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}', 'an encoder has one answer, the likeliest.'))
+        wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
+                                    'an encoder has one answer, the likeliest.'))
     if wrong:
         raise errors.Error(wrong, kind='generate', end='nothing was generated')
 

@@ -77,7 +77,7 @@ def test_infilling_equals_the_loops(replace_length, share, monkeypatch):
         spans = draw.integers(1, max(2, count // 2))
         lengths, fates = draw.integers(1, 6, spans), draw.random(spans)
         first = np.sort(draw.choice(count, spans, replace=False))
-        monkeypatch.setattr(infilling, 'span_lengths', lambda *args: lengths)
+        monkeypatch.setattr(infilling, 'span_lengths', lambda *args, lengths=lengths: lengths)
         made = infilling.infill(tokens, starts, 0.3, 3.0, replace_length, 0.3, SPECIAL, Draws(first, fates))
         assert made.tolist() == naive(tokens, starts, np.flatnonzero(starts)[first], lengths, fates, 0.3, replace_length)
 

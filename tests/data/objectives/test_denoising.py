@@ -70,7 +70,7 @@ def test_any_mixture_of_noise(size, fields, monkeypatch):
         monkeypatch.setattr(infilling, 'infill', lambda *args: infill(*args[:8]))
     objective = denoising.Objective(size, **fields)
     assert objective.problems(SPECIAL) == []
-    for row, text, one in rows(objective, SOURCE):
+    for _, text, one in rows(objective, SOURCE):
         inputs, targets = parts(one)
         assert (targets == text).all() and one['tokens'][0] == SPECIAL.eos and (one['tokens'][1:len(text)] == text[:-1]).all()
         assert (inputs[0], inputs[-1]) == (SPECIAL.cls, SPECIAL.eos)
@@ -83,8 +83,8 @@ def test_any_mixture_of_noise(size, fields, monkeypatch):
 
 
 @pytest.mark.parametrize('fields', [dict(), dict(infill=1.0, mean_span_length=1.0), dict(infill=1.0, mean_span_length=0.5),
-                                    dict(infill=0.5, mean_span_length=0.1), dict(mean_span_length=17.0), dict(infill=1.0, mean_span_length=50.0),
-                                    dict(infill=1.0, mean_span_length=0.5, insert=0.5)])
+                                    dict(infill=0.5, mean_span_length=0.1), dict(mean_span_length=17.0),
+                                    dict(infill=1.0, mean_span_length=50.0), dict(infill=1.0, mean_span_length=0.5, insert=0.5)])
 @pytest.mark.parametrize('replace_length', [1, 0, -1])
 def test_spans_of_no_word_have_room(replace_length, fields, monkeypatch):
     """However many there are, the row's text stays whole: 250 full rows, none of which needs the limit."""
@@ -182,7 +182,7 @@ def test_chinese_in_bytes(monkeypatch):
     source = cache.Tokens.from_arrays(vocab.encode_batch([text]), vocab.special, tokenizer=vocab)
     objective = denoising.Objective(61)
     said = []
-    for row, clean, one in rows(objective, source):
+    for _, clean, one in rows(objective, source):
         said.append(clean[1:-1])
         begins, inner = source.word_starts, parts(one)[0][1:-1]
         after = np.flatnonzero(inner[:-1] == vocab.special.mask) + 1

@@ -81,7 +81,8 @@ def test_a_member_sees_all_of_its_rows_before_it_sees_one_again(make):
 
 
 def test_two_members_of_a_kind_read_different_texts():
-    objective = mixtures.Objective(SIZE, (mixture.Member('one', causal_lm.Objective(SIZE)), mixture.Member('two', causal_lm.Objective(SIZE))))
+    objective = mixtures.Objective(SIZE, (mixture.Member('one', causal_lm.Objective(SIZE)),
+                                          mixture.Member('two', causal_lm.Objective(SIZE))))
     plan = objective.plan(text(200), 0, 0)
     first, second = (set(map(tuple, plan[plan[:, 0] == task, 2:])) for task in (0, 1))
     assert len(first & second) < 0.75 * len(first)
@@ -137,7 +138,8 @@ def test_waste_by_hand():
 
 def test_what_a_mixture_states():
     one = mixed(prefix=1.0, text=1.0)
-    assert (one.hint, one.architectures, one.likelihood, one.shuffled, one.names) == ('ordered', ('decoder',), False, True, ('prefix', 'text'))
+    assert (one.hint, one.architectures, one.likelihood, one.shuffled) == ('ordered', ('decoder',), False, True)
+    assert one.names == ('prefix', 'text')
     assert mixed(text=1.0).likelihood and mixed(text=1.0).hint == 'causal' and not alternating(text=1.0).likelihood
     assert mixed(masked=1.0, text=1.0).needs == ('mask', 'cls', 'sep') and mixed(masked=1.0, text=1.0).architectures == ('decoder',)
     assert alternating(text=1.0).shuffled is False
@@ -212,7 +214,8 @@ def test_no_text_no_rows_and_little_text_is_read_again():
 
 @pytest.mark.parametrize('make', [mixtures.Objective, alternation.Objective])
 @pytest.mark.parametrize('other, left', [(ul2.Objective(64, architecture='decoder'), 250), (fill_in_the_middle.Objective(64), 250),
-                                         (ul2.Objective(64, mode_tokens=False, architecture='decoder'), 256), (causal_lm.Objective(64), 256)])
+                                         (ul2.Objective(64, mode_tokens=False, architecture='decoder'), 256),
+                                         (causal_lm.Objective(64), 256)])
 def test_marks_of_a_member_are_no_sentinels_of_another(other, left, make):
     """Six of the 256 sentinels are marks: 256 spans do not fit beside a member that uses them, 250 do."""
     for noise, size, spans in (('spans', 1024, 256), ('spans', 1000, 250), ('rolled', 1021, 256), ('iid', 967, 256), ('iid', 939, 250)):
@@ -225,7 +228,8 @@ def test_marks_of_a_member_are_no_sentinels_of_another(other, left, make):
 def test_what_is_wrong_is_told_with_the_members_keys():
     wrong = mixtures.Objective(SIZE, (
         mixture.Member('masked', masked_lm.Objective(SIZE, rate=2.0), 0.0), mixture.Member('a-b', causal_lm.Objective(SIZE)),
-        mixture.Member('swapped', replaced_token_detection.Objective(SIZE)), mixture.Member('later', permuted_lm.Objective(SIZE, 4)))).problems()
+        mixture.Member('swapped', replaced_token_detection.Objective(SIZE)),
+        mixture.Member('later', permuted_lm.Objective(SIZE, 4)))).problems()
     keys = [key for key, _ in wrong]
     assert keys == ['objective.members.masked.weight', 'objective.members.masked.rate', 'objective.members', 'objective.members',
                     'objective.members.swapped.name', 'objective.members.later.name']

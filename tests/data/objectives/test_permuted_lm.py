@@ -42,7 +42,7 @@ def local_perm(index, masked, functional):
 def test_the_integers_are_the_masks_of_the_original(fields):
     one_row = objective(**fields)
     reuse = one_row.reused
-    for row, one in rows(one_row, corpus(300, 80, 200)):
+    for _, one in rows(one_row, corpus(300, 80, 200)):
         functional = np.isin(one['tokens'], (SPECIAL.sep, SPECIAL.cls))
         rank = one['seen']
         masked = (rank != 0) & (np.arange(32) < reuse) | (rank > reuse + 1)  # chosen or functional

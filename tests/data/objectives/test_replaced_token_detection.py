@@ -229,7 +229,7 @@ def test_bytes_and_chinese(text):
     starts = sentences.token_starts(text.encode(), ids, tokenizer.token_bytes)
     source = cache.Tokens.from_arrays([ids], tokenizer.special, [starts], tokenizer.token_bytes, tokenizer)
     objective = Objective(96)
-    for row, original, one in rows(objective, source):
+    for _, original, one in rows(objective, source):
         assert original[0] == tokenizer.special.cls and original[-1] == tokenizer.special.sep
         merged = one['tokens'].copy()
         merged[one['slots'][one['weights'] > 0]] = one['targets'][one['weights'] > 0]

@@ -82,7 +82,7 @@ def test_without_mode_tokens():
 def test_rolled_noise_moves_the_one_long_span():
     """At 512, X(64, 0.15) hides the last 90 tokens of every full row, unless the mask is turned."""
     source, only = cache.Tokens.from_arrays([np.arange(5, 605)] * 40, SPECIAL), (('X', 64.0, 0.15),)
-    for noise, most in (('spans', 1), ('rolled', 40)):
+    for noise in ('spans', 'rolled'):
         objective = ul2.Objective(512, only, noise=noise)
         ends = [text[-1] in sides.split(one)[1] for _, text, one in rows(objective, source) if len(text) == objective.sizes()[0][0]]
         assert len(ends) >= 39 and (all(ends) if noise == 'spans' else 0 < sum(ends) < 20)
@@ -169,8 +169,9 @@ def test_chinese_in_bytes():
     (dict(denoisers=(('Q', 3.0, 0.15),)), 'objective.denoisers'), (dict(denoisers=()), 'objective.denoisers'),
     (dict(denoisers=(('R', 0.5, 0.15),)), 'objective.denoisers'), (dict(denoisers=(('R', 3.0, 1.0),)), 'objective.denoisers'),
     (dict(denoisers=(('R', 3.0, 0.15),) * 2), 'objective.denoisers'), (dict(denoisers=(('X', 1.0, 0.7),)), 'objective.denoisers'),
-    (dict(rates=(1.0, 2.0)), 'objective.rates'), (dict(rates=(0.0,) * 7), 'objective.rates'), (dict(rates=(-1.0, *(1.0,) * 6)), 'objective.rates'),
-    (dict(noise='iid'), 'objective.noise'), (dict(sequence_length=4), 'sequence_length'), (dict(sequence_length=1100), 'objective.denoisers')])
+    (dict(rates=(1.0, 2.0)), 'objective.rates'), (dict(rates=(0.0,) * 7), 'objective.rates'),
+    (dict(rates=(-1.0, *(1.0,) * 6)), 'objective.rates'), (dict(noise='iid'), 'objective.noise'),
+    (dict(sequence_length=4), 'sequence_length'), (dict(sequence_length=1100), 'objective.denoisers')])
 def test_problems(fields, key):
     assert [k for k, _ in ul2.Objective(**{'sequence_length': 64, **fields}).problems(SPECIAL)] == [key]
 

@@ -96,9 +96,11 @@ def test_no_output_depends_on_what_the_objective_hides(kind, fields, architectur
     made = objective.transform(source, objective.plan(source, 0, 0)[-1], example.rng(0, 0, 0))
     # two lengths for all cases of an architecture, so that each is compiled once; a side's length tells which it is
     width = 40 if architecture == 'decoder' else 20
-    one = {name: np.pad(value, (0, (24 if name.startswith('encoder_') else width) - len(value)), constant_values=example.PADDING.get(name, 0))
+    one = {name: np.pad(value, (0, (24 if name.startswith('encoder_') else width) - len(value)),
+                        constant_values=example.PADDING.get(name, 0))
            for name, value in made.items() if np.ndim(value)}
-    found = {side: np.asarray(value) for side, value in dependence(architecture)({name: value[None] for name, value in one.items()}).items()}
+    batch = {name: value[None] for name, value in one.items()}
+    found = {side: np.asarray(value) for side, value in dependence(architecture)(batch).items()}
     real, said = one['segments'] > 0, one['weights'] > 0
     first = np.flatnonzero(said)[0]
     allowed = np.tril(np.ones((width, width), bool))

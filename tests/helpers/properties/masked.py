@@ -35,14 +35,15 @@ def slots(one, x, candidates='text'):
 
 
 def fates(examples, mask, random, random_ids, unit):
-    """[MASK], kept and random shares of the chosen tokens; a random id may be [MASK] or the token itself. unit: words or spans share a draw."""
+    """Shares of [MASK], kept and random tokens. A random id may be [MASK] or the token itself. unit: words or spans share a draw."""
     counts = np.zeros(3, int)
-    for one, x in examples:
+    for _, x in examples:
         used = x.slots[x.counted]
         if unit:
             used = used[np.diff(used, prepend=-2) > 1]  # units that touch share a draw: one of them counts
         new, old = x.tokens[used], x.original[used]
-        counts += [(new == x.special['mask']).sum(), ((new == old) & (new != x.special['mask'])).sum(), ((new != old) & (new != x.special['mask'])).sum()]
+        counts += [(new == x.special['mask']).sum(), ((new == old) & (new != x.special['mask'])).sum(),
+                   ((new != old) & (new != x.special['mask'])).sum()]
     special = examples[0][1].special
     hit, masks = (random / special['vocab_size'],) * 2 if random_ids == 'vocabulary' else (random / given.random_ids(special), 0)
     for count, expected, name in zip(counts, (mask + masks, 1 - mask - random + hit, random - hit - masks), ('[MASK]', 'kept', 'random')):
@@ -67,7 +68,8 @@ def masked_lm(examples, rate=0.15, mask=0.8, random=0.1, select='token', inputs=
         if count == 'bert' and count_in == 'row' and max_rate is None:
             budget = min(room, max(1, rounded(length * rate)))
             exact = select == 'token'
-            expect(len(used) == min(budget, open_to) if exact else len(used) <= budget, f'{budget} of {length} tokens are chosen, got {len(used)}', one)
+            expect(len(used) == min(budget, open_to) if exact else len(used) <= budget,
+                   f'{budget} of {length} tokens are chosen, got {len(used)}', one)
         elif count == 'roberta' and count_in == 'row' and select == 'token' and max_rate is None and length * rate + 1 <= room:
             low = math.floor(length * rate)
             expect(low <= len(used) <= low + 1, f'{low} or {low + 1} of {length} tokens are chosen, got {len(used)}', one)

@@ -16,7 +16,8 @@ def permuted_lm(examples, reuse_length=0, num_predict=0, permutation_length=0, b
         size, room = len(x.original), num_predict or len(x.original) // 6
         reuse = reuse_length or size // 2
         block = permutation_length or reuse
-        expect(np.array_equal(x.tokens, x.original) and x.real.all() and x.slots.size == room, 'the row is full and nothing is replaced', one)
+        expect(np.array_equal(x.tokens, x.original) and x.real.all() and x.slots.size == room, 'the row is full and nothing is replaced',
+               one)
         seps = np.flatnonzero(x.tokens == x.special['sep'])
         expect(len(seps) == 2 and seps[1] == size - 2 and x.tokens[-1] == x.special['cls'], 'R tokens, A <sep> B <sep> <cls>', one)
         types = np.where(np.arange(size) <= seps[0], 0, np.where(np.arange(size) < size - 1, 1, 2))

@@ -120,7 +120,8 @@ def span_corruption(examples, noise_density=0.15, mean_span_length=3.0, noise='s
         if size:
             expect(max(len(x.original) for _, x in examples) == helper(size, noise_density, mean_span_length)[0],
                    'a full row has as many tokens as the length helper says')
-            expect({x.targets.size for _, x in examples} == {helper(size, noise_density, mean_span_length)[1]}, 'targets have the length of the helper')
+            expect({x.targets.size for _, x in examples} == {helper(size, noise_density, mean_span_length)[1]},
+                   'targets have the length of the helper')
     if noise == 'iid' and style != 'replace_full':
         given.share(covered, tokens, noise_density, 'share of i.i.d. noise')
     if style == 'replace_full':               # a random id may be the token itself

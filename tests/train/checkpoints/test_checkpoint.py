@@ -1,11 +1,9 @@
 """Real checkpoints, mutated, killed, moved between meshes: what was saved comes back bit for bit, or an older one."""
 import hashlib
-import os
 import pathlib
 import re
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ import numpy as np
 import optax
 import pytest
 
+from data import atomic
+from tests.helpers import subprocesses
 from train import state as states
 from train.checkpoints import arrays, checkpoint, folders, manifest
 
@@ -155,7 +155,7 @@ def test_without_rename_a_damaged_step_is_marked_and_copied_when_it_comes_again(
     run = tmp_path / 'checkpoints'
     shutil.copytree(two, run)
     (run / '20' / 'meta.json').write_text('{}')
-    monkeypatch.setattr(manifest, 'local', lambda _: False)
+    monkeypatch.setattr(atomic, 'local', lambda _: False)
     monkeypatch.setattr(pathlib.Path, 'rename', None)
     with checkpoint.Checkpoints(run) as saved:
         lines = []
@@ -215,7 +215,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.train.checkpoints import test_checkpoint as t
-from train.checkpoints import checkpoint, manifest, folders as steps
+from train.checkpoints import checkpoint, manifest
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 saved = checkpoint.Checkpoints({folder!r}, keep=1)
 saved.save(10, t.make(10), {{}})
@@ -227,7 +227,7 @@ saved.wait()
 """
 FAULTS = {                                    # code before save(20), code after it, the step that is then good
     'orbax has just begun': ('', 'die()', 10),
-    'before meta': ('manifest.put = die', '', 10),
+    'before meta': ('t.atomic.write = die', '', 10),
     'before the manifest': ('manifest.write = die', '', 10),
     'while deleting the old one': ('type(saved.folder).rmtree = lambda self, **_: self.exists() and die()', '', 20)}
 
@@ -463,7 +463,7 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
         saved.save(10, make(10, carry=True), {})
         saved.save(20, make(20, carry=True), {})
     (folder / '20' / 'meta.json').write_text('{}')               # both must fall back to 10
-    code = TWO.format(root=str(ROOT), folder=str(folder), port=free_port())
+    code = TWO.format(root=str(ROOT), folder=str(folder), port=subprocesses.free_port())
     outputs = run_all([[sys.executable, '-c', code, str(rank)] for rank in range(2)], devices=2)
     expected = [f'restored 10 {checkpoint.fingerprint(make(10, carry=True))}',
                 f'saved {checkpoint.fingerprint(make(30, carry=True))}',
@@ -477,17 +477,9 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
     assert meta['examples'] == 3 and sorted(entry.name for entry in folder.iterdir()) == ['10', '30', 'bad']
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
-
-
 def run_all(commands, devices, seconds=150, meanwhile=None):
     """[(status, output)] of commands that run side by side; those not done after `seconds` are killed."""
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
-    children = [subprocess.Popen(command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT) for command in commands]
+    children = [subprocesses.start(command, devices) for command in commands]
     try:
         if meanwhile:
             meanwhile(children)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from data import atomic
 from train.checkpoints import manifest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -76,7 +77,7 @@ def test_every_changed_byte_of_the_manifest_itself_is_noticed(folder):
 def test_no_rename_where_there_is_none(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError('not on an object store')
-    monkeypatch.setattr(manifest, 'local', lambda _: False)
+    monkeypatch.setattr(atomic, 'local', lambda _: False)
     for name in ('replace', 'rename', 'fsync'):
         monkeypatch.setattr(os, name, never)
     (tmp_path / 'x').write_text('1')

@@ -22,14 +22,16 @@ def large(tmp_path_factory):
     """GPT-2 with random numbers: 279 million of them in float32, 1.1 GB, of which the largest parameter has 302 MB."""
     folder = tmp_path_factory.mktemp('large')
     rng = np.random.default_rng(0)
-    tensors = {'transformer.wte.weight': (V, D), 'transformer.wpe.weight': (T, D), 'transformer.ln_f.weight': (D,), 'transformer.ln_f.bias': (D,)}
+    tensors = {'transformer.wte.weight': (V, D), 'transformer.wpe.weight': (T, D), 'transformer.ln_f.weight': (D,),
+               'transformer.ln_f.bias': (D,)}
     for i in range(L):
-        block = {'ln_1.weight': (D,), 'ln_1.bias': (D,), 'attn.c_attn.weight': (D, 3 * D), 'attn.c_attn.bias': (3 * D,), 'attn.c_proj.weight': (D, D),
-                 'attn.c_proj.bias': (D,), 'ln_2.weight': (D,), 'ln_2.bias': (D,), 'mlp.c_fc.weight': (D, 4 * D), 'mlp.c_fc.bias': (4 * D,),
+        block = {'ln_1.weight': (D,), 'ln_1.bias': (D,), 'attn.c_attn.weight': (D, 3 * D), 'attn.c_attn.bias': (3 * D,),
+                 'attn.c_proj.weight': (D, D), 'attn.c_proj.bias': (D,), 'ln_2.weight': (D,), 'ln_2.bias': (D,),
+                 'mlp.c_fc.weight': (D, 4 * D), 'mlp.c_fc.bias': (4 * D,),
                  'mlp.c_proj.weight': (4 * D, D), 'mlp.c_proj.bias': (D,)}
         tensors.update({f'transformer.h.{i}.{name}': shape for name, shape in block.items()})
-    (folder / 'config.json').write_text(json.dumps(dict(model_type='gpt2', architectures=['GPT2LMHeadModel'], vocab_size=V, n_positions=T, n_layer=L,
-                                                        n_embd=D, n_head=16)))
+    (folder / 'config.json').write_text(json.dumps(dict(model_type='gpt2', architectures=['GPT2LMHeadModel'], vocab_size=V, n_positions=T,
+                                                        n_layer=L, n_embd=D, n_head=16)))
     safetensors.save_file({name: rng.standard_normal(shape, np.float32) for name, shape in tensors.items()}, folder / 'model.safetensors')
     return folder
 

@@ -52,7 +52,8 @@ def settings(objective):
     found = dict(vars(objective))
     if 'members' in found:
         found['members'] = {member.name: {'name': schema.objective_name(member.objective), 'weight': member.weight,
-                                          'lengths': member.objective.lengths(), **settings(member.objective)} for member in objective.members}
+                                          'lengths': member.objective.lengths(), **settings(member.objective)}
+                            for member in objective.members}
     return found
 
 
@@ -89,7 +90,8 @@ def test_variants_keep_them(variant, changes, text_cache, capsys):
 
 @pytest.mark.parametrize('variant', TINY)
 def test_chinese_keeps_them_too(variant, text_cache, capsys):
-    objects = confirmed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--num_examples=100', '--config.data.train=bundled:sanguo')
+    objects = confirmed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--num_examples=100',
+                        '--config.data.train=bundled:sanguo')
     assert any('\u4e00' <= c <= '\u9fff' for one in objects for c in one['text']['original'])
 
 
@@ -192,7 +194,8 @@ def test_a_wrong_hint_is_found_and_has_its_own_exit_code(objective, hint, sees, 
     assert err.startswith('contract: 1 kind of broken examples\n  1. example ') and f"hint = '{hint}', but position 0 {sees}" in err
 
 
-def broken(change, objective=causal_lm.Objective(32)):
+def broken(change, objective=None):
+    objective = objective or causal_lm.Objective(32)
     source = tokens()
     fields = {name: np.array(value) for name, value in pipeline.make(objective, source, 0, 0, 3).items()}
     change(fields)
@@ -411,7 +414,8 @@ def test_bytes_of_a_character_are_one_piece_and_stray_ones_are_written_out():
     assert [piece.text for piece in shown] == ['a', '曹', '⏎\n', '\\x1b', '[', '2', 'J']
     assert [(piece.start, piece.stop) for piece in shown[:3]] == [(0, 1), (1, 4), (4, 5)]
     cut = pieces.pieces(ids[:4], [('text', 0), ('text', 0), ('mask', 0), ('text', 0)], tokenizer)
-    assert [piece.text for piece in cut] == ['a', '<0xE6>', '<0x9B>', '<0xB9>'] and [piece.kind for piece in cut] == ['text', 'text', 'mask', 'text']
+    assert [piece.text for piece in cut] == ['a', '<0xE6>', '<0x9B>', '<0xB9>']
+    assert [piece.kind for piece in cut] == ['text', 'text', 'mask', 'text']
     mixed = [*tokenizer.encode('曹')[:2], *tokenizer.encode('操'), tokenizer.special.mask, tokenizer.special.mark('nlu')]
     assert [piece.text for piece in pieces.pieces(mixed, [('text', 0)] * 7, tokenizer)] == ['<0xE6>', '<0x9B>', '操', '<mask>', '<nlu>']
 
@@ -442,10 +446,12 @@ def test_rates_and_fill_are_sums_with_their_errors():
     rate, = (rate for rate in sums.rates if rate.name == 'chosen')
     fields = [pipeline.make(objective, source, 0, 0, index) for index in range(30)]
     assert (rate.count, rate.out_of) == (sum((f['weights'] > 0).sum() for f in fields), sum((f['segments'] > 0).sum() for f in fields))
-    assert rate.error == pytest.approx((0.15 * 0.85 / rate.out_of)**0.5) and rate.far == pytest.approx(abs(rate.realised - 0.15) / rate.error)
+    assert rate.error == pytest.approx((0.15 * 0.85 / rate.out_of)**0.5)
+    assert rate.far == pytest.approx(abs(rate.realised - 0.15) / rate.error)
     assert sum(sums.denoisers.values()) == 30
     assert sums.fill[0] == (None, 'tokens read', int(rate.out_of), 30 * 32)
-    assert rates.Rate('x', None, 1, 2).far is None and rates.Rate('x', 1.0, 2, 2).far == 0 and rates.Rate('x', 1.0, 1, 2).far == float('inf')
+    assert rates.Rate('x', None, 1, 2).far is None and rates.Rate('x', 1.0, 2, 2).far == 0
+    assert rates.Rate('x', 1.0, 1, 2).far == float('inf')
 
 
 def test_fill_is_told_for_each_member_of_a_mixture():
@@ -492,7 +498,8 @@ def written(path, objective, source, tokenizer, count=3):
     return text, Page(text)
 
 
-HOSTILE = ['<script>alert(1)</script>', '<img src=x onerror=alert(1)>', '"><svg onload=alert(1)>', "' onmouseover='alert(1)", '&lt;b&gt;', '\x1b[2J', '{{ 7 * 7 }}']
+HOSTILE = ['<script>alert(1)</script>', '<img src=x onerror=alert(1)>', '"><svg onload=alert(1)>', "' onmouseover='alert(1)", '&lt;b&gt;',
+           '\x1b[2J', '{{ 7 * 7 }}']
 
 
 class Foreign(vocabulary.Vocabulary):
@@ -511,7 +518,8 @@ def test_untrusted_text_is_escaped(objective, tmp_path):
     documents = [5 + np.random.default_rng(i).integers(0, len(HOSTILE), 40) for i in range(8)]
     source = cache.Tokens.from_arrays(documents, tokenizer.special, token_bytes=tokenizer.token_bytes, tokenizer=tokenizer)
     text, parsed = written(tmp_path / 'page.html', objective, source, tokenizer)
-    assert parsed.tags.count('script') == 1 and '<img' not in text and '<b>notice' not in text and '&lt;i&gt;finding' in text and '<script>alert' not in text
+    assert parsed.tags.count('script') == 1 and '<img' not in text and '<b>notice' not in text and '&lt;i&gt;finding' in text
+    assert '<script>alert' not in text
     assert not [a for a in parsed.attributes if a[1].startswith('on') or a[1] in ('src', 'action', 'formaction')]
     assert {value.partition(',')[0] for _, name, value in parsed.attributes if name == 'href'} == {'data:image/png;base64'}
     shown = ''.join(parsed.text)
@@ -523,7 +531,8 @@ def test_untrusted_text_is_escaped(objective, tmp_path):
 
 def test_a_page_of_chinese_shows_ids_places_rates_and_attention(text_cache, tmp_path, capsys):
     out = tmp_path / 'page.html'
-    arguments = ('--config=configs/tiny.py:span_corruption', text_cache, '--config.data.train=bundled:sanguo', '--num_examples=40', '--shown=5')
+    arguments = ('--config=configs/tiny.py:span_corruption', text_cache, '--config.data.train=bundled:sanguo', '--num_examples=40',
+                 '--shown=5')
     assert inspect.main([*arguments, f'--html={out}']) == 0
     assert capsys.readouterr().out == f'{out}: 40 examples, 5 of them in full\n'
     text = out.read_text(encoding='utf-8')
@@ -540,7 +549,8 @@ def test_a_page_of_chinese_shows_ids_places_rates_and_attention(text_cache, tmp_
 def test_the_terminal_shows_text_integers_attention_and_rates(text_cache, capsys):
     assert inspect.main(['--config=configs/tiny.py:masked_lm', text_cache, '--num_examples=2']) == 0
     out = capsys.readouterr().out
-    for expected in ('original\n<cls>', 'tokens\n<cls>', 'targets\n', 'segments          1×', 'every token sees every token', 'tokens read: '):
+    for expected in ('original\n<cls>', 'tokens\n<cls>', 'targets\n', 'segments          1×', 'every token sees every token',
+                     'tokens read: '):
         assert expected in out, expected
     assert '\x1b' not in out                  # no colour where there is no terminal
 

@@ -2,15 +2,16 @@ import json
 
 import pytest
 
-from train.monitoring import metrics
+from data import atomic
+from train.monitoring import display, metrics, record
 
 
 def test_lines_beyond_the_resumed_step_are_dropped_and_numbers_keep_full_precision(tmp_path):
-    writer = metrics.Writer(tmp_path)
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl')
     for step in range(1, 6):
         writer.write({'step': step, 'train/loss': 1 / (step + 2)})
     writer.close()
-    writer = metrics.Writer(tmp_path, step=3)
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl', step=3)
     writer.write({'step': 4, 'train/loss': 0.1 + 0.2})
     writer.close()
     assert metrics.read(tmp_path) == [{'step': s, 'train/loss': 1 / (s + 2)} for s in (1, 2, 3)] + [
@@ -20,7 +21,7 @@ def test_lines_beyond_the_resumed_step_are_dropped_and_numbers_keep_full_precisi
 def test_a_line_cut_by_a_kill_is_left_out_and_replaced(tmp_path):
     (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "train/loss": 2.0}\n{"step": 2, "train/lo')
     assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}]
-    writer = metrics.Writer(tmp_path, step=1)
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl', step=1)
     writer.write({'step': 2, 'train/loss': 1.5})
     writer.close()
     assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}, {'step': 2, 'train/loss': 1.5}]
@@ -30,21 +31,22 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_loses_nothing(tmp_path):
     text = '{"step": 1, "train/loss": 2.0}\n{"step": 2, x\n{"step": 3, "train/loss": 1.0}\n'
     (tmp_path / 'metrics.jsonl').write_text(text)
     with pytest.raises(metrics.Damaged) as error:
-        metrics.Writer(tmp_path, step=3)
-    assert str(error.value) == (f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
+        metrics.Lines(tmp_path / 'metrics.jsonl', step=3)
+    assert str(error.value) == (
+        f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
                                 'line 1 column 13 (char 12); mend or delete the line')
     assert (tmp_path / 'metrics.jsonl').read_text() == text
 
 
 def test_not_a_number_is_written_as_plain_json(tmp_path):
-    writer = metrics.Writer(tmp_path)
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl')
     writer.write({'step': 1, 'train/loss': float('nan')})
     writer.close()
     assert json.loads((tmp_path / 'metrics.jsonl').read_text()) == {'step': 1, 'train/loss': None}
 
 
 def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics, '_appendable', lambda path: False)
+    monkeypatch.setattr(atomic, 'local', lambda path: False)
     monkeypatch.setattr(metrics, 'PART_LINES', 2)
     lines = metrics.Lines(tmp_path / 'samples.jsonl')
     for step in range(1, 6):
@@ -69,8 +71,7 @@ def test_process_seconds_grow():
 
 
 def test_tensorboard_events_hold_the_scalars(tmp_path):
-    writer = metrics.Writer(tmp_path, tensorboard=True)
-    writer.write({'step': 1, 'train/loss': 2.5})
-    writer.close()
+    with record.Record(tmp_path, 0, display.Display(quiet=True), tensorboard=True) as written:
+        written.metrics(1, {'train/loss': 2.5})
     events = b''.join(p.read_bytes() for p in (tmp_path / 'tensorboard').iterdir())
     assert b'train/loss' in events

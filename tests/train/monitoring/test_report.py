@@ -9,7 +9,8 @@ from train.monitoring import curves, page
 
 def run_folder(folder, losses, text='Call me Ishmael.'):
     folder.mkdir()
-    lines = [{'step': i + 1, 'train/loss': loss, 'learning_rate': 1e-3, 'grad_norm': 1.0, 'tokens_per_second': 1e4} for i, loss in enumerate(losses)]
+    lines = [{'step': i + 1, 'train/loss': loss, 'learning_rate': 1e-3, 'grad_norm': 1.0, 'tokens_per_second': 1e4}
+             for i, loss in enumerate(losses)]
     lines.append({'step': len(losses), 'eval/loss': losses[-1], 'eval/bits_per_byte': 2.5})
     (folder / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
     (folder / 'samples.jsonl').write_text(json.dumps({'step': len(losses), 'prompt': 'It was ', 'text': text}) + '\n')

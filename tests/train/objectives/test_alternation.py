@@ -156,7 +156,8 @@ def test_an_evaluation_is_the_mean_over_steps_and_leaves_out_who_was_not_there()
 
 
 def test_metrics_of_a_mixture_are_told_apart_by_row():
-    settings = config('decoder', ('masked', masked_lm.Objective(SIZE, rate=0.3), 1.0), ('text', causal_lm.Objective(SIZE), 1.0), kind=mixtures.Objective)
+    settings = config('decoder', ('masked', masked_lm.Objective(SIZE, rate=0.3), 1.0), ('text', causal_lm.Objective(SIZE), 1.0),
+                      kind=mixtures.Objective)
     module = objectives.build(settings)
     batch = next(pipeline.batches(settings.objective, source(), seed=1, batch_size=ROWS, stop=60, shuffle=False, threads=0))
     batch = jax.tree.map(jnp.asarray, example.given(batch))
@@ -179,7 +180,7 @@ def test_a_sampler_asks_the_member_whose_batch_it_is():
     module, batches, params, _ = made(ENCODER)
     for name in ('pairs', 'replaced'):
         batch = jax.tree.map(np.asarray, batches[name])
-        said = jax.jit(lambda params: module.apply({'params': params}, batch, method=type(module).say))(params)
+        said = jax.jit(functools.partial(module.apply, batch=batch, method=type(module).say))({'params': params})
         assert said.shape == batch['slots'].shape and said.dtype == jnp.int32
         assert int(said.max()) < BYTES.vocab_size
 
@@ -188,8 +189,9 @@ def test_a_sampler_asks_the_member_whose_batch_it_is():
 def test_it_trains_on_a_mesh_as_on_one_device(tmp_path):
     """Same losses on 4 devices, the data over two of them and the model over two."""
     for folder, flags, devices in (('one', [], 1), ('four', ['--config.mesh.tensor=2'], 4)):
-        request = parse.parse(['--config=configs/tiny.py:alternation', f'--workdir={tmp_path / folder}', '--config.steps=3', '--config.log_every=1',
-                                 f'--config.data.cache={tmp_path / "cache"}', '--config.eval_batches=2', '--config.sample.max_new_tokens=2', *flags], devices=False)
+        request = parse.parse(['--config=configs/tiny.py:alternation', f'--workdir={tmp_path / folder}', '--config.steps=3',
+                               '--config.log_every=1', f'--config.data.cache={tmp_path / "cache"}', '--config.eval_batches=2',
+                               '--config.sample.max_new_tokens=2', *flags], devices=False)
         with display.Display(console=rich.console.Console(file=io.StringIO())) as screen:
             loop.run(request.config, request.workdir, screen, request.origins, jax.devices()[:devices])
     one, four = (metrics.read(tmp_path / folder) for folder in ('one', 'four'))

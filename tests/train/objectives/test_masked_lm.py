@@ -38,8 +38,8 @@ def batch(pair, rows=8, padding=0):
     return jax.tree.map(jnp.asarray, example.stack(made))
 
 
-def module(pair, settings=schema.Loss()):
-    return losses.PairLoss(transformer.Transformer(SHAPE), heads.PairHead(SHAPE), pair, settings)
+def module(pair, settings=None):
+    return losses.PairLoss(transformer.Transformer(SHAPE), heads.PairHead(SHAPE), pair, settings or schema.Loss())
 
 
 @functools.lru_cache
@@ -68,7 +68,7 @@ def test_by_hand(pair='next_sentence'):
     hidden, logits = (np.asarray(x) for x in jax.jit(read)(weights['backbone'], fed))
     logits = logits[..., :TOKENIZER.vocab_size]
     nll, right, count = 0.0, 0, 0
-    for row, (slots, targets, used) in enumerate(zip(fed['slots'], fed['targets'], fed['weights'])):
+    for row, (targets, used) in enumerate(zip(fed['targets'], fed['weights'])):
         for slot in np.flatnonzero(used):
             scores = logits[row, slot]
             nll -= scores[targets[slot]] - np.log(np.exp(scores).sum())

@@ -1,20 +1,16 @@
 """The command on a real run: greedy equals the model's own argmax, several answers, JSON, and messages."""
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from data import example, tokenizer
 from model import transformer
+from tests.helpers import subprocesses
 from train import generate, main
 from train.checkpoints import checkpoint, workdir
 from train.prediction import fill_mask, prompts
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope='module')
@@ -23,8 +19,9 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp('runs')
     before = os.environ.copy()
     for variant in ('causal_lm', 'masked_lm', 'span_corruption', 'permuted_lm'):
-        assert main.main([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2', '--config.mesh.data=8',
-                          '--config.eval_batches=1', f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2']) == 0
+        assert main.main([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2',
+                          '--config.mesh.data=8', '--config.eval_batches=1', f'--config.data.cache={folder}/cache',
+                          '--config.sample.max_new_tokens=2']) == 0
     os.environ.clear()
     os.environ.update(before)
     return folder
@@ -64,7 +61,8 @@ def test_an_encoder_fills_masks(runs):
         row = [259, *(2 if letter == '\0' else ord(letter) + 3 for letter in text.replace('[MASK]', '\0').replace('<mask>', '\0')), 260]
         tokens = np.array(row, np.int32)[None]
         fields = {**example.bidirectional([len(row)], len(row)), 'tokens': tokens[0]}
-        logits = transformer.Transformer(config.model).apply({'params': params['backbone']}, {name: value[None] for name, value in fields.items()})
+        logits = transformer.Transformer(config.model).apply({'params': params['backbone']},
+                                                             {name: value[None] for name, value in fields.items()})
         said = np.argmax(logits[0], axis=-1)
         assert one['tokens'] == said[tokens[0] == 2].tolist() and len(one['tokens']) == text.count('[MASK]') + text.count('<mask>')
         filled = np.where(tokens[0] == 2, said, tokens[0])[1:-1]
@@ -76,7 +74,8 @@ def test_the_word_behind_a_mask_holds_its_space():
     pieces = tokenizer.train(['It is a truth that is known. ' * 50], 'bpe', 700)
     mask = pieces.special.mask
     assert fill_mask.ids('It is <mask> truth', pieces).tolist() == [*pieces.encode('It is'), mask, *pieces.encode(' truth')]
-    assert fill_mask.ids('It is <mask>', tokenizer.Bytes()).tolist() == [*tokenizer.Bytes().encode('It is '), tokenizer.Bytes().special.mask]
+    plain = tokenizer.Bytes()
+    assert fill_mask.ids('It is <mask>', plain).tolist() == [*plain.encode('It is '), plain.special.mask]
 
 
 def test_xlnets_queries_do_not_see_what_they_fill(runs):
@@ -85,9 +84,7 @@ def test_xlnets_queries_do_not_see_what_they_fill(runs):
 
 
 def test_the_command_prints_json(runs):
-    result = subprocess.run([sys.executable, '-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3', '--json'],
-                            cwd=ROOT, env={**os.environ, 'XLA_FLAGS': ''}, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
+    result = subprocesses.run('-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3', '--json')
     assert json.loads(result.stdout).keys() == {'prompt', 'text', 'tokens'}
 
 
@@ -103,7 +100,7 @@ nothing was generated
   2. --prompt = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa… has 63 tokens; the model has 64 positions, two of them for [CLS] and [SEP].
   3. --num_return_sequences = 2 an encoder has one answer, the likeliest.
 nothing was generated
-'''),
+'''),  # noqa: E501
     ('causal_lm', ['--max_new_tokens=64'], '''generate: 1 problem
   1. --max_new_tokens = 64   the prompt has 1 tokens with BOS and the model has 64 positions: at most 63 fit.
 nothing was generated

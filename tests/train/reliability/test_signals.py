@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.helpers import subprocesses
 from tests.train.checkpoints import test_checkpoint
 from train.checkpoints import folders
 from train.reliability import signals
@@ -164,7 +165,7 @@ with checkpoint.Checkpoints({folder!r} + '/checkpoints') as saved, running:
 
 
 def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(tmp_path):
-    code = TWO.format(root=str(ROOT), folder=str(tmp_path), port=test_checkpoint.free_port())
+    code = TWO.format(root=str(ROOT), folder=str(tmp_path), port=subprocesses.free_port())
 
     def tell(children):
         for child in children:
@@ -177,7 +178,7 @@ def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(t
     commands = [[sys.executable, '-c', code, str(rank)] for rank in range(2)]
     outputs = test_checkpoint.run_all(commands, devices=1, meanwhile=tell)
     ends = []
-    for rank, (status, out) in enumerate(outputs):
+    for status, out in outputs:
         assert status == 0, out
         ends.append([line for line in out.splitlines() if line.startswith(('save ', 'stop', 'sha256'))])
     assert ends[0] == ends[1] and len(ends[0]) == 3, outputs
