@@ -43,4 +43,6 @@ def get_config(variant=''):
         config.objective.members = MEMBERS[variant]
     if variant == 'permuted_lm':
         config.objective.memory_length = 48
+    if config.model.get('architecture', 'decoder') != 'decoder':
+        del config.sample                     # only decoders continue prompts
     return config

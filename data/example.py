@@ -11,7 +11,7 @@ import numpy as np
 
 NEVER_SEEN = 2**30
 
-SIDE = ('tokens', 'positions', 'segments', 'sees', 'seen')
+SIDE = ('tokens', 'positions', 'segments', 'sees', 'seen')  # the fields of an encoder, named encoder_* beside a decoder's
 FIELDS = {
     'tokens': np.int32, 'targets': np.int32, 'weights': np.float32, 'slots': np.int32,
     'positions': np.int32, 'segments': np.int32, 'types': np.int32, 'sees': np.int32, 'seen': np.int32,
