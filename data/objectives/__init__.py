@@ -38,6 +38,7 @@ class Objective:
     A mixture answers for its members; whoever must ask each of them asks `parts()`.
     """
     architectures = ARCHITECTURES             # the model architectures that it fits
+    reads = ()                                # (fields, the field that decides, its values that read them; () = all but 0) of its settings
     needs = ()                                # ids that the tokenizer must have: of 'mask', 'cls', 'sep', 'sentinels'
     hint = Hint()                             # of the attention among `tokens`
     encoder_hint = Hint('full', 'padded')     # of the attention among `encoder_tokens`, if there are any

@@ -69,11 +69,6 @@ def owner(parts, key):
     return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
 
 
-def parts(objective):
-    """[(prefix of its keys, an Objective that makes examples)]: of a mixture its members', else the objective itself."""
-    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
-
-
 def path(objective):
     """The file of an Objective (class or instance)."""
     return f'data/objectives/{schema.objective_name(objective)}.py'

@@ -66,7 +66,7 @@ def test_every_check_asks_every_member():
         parsed('--config=configs/tiny.py:alternation', *encoder, '--config.objective.members.masked.name=masked_lm',
                '--config.objective.members.text.name=permuted_lm', '--config.objective.members.text.memory_length=48')
     texts = [[(problem.subject.split(' = ')[0], problem.text) for problem in error.value.problems] for error in (alone, among)]
-    assert [key for key, _ in texts[0]] == ['--config.objective.memory_length', 'objective.directions'], texts[0]
+    assert [key for key, _ in texts[0]] == ['objective.memory_length', 'objective.directions'], texts[0]
     assert [(key.replace('members.text.', ''), text) for key, text in texts[1]] == texts[0]
     with pytest.raises(errors.Error, match=r'model\.types.*objective\.members\.text\.name = replaced_token_detection tells 2 types apart'):
         parsed('--config=configs/tiny.py:alternation', '--config.model.architecture=encoder', '--config.model.types=1',
