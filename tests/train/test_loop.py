@@ -153,7 +153,8 @@ def test_chinese_trains_reports_and_renders(train, tmp_path):
 
 @pytest.mark.parametrize('schedule, advice', [
     ('constant', 'To train on: --config.steps=40'), ('rsqrt', 'To train on: --config.steps=40'),
-    ('cosine', 'start another workdir from it: --config.init.from=runs/x --workdir=OTHER. More --config.steps would stretch the cosine schedule')])
+    ('cosine', 'start another workdir from it: --config.init.from=runs/x --workdir=OTHER. More --config.steps would stretch the cosine '
+               'schedule')])
 def test_a_finished_run_says_how_to_train_on(schedule, advice):
     config = schema.Config(steps=20, optimizer=schema.Optimizer(schedule=schedule))
     patience = early_stopping.EarlyStopping(config.early_stopping)
