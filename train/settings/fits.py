@@ -4,7 +4,6 @@ Called twice: before JAX is imported, when the devices are known without it (for
 JAX, with the true count. Axes are those of `train/parallel/sharding.py`: data x fsdp split the batch, tensor splits heads,
 feed-forward and vocabulary, context the sequence.
 """
-import importlib.metadata
 import importlib.util
 import itertools
 import math
@@ -30,6 +29,7 @@ def devices(environ: Mapping[str, str], processes: int | None = None) -> int | N
 
 def accelerator(environ: Mapping[str, str]) -> bool:
     """Could JAX find more than the CPU here: a plugin, libtpu or an explicit PJRT library?"""
+    import importlib.metadata  # not above: `--help` is fast
     return bool(environ.get('PJRT_NAMES_AND_LIBRARY_PATHS') or importlib.util.find_spec('jax_plugins')
                 or importlib.util.find_spec('libtpu') or importlib.metadata.entry_points(group='jax_plugins'))
 
