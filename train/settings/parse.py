@@ -87,7 +87,7 @@ def assemble(given: list[tuple], complete: bool = True) -> tuple[schema.Config, 
             origins[key] = origin
             bad.discard(key)
         except ValueError as error:
-            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has reported it
+            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.classes has reported it
                 wrong.append(errors.Problem(f'{key} = {errors.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
@@ -105,10 +105,11 @@ def assemble(given: list[tuple], complete: bool = True) -> tuple[schema.Config, 
 
 
 def settle(given: list[tuple], complete: bool, workdir: str | None) -> tuple[list[tuple], Iterable[str], dict[str, str]]:
-    """(given without the settings that are dropped, a notice for each, {key: text} of the others that nothing reads).
+    """(given without the settings that are ignored, a notice for each of them, {key: problem} of the others that nothing reads).
 
-    Dropped is what the file says where a flag, or the run that it starts from, made the choice, what the run in `workdir` has too, and
-    what may change on resume, as it has no part in training. All else is a problem, unless it is 0, None, False or empty by default.
+    A setting that nothing reads is ignored if the file gives it and a flag, or the run of init.from, made the choice that leaves it
+    unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
+    may be given anywhere if it means off: 0, None, False or empty.
     """
     config, _, bad, _ = assemble(given, complete)
     kinds, default = {**schema.kinds(), **members.kinds(members.walk(config.objective))}, schema.values(schema.Config())
