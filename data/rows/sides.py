@@ -6,7 +6,7 @@ first target, see one another; the loss is on the targets. Either side ends with
 """
 import numpy as np
 
-from data import example, special_tokens
+from data import example, objectives, special_tokens
 
 ARCHITECTURES = ('encoder_decoder', 'decoder')
 
@@ -18,9 +18,9 @@ def lengths(architecture: str, inputs: int, targets: int) -> dict[str, int]:
     return {'tokens': targets, 'targets': targets, 'encoder_tokens': inputs}
 
 
-def hint(architecture: str) -> str:
-    """The decoder's attention, as `hint` in data/objectives."""
-    return 'ordered' if architecture == 'decoder' else 'causal'
+def hint(objective: objectives.Objective) -> objectives.Hint:
+    """The hint of an objective of two sides: of the decoder's attention."""
+    return objectives.Hint('ordered' if objective.architecture == 'decoder' else 'causal', 'padded')
 
 
 def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], special: special_tokens.Special,

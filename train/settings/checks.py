@@ -8,7 +8,7 @@ import types
 from typing import Any, Callable, Iterable, Iterator
 
 from model import positions as schemes
-from train.settings import errors, schema
+from train.settings import errors, members, schema
 
 Found = Iterator[tuple[str, str]]             # (key, what is wrong)
 
@@ -51,10 +51,10 @@ def positions(config: schema.Config) -> Found:
 
 def sentence_types(config: schema.Config) -> Found:
     """An objective tells pairs of sentences apart by types; ids past the end of a table have no embedding."""
-    name = config.objective and schema.objective_name(config.objective)
-    wanted = {'replaced_token_detection': 2, 'permuted_lm': 3}.get(name, 2 if getattr(config.objective, 'pair', None) else 0)
-    if 0 < config.model.types < wanted:
-        yield 'model.types', f'objective.name = {name} tells {wanted} types apart; expected at least {wanted}, or 0 for none.'
+    for prefix, part in members.parts(config.objective):
+        if 0 < config.model.types < part.types:
+            yield 'model.types', (f'{prefix}name = {part.name} tells {part.types} types apart; '
+                                  f'expected at least {part.types}, or 0 for none.')
 
 
 def longest(config: schema.Config) -> int:
@@ -87,12 +87,13 @@ def streams(config: schema.Config) -> Found:
     """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
     scheme = config.model.positions
     if schemes.of(config.model).absolute:
-        if getattr(config.objective, 'memory_length', 0):
-            yield 'objective.memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
-                                              'expected 0, or model.positions = xl.')
-        if getattr(config.objective, 'directions', 'forward') == 'both':
-            yield 'objective.directions', (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
-                                           'ones; expected forward, or model.positions = xl.')
+        for prefix, part in members.parts(config.objective):
+            if part.memory_length:
+                yield f'{prefix}memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
+                                                 'expected 0, or model.positions = xl.')
+            if part.backwards:
+                yield prefix + part.backwards, (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
+                                                'ones; expected forward, or model.positions = xl.')
 
 
 def schedule(config: schema.Config) -> Found:

@@ -29,9 +29,9 @@ def devices(environ: Mapping[str, str], processes: int | None = None) -> int | N
 
 def accelerator(environ: Mapping[str, str]) -> bool:
     """Could JAX find more than the CPU here: a plugin, libtpu or an explicit PJRT library?"""
-    import importlib.metadata  # not above: `--help` is fast
+    from importlib import metadata  # not above: `--help` is fast
     return bool(environ.get('PJRT_NAMES_AND_LIBRARY_PATHS') or importlib.util.find_spec('jax_plugins')
-                or importlib.util.find_spec('libtpu') or importlib.metadata.entry_points(group='jax_plugins'))
+                or importlib.util.find_spec('libtpu') or metadata.entry_points(group='jax_plugins'))
 
 
 def data_axis(mesh: schema.Mesh, count: int | None) -> int | None:

@@ -32,8 +32,8 @@ def classes(given: list[tuple], complete: bool = True, prefix: str = 'objective.
 
 
 def mixes(objective: Any) -> bool:
-    """Whether an Objective (class or instance) has members."""
-    return getattr(objective, 'members', None) is not None
+    """Whether an Objective (class or instance, or None) has members."""
+    return objective is not None and objective.members is not None
 
 
 def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
@@ -42,6 +42,11 @@ def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
     for member in objective.members if mixes(objective) else ():
         found.update(walk(member.objective, f'{prefix}members.{member.name}.'))
     return found
+
+
+def parts(objective: Any) -> list[tuple[str, Any]]:
+    """[(prefix, Objective)] of those that make examples: of a mixture its members, else the objective itself."""
+    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
 
 
 def kinds(parts: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def build(parts: dict[str, type], found: dict[str, Any], follows: dict[str, Any]
     """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if mixes(parts[prefix]):
-        from data.rows import mixture  # here, not above: --help does without numpy
+        from data.objectives import mixture  # here, not above: --help does without numpy
         start = prefix + 'members.'
         inner = {part[len(start):-1]: part for part in parts if part.startswith(start) and '.' not in part[len(start):-1]}
         given[prefix + 'members'] = tuple(mixture.Member(name, build(parts, found, follows, part), found.get(part + 'weight', 1.0))
