@@ -66,8 +66,8 @@ def encoder(fields: Fields) -> Fields:
 
 def padded(values: np.ndarray, size: int, fill: int, end: int | None = None) -> np.ndarray:
     """int32[size]: `values`, then `end` (EOS) if given, then `fill`."""
-    row, count = np.full(size, fill, np.int32), len(values)
-    row[:count] = values
+    row, count = np.empty(size, np.int32), len(values)
+    row[:count], row[count:] = values, fill
     if end is not None:
         row[count] = end
     return row
@@ -86,10 +86,12 @@ def before(values: np.ndarray, end: int) -> np.ndarray:
 
 def shifted(targets: np.ndarray, lengths: Sequence[int], bos: int) -> np.ndarray:
     """Decoder input: `targets` moved one to the right, `bos` at the first token of each segment of these lengths."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    tokens = np.concatenate([targets[:1], targets[:-1]])
-    tokens[ends - np.asarray(lengths, np.int64)] = bos
-    tokens[sum(lengths):] = targets[sum(lengths):]
+    tokens, start = np.empty_like(targets), 0
+    tokens[1:] = targets[:-1]
+    for length in lengths:
+        tokens[start] = bos
+        start += length
+    tokens[start:] = targets[start:]
     return tokens
 
 

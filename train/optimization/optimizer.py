@@ -38,26 +38,17 @@ def build(settings, steps, params):
     stages.append(('optimizer', OPTIMIZERS[settings.name](settings, decays)))
     if settings.weight_decay and settings.name != 'lamb':
         stages.append(('decay', optax.add_decayed_weights(settings.weight_decay, decays)))
-    if settings.multipliers or settings.name == 'muon':
+    if settings.multipliers or settings.name in RATES:
         stages.append(('multipliers', scale_by_path(lambda path: multiplier(settings, path))))
     stages.append(('schedule', optax.scale_by_learning_rate(schedules.build(settings, steps))))
     return optax.named_chain(*stages)
 
 
 def check(settings, params):
-    """errors.Error for settings that would silently do nothing or something else."""
-    found, flat = [], paths.flatten(params)
-    if settings.name not in OPTIMIZERS:
-        expected = f'expected one of {", ".join(OPTIMIZERS)}.'
-        found.append(errors.Problem(f'optimizer.name = {settings.name}', expected))
-    if settings.name == 'adam' and settings.weight_decay:
-        found.append(errors.Problem(
-            f'optimizer.weight_decay = {settings.weight_decay}', 'adam has no decoupled weight decay. '
-            'Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.'))
-    for regex, _ in settings.multipliers:
-        if not any(re.search(regex, path) for path in flat):
-            found.append(errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. '
-                                                                   f'There are {paths.listed(list(flat))}.'))
+    """errors.Error for a multiplier that would do nothing."""
+    flat = paths.flatten(params)
+    found = [errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. There are {paths.listed(list(flat))}.')
+             for regex, _ in settings.multipliers if not any(re.search(regex, path) for path in flat)]
     if found:
         raise errors.Error(found)
 
@@ -67,11 +58,9 @@ def searched(regexes, path):
 
 
 def multiplier(settings, path):
-    """The factor on a parameter's learning rate: the first match of `multipliers`, or 1; Muon's Adam has its own."""
+    """The factor on a parameter's learning rate: the first match of `multipliers`, or 1, times that of the optimizer (RATES)."""
     factor = next((factor for regex, factor in settings.multipliers if re.search(regex, path)), 1.0)
-    if settings.name == 'muon' and settings.adam_learning_rate is not None and not re.search(MUON, path):
-        factor *= settings.adam_learning_rate / settings.learning_rate
-    return factor
+    return factor * RATES[settings.name](settings, path) if settings.name in RATES else factor
 
 
 def penalties(l1, l2):
@@ -169,6 +158,12 @@ def muon(settings, decays):
     return optax.partition({'muon': optax.chain(matrices, shape), 'adam': adam(settings)}, labels)
 
 
+def muon_rate(settings, path):
+    """Muon's Adam may have a learning rate of its own."""
+    own = settings.adam_learning_rate is not None and not re.search(MUON, path)
+    return settings.adam_learning_rate / settings.learning_rate if own else 1.0
+
+
 def momentum(settings):
     return optax.trace(settings.momentum) if settings.momentum else optax.identity()
 
@@ -188,5 +183,7 @@ def rmsprop(settings, decays):
     return optax.chain(optax.scale_by_rms(settings.b2, settings.epsilon, eps_in_sqrt=False), momentum(settings))
 
 
+# train/settings/reads.py takes the names of the optimizers, and the settings that each reads, from these two tables.
 OPTIMIZERS = {'adamw': adam, 'adam': adam, 'adafactor': adafactor, 'lamb': lamb, 'lion': lion, 'muon': muon, 'sgd': sgd,
               'adagrad': adagrad, 'rmsprop': rmsprop}
+RATES = {'muon': muon_rate}                   # factors on the learning rate, by path
