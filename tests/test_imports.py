@@ -1,4 +1,4 @@
-"""Imports point one way: configs and data know nothing of JAX, the model nothing of training, the parts of training nothing of either."""
+"""Imports point one way: configs and data know nothing of JAX, the model nothing of training."""
 import ast
 import pathlib
 import subprocess
