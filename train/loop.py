@@ -73,8 +73,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
-        evaluator = None if corpus.eval is None else evaluation.Evaluator(
-            module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
+        evaluator = held_out(config, module, corpus, mesh)
         sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
@@ -126,6 +125,13 @@ def batches(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh
         host = itertools.repeat(next(host), config.steps - begun)
     for batch in host:
         yield sharding.put(mesh, example.given(batch), config.batch_size)
+
+
+def held_out(config, module, corpus, mesh):
+    """The Evaluator of the held-out text, or None without one."""
+    if corpus.eval is None:
+        return None
+    return evaluation.Evaluator(module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
 
 
 def start(state: states.State, config: schema.Config, screen: display.Display) -> states.State:

@@ -1,11 +1,12 @@
 """Optimizers from optax, chained: penalties, clipping, the optimizer, decoupled decay, multipliers by path, schedule.
 
 All that differs between parameters is a function of their path (model/paths.py), so the result works on any part of
-the tree that it was built for: parameters that do not train are left out of the tree and get no state. Leaves stacked
-by the scan over layers are treated layer by layer (`per_layer`), otherwise Adafactor, LAMB and Muon would be different
-optimizers. The learning rate alone is `schedules.build(settings, steps)`; the gradient norm `optax.global_norm(grads)`.
+the tree that it was built for: parameters that do not train are not in the tree and get no state. Leaves stacked
+by the scan over layers are updated layer by layer (`per_layer`), otherwise Adafactor, LAMB and Muon would be different
+optimizers. A new optimizer is a function and a row of OPTIMIZERS: docs/adding-an-optimizer.md.
 """
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +15,25 @@ from optax import contrib
 
 from model import paths
 from train.optimization import schedules
-from train.settings import errors
+from train.settings import errors, schema
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 
 
-def build(settings, steps, params):
-    """optax.GradientTransformation from the config's `optimizer` group.
+def build(settings: schema.Optimizer, steps: int, params: Any) -> optax.GradientTransformation:
+    """The transformation for the config's `optimizer` group and number of steps.
 
-    `params`: the tree that will train, as arrays or ShapeDtypeStructs. The state is {stage: optax namedtuples}, so that
-    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. Raises errors.Error.
+    params: the tree that will train, as arrays or ShapeDtypeStructs. The state is {stage: optax namedtuples}, so that
+    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. errors.Error for a multiplier that matches nothing.
     """
-    check(settings, params)
+    known = list(paths.flatten(params))
+    wrong = [errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. There are {paths.listed(known)}.')
+             for regex, _ in settings.multipliers if not any(re.search(regex, path) for path in known)]
+    if wrong:
+        raise errors.Error(wrong)
 
     def decays(tree):
-        return paths.apply(lambda path, _: not searched(settings.no_decay, path), tree)
+        return paths.apply(lambda path, _: not any(re.search(regex, path) for regex in settings.no_decay), tree)
 
     stages = []
     if settings.l1 or settings.l2:
@@ -38,59 +43,29 @@ def build(settings, steps, params):
     stages.append(('optimizer', OPTIMIZERS[settings.name](settings, decays)))
     if settings.weight_decay and settings.name != 'lamb':
         stages.append(('decay', optax.add_decayed_weights(settings.weight_decay, decays)))
-    if settings.multipliers or settings.name == 'muon':
-        stages.append(('multipliers', scale_by_path(lambda path: multiplier(settings, path))))
+    if settings.multipliers or settings.name in RATES:
+        stages.append(('multipliers', optax.stateless(lambda updates, params: paths.apply(
+            lambda path, update: update * multiplier(settings, path), updates))))
     stages.append(('schedule', optax.scale_by_learning_rate(schedules.build(settings, steps))))
     return optax.named_chain(*stages)
 
 
-def check(settings, params):
-    """errors.Error for settings that would silently do nothing or something else."""
-    found, flat = [], paths.flatten(params)
-    if settings.name not in OPTIMIZERS:
-        expected = f'expected one of {", ".join(OPTIMIZERS)}.'
-        found.append(errors.Problem(f'optimizer.name = {settings.name}', expected))
-    if settings.name == 'adam' and settings.weight_decay:
-        found.append(errors.Problem(
-            f'optimizer.weight_decay = {settings.weight_decay}', 'adam has no decoupled weight decay. '
-            'Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.'))
-    for regex, _ in settings.multipliers:
-        if not any(re.search(regex, path) for path in flat):
-            found.append(errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. '
-                                                                   f'There are {paths.listed(list(flat))}.'))
-    if found:
-        raise errors.Error(found)
-
-
-def searched(regexes, path):
-    return any(re.search(regex, path) for regex in regexes)
-
-
-def multiplier(settings, path):
-    """The factor on a parameter's learning rate: the first match of `multipliers`, or 1; Muon's Adam has its own."""
+def multiplier(settings: schema.Optimizer, path: str) -> float:
+    """The factor on a parameter's learning rate: the first match of `multipliers`, or 1, times that of the optimizer (RATES)."""
     factor = next((factor for regex, factor in settings.multipliers if re.search(regex, path)), 1.0)
-    if settings.name == 'muon' and settings.adam_learning_rate is not None and not re.search(MUON, path):
-        factor *= settings.adam_learning_rate / settings.learning_rate
-    return factor
+    return factor * RATES[settings.name](settings, path) if settings.name in RATES else factor
 
 
-def penalties(l1, l2):
+def penalties(l1: float, l2: float) -> optax.GradientTransformation:
     """Adds the gradient of l1 * |w| + l2 * w^2 / 2."""
-    def update(grads, params):
-        return jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params)
-    return optax.stateless(update)
+    return optax.stateless(lambda grads, params: jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params))
 
 
-def scale_by_path(factor):
-    """Each update times factor(path), a Python number."""
-    return optax.stateless(lambda updates, params: paths.apply(lambda path, u: u * factor(path), updates))
-
-
-def per_layer(inner):
+def per_layer(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """`inner` applied to each leaf alone and, where layers are stacked, to each layer alone (jax.vmap).
 
-    `inner` keeps a namedtuple of trees like the parameters and of scalars that do not depend on them (its step count);
-    the state keeps exactly that form, with a leading layer axis where the parameter has one.
+    The state of `inner` is a namedtuple of trees like the parameters and of scalars that do not depend on them (its step count);
+    so is the result's, with a leading layer axis where the parameter has one.
     """
     probe = jax.eval_shape(inner.init, jax.ShapeDtypeStruct((2, 2), jnp.float32))
     axes = type(probe)(*(0 if leaf.ndim else None for leaf in probe))
@@ -98,8 +73,7 @@ def per_layer(inner):
     def join(states, treedef):
         if not states:
             return inner.init(treedef.unflatten([]))
-        return type(probe)(*(values[0] if axis is None else treedef.unflatten(values)
-                             for axis, values in zip(axes, zip(*states))))
+        return type(probe)(*(values[0] if axis is None else treedef.unflatten(values) for axis, values in zip(axes, zip(*states))))
 
     def init(params):
         flat, treedef = jax.tree_util.tree_flatten_with_path(params)
@@ -108,8 +82,7 @@ def per_layer(inner):
 
     def update(updates, state, params=None):
         flat, treedef = jax.tree_util.tree_flatten_with_path(updates)
-        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field)
-                  for axis, field in zip(axes, state)]
+        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field) for axis, field in zip(axes, state)]
         results = []
         for i, ((keys, leaf), param) in enumerate(zip(flat, treedef.flatten_up_to(params))):
             step = inner.update
@@ -169,6 +142,12 @@ def muon(settings, decays):
     return optax.partition({'muon': optax.chain(matrices, shape), 'adam': adam(settings)}, labels)
 
 
+def muon_rate(settings, path):
+    """Muon's Adam may have a learning rate of its own."""
+    own = settings.adam_learning_rate is not None and not re.search(MUON, path)
+    return settings.adam_learning_rate / settings.learning_rate if own else 1.0
+
+
 def momentum(settings):
     return optax.trace(settings.momentum) if settings.momentum else optax.identity()
 
@@ -188,5 +167,7 @@ def rmsprop(settings, decays):
     return optax.chain(optax.scale_by_rms(settings.b2, settings.epsilon, eps_in_sqrt=False), momentum(settings))
 
 
+# train/settings/reads.py takes the names of the optimizers, and the settings that each reads, from these two tables.
 OPTIMIZERS = {'adamw': adam, 'adam': adam, 'adafactor': adafactor, 'lamb': lamb, 'lion': lion, 'muon': muon, 'sgd': sgd,
               'adagrad': adagrad, 'rmsprop': rmsprop}
+RATES = {'muon': muon_rate}                   # factors on the learning rate, by path

@@ -143,7 +143,7 @@ def test_adam_without_bias_correction_is_berts():
     norms = [np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(grad)))
              for grad in GRADS]
     assert min(norms) > 1
-    clipped = [jax.tree.map(lambda g, norm=norm: g / norm, grad) for grad, norm in zip(GRADS, norms)]
+    clipped = [jax.tree.map(lambda g: g / norm, grad) for grad, norm in zip(GRADS, norms)]
     options = settings(name='adamw', epsilon=1e-6, weight_decay=0.1, warmup=2, clip=1.0, bias_correction=False)
     same(train(options, PARAMS, GRADS), numpy_steps(step, PARAMS, clipped))
 
@@ -301,18 +301,13 @@ def test_state_mirrors_paths_from_shapes_alone(name):
     assert jax.tree.structure(updates) == jax.tree.structure(part)
 
 
-def test_settings_that_would_do_nothing_are_refused_all_at_once():
+def test_a_multiplier_that_would_do_nothing_is_refused():
     with pytest.raises(errors.Error) as error:
-        optimizer.build(settings(name='adam', weight_decay=0.1, multipliers=((r'embedd/', 0.1), (r'norm', 2.0))), STEPS,
-                        {'norm': {'scale': jnp.ones(3)}})
+        optimizer.build(settings(name='adam', multipliers=((r'embedd/', 0.1), (r'norm', 2.0))), STEPS, {'norm': {'scale': jnp.ones(3)}})
     assert str(error.value) == (
-        "config: 2 problems\n"
-        "  1. optimizer.weight_decay = 0.1   adam has no decoupled weight decay. "
-        "Use optimizer.name = adamw, or optimizer.l2 for a penalty in the gradient.\n"
-        "  2. optimizer.multipliers          'embedd/' matches no parameter that trains. There are 'norm/scale'.\n"
+        "config: 1 problem\n"
+        "  1. optimizer.multipliers   'embedd/' matches no parameter that trains. There are 'norm/scale'.\n"
         "nothing was run")
-    with pytest.raises(errors.Error, match='expected one of adamw, adam'):
-        optimizer.build(settings(name='adamax'), STEPS, PARAMS)
 
 
 def test_the_table_is_the_schemas():
