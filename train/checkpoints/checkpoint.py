@@ -102,7 +102,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         to bad/ with a line to `notice`. NothingRestorable if all steps are damaged; Mismatch if the undamaged one does not fit.
         """
         self.wait()
-        step = folders.choose_together(self.folder, notice, move=True)
+        step = folders.choose(self.folder, notice, move=True)
         if step is None:
             return None
         wanted = paths.flatten(abstract_state)
