@@ -11,7 +11,7 @@ VENV ?= .venv
 PEERS ?= .venv-peers
 RUN = $(VENV)/bin/python
 JOBS ?= 2
-PYTEST = $(RUN) -m pytest -q -n $(JOBS) --durations=20
+PYTEST = $(RUN) -m pytest -q -n $(JOBS) --dist worksteal --durations=20
 
 .PHONY: quickstart test test-all bench lock clean
 

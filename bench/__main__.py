@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Iterator
 
 from train.parallel import platform
 
@@ -26,7 +27,7 @@ WANTED = 2.60                                 # bits a byte that the quickstart 
 ROUNDS = 3
 
 
-def run(*command, **environ):
+def run(*command, **environ: str) -> tuple[float, str]:
     """(seconds of the whole process, its standard output); SystemExit with its output if it fails."""
     begun = time.monotonic()
     result = subprocess.run([str(part) for part in command], cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'cpu', **environ},
@@ -36,18 +37,20 @@ def run(*command, **environ):
     return time.monotonic() - begun, result.stdout
 
 
-def processor():
+def processor() -> str:
+    """The name of the processor, where /proc/cpuinfo has one."""
     try:
         return re.search(r'model name\s*: (.*)', pathlib.Path('/proc/cpuinfo').read_text())[1]
     except (OSError, TypeError):
         return 'unknown'
 
 
-def last_json(output):
+def last_json(output: str) -> dict:
+    """The JSON object in the last line."""
     return json.loads(output.strip().splitlines()[-1])
 
 
-def train(peers):
+def train(peers: str) -> Iterator[tuple]:
     """Training tokens a second for each shape and type, against PyTorch, `transformers`, and with the heap kept on both sides."""
     cases = [(shape, dtype, 'torch', {}) for shape in SHAPES for dtype in ('float32', 'bfloat16')]
     cases += [(next(iter(SHAPES)), dtype, *rest) for dtype in ('float32', 'bfloat16') for rest in (('transformers', {}), ('torch', HEAP))]
@@ -66,7 +69,7 @@ def train(peers):
                mine / other)
 
 
-def quality(peers, seeds=3):
+def quality(peers: str, seeds: int = 3) -> Iterator[tuple]:
     """Seconds to WANTED bits a byte from process start, against the seconds of nanoGPT's CPU setting."""
     ours, reached, theirs, peer_bits = [], [], [], []
     for seed in range(seeds):
@@ -88,7 +91,7 @@ def quality(peers, seeds=3):
            f'{statistics.median(peer_bits):.3f}', statistics.median(peer_bits) / statistics.median(reached))
 
 
-def pipeline(peers):
+def pipeline(peers: str) -> Iterator[tuple]:
     """Tokens a second from documents to batches on one core, against the data collators of `transformers` on the same ids."""
     with tempfile.TemporaryDirectory() as folder:
         ours = run(sys.executable, '-m', 'bench.pipeline', '--json', f'--save={folder}/tokens.npy')[1]
@@ -100,7 +103,7 @@ def pipeline(peers):
                mine / other if other else None)
 
 
-def start(peers):
+def start(peers: str) -> Iterator[tuple]:
     """Seconds to the help text, and to the end of two steps of `tiny` with a cold and a warm compilation cache."""
     yield 'seconds to --help', f"{statistics.median(run(sys.executable, '-m', 'train.main', '--help')[0] for _ in range(5)):.2f}", '', None
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +114,7 @@ def start(peers):
             yield f'seconds of two steps of tiny, whole process, {label} compilation cache', f'{seconds:.1f}', '', None
 
 
-def devices(peers):
+def devices(peers: str) -> Iterator[tuple]:
     """The cost of partitioning: a step on eight forced devices against one, on the same cores."""
     flags = [f'--{name}={value}' for name, value in SHAPES['4 x 128, 64 x 12'].items() if name != 'batch'] + ['--batch=16', '--steps=20']
     one, eight = [], []
@@ -122,6 +125,7 @@ def devices(peers):
     yield 'milliseconds a step, 8 forced devices against 1 (4 x 128, 64 x 16)', f'{mine:.0f}', f'{other:.0f}', other / mine
 
 
+# Each yields rows (what, figure here, figure of the peer, ratio); peers: an interpreter with torch.
 SECTIONS = {section.__name__: section for section in (train, quality, pipeline, start, devices)}
 
 

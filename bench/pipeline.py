@@ -1,7 +1,6 @@
 """Throughput of the data pipeline, documents to batches, on one core: `python -m bench.pipeline`.
 
-Text is tokenised to bytes beforehand. Counted are the tokens, without padding, of the side that `sequence_length` is about
-(the encoder's, in span corruption).
+Text is tokenised to bytes beforehand. Tokens are counted without padding, on the side of `sequence_length`: in span corruption the encoder.
 """
 import argparse
 import json
@@ -26,7 +25,7 @@ CASES = {                                     # label: (objective, its settings)
 }
 
 
-def tokens(spec):
+def tokens(spec: str) -> cache.Tokens:
     """The documents of a source as `Tokens` of bytes with their sentences, in the integer type of a cache file."""
     vocabulary, texts = tokenizer.Bytes(), list(sources.open(spec))
     documents = vocabulary.encode_batch(texts)
@@ -36,7 +35,7 @@ def tokens(spec):
     return found
 
 
-def measure(source, seconds=3.0, batch_size=32, threads=1):
+def measure(source: cache.Tokens, seconds: float = 3.0, batch_size: int = 32, threads: int = 1) -> list[tuple]:
     """[(label, length, tokens a second, tokens a second of processor time, share of the row that is not padding)].
 
     The two speeds are equal on an idle machine.

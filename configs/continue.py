@@ -3,13 +3,13 @@
     python -m train.convert import --hf=DIR --out=runs/imported
     python -m train.main --config=configs/continue.py --config.init.from=runs/imported --config.data.train='*.txt' --workdir=runs/more
 
-Variants: the plain one has the objective that the model was pretrained with; causal_lm, prefix_lm, masked_lm,
-replaced_token_detection, permuted_lm, span_corruption and denoising have that one, where the model's architecture has it; tiny
-continues nothing: it starts fresh. Without --config.data.train it reads the bundled novels. Heads of another objective are left
-aside, those that the model lacks start fresh. `--config.model.KEY=VALUE` changes what was taken, such as model.dropout.
+Variants: the plain one has the objective that the model was pretrained with; causal_lm, prefix_lm, masked_lm, replaced_token_detection,
+permuted_lm, span_corruption and denoising have that one, if the model's architecture allows it; tiny continues nothing but starts fresh.
+Without --config.data.train it reads the bundled novels. Heads of another objective are left out, missing ones start fresh.
+`--config.model.KEY=VALUE` changes a setting of the model, such as model.dropout.
 
-A learning rate of 5e-5 with a tenth of the steps of warm-up is small enough for all families (Gururangan et al. 2020 take
-1e-4 for RoBERTa and batches of 256).
+A learning rate of 5e-5 with a tenth of the steps of warm-up is small enough for all families (Gururangan et al. 2020 take 1e-4 for RoBERTa
+and batches of 256).
 """
 import ml_collections
 
@@ -17,14 +17,8 @@ VARIANTS = ('', 'causal_lm', 'prefix_lm', 'masked_lm', 'replaced_token_detection
 
 
 def get_config(variant=''):
-    config = ml_collections.ConfigDict()
-    config.steps = 1000
-    config.batch_size = 16
-    config.sequence_length = 128
-    config.log_every = 10
-    config.eval_every = 250
-    config.eval_batches = 20
-
+    config = ml_collections.ConfigDict(
+        dict(steps=1000, batch_size=16, sequence_length=128, log_every=10, eval_every=250, eval_batches=20))
     config.init = {'from': 'runs/imported'}
     config.data = dict(train='bundled:novels')
     config.optimizer = dict(name='adamw', learning_rate=5e-5, schedule='linear', warmup=100, b1=0.9, b2=0.999, weight_decay=0.01, clip=1.0)

@@ -2,12 +2,12 @@
 
     python -m train.main --config=configs/pretrain_albert.py:base --config.data.train='wikipedia/*.jsonl' --workdir=runs/albert
 
-Variants: base (the plain one, 12M), large (18M), xlarge (59M), xxlarge (223M), mini (6.0M), tiny.
-Without --config.data.train it reads the bundled novels; the paper's corpora are Wikipedia and a collection of books.
+Variants: base (the plain one, 12M), large (18M), xlarge (59M), xxlarge (223M), mini (6.0M), tiny. Without --config.data.train it reads the
+bundled novels; the paper's corpora are Wikipedia and a collection of books.
 
-LAMB as in google-research/albert, without bias correction; 40 static masks. The README there predicts at most 20 tokens of a
-row of 512 (--config.objective.max_predictions=20), the paper 15 %, as here. Only the network is version 2's (no dropout): the
-125,000 steps are the paper's, where version 2 had 10 million (base) or 3 million (others) on more data.
+LAMB as in google-research/albert, without bias correction; 40 static masks. The README there predicts at most 20 tokens of a row of 512
+(--config.objective.max_predictions=20), the paper 15 %, as here. Only the network is version 2's (no dropout): the 125,000 steps are the
+paper's; version 2 had 10 million (base) or 3 million (others) on more data.
 """
 import configs
 from model.families import albert

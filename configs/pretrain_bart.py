@@ -3,10 +3,10 @@
     python -m train.main --config=configs/pretrain_bart.py:base --config.data.train='books/*.jsonl' --workdir=runs/bart
 
 Variants: base (the plain one, 139M), large (406M), mini (6.6M), tiny. Without --config.data.train it reads the bundled novels; the paper's
-corpus is RoBERTa's 160 GB. A byte-level BPE is replaced by SentencePiece's BPE with as many pieces and byte fallback.
+corpus is RoBERTa's 160 GB. SentencePiece's BPE with as many pieces and byte fallback replaces a byte-level BPE.
 
 Steps and rows are the paper's; optimizer and noise are the authors' command for the released model (fairseq issue 1899): spans of mean 3.5,
-a tenth of the masks random ids. The paper's text says 3 and none. As in fairseq, all parameters decay.
+a tenth of the masks random ids. The paper's text has 3 and none. As in fairseq, all parameters decay.
 """
 import configs
 from model.families import bart

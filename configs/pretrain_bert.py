@@ -3,15 +3,15 @@
     python -m train.main --config=configs/pretrain_bert.py:base --config.data.train='wikipedia/*.jsonl' --workdir=runs/bert
     python -m train.main --config=configs/pretrain_bert.py:base-512 --config.init.from=runs/bert --workdir=runs/bert-512
 
-Variants: base (the plain one, 110M) and large (336M), the first phase; base-512 and large-512, which continue it from
---config.init.from with the same --config.data.train; mini (6.0M), tiny. Without --config.data.train they read the bundled novels;
-the paper's corpora are Wikipedia and a collection of books. SentencePiece's BPE with as many pieces replaces WordPiece;
---config.objective.select=word masks whole words.
+Variants: base (the plain one, 110M) and large (336M), the first phase; base-512 and large-512, which continue it from --config.init.from
+with the same --config.data.train; mini (6.0M), tiny. Without --config.data.train they read the bundled novels; the paper's corpora are
+Wikipedia and a collection of books. SentencePiece's BPE with as many pieces replaces WordPiece; --config.objective.select=word masks whole
+words.
 
-The learning rate rises to 1e-4 over 10,000 steps and then falls on the line that joins 1e-4 at step 0 and 0 at a million;
-the second phase walks the last tenth of it. Adam as in google-research/bert, without bias correction; 10 static masks.
-Cost (paper): base 4 days on 16 TPU chips, large 4 days on 64. mini: 1,000 steps of 1.26 s on two cores; so few leave it at what
-the frequencies say (held-out masked LM 6.82 nats, next sentence 0.69).
+The learning rate rises to 1e-4 over 10,000 steps and then falls on the line from 1e-4 at step 0 to 0 at a million; its last tenth is the
+second phase. Adam as in google-research/bert, without bias correction; 10 static masks. Cost (paper): base 4 days on 16 TPU chips, large 4
+days on 64. mini: 1,000 steps of 1.26 s on two cores, in which it learns only token frequencies (held-out masked LM 6.82 nats, next sentence
+0.69).
 """
 import configs
 from model.families import bert

@@ -1,13 +1,13 @@
-"""ELECTRA (Clark et al. 2020): tell the tokens of a small generator from those of the text; three sizes.
+"""ELECTRA (Clark et al. 2020): detect the tokens that a small generator has replaced; three sizes.
 
     python -m train.main --config=configs/pretrain_electra.py:small --config.data.train='web/*.jsonl' --workdir=runs/electra
 
-Variants: small (14M, rows of 128), base (the plain one, 110M), large (335M), mini (5.4M and a generator), tiny.
-Without --config.data.train it reads the bundled novels; the paper's corpora are BERT's, and XLNet's for large. (The small model
-is often trained on OpenWebText.) SentencePiece's BPE with as many pieces replaces WordPiece. Fine-tuning takes the discriminator.
+Variants: small (14M, rows of 128), base (the plain one, 110M), large (335M), mini (5.4M and a generator), tiny. Without --config.data.train
+it reads the bundled novels; the paper's corpora are BERT's, and XLNet's for large. (The small model is often trained on OpenWebText.)
+SentencePiece's BPE with as many pieces replaces WordPiece. Fine-tuning takes the discriminator.
 
-Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, warm-up times a line to 0.
-Cost (paper): small 4 days on one V100, 1.4e18 operations; base 6.4e19.
+Optimizer, steps and shares are those of table 6 and the code: Adam without bias correction, warm-up times a line to 0. Cost (paper): small
+4 days on one V100, 1.4e18 operations; base 6.4e19.
 """
 import configs
 from model.families import electra
@@ -22,8 +22,8 @@ RECIPES = {                                   # steps, rows, length, learning ra
 
 def get_config(variant=''):
     size = variant if variant in electra.SIZES else 'base'
-    config = configs.published()
-    config.steps, config.batch_size, config.sequence_length, learning_rate, rate = RECIPES[size]
+    steps, rows, length, learning_rate, rate = RECIPES[size]
+    config = configs.published(steps=steps, batch_size=rows, sequence_length=length)
 
     config.objective = dict(name='replaced_token_detection', rate=rate, mask=0.85, generator='model',
                             generator_dim=electra.GENERATORS[size], generator_layers=1.0, temperature=1.0,

@@ -2,13 +2,12 @@
 
     python -m train.main --config=configs/pretrain_gpt2.py:small --config.data.train='openwebtext/*.jsonl' --workdir=runs/gpt2
 
-Variants: small (the plain one, 124M), medium (355M), large (774M), xl (1.6B), mini (5.8M), tiny.
-Without --config.data.train it reads the bundled novels; WebText itself was never published. A byte-level BPE is replaced by
-SentencePiece's BPE with as many pieces and byte fallback.
+Variants: small (the plain one, 124M), medium (355M), large (774M), xl (1.6B), mini (5.8M), tiny. Without --config.data.train it reads the
+bundled novels; WebText itself was never published. SentencePiece's BPE with as many pieces and byte fallback replaces a byte-level BPE.
 
-The paper states batch, length and initialisation. The optimizer is nanoGPT's, which reached OpenAI's loss with it (its 600,000
-steps of 480 rows, validation loss 2.85 on OpenWebText), with GPT-3's learning rates for the larger sizes. Neither uses dropout.
-Cost (nanoGPT): small about 4 days on 8 A100.
+The paper states batch, length and initialisation. The optimizer is nanoGPT's, which reached OpenAI's loss with it (its 600,000 steps of 480
+rows, validation loss 2.85 on OpenWebText), with GPT-3's learning rates for the larger sizes. Neither uses dropout. Cost (nanoGPT): small
+about 4 days on 8 A100.
 """
 import configs
 from model.families import gpt2

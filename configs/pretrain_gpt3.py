@@ -2,13 +2,13 @@
 
     python -m train.main --config=configs/pretrain_gpt3.py:6.7b --config.data.train='web/*.jsonl' --workdir=runs/gpt3
 
-Variants: small (125M), medium (356M), large (760M), xl (1.3B), 2.7b, 6.7b, 13b, 175b (the plain one), mini (5.8M), tiny.
-Without --config.data.train it reads the bundled novels; the paper's mixture of filtered web pages, books and Wikipedia was not
-published. SentencePiece's BPE with as many pieces replaces GPT-2's. All layers attend densely (see model/families/gpt3.py), and
-the batch has its full size from the start, where the paper's grows over the first 4 to 12 billion tokens.
+Variants: small (125M), medium (356M), large (760M), xl (1.3B), 2.7b, 6.7b, 13b, 175b (the plain one), mini (5.8M), tiny. Without
+--config.data.train it reads the bundled novels; the paper's mixture of filtered web pages, books and Wikipedia was not published.
+SentencePiece's BPE with as many pieces replaces GPT-2's. All layers have full attention (see model/families/gpt3.py), and the batch has its
+full size from the start; the paper's grows over the first 4 to 12 billion tokens.
 
-300 billion tokens each; warm-up over 375 million, cosine to a tenth over 260 billion, then constant.
-Cost (paper): 175b 3,640 petaflop/s-days, 6.7b 139, small 2.6.
+300 billion tokens each; warm-up over 375 million, cosine to a tenth over 260 billion, then constant. Cost (paper): 175b 3,640
+petaflop/s-days, 6.7b 139, small 2.6.
 """
 import configs
 from model.families import gpt3
@@ -23,10 +23,7 @@ RECIPES = {                                   # (rows of 2,048 tokens a step, le
 def get_config(variant=''):
     size = variant if variant in gpt3.SIZES else '175b'
     rows, learning_rate = RECIPES[size]
-    config = configs.published()
-    config.batch_size = rows
-    config.sequence_length = 2048
-    config.steps = round(300e9 / (rows * 2048))
+    config = configs.published(steps=round(300e9 / (rows * 2048)), batch_size=rows, sequence_length=2048)
     config.checkpoint.every = 2000
 
     config.objective = dict(name='causal_lm')

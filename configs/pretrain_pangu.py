@@ -3,11 +3,11 @@
     python -m train.main --config=configs/pretrain_pangu.py:13b --config.data.train='web/*.jsonl' --workdir=runs/pangu
 
 Variants: 2.6b (the plain one), 13b, 200b, mini (5.9M), tiny. Without --config.data.train it reads the bundled novels; the 1.1 TB of Chinese
-text were not published. A SentencePiece BPE with as many pieces is the report's own kind of tokenizer.
+text were not published. The tokenizer is a SentencePiece BPE with as many pieces, as in the report.
 
-Steps, learning rates, betas and weight decay are the report's table of settings; warm-up, cosine (to a hundredth, a fiftieth and a tenth at
-step 200,000), dropout, clipping and what does not decay those of the released code. Neither says how many rows a step has: 512 is our
-choice. Matrices start as GPT-2's. Cost (report): 2.6b on 512 Ascend 910 processors, 13b on 1,024, 200b on 2,048 and, for its second half,
+Steps, learning rates, betas and weight decay are from the report's table of settings; warm-up, cosine (to a hundredth, a fiftieth and a
+tenth at step 200,000), dropout, clipping and the parameters without decay are from the released code. Neither gives the rows of a step: 512
+is our choice. Matrices are initialised as GPT-2's. Cost (report): 2.6b on 512 Ascend 910 processors, 13b on 1,024, 200b on 2,048 and later
 1,024.
 """
 import configs

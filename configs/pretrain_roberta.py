@@ -2,12 +2,12 @@
 
     python -m train.main --config=configs/pretrain_roberta.py:base --config.data.train='books/*.jsonl' --workdir=runs/roberta
 
-Variants: base (the plain one, 125M) by fairseq's base.yaml, base-500k and large (355M) by the paper's table 9, mini (5.9M), tiny.
-Without --config.data.train it reads the bundled novels; the paper's 160 GB are Wikipedia, books, news and web text. A byte-level
-BPE is replaced by SentencePiece's BPE with as many pieces and byte fallback.
+Variants: base (the plain one, 125M) by fairseq's base.yaml, base-500k and large (355M) by the paper's table 9, mini (5.9M), tiny. Without
+--config.data.train it reads the bundled novels; the paper's 160 GB are Wikipedia, books, news and web text. SentencePiece's BPE with as
+many pieces and byte fallback replaces a byte-level BPE.
 
-As in fairseq, <s> and </s> (here [CLS] and [SEP]) may be masked too, random ids are no special ones, all parameters decay.
-Cost (paper): large, 100,000 steps, a day on 1,024 V100.
+As in fairseq, <s> and </s> (here [CLS] and [SEP]) may be masked too, random ids are no special ones, all parameters decay. Cost (paper):
+large, 100,000 steps, a day on 1,024 V100.
 """
 import configs
 from model.families import roberta

@@ -2,13 +2,13 @@
 
     python -m train.main --config=configs/pretrain_t5.py:small --config.data.train='c4/*.jsonl' --workdir=runs/t5
 
-Variants: small (61M), base (the plain one, 223M), large (738M), 3b or xl, 11b or xxl; v1_1-small|base|large|xl|xxl (gated, no
-dropout in pretraining); baseline (base with the recipe of the paper's section 3.1, 34 billion tokens); mini (6.6M), tiny.
-Without --config.data.train it reads the bundled novels; the paper's corpus is C4.
+Variants: small (61M), base (the plain one, 223M), large (738M), 3b or xl, 11b or xxl; v1_1-small|base|large|xl|xxl (gated, no dropout in
+pretraining); baseline (base with the recipe of the paper's section 3.1, 34 billion tokens); mini (6.6M), tiny. Without --config.data.train
+it reads the bundled novels; the paper's corpus is C4.
 
-The sizes train for a million steps of 2,048 rows of 512 tokens, a trillion tokens (section 3.7). T5 itself mixed in supervised
-tasks there; T5 1.1 did not. The learning rate is 1 / sqrt(max(step, 10000)), Adafactor scales it by the size of each parameter.
-Of the table's 32,128 rows 32,100 are ids, as in T5; 256 of those are sentinels where T5 has 100, so 156 fewer are text.
+The sizes train for a million steps of 2,048 rows of 512 tokens, a trillion tokens (section 3.7). T5 itself mixed in supervised tasks there;
+T5 1.1 did not. The learning rate is 1 / sqrt(max(step, 10000)), Adafactor scales it by the size of each parameter. Of the table's 32,128
+rows 32,100 are ids, as in T5; 256 of those are sentinels (T5: 100), so 156 fewer are text.
 """
 import configs
 from model.families import t5

@@ -1,12 +1,12 @@
-"""XLNet (Yang et al. 2019): say some tokens in a random order, with two streams, Transformer-XL positions and memory; two sizes.
+"""XLNet (Yang et al. 2019): predict some tokens in a random order, with two streams, Transformer-XL positions and memory; two sizes.
 
     python -m train.main --config=configs/pretrain_xlnet.py:large --config.data.train='books/*.jsonl' --workdir=runs/xlnet
 
 Variants: base (117M), large (the plain one, 360M), mini (6.2M), tiny. Without --config.data.train it reads the bundled novels; the paper's
 corpora are Wikipedia, books, Giga5, ClueWeb, Common Crawl.
 
-Rows of 512 of which 256 are remembered, 384 remembered states, 85 targets. The paper's table of hyper-parameters has 500,000 steps of 8,192
-rows (the code's README 2,048 rows) and does not state base's, which are large's here. As in the code, Adam without bias correction, a
+Rows of 512 tokens, of which 256 are read again, 384 states of memory, 85 targets. The paper's table of hyper-parameters has 500,000 steps
+of 8,192 rows (the code's README 2,048 rows) and none for base, which has large's here. As in the code, Adam without bias correction, a
 learning rate that ends at a thousandth, and weight decay for the biases of the scores (r_w, r_r, r_s), but no others. Cost (paper): large
 5.5 days on 512 TPU v3 chips.
 """

@@ -15,13 +15,8 @@ VARIANTS = ('', 'masked_lm', 'tiny')
 
 
 def get_config(variant=''):
-    config = ml_collections.ConfigDict()
-    config.steps = 300
-    config.batch_size = 8
-    config.sequence_length = 128
-    config.log_every = 10
-    config.eval_every = 150
-    config.sample_every = 75
+    config = ml_collections.ConfigDict(
+        dict(steps=300, batch_size=8, sequence_length=128, log_every=10, eval_every=150, sample_every=75))
     config.checkpoint = dict(every=150, keep=2)
 
     config.objective = dict(name='causal_lm')

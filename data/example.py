@@ -11,10 +11,11 @@ import numpy as np
 
 NEVER_SEEN = 2**30
 
+SIDE = ('tokens', 'positions', 'segments', 'sees', 'seen')  # the fields of an encoder, named encoder_* beside a decoder's
 FIELDS = {
     'tokens': np.int32, 'targets': np.int32, 'weights': np.float32, 'slots': np.int32,
     'positions': np.int32, 'segments': np.int32, 'types': np.int32, 'sees': np.int32, 'seen': np.int32,
-    **{'encoder_' + name: np.int32 for name in ('tokens', 'positions', 'segments', 'sees', 'seen')},
+    **{'encoder_' + name: np.int32 for name in SIDE},
     'labels': np.int32, 'index': np.int64, 'task': np.int32,
 }
 HOST = ('index',)                             # the number of the example; not an input of the model
@@ -65,8 +66,8 @@ def encoder(fields: Fields) -> Fields:
 
 def padded(values: np.ndarray, size: int, fill: int, end: int | None = None) -> np.ndarray:
     """int32[size]: `values`, then `end` (EOS) if given, then `fill`."""
-    row, count = np.full(size, fill, np.int32), len(values)
-    row[:count] = values
+    row, count = np.empty(size, np.int32), len(values)
+    row[:count], row[count:] = values, fill
     if end is not None:
         row[count] = end
     return row
@@ -85,10 +86,12 @@ def before(values: np.ndarray, end: int) -> np.ndarray:
 
 def shifted(targets: np.ndarray, lengths: Sequence[int], bos: int) -> np.ndarray:
     """Decoder input: `targets` moved one to the right, `bos` at the first token of each segment of these lengths."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    tokens = np.concatenate([targets[:1], targets[:-1]])
-    tokens[ends - np.asarray(lengths, np.int64)] = bos
-    tokens[sum(lengths):] = targets[sum(lengths):]
+    tokens, start = np.empty_like(targets), 0
+    tokens[1:] = targets[:-1]
+    for length in lengths:
+        tokens[start] = bos
+        start += length
+    tokens[start:] = targets[start:]
     return tokens
 
 

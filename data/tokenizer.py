@@ -12,6 +12,10 @@ import shutil
 import sys
 from typing import Any, Iterable
 
+if not __package__:
+    print('use python -m data.tokenizer', file=sys.stderr)
+    sys.exit(2)
+
 import numpy as np
 
 from data import atomic, errors, special_tokens

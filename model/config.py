@@ -1,10 +1,10 @@
 """Shape of a Transformer: one frozen dataclass for decoder, encoder and encoder-decoder.
 
-Pure data: importable without JAX, hashable (a Flax module attribute), and validated by `train/settings/parse.py`
-before anything is compiled. Letters in the comments are those of `model/ops.py`.
+Pure data: importable without JAX, hashable (a Flax module attribute), and checked by `train/settings/parse.py` before anything is
+compiled. A field states its type, range or choices, meaning and default; letters in the meanings are those of `model/ops.py`.
 """
 import dataclasses
-from typing import Optional, Tuple
+from typing import Annotated
 
 from model import positions as schemes
 
@@ -20,55 +20,76 @@ REMAT = ('none', 'dots', 'full')
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    architecture: str = 'decoder'             # decoder | encoder | encoder_decoder
-    vocab_size: Optional[int] = None          # V, the true vocabulary; None = the tokenizer's
-    max_length: Optional[int] = None          # positions of the learned table; None = sequence_length
-    layers: int = 2                           # L (of the encoder, in an encoder-decoder)
-    decoder_layers: Optional[int] = None      # None = layers
-    dim: int = 64                             # D
-    embed_dim: Optional[int] = None           # E of the token, position and type tables; None = dim, else projected E -> D
-    heads: int = 8                            # N
-    kv_heads: Optional[int] = None            # K; None = heads, fewer = grouped-query attention
-    head_dim: Optional[int] = None            # H; None = dim / heads
-    mlp_dim: Optional[int] = None             # F; None = 4 x dim
-    activation: str = 'gelu'                  # gelu (erf) | gelu_tanh | relu | silu
-    gated: bool = False                       # act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)
-    bias: bool = True                         # biases in projections and LayerNorm
-    attention_bias: Optional[bool] = None     # biases in the projections of attention; None = bias
-    out_bias: Optional[bool] = None           # a bias in attention's output projection; None = attention_bias
-    mlp_bias: Optional[bool] = None           # biases in the feed-forward layer; None = bias
-    norm: str = 'layernorm'                   # layernorm | rmsnorm
-    norm_position: str = 'pre'                # pre | post
-    norm_epsilon: float = 1e-5
-    embed_norm: Optional[bool] = None         # a norm of the summed embeddings; None = in post-norm models
-    share_layers: bool = False                # every layer of a stack has the same weights (ALBERT)
-    query_layer: bool = False                 # the last of the L layers comes after the norm and asks with a table
-                                              # of positions (PanGu-alpha)
-    positions: str = 'learned'                # learned | rotary | sinusoidal | relative (T5 buckets) | xl (XLNet) | alibi | none
-    position_offset: int = 0                  # learned: rows before that of position 0 (fairseq's RoBERTa and BART: 2)
-    rotary_base: float = 10000.0
-    rotary_scaling: Optional[Tuple[float, float, float, int]] = None  # Llama 3.1: factor, low, high, first length
-    relative_buckets: int = 32
-    relative_distance: int = 128
-    relative_segments: bool = False           # xl: scores also know whether query and key have the same type (XLNet)
-    types: int = 0                            # sentence types (BERT: 2); 0 = none
-    tied: bool = True                         # output projection = embedding table
-    head: str = 'linear'                      # linear | biased (a bias for each token) | transform (BERT: dense, activation,
-                                              # norm before the projection, and the bias)
-    embed_scale: Optional[float] = None       # multiplies token embeddings; None = 1 (Vaswani et al.: D ** 0.5)
-    logit_scale: Optional[float] = None       # multiplies hidden states before the head; None = 1 (tied T5: D ** -0.5)
-    qk_norm: bool = False                     # RMSNorm of query and key, per head
-    attention_scale: Optional[float] = None   # None = 1 / sqrt(H); T5 uses 1
-    attention_soft_cap: Optional[float] = None  # cap * tanh(score / cap)
-    logit_soft_cap: Optional[float] = None    # the same on the output logits
-    windows: Optional[Tuple[Optional[int], ...]] = None  # one a layer, repeated from the start; None = unlimited
-    dropout: float = 0.0                      # embeddings and residual branches
-    mlp_dropout: float = 0.0                  # inside the feed-forward layer, after the activation (T5)
-    output_dropout: float = 0.0               # after the last norm of a stack (T5)
-    attention_dropout: float = 0.0            # attention probabilities
-    initializer: str = 'gpt2'                 # gpt2 | bert | t5 | normal: tables in model/initializers.py
-    remat: str = 'none'                       # none | dots (keep products) | full
-    unroll: int = 1                           # layers an iteration of the scan over layers
+    architecture: Annotated[str, ARCHITECTURES, 'which stacks the model has'] = 'decoder'
+    vocab_size: Annotated[int | None, 'at least 1', "V, the true vocabulary; None = the tokenizer's"] = None
+    max_length: Annotated[int | None, 'at least 1', 'positions of the learned table; None = sequence_length'] = None
+    layers: Annotated[int, 'at least 1', 'L, layers of the stack (in an encoder-decoder, of the encoder)'] = 2
+    decoder_layers: Annotated[int | None, 'at least 1', 'layers of the decoder in an encoder-decoder; None = layers'] = None
+    dim: Annotated[int, 'at least 1', 'D, the width of the states between layers'] = 64
+    embed_dim: Annotated[int | None, 'at least 1', 'E of the token, position and type tables; None = dim, else projected E -> D'] = None
+    heads: Annotated[int, 'at least 1', 'N, heads of attention'] = 8
+    kv_heads: Annotated[int | None, 'at least 1', 'K, key and value heads; None = heads, fewer = grouped-query attention'] = None
+    head_dim: Annotated[int | None, 'at least 1', 'H, the width of a head; None = dim / heads'] = None
+    mlp_dim: Annotated[int | None, 'at least 1', 'F, the width inside a feed-forward layer; None = 4 x dim'] = None
+    activation: Annotated[str, ACTIVATIONS, 'of the feed-forward layers; gelu is the exact one (erf)'] = 'gelu'
+    gated: Annotated[bool, 'act(x W_gate) * (x W_up), as in GLU variants (Shazeer 2020)'] = False
+    bias: Annotated[bool, 'biases in projections and LayerNorm'] = True
+    attention_bias: Annotated[bool | None, 'biases in the projections of attention; None = bias'] = None
+    out_bias: Annotated[bool | None, "a bias in attention's output projection; None = attention_bias"] = None
+    mlp_bias: Annotated[bool | None, 'biases in the feed-forward layer; None = bias'] = None
+    norm: Annotated[str, NORMS, 'kind of normalization'] = 'layernorm'
+    norm_position: Annotated[str, NORM_POSITIONS, 'before a block reads its input, or after its output was added'] = 'pre'
+    norm_epsilon: Annotated[float, 'more than 0', 'added to the variance'] = 1e-5
+    embed_norm: Annotated[bool | None, 'a norm of the summed embeddings; None = in post-norm models'] = None
+    share_layers: Annotated[bool, 'every layer of a stack has the same weights (ALBERT)'] = False
+    query_layer: Annotated[bool, 'the last layer follows the final norm; its queries are a table of positions (PanGu-alpha)'] = False
+    positions: Annotated[str, POSITIONS, 'classes of model/positions.py; relative: T5, xl: Transformer-XL and XLNet'] = 'learned'
+    position_offset: Annotated[int, 'at least 0', "learned: rows before that of position 0 (fairseq's RoBERTa and BART: 2)"] = 0
+    rotary_base: Annotated[float, 'more than 0', 'of the frequencies of rotary positions'] = 10000.0
+    rotary_scaling: Annotated[tuple[float, float, float, int] | None, 'of Llama 3.1: factor, low, high, first length'] = None
+    relative_buckets: Annotated[int, 'at least 1', 'relative: buckets of distances'] = 32
+    relative_distance: Annotated[int, 'at least 1', 'relative: the distance from which on all share a bucket'] = 128
+    relative_segments: Annotated[bool, 'xl: scores also depend on whether query and key have the same type (XLNet)'] = False
+    types: Annotated[int, 'at least 0', 'sentence types (BERT: 2); 0 = none'] = 0
+    tied: Annotated[bool, 'output projection = embedding table'] = True
+    head: Annotated[str, HEADS, 'biased: with a bias for each token; transform: also a dense layer and a norm before it (BERT)'] = 'linear'
+    embed_scale: Annotated[float | None, 'more than 0', 'multiplies token embeddings; None = 1 (Vaswani et al.: D ** 0.5)'] = None
+    logit_scale: Annotated[float | None, 'more than 0', 'multiplies hidden states before the head; None = 1 (tied T5: D ** -0.5)'] = None
+    qk_norm: Annotated[bool, 'RMSNorm of query and key, per head'] = False
+    attention_scale: Annotated[float | None, 'more than 0', 'multiplies the scores; None = 1 / sqrt(H); T5 uses 1'] = None
+    attention_soft_cap: Annotated[float | None, 'more than 0', 'scores become cap * tanh(score / cap)'] = None
+    logit_soft_cap: Annotated[float | None, 'more than 0', 'the same on the output logits'] = None
+    windows: Annotated[tuple[int | None, ...] | None, 'of attention, in tokens, one a layer, repeated; None = unlimited'] = None
+    dropout: Annotated[float, 'at least 0 and below 1', 'of embeddings and residual branches'] = 0.0
+    mlp_dropout: Annotated[float, 'at least 0 and below 1', 'inside the feed-forward layer, after the activation (T5)'] = 0.0
+    output_dropout: Annotated[float, 'at least 0 and below 1', 'after the last norm of a stack (T5)'] = 0.0
+    attention_dropout: Annotated[float, 'at least 0 and below 1', 'of attention probabilities'] = 0.0
+    initializer: Annotated[str, INITIALIZERS, 'tables in model/initializers.py'] = 'gpt2'
+    remat: Annotated[str, REMAT, 'what is computed again in the backward pass: nothing, all but matrix products, everything'] = 'none'
+    unroll: Annotated[int, 'at least 1', 'layers in an iteration of the scan over layers'] = 1
+
+    def problems(self):
+        """(config key, what is wrong with its value) where the settings of the model contradict one another."""
+        if not self.head_dim and self.dim % self.heads:
+            yield 'model.heads', (f'model.dim = {self.dim} is not divisible by {self.heads}. '
+                                  f'{near(self.heads, divisors(self.dim, self.heads))}')
+        if self.kv_heads and self.heads % self.kv_heads:
+            yield 'model.kv_heads', (f'model.heads = {self.heads} is not divisible by {self.kv_heads}. '
+                                     f'{near(self.kv_heads, divisors(self.heads, self.kv_heads))}')
+        if self.windows is not None:
+            layers = max(self.depth('encoder'), self.depth('decoder'))
+            if not 1 <= len(self.windows) <= layers:
+                yield 'model.windows', f'expected one entry a layer, or fewer that repeat: 1 to {layers}, got {len(self.windows)}.'
+            if any(w is not None and w < 1 for w in self.windows):
+                yield 'model.windows', 'expected numbers of at least 1, or None for a layer without a window.'
+        if self.query_layer:
+            for name, expected in (('architecture', 'decoder'), ('positions', 'learned'), ('norm_position', 'pre')):
+                if getattr(self, name) != expected:
+                    yield f'model.{name}', (f'model.query_layer = True needs {expected}: the layer that asks with a table of positions '
+                                            'ends a pre-norm decoder.')
+            if self.layers < 2:
+                yield 'model.layers', 'model.query_layer = True is the last of them; expected at least 2.'
+        yield from schemes.of(self).problems()
 
     @property
     def kv(self):
@@ -119,3 +140,15 @@ class Config:
     def padded_vocab(self):
         """V rounded up to a multiple of 128, so that every mesh divides it."""
         return -(-self.vocab_size // 128) * 128
+
+
+def near(value: int, numbers) -> str:
+    """'Near: 4, 8.': the closest of the ascending numbers below and above a value."""
+    below, above = [n for n in numbers if n < value], [n for n in numbers if n > value]
+    return 'Near: ' + ', '.join(str(n) for n in [*below[-1:], *above[:1]]) + '.'
+
+
+def divisors(number: int, value: int, reach: int = 10_000) -> list[int]:
+    """The divisors of a number that are at most `reach` from a value (or from the number, if it is smaller), ascending; and 1."""
+    start, end = min(value, number) - reach, min(value + reach, number)
+    return [d for d in (1, *range(max(2, start), end + 1)) if number % d == 0]

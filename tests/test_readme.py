@@ -1,10 +1,9 @@
 """The commands of the README run, in its order, on the tiny form of each config, and the files that it names exist."""
-import os
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
+
+from tests.helpers import subprocesses
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -28,18 +27,16 @@ def small(command, folder):
         words += ['--batches=1']
     if 'train.generate' in words:
         words += ['--max_new_tokens=8']
-    return [sys.executable, *words[1:]]
+    return words[1:]
 
 
 def test_every_command_runs(tmp_path):
     assert len(commands()) >= 5
-    environment = {**os.environ, 'XLA_FLAGS': ''}
     download = ['python -m train.main --config=configs/tiny.py --workdir=runs/small',
                 'python -m train.convert export --workdir=runs/small --hf=downloads/gpt2']
     (tmp_path / 'downloads').mkdir()
     for command in [*download, *commands()]:
-        result = subprocess.run(small(command, tmp_path), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-        assert result.returncode == 0, f'{command}\n{result.stdout}{result.stderr}'
+        subprocesses.run(*small(command, tmp_path))
     assert {path.name for path in (tmp_path / 'quickstart').iterdir()} >= {'metrics.jsonl', 'samples.jsonl', 'report.html', 'checkpoints'}
     assert (tmp_path / 'exported' / 'model.safetensors').exists() and (tmp_path / 'exported' / 'tokenizer.json').exists()
     assert (tmp_path / 'both.html').exists() and '"step": 4' in (tmp_path / 'quickstart' / 'metrics.jsonl').read_text()

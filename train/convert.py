@@ -35,7 +35,7 @@ def parser():
     add('--vocab_size', type=int, metavar='N', help='grow or cut the vocabulary to N tokens; new ones are the mean of the others')
 
     add = commands.add_parser('export', help='a workdir to a Hugging Face folder', epilog=EXPORT, **plain).add_argument
-    add('--workdir', required=True, metavar='DIR', help='workdir of a run, or of an imported model')
+    add('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run, or of an imported model')
     add('--hf', required=True, metavar='DIR', help='folder to write; must not exist, or be empty')
     add('--step', type=int, metavar='N', help='checkpoint to take; default: the newest')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='of the weights written (float32)')
@@ -56,10 +56,7 @@ def check(options):
         if options.vocab_size is not None and options.vocab_size < 1:
             wrong.append(errors.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
     else:
-        there = os.path.join(os.path.expanduser(options.workdir), 'config.json')
-        if '://' not in options.workdir and not os.path.exists(there):
-            wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
-                                          'python -m train.main --workdir=DIR writes.'))
+        wrong += command.without_run(options.workdir)
         if options.step is not None and options.step < 0:
             wrong.append(errors.Problem(f'--step = {options.step}', 'expected at least 0.'))
         if options.license and not re.fullmatch(r'[\w.+-]+', options.license):
@@ -79,24 +76,19 @@ def occupied(target):
     return os.path.lexists(target) and not (os.path.isdir(target) and not os.path.islink(target) and not os.listdir(target))
 
 
-def convert(options):
-    """Imports JAX and does it."""
+def run(options):
+    """Imports JAX and converts."""
+    check(options)
     from train.parallel import platform
     platform.prepare(os.environ)
     from train.conversion import exporting, importing
-    run = importing.run if options.command == 'import' else exporting.run
-    run(options, lambda text: print(text, file=sys.stderr))
+    convert = importing.run if options.command == 'import' else exporting.run
+    convert(options, lambda text: print(text, file=sys.stderr))
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = parser().parse_args(argv)
-
-    def run():
-        check(options)
-        convert(options)
-
-    return command.run(run)
+    return command.run(lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ END = 'nothing was evaluated'
 
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.evaluate', description=__doc__.split('\n')[0], allow_abbrev=False)
-    made.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run or of an import')
+    made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run or of an import')
     made.add_argument('--data', metavar='TEXT', help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT; '
                                                      'all of it; default: the text that the run held out')
     made.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
@@ -32,10 +32,7 @@ def check(options):
     """errors.Error with everything that is wrong with the options."""
     wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', 'expected at least 1.') for name in ('batches', 'batch_size')
              if getattr(options, name) is not None and getattr(options, name) < 1]
-    if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
-        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
-                                      'python -m train.main --workdir=DIR writes.'))
-    if wrong:
+    if wrong := wrong + command.without_run(options.workdir):
         raise errors.Error(wrong, kind='evaluate', end=END)
 
 
@@ -80,21 +77,20 @@ def measured(options):
     return {'step': meta['step'], 'examples': read, **found}
 
 
-def main(argv=None):
+def run(options):
+    """Prints the metrics."""
+    check(options)
+    found = measured(options)
+    if options.json:
+        return print(json.dumps(found))
+    width = max(map(len, found))
+    for name, value in found.items():
+        print(f'{name:{width}}  {value:,.4f}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
+
+
+def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = parser().parse_args(argv)
-
-    def run():
-        check(options)
-        found = measured(options)
-        if options.json:
-            print(json.dumps(found))
-            return
-        width = max(map(len, found))
-        for name, value in found.items():
-            print(f'{name:{width}}  {value:,.4f}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
-
-    return command.run(run)
+    return command.run(lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == '__main__':

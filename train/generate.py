@@ -13,7 +13,7 @@ from train.settings import command, errors
 
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.generate', description=__doc__.split('\n')[0], allow_abbrev=False)
-    made.add_argument('--workdir', required=True, metavar='DIR', help='workdir of a run')
+    made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run')
     made.add_argument('--prompt', action='append', default=None, metavar='TEXT', help='may be given several times; default: the empty text')
     made.add_argument('--method', choices=('sample', 'greedy'), default='sample')
     made.add_argument('--temperature', type=float, default=0.8)
@@ -38,28 +38,25 @@ def check(options):
     if options.method == 'greedy' and options.num_return_sequences > 1:
         wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
                                       'greedy has one answer; use --method=sample for several.'))
-    if not os.path.exists(os.path.join(options.workdir, 'config.json')) and '://' not in options.workdir:
-        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'no run there: expected a folder with config.json, as '
-                                      'python -m train.main --workdir=DIR writes.'))
-    if wrong:
+    if wrong := wrong + command.without_run(options.workdir):
         raise errors.Error(wrong, kind='generate', end='nothing was generated')
 
 
-def main(argv=None):
+def run(options):
+    """Prints the answers; imports JAX."""
+    check(options)
+    platform.prepare(os.environ)
+    from train.checkpoints import workdir
+    from train.prediction import prompts
+    found = prompts.answers(options)
+    between = '' if workdir.read(options.workdir).model.architecture == 'decoder' else '\n→ '
+    for i, one in enumerate(found):
+        print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + between + one['text'])
+
+
+def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = parser().parse_args(argv)
-
-    def run():
-        check(options)
-        platform.prepare(os.environ)
-        from train.checkpoints import workdir
-        from train.prediction import prompts
-        found = prompts.answers(options)
-        between = '' if workdir.read(options.workdir).model.architecture == 'decoder' else '\n→ '
-        for i, one in enumerate(found):
-            print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + between + one['text'])
-
-    return command.run(run)
+    return command.run(lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == '__main__':

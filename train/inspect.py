@@ -9,6 +9,10 @@ import json
 import os
 import sys
 
+if not __package__:  # a command of this folder was started by its path: dataclasses then takes this file for Python's own `inspect`
+    print(f'use python -m train.{os.path.basename(sys.argv[0]).removesuffix(".py")}', file=sys.stderr)
+    sys.exit(2)
+
 from train.settings import command, command_line, errors, parse
 
 SHOWN = 24  # examples that a page shows in full
@@ -65,7 +69,7 @@ def inspect(request):
     from train.inspection import checks, look, rates
 
     config, options = request.config, request.options
-    notices = []
+    notices = list(request.notices)
     corpus = corpora.open(config.data, config.tokenizer, notices.append)
     config = parse.with_vocabulary(config, corpus.tokenizer, request.origins)
     objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer
@@ -87,8 +91,8 @@ def inspect(request):
             kept.append((one, found))
     if options.html:
         from train.inspection import page
-        page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices,
-                   pipeline.size(objective, source, seed))
+        size = pipeline.size(objective, source, seed)
+        page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices, size)
         print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
     elif not options.json:
         from train.inspection import terminal
@@ -126,18 +130,18 @@ def places(objective, source, seed, options, shuffle):
     return [pipeline.place(objective, source, seed, position, shuffle) for position in range(start, start + count)]
 
 
-def main(argv=None):
+def run(argv):
+    """Shows the examples that a command line asks for."""
+    try:
+        inspect(read(argv))
+        sys.stdout.flush()
+    except BrokenPipeError:                   # `| head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-
-    def run():
-        try:
-            inspect(read(argv))
-            sys.stdout.flush()
-        except BrokenPipeError:               # `| head`: whoever reads has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    return command.run(run)
+    return command.run(lambda: run(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
-from train.settings import errors, parse, schema
+from train.settings import errors, parse, reads, schema
 
 
 class Diverged(Exception):
@@ -160,10 +160,13 @@ def introduce(screen, config, corpus, mesh, parameters, begun):
 
 def finished(folder, begun, config, patience):
     """The notice of a run that is finished, and how to continue it."""
+    another = f'start another workdir from it: --config.init.from={folder} --workdir=OTHER'
     if patience.over:
-        return (f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. '
-                'To train on, start another workdir from it: --config.init.from')
-    return f'{folder} is done: step {begun} of {config.steps}. To train on: --config.steps={2 * begun}'
+        return f'{folder} is done: {config.early_stopping.metric} stopped improving by step {begun}. To train on, {another}'
+    done, schedule = f'{folder} is done: step {begun} of {config.steps}', config.optimizer.schedule
+    if reads.stretched(schedule):
+        return f'{done}. To train on, {another}. More --config.steps would stretch the {schedule} schedule: its learning rate rises again'
+    return f'{done}. To train on: --config.steps={2 * begun}'
 
 
 def check_metrics(config: schema.Config, line: dict[str, float], undefined: list[str]) -> None:

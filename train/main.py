@@ -34,6 +34,8 @@ def train(request):
     where = processes.initialize_distributed(**request.distributed)
     with display.Display(quiet=jax.process_index() > 0) as screen:
         screen.notice(f'{where}: writing to {request.workdir}')
+        for notice in request.notices:
+            screen.notice(notice)
         reason, _ = loop.run(request.config, request.workdir, screen, request.origins, time_limit=request.options.time_limit)
     return 75 if reason and reason != 'early stopping' else 0
 

@@ -1,24 +1,30 @@
-"""`python -m train.report DIR [DIR ...] [--out=FILE]`: one self-contained HTML page of a run, or of several in shared charts."""
+"""`python -m train.report DIR [DIR ...] [--out=FILE]`: one self-contained HTML page of a run, or of several with shared charts."""
 import argparse
 import sys
 
 from train.settings import command
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog='python -m train.report', description=__doc__.split('\n')[0])
-    parser.add_argument('workdirs', nargs='+', metavar='DIR', help='workdir of a run')
-    parser.add_argument('--out', help='file to write; default: report.html in the first DIR')
-    args = parser.parse_args(argv)
-    from etils import epath  # after the flags were read: --help is fast
+def parser():
+    made = argparse.ArgumentParser(prog='python -m train.report', description=__doc__.split('\n')[0])
+    made.add_argument('workdirs', nargs='+', metavar='DIR', help='workdir of a run')
+    made.add_argument('--out', help='file to write; default: report.html in the first DIR')
+    return made
 
-    from train.monitoring import page
-    empty = [d for d in args.workdirs if not (epath.Path(d) / 'config.json').exists()]
-    if empty:
+
+def run(options):
+    """Writes the page and prints its path; 3 if a folder holds no run."""
+    if empty := [folder for folder in options.workdirs if command.without_run(folder)]:
         print(f"report: no run in {', '.join(empty)}: expected a folder with config.json, as python -m train.main --workdir=DIR writes",
               file=sys.stderr)
         return 3
-    return command.run(lambda: print(page.write(args.workdirs, args.out)))
+    from train.monitoring import page  # after the flags were read: --help is fast
+    print(page.write(options.workdirs, options.out))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    return command.run(lambda: run(parser().parse_args(argv)))
 
 
 if __name__ == '__main__':

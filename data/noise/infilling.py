@@ -1,22 +1,23 @@
 """BART's noise: sentences permuted, spans replaced, tokens masked, deleted and inserted, the text rotated (Lewis et al. 2020).
 
-Follows fairseq's `denoising_dataset`. Every function takes the tokens of a text without <s> and </s>, which no noise
-touches, and returns new ones, int32. Left out as no part of the method: random ids there may be special ones, here they
-stand for text; there a rotation by nothing is twice as likely as any other; there rounding may insert a token too many;
-there the law of lengths ends at once for means above 16, and no span hides anything.
+Follows fairseq's `denoising_dataset`. Every function takes the tokens of a text without <s> and </s>, which no noise changes, and returns
+new ones, int32. Left out as no part of the method: in fairseq random ids may be special ones, here they are ids of text; there a rotation
+by 0 is twice as likely as any other; there rounding may insert a token too many; there the distribution of lengths is cut at once for means
+above 16, and no span hides anything.
 """
 import functools
 import math
 
 import numpy as np
 
+from data import special_tokens
 from data.noise import masks
 
 
-def permute(tokens, bounds, share, rng):
+def permute(tokens: np.ndarray, bounds: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Sentences [bounds[i], bounds[i + 1]) in another order: ceil(share * n) of the n change places among themselves.
 
-    What lies after the last bound stays where it is.
+    Tokens after the last bound stay in place.
     """
     bounds = np.asarray(bounds)
     count = len(bounds) - 1
@@ -29,20 +30,21 @@ def permute(tokens, bounds, share, rng):
     return out
 
 
-def sentence_bounds(tokens, full_stop):
+def sentence_bounds(tokens: np.ndarray, full_stop: int) -> np.ndarray:
     """int64[s + 1]: sentences that end with the id `full_stop` (the first of several) or with the text; 0 first, ascending."""
     stops = tokens == full_stop
     stops[-1:] = True
     return np.concatenate([[0], np.flatnonzero(stops & ~np.concatenate([[False], stops[:-1]])) + 1])
 
 
-def infill(tokens, starts, share, mean, replace_length, random, special, rng, most=math.inf):
-    """Text infilling: spans of words, as long as a Poisson law of mean `mean` says, hidden until ceil(share * words) are used.
+def infill(tokens: np.ndarray, starts: np.ndarray, share: float, mean: float, replace_length: int, random: float,
+           special: special_tokens.Special, rng: np.random.Generator, most: float = math.inf) -> np.ndarray:
+    """Text infilling: spans of words, of Poisson lengths of mean `mean`, are hidden until ceil(share * words) are used.
 
-    starts: bool[n], where words begin. Spans start at random words and may run into one another: together they then hide
-    fewer words, with one [MASK]. Spans of no word become a [MASK] between tokens. replace_length: what becomes of a span,
-    1: one [MASK]; 0: nothing; -1: a [MASK] for each token. random: share of the spans whose [MASK] is a random id instead.
-    most: tokens that may come out; spans of no word that exceed it are left out (hardly any, where `room` planned the text).
+    starts: bool[n], where words begin. Spans start at random words and may overlap: together they then hide fewer words, with one [MASK].
+    Spans of no word become a [MASK] between tokens. replace_length: a span becomes one [MASK] (1), nothing (0) or a [MASK] for each token
+    (-1). random: share of the spans whose [MASK] is a random id instead. most: the largest result; spans of no word that exceed it are left
+    out (hardly any, where `room` planned the text).
     """
     words = np.flatnonzero(starts)
     budget = math.ceil(len(words) * share)
@@ -68,10 +70,10 @@ def infill(tokens, starts, share, mean, replace_length, random, special, rng, mo
     return insert(out, min(empty, most - len(out)), random, special, rng)
 
 
-def room(size, share, mean, replace_length):
+def room(size: int, share: float, mean: float, replace_length: int) -> int:
     """The most tokens of text that `infill` turns into at most `size`, with empty spans 6 standard deviations above their mean.
 
-    A token stays where no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens need less.
+    A token stays if no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens need less room.
     """
     table, spans = poisson(mean), share / mean
     empty = spans * table[0]
@@ -81,8 +83,8 @@ def room(size, share, mean, replace_length):
     return min(size, math.floor(root**2))     # n of (kept + empty) * n + spread * sqrt(n) = size
 
 
-def span_lengths(budget, mean, rng):
-    """int64[s]: span lengths by the truncated Poisson law that add up to `budget`; the last is cut, zeros cost nothing."""
+def span_lengths(budget: int, mean: float, rng: np.random.Generator) -> np.ndarray:
+    """int64[s]: lengths of spans, from the truncated Poisson distribution, with the sum `budget`; the last is cut, zeros cost nothing."""
     table, lengths = poisson(mean), np.zeros(0, np.int64)
     while lengths.sum() < budget:
         lengths = np.append(lengths, np.searchsorted(table, rng.random(budget), side='right'))
@@ -94,9 +96,8 @@ def span_lengths(budget, mean, rng):
 
 
 @functools.lru_cache(maxsize=8)
-def poisson(mean):
-    """float64[k], cumulative: P(length <= 0), P(length <= 1), ..., up to the first length above the mean that is rarer
-    than 1e-7, renormalised."""
+def poisson(mean: float) -> np.ndarray:
+    """float64[k]: P(length <= 0), P(length <= 1), ..., up to the first length above the mean rarer than 1e-7, renormalised."""
     shares = [math.exp(-mean)]
     while shares[-1] >= 1e-7 or len(shares) <= mean:
         shares.append(shares[-1] * mean / len(shares))
@@ -104,8 +105,8 @@ def poisson(mean):
     return table / table[-1]
 
 
-def insert(tokens, count, random, special, rng):
-    """`count` [MASK]s more, anywhere; ceil(random * count) of them are random ids instead."""
+def insert(tokens: np.ndarray, count: int, random: float, special: special_tokens.Special, rng: np.random.Generator) -> np.ndarray:
+    """`count` more [MASK]s, anywhere; ceil(random * count) of them are random ids instead."""
     if not count:
         return tokens
     out = np.empty(len(tokens) + count, np.int32)
@@ -119,7 +120,7 @@ def insert(tokens, count, random, special, rng):
     return out
 
 
-def mask(tokens, share, random, special, rng):
+def mask(tokens: np.ndarray, share: float, random: float, special: special_tokens.Special, rng: np.random.Generator) -> np.ndarray:
     """Token masking: ceil(share * n) of the n tokens that are text become [MASK], or with probability `random` a random id."""
     places = _some(tokens, share, special, rng)
     out = tokens.copy()
@@ -127,18 +128,18 @@ def mask(tokens, share, random, special, rng):
     return out
 
 
-def delete(tokens, share, special, rng):
-    """Token deletion: ceil(share * n) of the n tokens that are text are gone; the model has to find out where."""
+def delete(tokens: np.ndarray, share: float, special: special_tokens.Special, rng: np.random.Generator) -> np.ndarray:
+    """Token deletion: ceil(share * n) of the n tokens that are text are left out; the model has to find out where."""
     return np.delete(tokens, _some(tokens, share, special, rng))
 
 
-def rotate(tokens, rng):
-    """The text from a random token on, then what came before it; every rotation is equally likely."""
+def rotate(tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The text from a random token on, then the tokens before it; every rotation is equally likely."""
     return np.roll(tokens, rng.integers(len(tokens))) if len(tokens) else tokens
 
 
 def _some(tokens, share, special, rng):
-    """Places of ceil(share * n) of the n tokens that no [MASK] stands for yet."""
+    """Places of ceil(share * n) of the n tokens that are not [MASK]."""
     text = np.flatnonzero(tokens != special.mask)
     return masks.choose(text, math.ceil(len(text) * share), rng)
 

@@ -1,13 +1,12 @@
-"""Which tokens of a row a masked language model must say, chosen as words, n-grams or spans of words within a budget.
+"""Which tokens of a row a masked language model must predict, chosen as words, n-grams or spans of words within a budget.
 
-Whole words are BERT's (`create_masked_lm_predictions`), n-grams ALBERT's (Lan et al. 2019), spans SpanBERT's (Joshi et al.
-2019). All walk candidates in a random order, choose nothing twice, and never exceed the budget, so that a few tokens of it
-may be left over. Differences to the originals, none part of a method: no n-gram reaches across a special token; spans
-end before a word that does not fit, where SpanBERT's code cuts the word; ALBERT's test for covered words works early.
-The loops run over the n-grams or spans of one row, everything else is arrays.
+Whole words are BERT's (`create_masked_lm_predictions`), n-grams ALBERT's (Lan et al. 2019), spans SpanBERT's (Joshi et al. 2019). All visit
+candidates in a random order, choose nothing twice, and never exceed the budget, of which a few tokens may remain. Differences to the
+originals, none part of a method: no n-gram crosses a special token; spans end before a word that does not fit, where SpanBERT's code cuts
+the word; words that are already covered are skipped earlier than in ALBERT. Loops run over the n-grams or spans of one row.
 """
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from data import example
 from data.noise import masks
 
 
-def choose(settings, source, read, salt, slots, rng):
-    """(places, units or None): which tokens of a row are said, ascending; the places of unit i have the number i.
+def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, rng: np.random.Generator) -> tuple:
+    """(places, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each.
 
-    settings: data/objectives/masked_lm.py. read: an `inputs.Row`. salt: what documents draw their rates with, or None.
+    settings: the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None.
     """
     if settings.count_in == 'row':
         rate = settings.rate if settings.max_rate is None else rng.uniform(settings.rate, settings.max_rate)
@@ -38,7 +37,7 @@ def choose(settings, source, read, salt, slots, rng):
 
 
 def _select(settings, source, text, rate, slots, rng):
-    """The same for a row, or for a part of it by its own count."""
+    """(places, units or None) of a row or of a part of it, at its own rate."""
     is_text = masks.is_text(source.special)[text]
     allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
     if settings.select == 'token':
@@ -63,7 +62,7 @@ def _count(settings, length, rate, slots, rng):
 
 
 def _within(chosen, units, slots, rng):
-    """Without units, drawn at random, until the slots suffice."""
+    """Leaves out whole units at random until the rest fits the slots."""
     if len(chosen) <= slots:
         return chosen, units
     sizes = np.bincount(units)
@@ -73,19 +72,18 @@ def _within(chosen, units, slots, rng):
 
 
 class Words(NamedTuple):
-    """The words of a row that may be chosen: word i is tokens begins[i]..ends[i] - 1, and reach[i] is the first word that
-    does not follow it without a gap."""
+    """The words of a row that may be chosen: word i is tokens begins[i]..ends[i] - 1; words i..reach[i] - 1 follow without a gap."""
     begins: np.ndarray
     ends: np.ndarray
     reach: np.ndarray
 
     @property
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         return self.ends - self.begins
 
 
-def words(starts, allowed):
-    """Words of a row from bool[n]: which tokens begin a word, and which may be chosen (words of others are left out)."""
+def words(starts: np.ndarray, allowed: np.ndarray) -> Words:
+    """Words of a row from bool[n]: which tokens begin a word, and which may be chosen (other words are left out)."""
     begins = np.flatnonzero(starts)
     ends = np.empty_like(begins)
     ends[:-1], ends[-1:] = begins[1:], len(starts)
@@ -97,21 +95,21 @@ def words(starts, allowed):
     return Words(begins, ends, reach)
 
 
-def whole_words(found, budget, rng):
-    """[(first word, word after the last)] of single words in random order: each that still fits is chosen (BERT)."""
+def whole_words(found: Words, budget: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[n, 2]: (first word, word after the last) of single words in random order, each that still fits (BERT)."""
     order = rng.permutation(len(found.begins))
     picks = order[fitting(found.sizes[order], budget)]
     return np.stack([picks, picks + 1], axis=1)
 
 
-def some_words(found, count, rng):
-    """The same of `count` words, whatever their sizes (RoBERTa's whole-word masking)."""
+def some_words(found: Words, count: int, rng: np.random.Generator) -> np.ndarray:
+    """As `whole_words`, of `count` words of any size (RoBERTa's whole-word masking)."""
     picks = rng.choice(len(found.begins), min(count, len(found.begins)), replace=False, shuffle=False)
     return np.stack([picks, picks + 1], axis=1)
 
 
-def fitting(sizes, budget):
-    """int64[n]: indices that a walk takes which skips whatever exceeds what is left of the budget."""
+def fitting(sizes: np.ndarray, budget: int) -> np.ndarray:
+    """int64[n]: the indices taken in order when each that exceeds the rest of the budget is skipped."""
     taken, left = [], np.arange(len(sizes))
     while len(left):
         left = left[sizes[left] <= budget]
@@ -123,10 +121,10 @@ def fitting(sizes, budget):
     return np.concatenate(taken or [left])
 
 
-def ngrams(found, budget, longest, rng):
-    """The same of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT).
+def ngrams(found: Words, budget: int, longest: int, rng: np.random.Generator) -> np.ndarray:
+    """As `whole_words`, of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT).
 
-    One that exceeds the budget is shortened until it fits; one that meets a chosen word is dropped.
+    One that exceeds the budget is shortened until it fits; one that contains a chosen word is dropped.
     """
     count, picks = len(found.begins), []
     sizes = 1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')
@@ -149,11 +147,11 @@ def ngrams(found, budget, longest, rng):
     return np.array(picks, np.int64).reshape(-1, 2)
 
 
-def spans(found, budget, p, longest, rng):
-    """The same of spans of whole words: lengths geometric with `p`, at most `longest` words (SpanBERT).
+def spans(found: Words, budget: int, p: float, longest: int, rng: np.random.Generator) -> np.ndarray:
+    """As `whole_words`, of spans of whole words: lengths geometric with `p`, at most `longest` words (SpanBERT).
 
-    A span starts at the word of a token drawn among those not yet chosen and may run over chosen words. Lengths above
-    `longest` are drawn again, as in the original (mean 3.8 at 0.2 and 10). Spans that touch are one, and share one draw.
+    A span starts at the word of a token drawn among those not yet chosen and may overlap chosen words. Lengths above `longest` are drawn
+    again, as in the original (mean 3.8 at 0.2 and 10). Adjacent spans are one, and share one draw.
     """
     count, sizes = len(found.begins), found.sizes
     lengths = 1 + np.searchsorted(_geometric(p, longest), rng.random(count), side='right')
@@ -172,17 +170,13 @@ def spans(found, budget, p, longest, rng):
         if budget == 0:
             break
     chosen = np.flatnonzero(np.frombuffer(free, np.uint8) == 0)
-    if not len(chosen):
-        return np.zeros((0, 2), np.int64)
     gaps = np.flatnonzero(found.begins[chosen[1:]] != found.ends[chosen[:-1]])
-    picks = np.empty((len(gaps) + 1, 2), np.int64)
-    picks[0, 0], picks[1:, 0] = chosen[0], chosen[gaps + 1]
-    picks[:-1, 1], picks[-1, 1] = chosen[gaps] + 1, chosen[-1] + 1
-    return picks
+    firsts, lasts = np.concatenate([chosen[:1], chosen[gaps + 1]]), np.concatenate([chosen[gaps], chosen[-1:]])
+    return np.stack([firsts, lasts + 1], axis=1)
 
 
-def places(found, picks):
-    """(positions int64[n], units int64[n]) of chosen words, ascending: which pick, counted from 0, each position is of."""
+def places(found: Words, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(positions int64[n], units int64[n]) of chosen words, ascending; the unit is the number of the pick."""
     first, last = picks[picks[:, 0].argsort()].T
     begins, sizes = found.begins[first], found.ends[last - 1] - found.begins[first]
     units = np.repeat(np.arange(len(picks)), sizes)

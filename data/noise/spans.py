@@ -1,15 +1,17 @@
-"""Span corruption as T5 has it: which spans of a row are noise, and the inputs and targets with their sentinels.
+"""T5's span corruption: which spans of a row are noise, and the inputs and targets with their sentinels.
 
-Follows Raffel et al. 2020, `random_spans_noise_mask` and the length helper of t5's preprocessors. Rounding is half-to-even in
-float64 *both* where lengths are planned and where masks are drawn. T5 draws its masks in float32, so for 39 input lengths of
-16..4096 at density 0.15 (172, 316, 352, ...) its targets come out two longer than planned and are cut; here they fit.
+Follows Raffel et al. 2020, `random_spans_noise_mask` and the length helper of t5's preprocessors. Rounding is half-to-even in float64 both
+where lengths are planned and where masks are drawn. T5 draws its masks in float32, so for 39 input lengths of 16..4096 at density 0.15
+(172, 316, 352, ...) its targets are two longer than planned and are cut; here they fit.
 """
 import functools
 
 import numpy as np
 
+from data import special_tokens
 
-def span_counts(length, density, mean_span):
+
+def span_counts(length: int, density: float, mean_span: float) -> tuple[int, int]:
     """(noise tokens, noise spans) among `length` tokens, T5's rule."""
     length = max(length, 2)
     noise = min(max(round(length * density), 1), length - 1)
@@ -17,7 +19,7 @@ def span_counts(length, density, mean_span):
 
 
 @functools.lru_cache(maxsize=None)
-def span_lengths(inputs_length, density, mean_span, marks=1):
+def span_lengths(inputs_length: int, density: float, mean_span: float, marks: int = 1) -> tuple[int, int]:
     """(tokens, targets): the most tokens whose corrupted inputs fit `inputs_length`, and their targets' length.
 
     Both sides count `marks` sentinels a span (0 where spans are dropped) and one EOS. 512 at (0.15, 3) -> (568, 114).
@@ -30,24 +32,25 @@ def span_lengths(inputs_length, density, mean_span, marks=1):
     while sides(tokens + 1)[0] <= inputs_length:
         tokens += 1
     inputs, targets = sides(tokens)
-    if density == 0.5 and targets > inputs:  # T5 keeps the two sides equally long here
-        tokens, targets = tokens - 1, targets - 1
-    return tokens, targets
+    shorter = density == 0.5 and targets > inputs  # T5 keeps the two sides equally long here
+    return tokens - shorter, targets - shorter
 
 
-def segmentation(items, parts, rng):
-    """int64[parts] of lengths >= 1 that add up to `items`, all such splits equally likely."""
+def segmentation(items: int, parts: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[parts] of lengths >= 1 with the sum `items`, all such splits equally likely."""
     if parts > items:
-        raise ValueError(f'{items} tokens cannot be split into {parts} spans; lower objective.noise_density '
-                         'or raise objective.mean_span_length')
-    cuts = rng.choice(items - 1, parts - 1, replace=False, shuffle=False) if parts > 1 else np.empty(0, np.int64)
-    cuts.sort()
+        raise ValueError(f'{items} tokens cannot be split into {parts} spans; lower objective.noise_density or raise '
+                         'objective.mean_span_length')
     bounds = np.empty(parts + 1, np.int64)
-    bounds[0], bounds[1:-1], bounds[-1] = 0, cuts + 1, items
+    bounds[0], bounds[-1] = 0, items
+    if parts > 1:
+        bounds[1:-1] = rng.choice(items - 1, parts - 1, replace=False, shuffle=False)
+        bounds[1:-1].sort()
+        bounds[1:-1] += 1
     return bounds[1:] - bounds[:-1]
 
 
-def random_spans(length, density, mean_span, rng):
+def random_spans(length: int, density: float, mean_span: float, rng: np.random.Generator) -> np.ndarray:
     """bool[length], True = noise. Starts with text, ends with noise; all masks with T5's counts equally likely."""
     if density == 0:
         return np.zeros(length, bool)
@@ -59,53 +62,49 @@ def random_spans(length, density, mean_span, rng):
     return np.repeat(np.arange(2 * spans) % 2 == 1, lengths)[:length]
 
 
-def iid(length, density, rng):
-    """bool[length], True = noise: each token by itself, as T5's `iid_noise_mask`."""
+def iid(length: int, density: float, rng: np.random.Generator) -> np.ndarray:
+    """bool[length], True = noise: each token independently, T5's `iid_noise_mask`."""
     return rng.random(length) < density
 
 
-def rolled(noise, rng):
-    """A mask turned by a random offset, as T5's `random_roll`: every place is noise equally often.
+def rolled(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mask shifted cyclically by a random offset, T5's `random_roll`: every place is noise equally often.
 
-    The turn may cut a run in two, so either side may need one sentinel more.
+    This may cut a run in two, so either side may need one sentinel more.
     """
     return np.roll(noise, rng.integers(len(noise)))
 
 
-def sentinels(tokens, hidden, special):
+def sentinels(tokens: np.ndarray, hidden: np.ndarray, special: special_tokens.Special) -> np.ndarray:
     """int32: `tokens` with each run of `hidden` ones replaced by one sentinel, the j-th run by vocab_size - 1 - j.
 
     With the noise mask this makes the inputs, with its complement the targets.
     """
-    starts = np.flatnonzero(hidden[1:] > hidden[:-1]) + 1
-    if len(hidden) and hidden[0]:
-        starts = np.concatenate([[0], starts])
-    if len(starts) > special.num_sentinels:
-        raise ValueError(f'{len(starts)} spans need as many sentinels, the tokenizer has {special.num_sentinels}; lower '
+    first = hidden & ~np.concatenate([[False], hidden[:-1]])
+    count = np.count_nonzero(first)
+    if count > special.num_sentinels:
+        raise ValueError(f'{count} spans need as many sentinels, the tokenizer has {special.num_sentinels}; lower '
                          'objective.noise_density or sequence_length, or raise objective.mean_span_length')
     ids = np.array(tokens, np.int32)
-    ids[starts] = special.sentinels[0] - np.arange(len(starts))
-    keep = ~hidden
-    keep[starts] = True
-    return ids[keep]
+    ids[first] = special.sentinels[0] - np.arange(count)
+    return ids[~hidden | first]
 
 
-def unmarked(ids, special):
+def unmarked(ids: np.ndarray, special: special_tokens.Special) -> int:
     """How many of the ids are no sentinels: of targets, the tokens that were hidden."""
     return int(np.sum(~special.is_sentinel(ids)))
 
 
-def merge(inputs, targets, special):
+def merge(inputs: np.ndarray, targets: np.ndarray, special: special_tokens.Special) -> np.ndarray:
     """The tokens before corruption, from the inputs and targets of `sentinels` (without EOS and padding)."""
     text, noise = _runs(inputs, special), _runs(targets, special)
-    noise_first = len(inputs) and special.is_sentinel(inputs[0])
     parts = [None] * (len(text) + len(noise))
-    parts[0::2], parts[1::2] = (noise, text) if noise_first else (text, noise)
+    parts[0::2], parts[1::2] = (noise, text) if len(inputs) and special.is_sentinel(inputs[0]) else (text, noise)
     return np.concatenate(parts or [np.zeros(0)]).astype(np.int32)
 
 
 def _runs(ids, special):
-    """The stretches of `ids` between sentinels."""
+    """The parts of `ids` between sentinels."""
     ids = np.asarray(ids)
     marks = np.flatnonzero(special.is_sentinel(ids))
     runs = [ids[begin:end] for begin, end in zip([0, *(marks + 1)], [*marks, len(ids)])]

@@ -1,33 +1,32 @@
-"""What a row of an encoder is: [CLS] text [SEP], or [CLS] A [SEP] B [SEP], and which stretches of a corpus they are.
+"""The rows of an encoder: [CLS] text [SEP], or [CLS] A [SEP] B [SEP], and which parts of a corpus they contain.
 
 document         pieces of one document, as long as a row
-doc_sentences    whole sentences of one document; full_sentences: of one document and then the next, with a [SEP] after
-                 each (RoBERTa; Liu et al. 2019)
-next_sentence    pairs of stretches, B is what follows A or is of another document (BERT; Devlin et al. 2019)
-sentence_order   pairs in their order or the other way around (ALBERT; Lan et al. 2019)
+doc_sentences    whole sentences of one document; full_sentences: of several documents, a [SEP] after each (RoBERTa; Liu et al. 2019)
+next_sentence    pairs in which B follows A or is of another document (BERT; Devlin et al. 2019)
+sentence_order   pairs in their order or exchanged (ALBERT; Lan et al. 2019)
 """
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data.rows import packing, sentence_pairs
 
-PAIRS = ('next_sentence', 'sentence_order')
+PAIRS = {'next_sentence': sentence_pairs.RANDOM, 'sentence_order': sentence_pairs.SWAPPED}
 NAMES = ('document', 'doc_sentences', 'full_sentences', *PAIRS)
 
 
 class Row(NamedTuple):
-    """ids int32[n], specials included; its parts: where each one ends, [SEP] included, and begins in `source.flat`."""
+    """ids int32[n], specials included; of each part, where it ends in the row, [SEP] included, and begins in `source.flat`."""
     ids: np.ndarray
     ends: list
     begins: list
 
 
-def plan(name, source, size, short, rng):
+def plan(name: str, source: Any, size: int, short: float, rng: np.random.Generator) -> np.ndarray:
     """int64[n, 2], begin and end of each row's text in `source.flat`; pairs: int64[n, 5], see data/rows/sentence_pairs.py.
 
-    size: tokens of a row, specials included. short: share of the documents whose pairs are shorter (BERT's
-    short_seq_prob). Only pairs use `rng`: the others are the same in every epoch.
+    size: tokens of a row, specials included. short: share of the documents whose pairs are shorter (BERT's short_seq_prob). Only pairs use
+    `rng`: the others are the same in every epoch.
     """
     if name == 'document':
         pieces, lengths = packing.pieces(source.lengths, size - 2)
@@ -35,11 +34,11 @@ def plan(name, source, size, short, rng):
         begins = source.offsets[document] + start
         return np.stack([begins, begins + lengths], axis=1)
     if name in PAIRS:
-        return getattr(sentence_pairs, name)(source, size - 3, short, rng)
+        return sentence_pairs.pairs(source, size - 3, short, PAIRS[name], rng)
     return sentence_pairs.full(source, size - 2, crossing=name == 'full_sentences')
 
 
-def read(name, source, row):
+def read(name: str, source: Any, row: np.ndarray) -> Row:
     """The Row of a row of the plan."""
     parts = [(int(row[0]), int(row[1]))]
     if name in PAIRS:
@@ -49,17 +48,16 @@ def read(name, source, row):
         inside = source.offsets[np.searchsorted(source.offsets, begin, 'right'):np.searchsorted(source.offsets, end)]
         cuts = [begin, *np.unique(inside).tolist(), end]
         parts = list(zip(cuts[:-1], cuts[1:]))
-    ids = np.empty(sum(end - begin + 1 for begin, end in parts) + 1, np.int32)
+    ids = np.full(sum(end - begin + 1 for begin, end in parts) + 1, source.special.sep, np.int32)
     ids[0], place, ends = source.special.cls, 1, []
     for begin, end in parts:
         ids[place:place + end - begin] = source.flat[begin:end]
         place += end - begin + 1
-        ids[place - 1] = source.special.sep
         ends.append(place)
     return Row(ids, ends, [begin for begin, _ in parts])
 
 
-def tokens(name, source, rows):
+def tokens(name: str, source: Any, rows: np.ndarray) -> int:
     """How many tokens, specials included, these rows of the plan have."""
     used = (rows[:, 1] - rows[:, 0]).sum() + 2 * len(rows)
     if name in PAIRS:

@@ -1,20 +1,21 @@
-"""Which pieces of which documents share a row, planned for a whole epoch with numpy, no loop over tokens or documents.
+"""Which pieces of which documents share a row, planned for an epoch with numpy, without a loop over tokens or documents.
 
 `pack` is longest-pack-first histogram packing (Krell et al. 2021, "Efficient sequence packing without cross-contamination"): best-fit
-decreasing on the histogram of lengths, so its loop runs over distinct lengths. How many rows come out depends on the lengths alone; which
-piece goes where is drawn anew each epoch. `concatenate` is T5's way: documents one after the other, cut into full rows.
+decreasing on the histogram of lengths, so its loop runs over distinct lengths. The number of rows depends on the lengths alone; which piece
+goes where is drawn anew each epoch. `concatenate` is T5's: documents one after the other, cut into full rows.
 
-A plan row is int64[k]: pieces, -1 where there is none. A piece is a document and the token in it where the piece starts, in one integer:
-document * 2**32 + start.
+A plan row is int64[k]: pieces, -1 where there is none. A piece is a document and its first token there in one integer, document * 2**32 +
+start.
 """
 import bisect
+from typing import Any
 
 import numpy as np
 
 START = 2**32  # documents are shorter than this, and there are fewer than 2**31 of them
 
 
-def pieces(lengths, size):
+def pieces(lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cuts documents of these lengths into pieces of at most `size` tokens: (pieces, lengths), int64[n] each."""
     lengths = np.asarray(lengths, np.int64)
     counts = -(-lengths // size)
@@ -23,22 +24,22 @@ def pieces(lengths, size):
     return documents * START + starts, np.minimum(lengths[documents] - starts, size)
 
 
-def split(piece):
-    """(document, start) of pieces."""
+def split(piece: Any) -> tuple:
+    """(document, start) of a piece or an array of pieces."""
     return piece // START, piece % START
 
 
-def pack(lengths, size, rng, limit=None):
+def pack(lengths: np.ndarray, size: int, rng: np.random.Generator, limit: int | None = None) -> np.ndarray:
     """Rows of at most `size` tokens and `limit` items: int64[n, k] indices into `lengths` (1..size), -1 = none.
 
-    Every item is in exactly one row. limit=None is size // 8, at least 8: then the table takes at most a byte for each
-    token of a row, and only corpora whose documents average less than 8 tokens fill their rows less well.
+    Every item is in exactly one row. limit=None is size // 8, at least 8: then the table takes at most a byte for each token of a row, and
+    only corpora whose documents average less than 8 tokens fill their rows less well.
     """
     lengths = np.asarray(lengths, np.int64)
     if lengths.size and not 1 <= lengths.min() <= lengths.max() <= size:
         raise ValueError(f'expected lengths in 1..{size}, got {lengths.min()}..{lengths.max()}')
     groups = _groups(np.bincount(lengths, minlength=size + 1), size, limit or max(8, size // 8))
-    # Items of one length are interchangeable: shuffle all, sort by length, hand them out in turn.
+    # Items of one length are interchangeable: shuffle all, sort by length, take them in turn.
     order = rng.permutation(len(lengths))
     order = order[np.argsort(lengths[order], kind='stable')]
     taken = np.searchsorted(lengths[order], np.arange(size + 1))
@@ -56,22 +57,22 @@ def pack(lengths, size, rng, limit=None):
     return table
 
 
-def ended(lengths):
-    """int64[D]: how many targets documents of these lengths are, with EOS; an empty document has none."""
+def ended(lengths: np.ndarray) -> np.ndarray:
+    """int64[D]: the targets of documents of these lengths, with EOS; an empty document has none."""
     return lengths + (lengths > 0)
 
 
-def rows(lengths, size, rng, extra=0):
+def rows(lengths: np.ndarray, size: int, rng: np.random.Generator, extra: int = 0) -> np.ndarray:
     """int64[n, k]: the pieces of each row of `size`, longest first, of documents of these lengths, each in a segment of its own.
 
-    extra: places that every piece takes beside its tokens. n is the same for every epoch.
+    extra: places that every piece needs besides its tokens. n is the same for every epoch.
     """
     cut, lengths = pieces(lengths, size - extra)
     packed = pack(lengths + extra, size, rng)
     return np.where(packed >= 0, cut[packed], -1)
 
 
-def segments(source, row, size):
+def segments(source: Any, row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """(int32[n], int64[k]): the tokens of a row of `rows(ended(lengths), size)`, EOS included, and the length of each piece."""
     documents, starts = split(row[row >= 0])
     begins, ends = source.offsets[documents] + starts, source.offsets[documents + 1]
@@ -84,27 +85,26 @@ def segments(source, row, size):
     return out, lengths
 
 
-def concatenate(lengths, size, rng):
+def concatenate(lengths: np.ndarray, size: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Documents in a shuffled order, one after the other, cut into rows of `size` tokens: int64[n, k] pieces.
 
-    A row reads its pieces to the end of their documents until it is full; the last row may stay short.
-    size: an integer, or int64[n], the sizes of the rows, of which all but the last are full.
+    A row reads its pieces to the end of their documents until it is full; the last row may be short. size: of all rows, or int64[n].
     """
     order = rng.permutation(np.flatnonzero(lengths))
-    ends = np.cumsum(np.asarray(lengths, np.int64)[order])
+    lengths = np.asarray(lengths, np.int64)[order]
+    ends = np.cumsum(lengths)
     cuts = np.cumsum(size) - size if np.ndim(size) else np.arange(0, ends[-1] if len(ends) else 0, size)
-    begins = ends - np.asarray(lengths, np.int64)[order]
+    begins = ends - lengths
     first = np.searchsorted(ends, cuts, side='right')              # the document that holds the row's first token
     last = np.searchsorted(begins, cuts + size, side='left') - 1   # and its last
-    column = np.arange(max(last - first, default=0) + 1)
-    index = first[:, None] + column
+    index = first[:, None] + np.arange(max(last - first, default=0) + 1)
     inside = index <= last[:, None]
     index = np.minimum(index, len(order) - 1)
     starts = np.maximum(cuts[:, None] - begins[index], 0)
     return np.where(inside, order[index] * START + starts, -1)
 
 
-def read(source, row, size):
+def read(source: Any, row: np.ndarray, size: int) -> np.ndarray:
     """int32[<= size]: the tokens of a row of `concatenate`."""
     out, filled = np.empty(size, np.int32), 0
     for document, start in zip(*(part.tolist() for part in split(row[row >= 0]))):
@@ -122,11 +122,10 @@ def _groups(histogram, size, limit):
     def put(runs, items, gap, rows):
         if gap == 0 or items == limit:
             done.append((runs, rows))
-        else:
-            if gap not in open_:
-                open_[gap] = []
-                bisect.insort(gaps, gap)
-            open_[gap].append((runs, items, rows))
+            return
+        if gap not in open_:
+            bisect.insort(gaps, gap)
+        open_.setdefault(gap, []).append((runs, items, rows))
 
     for length in range(size, 0, -1):
         count = int(histogram[length])

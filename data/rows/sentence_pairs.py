@@ -1,36 +1,45 @@
 """Rows of whole sentences, planned for all documents at once: pairs (BERT, ALBERT) and full sentences (RoBERTa).
 
-Pairs follow `create_instances_from_document` (Devlin et al. 2019; Lan et al. 2019): a chunk of sentences that reach a target
-length, cut in two; B is what follows A, or its place is taken by text of another document, or A and B change places.
-The original walks from chunk to chunk. Here every sentence draws what would happen if a chunk began with it, in arrays, and
-only the walk over those that do begin one is a loop: the distribution is the same. One difference: the original draws another
-document up to ten times and may then keep its own; here it is another one, unless there is only one.
-`full` follows fairseq's `sample_break_mode` complete and complete_doc (Liu et al. 2019, FULL- and DOC-SENTENCES).
+Pairs follow `create_instances_from_document` (Devlin et al. 2019; Lan et al. 2019): a chunk of sentences of a target length is cut in two;
+B follows A, or is replaced by text of another document, or A and B are exchanged. The original goes from chunk to chunk. Here arrays hold,
+for every sentence, the random choices of a chunk that would begin with it, and only the walk over those that do begin one is a loop: the
+distribution is the same. One difference: the original draws another document up to ten times and may then keep its own; here it is another
+one, unless there is only one. `full` follows fairseq's `sample_break_mode` complete, complete_doc (Liu et al. 2019, FULL-, DOC-SENTENCES).
 """
+from typing import Any, Iterator
+
 import numpy as np
 
 NEXT, SWAPPED, RANDOM, FORCED = range(4)      # what B is; forced: random because its chunk had one sentence
 BLOCK = 1 << 19                               # sentences planned at once: bounds the memory
 
 
-def next_sentence(source, size, short, rng):
-    """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, RANDOM or FORCED.
+def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Generator) -> np.ndarray:
+    """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, `other` (half of them) or FORCED.
 
-    Together they have at most `size` tokens. short: share of documents whose chunks reach for fewer, 2 to `size`.
+    Together they have at most `size` tokens. other: RANDOM (next sentence) or SWAPPED (sentence order). A chunk of one sentence gets a
+    random B. short: share of documents whose chunks have a smaller target, 2 to `size`.
     """
-    return _pairs(source, size, short, RANDOM, rng)
+    firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
+    documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
+    for first, last in blocks(firsts, BLOCK):
+        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
+        a = bounds(source, sentence), bounds(source, split)
+        b = np.array([bounds(source, split), bounds(source, end)])
+        drawn = np.flatnonzero(kind >= RANDOM)
+        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
+        a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
+        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
+            front = rng.binomial(cut, 0.5)
+            side += np.stack([front, front - cut])
+        rows.append(np.stack([*a, *b, kind], axis=1))
+    return np.concatenate(rows)
 
 
-def sentence_order(source, size, short, rng):
-    """The same with NEXT, SWAPPED or FORCED: a chunk of one sentence gets a random B here too."""
-    return _pairs(source, size, short, SWAPPED, rng)
-
-
-def full(source, size, crossing):
+def full(source: Any, size: int, crossing: bool) -> np.ndarray:
     """int64[n, 2], begin and end in `source.flat`: sentences in the order of the text, as many as fit `size` tokens.
 
-    crossing: rows go on into the next document, which costs a token for the separator between. A sentence longer than a
-    row is cut into pieces of `size`.
+    crossing: rows continue in the next document, after a separator of one token. A sentence longer than a row is cut into pieces of `size`.
     """
     firsts, documents, rows = _firsts(source), np.unique(source.offsets), [np.zeros((0, 2), np.int64)]
     for first, last in blocks(firsts, BLOCK):
@@ -49,10 +58,10 @@ def full(source, size, crossing):
     return np.concatenate(rows)
 
 
-def truncated(a, b, size):
-    """(cut from A, cut from B): how many tokens pairs of these lengths lose until they have `size` together.
+def truncated(a: np.ndarray, b: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(cut from A, cut from B): tokens to remove from pairs of these lengths until they have `size` together.
 
-    One token at a time is taken from the longer side, from B where they are equally long.
+    One token at a time from the longer side, from B where they are equally long.
     """
     excess = np.maximum(a + b - size, 0)
     first = np.minimum(excess, np.abs(a - b))
@@ -60,7 +69,7 @@ def truncated(a, b, size):
     return np.where(a > b, first, 0) + rest // 2, np.where(a > b, 0, first) + (rest + 1) // 2
 
 
-def blocks(firsts, most):
+def blocks(firsts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
     """(first document, document after the last) of ranges with at most `most` sentences, if a document has no more."""
     first = 0
     while first < len(firsts) - 1:
@@ -69,14 +78,14 @@ def blocks(firsts, most):
         first = last
 
 
-def bounds(source, sentences):
+def bounds(source: Any, sentences: np.ndarray) -> np.ndarray:
     """Where these sentences begin in `source.flat`; the one after the last begins at its end."""
     inside = np.minimum(sentences, len(source.sentence_offsets) - 1)
     return np.where(sentences == inside, source.sentence_offsets[inside], source.num_tokens)
 
 
-def walk(following):
-    """The places reached from 0 by going from i to following[i] > i, until past the end: int64[n], ascending."""
+def walk(following: np.ndarray) -> np.ndarray:
+    """int64[n], ascending: the indices on the path from 0 that goes from i to following[i] > i, to the end."""
     steps, at, found = memoryview(following), 0, []
     while at < len(steps):
         found.append(at)
@@ -87,23 +96,6 @@ def walk(following):
 def _firsts(source):
     """int64[D + 1]: the first sentence of each document."""
     return np.searchsorted(source.sentence_offsets, source.offsets)
-
-
-def _pairs(source, size, short, other, rng):
-    firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
-    documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
-    for first, last in blocks(firsts, BLOCK):
-        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
-        a = bounds(source, sentence), bounds(source, split)
-        b = np.array([bounds(source, split), bounds(source, end)])
-        drawn = np.flatnonzero(kind >= RANDOM)
-        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
-        a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
-        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
-            front = rng.binomial(cut, 0.5)
-            side += np.stack([front, front - cut])
-        rows.append(np.stack([*a, *b, kind], axis=1))
-    return np.concatenate(rows)
 
 
 def _chunks(source, firsts, first, last, size, short, other, rng):

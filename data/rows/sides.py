@@ -1,30 +1,31 @@
-"""Examples of two sides: inputs, which are read, and targets, which are said; in an encoder-decoder or in one decoder.
+"""Examples of two sides: inputs, which the model reads, and targets, which it predicts; in an encoder-decoder or in one decoder.
 
 An encoder-decoder reads the inputs in its encoder; its decoder reads the targets shifted right. A decoder alone reads both in one row,
-inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs, and one place more, the one that reads their
-last token and says the first target, see one another; the loss is on the targets. Either side ends with EOS.
+inputs ++ targets shifted right, as a prefix LM (T5X's `PrefixLMFeatureConverter`): the inputs and one position more, which predicts the
+first target, see one another; the loss is on the targets. Either side ends with EOS.
 """
 import numpy as np
 
-from data import example
+from data import example, special_tokens
 
 ARCHITECTURES = ('encoder_decoder', 'decoder')
 
 
-def lengths(architecture, inputs, targets):
-    """{field: length} for sides of at most so many ids, EOS included: a decoder's row is as long as both together."""
+def lengths(architecture: str, inputs: int, targets: int) -> dict[str, int]:
+    """{field: length} for sides of at most that many ids, EOS included: a decoder's row is as long as both together."""
     if architecture == 'decoder':
         return {'tokens': inputs + targets, 'targets': inputs + targets}
     return {'tokens': targets, 'targets': targets, 'encoder_tokens': inputs}
 
 
-def hint(architecture):
-    """What the decoder's attention looks like, as `hint` in data/objectives."""
+def hint(architecture: str) -> str:
+    """The decoder's attention, as `hint` in data/objectives."""
     return 'ordered' if architecture == 'decoder' else 'causal'
 
 
-def fields(inputs, targets, lengths, special, start=None):
-    """The example {field: array} of two sides, int32[n] and int32[m], EOS left out; fields as long as `lengths` says.
+def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], special: special_tokens.Special,
+           start: int | None = None) -> example.Fields:
+    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`).
 
     start: what the decoder reads first, None = special.bos. ValueError when a side does not fit.
     """
@@ -36,15 +37,14 @@ def fields(inputs, targets, lengths, special, start=None):
                 'tokens': example.shifted(targets, [said], start), 'targets': targets, 'weights': example.weights(said, len(targets)),
                 **example.causal([said], len(targets))}
     size, total = lengths['targets'], read + said
-    both = np.concatenate([inputs, [special.eos], targets])
-    both = example.padded(both, size, special.pad, end=special.eos)
+    both = example.padded(np.concatenate([inputs, [special.eos], targets]), size, special.pad, end=special.eos)
     weights = np.zeros(size, np.float32)
     weights[read:total] = 1
     return {'tokens': example.shifted(both, [total], start), 'targets': both, 'weights': weights,
             **example.prefix([total], [read + 1], size)}  # BOS and the inputs
 
 
-def split(one):
+def split(one: example.Fields) -> tuple[np.ndarray, np.ndarray]:
     """(inputs, targets) of an example of `fields`, without EOS and padding: the inverse."""
     if 'encoder_tokens' in one:
         return one['encoder_tokens'][one['encoder_segments'] > 0][:-1], one['targets'][one['weights'] > 0][:-1]

@@ -1,9 +1,10 @@
 """A corpus as a few long streams that are read side by side, window after window (Transformer-XL, XLNet's `batchify`).
 
-The documents of an epoch stand in an order of their own, each with EOS behind it, and this text is cut into equal streams. A stream may
-also be read backwards. Nothing is copied: a stream finds its tokens and the bounds of its sentences, of which EOS is one, in the source.
+The documents of an epoch, in random order, each followed by EOS, are one text, which is cut into equal streams. A stream may also be read
+backwards. Nothing is copied: a stream reads its tokens and the bounds of its sentences, of which EOS is one, from the source.
 """
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from data import example
 
 
 class Text:
-    """All documents of a source in the order that `key` draws, EOS behind each: M tokens. Places are 0..M - 1."""
+    """All documents of a source in the random order of `key`, each followed by EOS: M tokens at the places 0..M - 1."""
 
-    def __init__(self, source, key):
+    def __init__(self, source: Any, key: int):
         self.source = source
         self.order = example.rng(int(key), 0, -1).permutation(np.flatnonzero(source.lengths))
         self.ends = np.cumsum(source.lengths[self.order] + 1)
 
-    def read(self, begin, end):
+    def read(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """The tokens int32[end - begin], and the places begin < i < end where sentences start, int64[s] ascending."""
         source, cuts = self.source, [np.empty(0, np.int64)]
         tokens = np.full(end - begin, source.special.eos, np.int32)
@@ -32,8 +33,8 @@ class Text:
         cuts = np.concatenate(cuts).astype(np.int64)
         return tokens, cuts[(cuts > begin) & (cuts < end)]
 
-    def sentence(self, place):
-        """(begin, end) of the sentence that holds a place; EOS is a sentence by itself."""
+    def sentence(self, place: int) -> tuple[int, int]:
+        """(begin, end) of the sentence at a place; EOS is a sentence by itself."""
         number = np.searchsorted(self.ends, place, side='right')
         first, document, eos = self._first(number), self.order[number], self.ends[number] - 1
         if place == eos:
@@ -50,39 +51,40 @@ class Text:
 class Stream:
     """Tokens begin..end - 1 of a text, forwards or backwards. Its own places count from 0 in the direction of reading."""
 
-    def __init__(self, text, begin, end, backwards):
+    def __init__(self, text: Text, begin: int, end: int, backwards: bool):
         self.text, self.begin, self.end, self.backwards = text, begin, end, backwards
 
     def __len__(self):
         return self.end - self.begin
 
-    def read(self, begin, end):
+    def read(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """As Text.read; backwards, a sentence starts where forwards it ends."""
-        if not self.backwards:
-            tokens, cuts = self.text.read(self.begin + begin, self.begin + end)
-            return tokens, cuts - self.begin
-        tokens, cuts = self.text.read(self.end - end, self.end - begin)
-        return tokens[::-1], self.end - cuts[::-1]
+        tokens, cuts = self.text.read(*self._in_text(begin, end))
+        return (tokens[::-1], self.end - cuts[::-1]) if self.backwards else (tokens, cuts - self.begin)
 
-    def sentence(self, place):
-        """As Text.sentence, without what lies outside the stream."""
-        begin, end = self.text.sentence(self.end - 1 - place if self.backwards else self.begin + place)
+    def sentence(self, place: int) -> tuple[int, int]:
+        """As Text.sentence, cut at the ends of the stream."""
+        begin, end = self.text.sentence(self._in_text(place, place + 1)[0])
         begin, end = (self.end - end, self.end - begin) if self.backwards else (begin - self.begin, end - self.begin)
         return max(begin, 0), min(end, len(self))
 
+    def _in_text(self, begin, end):
+        """Places of the stream as places of the text."""
+        return (self.end - end, self.end - begin) if self.backwards else (self.begin + begin, self.begin + end)
+
 
 @functools.lru_cache(maxsize=4)
-def text(source, key):
-    """The Text of a source and a key, remembered for the last few epochs."""
+def text(source: Any, key: int) -> Text:
+    """The Text of a source and a key, cached for the last few epochs."""
     return Text(source, key)
 
 
-def plan(source, rows, size, step, directions, rng):
-    """int64[n, 6], in which row i is a window of stream i % rows, and row i + rows the window `step` tokens further on.
+def plan(source: Any, rows: int, size: int, step: int, directions: str, rng: np.random.Generator) -> np.ndarray:
+    """int64[n, 6]: row i is a window of stream i % rows, and row i + rows the window `step` tokens later.
 
-    A row: the key of the text, begin and end of the stream, where the window of `size` tokens starts in it, whether it is read backwards,
-    and a number to draw from. directions: 'forward', or 'both': the second half of the rows reads the streams of the first half backwards.
-    Where there is too little text for so many streams of at least `size` tokens, rows stay empty: -1. n = 0 if there is not enough for one.
+    A row: the key of the text, begin and end of the stream, start of the window of `size` tokens in it, whether it is read backwards, and a
+    random number. directions: 'forward', or 'both': the second half of the rows reads the streams of the first half backwards. Where there
+    is too little text for that many streams of at least `size` tokens, rows are empty: -1. n = 0 if there is not enough for one.
     """
     ways = {'forward': 1, 'both': 2}[directions]
     total = int(np.sum(source.lengths + (source.lengths > 0)))
@@ -92,10 +94,8 @@ def plan(source, rows, size, step, directions, rng):
     table = np.full((windows, ways, rows // ways, 6), -1, np.int64)
     key, draws = rng.integers(2**62), rng.integers(2**62, size=table.shape[:3])
     used = table[:, :, :count]
-    used[..., 0] = key
-    used[..., 1] = np.arange(count) * length
-    used[..., 2] = used[..., 1] + length
-    used[..., 3] = (np.arange(windows) * step)[:, None, None]
-    used[..., 4] = np.arange(ways)[:, None]
-    used[..., 5] = draws[..., :count]
+    begins = np.arange(count) * length
+    columns = key, begins, begins + length, (np.arange(windows) * step)[:, None, None], np.arange(ways)[:, None], draws[..., :count]
+    for i, column in enumerate(columns):
+        used[..., i] = column
     return table.reshape(-1, 6)

@@ -174,6 +174,4 @@ def _lock(folder, notice):
         except BlockingIOError:
             notice(f'{folder}: another process is tokenising this text; waiting for it')
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise errors.DataError(f'{folder}: expected a folder that can be locked, got {error.strerror}; set data.cache') from error
         yield

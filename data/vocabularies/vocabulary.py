@@ -78,10 +78,6 @@ class Vocabulary:
         """How id `i` is shown when it is special; None when it is text."""
         return self.special.name(i)
 
-    def pieces(self, ids) -> list[str]:
-        """One readable piece an id, for pictures of what the model is fed."""
-        return [self.piece(i) for i in np.asarray(ids).tolist()]
-
     def piece(self, i: int) -> str:
         """The name of a special id, the text of another, or <0x..> where its bytes are no whole characters."""
         try:

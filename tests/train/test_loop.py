@@ -9,8 +9,8 @@ import pytest
 import rich.console
 
 from train import loop
-from train.monitoring import display, metrics
-from train.settings import command_line, errors, parse
+from train.monitoring import display, early_stopping, metrics
+from train.settings import command_line, errors, parse, schema
 
 TINY = [(path, variant) for path in command_line.configs() for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']
         if variant == 'tiny' or path.endswith('/tiny.py') and variant not in ('', 'tiny')]
@@ -149,3 +149,13 @@ def test_chinese_trains_reports_and_renders(train, tmp_path):
     bits = losses(tmp_path / 'run', 'eval/bits_per_byte')[-1]
     assert 1 < bits < 8 and '曹操' in shown
     assert '曹操' in (tmp_path / 'run' / 'report.html').read_text() and '曹操' in (tmp_path / 'run' / 'samples.jsonl').read_text()
+
+
+@pytest.mark.parametrize('schedule, advice', [
+    ('constant', 'To train on: --config.steps=40'), ('rsqrt', 'To train on: --config.steps=40'),
+    ('cosine', 'start another workdir from it: --config.init.from=runs/x --workdir=OTHER. More --config.steps would stretch the cosine '
+               'schedule')])
+def test_a_finished_run_says_how_to_train_on(schedule, advice):
+    config = schema.Config(steps=20, optimizer=schema.Optimizer(schedule=schedule))
+    patience = early_stopping.EarlyStopping(config.early_stopping)
+    assert advice in loop.finished('runs/x', 20, config, patience)

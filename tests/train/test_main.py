@@ -104,3 +104,15 @@ def test_invalid_utf8_is_replaced_counted_and_said(tmp_path, capsys):
                       f'--workdir={tmp_path}/run', f'--config.data.train={tmp_path}/mixed.txt', f'--config.data.cache={tmp_path}/cache'])
     shown = capsys.readouterr().out
     assert code == 0 and ': 3 bytes were no UTF-8' in shown
+
+
+@pytest.mark.parametrize('path', [
+    *(f'train/{name}.py' for name in ('main', 'inspect', 'generate', 'evaluate', 'convert', 'report')), 'data/tokenizer.py'])
+def test_a_command_started_by_its_path_says_how_to_start_it(path):
+    done = subprocess.run([sys.executable, ROOT / path], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (2, '', f'use python -m {path.replace("/", ".").removesuffix(".py")}\n')
+
+
+def test_every_config_is_a_module():
+    from configs import tiny
+    assert tiny.get_config('tiny').steps == 20

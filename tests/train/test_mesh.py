@@ -1,17 +1,13 @@
 """The same run on other meshes and on two processes: the same data, the same losses, checkpoints that open on one device."""
-import os
-import pathlib
 import re
-import socket
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from tests.helpers import subprocesses
 from train.monitoring import metrics
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = 20
 FLAGS = ('--config=configs/tiny.py', f'--config.steps={STEPS}', '--config.log_every=1', '--config.batch_size=16',
          '--config.model.dropout=0.1', '--config.accumulation=2', '--config.eval_batches=2', '--config.sample.max_new_tokens=4')
@@ -25,9 +21,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in list(MESHES)[1:]]
 
 
 def start(workdir, devices, *flags):
-    environment = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}', 'PYTHONUNBUFFERED': '1'}
-    return subprocess.Popen([sys.executable, '-m', 'train.main', f'--workdir={workdir}', *FLAGS, *flags], cwd=ROOT, env=environment,
-                            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocesses.start([sys.executable, '-m', 'train.main', f'--workdir={workdir}', *FLAGS, *flags], devices)
 
 
 def finish(processes, timeout=400):
@@ -77,11 +71,7 @@ def test_eight_devices_train_as_one(tmp_path, alone, name):
 
 
 def test_two_processes_train_as_one_and_their_checkpoint_opens_on_one_device(tmp_path, alone):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    mesh = ['--config.mesh.data=2', '--config.mesh.fsdp=2', '--config.mesh.tensor=2', f'--coordinator_address=127.0.0.1:{port}',
-            '--num_processes=2']
+    mesh = [*MESHES['data=2,fsdp=2,tensor=2'], f'--coordinator_address=127.0.0.1:{subprocesses.free_port()}', '--num_processes=2']
     output, silent = finish([start(tmp_path, 4, *mesh, f'--process_id={i}') for i in range(2)])
     compare(tmp_path, alone)
     opens_on_one_device(tmp_path, output)

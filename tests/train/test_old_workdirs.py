@@ -1,28 +1,20 @@
 """Runs that an earlier state of the code wrote (tests/fixtures/workdirs) go on, generate and are exported."""
 import json
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from model import huggingface
+from tests.helpers import subprocesses
 from train.monitoring import metrics
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-STORED = ROOT / 'tests/fixtures/workdirs'
+STORED = subprocesses.ROOT / 'tests/fixtures/workdirs'
 FLAGS = ('--config.sequence_length=16', '--config.model.dim=16', '--config.model.heads=2', '--config.batch_size=4', '--config.log_every=1',
          '--config.eval_batches=2', '--config.checkpoint.every=4', '--config.optimizer.schedule=constant', '--config.optimizer.warmup=0')
 
 
 def command(name, *flags):
-    environ = {**os.environ, 'XLA_FLAGS': ''}  # one device, as it was
-    result = subprocess.run([sys.executable, '-m', f'train.{name}', *flags], cwd=ROOT, env=environ, capture_output=True, text=True,
-                            timeout=300)
-    assert result.returncode == 0, result.stderr
-    return result
+    return subprocesses.run('-m', f'train.{name}', *flags)  # on one device, as it was
 
 
 @pytest.mark.parametrize('name, more', [('causal_lm', ('--config.optimizer.momentum=0.5',)), ('replaced_token_detection', ())])

@@ -1,19 +1,16 @@
 """Real processes, killed with SIGKILL or stopped with SIGTERM, then started again with the same command."""
 import json
-import os
-import pathlib
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.helpers import subprocesses
 from train.monitoring import metrics
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 OBJECTIVES = ('tiny.py:causal_lm', 'tiny.py:masked_lm', 'tiny.py:span_corruption', 'tiny.py:permuted_lm')
 # Two networks, pairs with labels, shared layers, rows and steps that alternate, plans and corruptions of all kinds.
 OTHERS = ('pretrain_electra.py:tiny', 'pretrain_bert.py:tiny', 'pretrain_roberta.py:tiny', 'pretrain_albert.py:tiny',
@@ -28,9 +25,7 @@ def command(workdir, variant, steps, *flags):
 
 
 def start(workdir, variant, steps, *flags):
-    environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONUNBUFFERED': '1'}
-    return subprocess.Popen(command(workdir, variant, steps, *flags), cwd=ROOT, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocesses.start(command(workdir, variant, steps, *flags))
 
 
 def finish(process, timeout=300):
@@ -126,7 +121,7 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
     before = {p: p.read_bytes() for p in (tmp_path / 'run').rglob('*') if p.is_file()}
     code, output = finish(start(tmp_path / 'run', 'tiny.py:causal_lm', 2, '--config.model.dim=128', '--config.seed=7'))
     assert code == 2
-    expected = (ROOT / 'tests' / 'fixtures' / 'messages' / 'refused_resume.txt').read_text()
+    expected = (subprocesses.ROOT / 'tests' / 'fixtures' / 'messages' / 'refused_resume.txt').read_text()
     assert output[output.index('config: '):] == expected.replace('WORKDIR', str(tmp_path / 'run'))
     assert {p: p.read_bytes() for p in (tmp_path / 'run').rglob('*') if p.is_file()} == before
     assert json.loads((tmp_path / 'run' / 'config.json').read_text())['model']['dim'] == 64

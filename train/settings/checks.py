@@ -1,24 +1,37 @@
-"""What values must be beside one another: heads and dim, warm-up and steps, ... What one must be alone is in `train/settings/ranges.py`.
+"""What settings of two groups must be beside one another: warm-up and steps, an objective and the architecture, ...
 
 Every check yields (key, text): the text says what was expected and what to change; `train/settings/parse.py` adds the value and
-who set it. `CHECKS` pairs each function with the keys that it reads, so that a value already reported is not reported
-twice. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
+who set it. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
 """
-import os
-import re
+import dataclasses
+import types
 
 from model import positions as schemes
 from train.settings import errors, schema
 
 
-def near(value, numbers):
-    """'Near: 4, 8.': the closest of the numbers below and above a value."""
-    below, above = [n for n in numbers if n < value], [n for n in numbers if n > value]
-    return 'Near: ' + ', '.join(str(n) for n in [*below[-1:], *above[:1]]) + '.'
+class Reported(Exception):
+    """A check reads a value that is already reported as wrong: it has nothing to say."""
 
 
-def divisors(number):
-    return [d for d in range(1, number + 1) if number % d == 0]
+class Reader:
+    """A Config or a group of it, whose values in `bad` (keys) raise Reported when they are read, in its own methods too."""
+
+    def __init__(self, group, bad, prefix=''):
+        self._read = group, bad, prefix
+
+    def __getattr__(self, name):
+        group, bad, prefix = self._read
+        key = prefix + schema.external(name)
+        if key in bad or key == 'objective' and any(k.startswith('objective.') or k in schema.FOLLOWS.values() for k in bad):
+            raise Reported
+        stated = getattr(type(group), name, None)
+        if isinstance(stated, property):
+            return stated.fget(self)
+        if isinstance(stated, types.FunctionType):
+            return types.MethodType(stated, self)
+        value = getattr(group, name)
+        return Reader(value, bad, key + '.') if dataclasses.is_dataclass(value) and key != 'objective' else value
 
 
 def length(config):
@@ -28,62 +41,17 @@ def length(config):
         yield key, both if config.epochs else 'expected steps or epochs; set one, such as --config.steps=1000.'
 
 
-def heads(config):
-    model = config.model
-    if not model.head_dim and model.dim % model.heads:
-        yield 'model.heads', (f'model.dim = {model.dim} is not divisible by {model.heads}. '
-                              f'{near(model.heads, divisors(model.dim))}')
-    if model.kv_heads and model.heads % model.kv_heads:
-        yield 'model.kv_heads', (f'model.heads = {model.heads} is not divisible by {model.kv_heads}. '
-                                 f'{near(model.kv_heads, divisors(model.heads))}')
-
-
-def windows(config):
-    model = config.model
-    if model.windows is None:
-        return
-    layers = max(model.depth('encoder'), model.depth('decoder'))
-    if not 1 <= len(model.windows) <= layers:
-        got = len(model.windows)
-        yield 'model.windows', f'expected one entry a layer, or fewer that repeat: 1 to {layers}, got {got}.'
-    if any(w is not None and w < 1 for w in model.windows):
-        yield 'model.windows', 'expected numbers of at least 1, or None for a layer without a window.'
-
-
 def positions(config):
-    yield from schemes.of(config.model).problems()
-    if config.model.limit and longest(config) > config.model.limit:
+    if schemes.of(config.model).limit and longest(config) > config.model.limit:
         yield 'model.max_length', f'expected at least {longest(config)} for sequence_length = {config.sequence_length}.'
 
 
-def types(config):
+def sentence_types(config):
     """An objective tells pairs of sentences apart by types; ids past the end of a table have no embedding."""
     name = config.objective and schema.objective_name(config.objective)
     wanted = {'replaced_token_detection': 2, 'permuted_lm': 3}.get(name, 2 if getattr(config.objective, 'pair', None) else 0)
     if 0 < config.model.types < wanted:
         yield 'model.types', f'objective.name = {name} tells {wanted} types apart; expected at least {wanted}, or 0 for none.'
-
-
-def of_positions(config):
-    """Settings that belong to one kind of positions."""
-    model = config.model
-    if model.position_offset and model.positions != 'learned':
-        yield 'model.position_offset', (f'they are rows of the learned table, model.positions = {model.positions} have none; '
-                                        'expected 0.')
-    if model.rotary_scaling is not None and model.positions != 'rotary':
-        yield 'model.rotary_scaling', f'model.positions = {model.positions} have no frequencies; expected None.'
-
-
-def query_layer(config):
-    model = config.model
-    if not model.query_layer:
-        return
-    for name, expected in (('architecture', 'decoder'), ('positions', 'learned'), ('norm_position', 'pre')):
-        if getattr(model, name) != expected:
-            yield f'model.{name}', f'model.query_layer = True needs {expected}: the layer that asks with a table of positions ' \
-                                   'ends a pre-norm decoder.'
-    if model.layers < 2:
-        yield 'model.layers', 'model.query_layer = True is the last of them; expected at least 2.'
 
 
 def longest(config):
@@ -122,15 +90,10 @@ def streams(config):
         if getattr(config.objective, 'directions', 'forward') == 'both':
             yield 'objective.directions', (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
                                            'ones; expected forward, or model.positions = xl.')
-    if config.model.relative_segments and scheme != 'xl':
-        yield 'model.relative_segments', f'they are a term of xl scores, model.positions = {scheme} have none; expected False.'
 
 
 def schedule(config):
     optimizer, steps = config.optimizer, config.steps
-    if optimizer.name == 'adam' and optimizer.weight_decay:
-        yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, '
-                                         'or optimizer.l2 for a penalty in the gradient.')
     if not steps:
         return
     if optimizer.warmup > steps:
@@ -138,8 +101,6 @@ def schedule(config):
     elif optimizer.schedule == 'wsd' and optimizer.decay and optimizer.warmup + optimizer.decay > steps:
         yield 'optimizer.decay', (f'optimizer.warmup + optimizer.decay = {optimizer.warmup} + {optimizer.decay} steps, '
                                   f'more than steps = {steps}; expected at most {steps - optimizer.warmup}.')
-    elif optimizer.schedule == 'cosine' and optimizer.decay and optimizer.decay <= optimizer.warmup:
-        yield 'optimizer.decay', f'expected more than optimizer.warmup = {optimizer.warmup}: the step at which the cosine ends.'
     elif optimizer.schedule == 'cyclic' and optimizer.cycle and optimizer.cycle > steps:
         yield 'optimizer.cycle', f'expected at most steps = {steps}.'
 
@@ -155,62 +116,22 @@ def evaluation(config):
         yield 'eval_every', 'nothing to evaluate on: set data.eval, or data.eval_fraction above 0.'
 
 
-def patterns(config):
-    for key, regexes in (('optimizer.no_decay', config.optimizer.no_decay), ('init.paths', config.init.paths),
-                         ('optimizer.multipliers', [r for r, _ in config.optimizer.multipliers]),
-                         ('mesh.rules', [r for r, _ in config.mesh.rules])):
-        for regex in regexes:
-            try:
-                re.compile(regex)
-            except re.error as error:
-                yield key, f'expected regular expressions, got {regex!r}: {error}.'
-    for regex, replacement in config.init.rename:
-        try:
-            re.sub(regex, replacement, '')
-        except re.error as error:
-            yield 'init.rename', f'expected (regular expression, replacement) pairs, got {(regex, replacement)!r}: {error}.'
-    if any(factor < 0 for _, factor in config.optimizer.multipliers):
-        yield 'optimizer.multipliers', 'expected factors of at least 0.'
+GROUPS = ('model', 'optimizer', 'mesh', 'init')
+CHECKS = (positions, sentence_types, vocabulary, objective, streams, schedule, evaluation)
 
 
-def rules(config):
-    """(key, text) for the axes that mesh.rules names and no mesh has."""
-    for pattern, spec in config.mesh.rules:
-        for name in (spec if isinstance(spec, tuple) else (spec,)):
-            for axis in (name if isinstance(name, tuple) else (name,)):
-                if axis is not None and axis not in schema.AXES:
-                    near = errors.did_you_mean(str(axis), schema.AXES)
-                    text = f'{pattern!r} names the axis {axis!r}; expected None, {errors.one_of(schema.AXES)}.{near}'
-                    yield 'mesh.rules', text
-
-
-def start(config):
-    folder = config.init.from_
-    if folder and '://' not in folder and not os.path.exists(os.path.expanduser(folder)):
-        yield 'init.from', 'no such folder; expected the workdir or the checkpoint of another run.'
-
-
-CHECKS = (                                    # (regex of the keys that a check reads, the check)
-    (r'steps|epochs', length),
-    (r'model\.(dim|heads|kv_heads|head_dim|positions)', heads),
-    (r'model\.(windows|layers|decoder_layers|architecture)', windows),
-    (r'model\.(positions|max_length|dim|heads|head_dim|rotary_scaling|relative_\w+)|sequence_length|objective\..*', positions),
-    (r'model\.types|objective\..*', types),
-    (r'model\.(positions|position_offset|rotary_scaling)', of_positions),
-    (r'model\.(query_layer|architecture|positions|norm_position|layers)', query_layer),
-    (r'model\.vocab_size|tokenizer\.\w+', vocabulary),
-    (r'objective\..*|model\.architecture|sequence_length', objective),
-    (r'model\.(positions|relative_segments|dim)|objective\..*', streams),
-    (r'steps|optimizer\.(name|weight_decay|warmup|decay|cycle|schedule)', schedule),
-    (r'checkpoint\.best|early_stopping\.metric|eval_every|data\.eval\w*', evaluation),
-    (r'optimizer\.(no_decay|multipliers)|init\.(paths|rename)|mesh\.rules', patterns),
-    (r'init\.from', start),
-    (r'mesh\.rules', rules),
-)
+def unreported(check, config, bad, *more):
+    """[(key, text)] of check(config, *more), as far as it reads no value of the keys `bad`."""
+    found = []
+    try:
+        for problem in check(Reader(config, bad), *more):
+            found.append(problem)
+    except Reported:
+        pass
+    return found
 
 
 def together(config, bad=()):
-    """(key, text) for every disagreement between values; checks that read a key in `bad` are left out."""
-    for pattern, check in CHECKS:
-        if not any(re.fullmatch(pattern, key) for key in bad):
-            yield from check(config)
+    """[(key, text)] for every disagreement between values; what depends on a key in `bad` is left out."""
+    checks = [length, *(lambda config, name=name: getattr(config, name).problems() for name in GROUPS), *CHECKS]
+    return [found for check in checks for found in unreported(check, config, bad)]

@@ -4,6 +4,7 @@
 (train.inspect) · 75 stopped by a signal, saved.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
+import os
 import signal
 import sys
 
@@ -15,18 +16,23 @@ def run(function):
     try:
         return function() or 0
     except errors.Error as error:
-        return leave(error.code, str(error))
+        code, message = error.code, str(error)
     except OSError as error:
-        return leave(6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else ''))
+        code, message = 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
     except Exception as error:
         if not hasattr(error, 'exit_code'):
             raise
-        return leave(error.exit_code, f'{error.kind}: {error}')
-
-
-def leave(code, message):
+        code, message = error.exit_code, f'{error.kind}: {error}'
     print(message, file=sys.stderr)
     return code
+
+
+def without_run(workdir):
+    """[Problem] of a --workdir that holds no run; [] for one that does, and for a remote one, which is looked at later."""
+    if '://' in workdir or os.path.exists(os.path.join(workdir, 'config.json')):
+        return []
+    text = 'no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.'
+    return [errors.Problem(f'--workdir = {workdir}', text)]
 
 
 def main(function):

@@ -7,7 +7,6 @@ import argparse
 import ast
 import dataclasses
 import importlib
-import os
 import pathlib
 import re
 import textwrap
@@ -19,19 +18,20 @@ DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
 HELP = """\
 --config=PATH[:VARIANT]     a Python file with get_config(variant), which returns the values that it sets
 --config.KEY=VALUE          sets one value, over the file's; the last flag wins. Numbers as 1e-3, true/false, None,
-                            lists as a,b or "('a', 'b')". Every key, type, default and meaning:
-                            train/settings/schema.py, model/config.py (model.*), data/objectives/NAME.py (objective.*)
+                            lists as a,b or "('a', 'b')"
 
 examples:
   python -m {prog} --config=configs/tiny.py{workdir}
   python -m {prog} --config=configs/tiny.py:masked_lm{workdir} --config.optimizer.learning_rate=3e-4
 
 configs:
-"""
+{configs}
+
+Every setting, its type, default and meaning: docs/settings.md"""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises instead of leaving at the first error."""
+    """argparse that raises instead of ending the process at the first error."""
 
     def error(self, message):
         raise argparse.ArgumentError(None, message)
@@ -51,8 +51,8 @@ class Line:
 def parser(prog, description, workdir=True):
     """An argparse parser whose help explains --config; the command adds its own flags. `workdir`: does it need one?"""
     required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
-    made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]',
-                  epilog=HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir) + '\n'.join(listing()),
+    epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs='\n'.join(listing()))
+    made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]', epilog=epilog,
                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
     made.needs_workdir = workdir
     if workdir:
@@ -70,7 +70,7 @@ def distributed(made):
 
 
 def read(argv, made):
-    """argv (without the program's name) as a Line. Leaves with status 0 at --help; other trouble is in `problems`."""
+    """argv (without the program's name) as a Line. Exits with status 0 at --help; other trouble is in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
         flag, equals, value = tokens.pop(0).partition('=')
@@ -84,7 +84,7 @@ def read(argv, made):
             line.path, line.variant = match[1] or match[3], match[2] or ''
         else:
             line.overrides.append((flag[len('--config.'):], value if equals else None))
-    while True:                                # argparse tells one error at a time: leave that flag out, and go on
+    while True:                                # argparse reports one error at a time: leave that flag out, and go on
         try:
             line.options, line.unknown = made.parse_known_args(rest)
             return line
@@ -114,15 +114,14 @@ def missing(line, made):
     """Problems with the flags that train.main cannot do without."""
     if made.needs_workdir and not line.options.workdir:
         yield errors.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
-    found = {name: getattr(line.options, name, None) for name in DISTRIBUTED}
-    count, index = found['num_processes'], found['process_id']
+    address, count, index = found = [getattr(line.options, name, None) for name in DISTRIBUTED]
     if count is not None and count < 1:
         yield errors.Problem(f'--num_processes = {count}', 'expected at least 1.')
     elif index is not None and not 0 <= index < (count or index + 1):
         yield errors.Problem(f'--process_id = {index}', f'expected 0 to {count - 1}: --num_processes = {count}.')
-    if found['coordinator_address'] and not re.fullmatch(r'.+:\d+', found['coordinator_address']):
-        yield errors.Problem(f"--coordinator_address = {found['coordinator_address']}", 'expected HOST:PORT.')
-    absent = [f'--{name}' for name, value in found.items() if value is None]
+    if address and not re.fullmatch(r'.+:\d+', address):
+        yield errors.Problem(f'--coordinator_address = {address}', 'expected HOST:PORT.')
+    absent = [f'--{name}' for name, value in zip(DISTRIBUTED, found) if value is None]
     if 0 < len(absent) < 3 and count != 1:
         yield errors.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')
 
@@ -133,15 +132,13 @@ def unknown(line, made, keys):
     after_flag = False
     for token in line.unknown:
         flag, equals, value = token.partition('=')
-        if not flag.startswith('-') and after_flag:
-            after_flag = False                 # the value of the unknown flag before it
+        is_value, after_flag = after_flag and not flag.startswith('-'), flag.startswith('-') and not equals
+        if is_value:                           # of the unknown flag before it
             continue
-        after_flag = flag.startswith('-') and not equals
         name = flag.lstrip('-')
         near = [f for f in known if errors.edits(name, f.lstrip('-')) <= 2]
         near = near or [f'--config.{key}{equals}{value}' for key in errors.closest(name, keys)]
-        text = f' Did you mean {" or ".join(near)}?' if near else ' See --help.'
-        yield errors.Problem(flag, 'no such flag.' + text)
+        yield errors.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
 
 
 def configs():
@@ -153,30 +150,22 @@ def listing():
     """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
     for path in configs():
         tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
-        names = [variants(node.value) for node in tree.body
-                 if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'VARIANTS']
-        names = [':' + name for name in (names[0] if names else ()) if name]
-        first = (ast.get_docstring(tree) or '').split('\n')[0]
-        yield f'  {path:28}{first}'
+        yield f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}'
+        names = [f':{name}' for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'VARIANTS'
+                 for name in variants(node.value) if name]
         if names:
             yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
 
 
 def variants(node):
     """The names in the value of VARIANTS: strings, and `*FAMILY.SIZES` of model/families, which is pure data."""
-    names = []
     for part in node.elts:
         if isinstance(part, ast.Starred):
-            family = importlib.import_module(f'model.families.{part.value.value.id}')
-            names += getattr(family, part.value.attr)
+            yield from getattr(importlib.import_module(f'model.families.{part.value.value.id}'), part.value.attr)
         else:
-            names.append(ast.literal_eval(part))
-    return names
+            yield ast.literal_eval(part)
 
 
 def find(path):
     """The config file that a path names, relative to the current folder or else to the repository, or None."""
-    for candidate in (pathlib.Path(path), ROOT / path):
-        if os.path.isfile(candidate):
-            return candidate
-    return None
+    return next((candidate for candidate in (pathlib.Path(path), ROOT / path) if candidate.is_file()), None)

@@ -1,4 +1,4 @@
-"""What is wrong with a command or a config, told all at once: one numbered line a problem, with the fix.
+"""What is wrong with a command or a config, all problems at once: one numbered line a problem, with the fix.
 
 A problem is a subject (the setting and its value, or the flag), a sentence (expected, got, what to change) and an
 origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: edits of its last
@@ -6,20 +6,17 @@ name (insert, delete, replace, swap two neighbours; Damerau 1964) plus a price f
 """
 import dataclasses
 
-# Names used by other codebases, and ours.
-FOREIGN = {
-    'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim',
-    'width': 'dim', 'depth': 'layers', 'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim',
-    'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim', 'block_size': 'sequence_length', 'seq_len': 'sequence_length',
-    'seq_length': 'sequence_length', 'max_seq_length': 'sequence_length', 'context_length': 'sequence_length',
-    'max_steps': 'steps', 'num_steps': 'steps', 'total_steps': 'steps', 'train_steps': 'steps', 'max_iters': 'steps',
-    'warmup_steps': 'warmup', 'warmup_iters': 'warmup', 'decay_steps': 'decay', 'grad_clip': 'clip',
+FOREIGN = {                                   # names of other codebases, and ours
+    'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim', 'depth': 'layers',
+    'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim', 'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim', 'swiglu': 'gated',
+    'block_size': 'sequence_length', 'seq_len': 'sequence_length', 'seq_length': 'sequence_length', 'max_seq_length': 'sequence_length',
+    'context_length': 'sequence_length', 'max_steps': 'steps', 'num_steps': 'steps', 'total_steps': 'steps', 'train_steps': 'steps',
+    'max_iters': 'steps', 'warmup_steps': 'warmup', 'warmup_iters': 'warmup', 'decay_steps': 'decay', 'grad_clip': 'clip',
     'clip_norm': 'clip', 'max_grad_norm': 'clip', 'beta1': 'b1', 'beta2': 'b2', 'eps': 'epsilon', 'betas': 'b1',
-    'gradient_accumulation_steps': 'accumulation', 'grad_accum': 'accumulation', 'precision': 'dtype',
-    'lr_schedule': 'schedule', 'scheduler': 'schedule', 'batch': 'batch_size', 'optimizer': 'optimizer.name',
-    'eval_interval': 'eval_every', 'log_interval': 'log_every', 'save_every': 'checkpoint.every',
-    'dataset': 'data.train', 'num_key_value_heads': 'kv_heads', 'tie_embeddings': 'tied', 'weight_tying': 'tied',
-    'swiglu': 'gated',
+    'gradient_accumulation_steps': 'accumulation', 'grad_accum': 'accumulation', 'precision': 'dtype', 'lr_schedule': 'schedule',
+    'scheduler': 'schedule', 'batch': 'batch_size', 'optimizer': 'optimizer.name', 'eval_interval': 'eval_every',
+    'log_interval': 'log_every', 'save_every': 'checkpoint.every', 'dataset': 'data.train', 'num_key_value_heads': 'kv_heads',
+    'tie_embeddings': 'tied', 'weight_tying': 'tied',
 }
 
 
@@ -65,8 +62,7 @@ def shown(value, limit=60):
 
 def one_of(names):
     """'a', 'a or b', 'a, b or c'."""
-    names = list(names)
-    return ' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+    return ' or '.join(filter(None, [', '.join([*names][:-1]), [*names][-1]]))
 
 
 def edits(a, b):
@@ -85,25 +81,21 @@ def edits(a, b):
 
 def distance(key, other):
     """How far a dotted key is from another: infinity when nobody would confuse them."""
-    group, _, name = key.rpartition('.')
-    other_group, _, other_name = other.rpartition('.')
+    (group, _, name), (other_group, _, other_name) = key.rpartition('.'), other.rpartition('.')
     cost = edits(name, other_name)
     words, other_words = set(name.split('_')), set(other_name.split('_'))
     if cost > max(1, max(len(name), len(other_name)) // 3):
         cost = 2 if words <= other_words or other_words <= words else float('inf')
     if FOREIGN.get(name) in (other_name, other):
         return 0.25
-    if group != other_group:
-        cost += min(0.5 * edits(group, other_group), 1.0 if not group else 1.5)
-    return cost
+    return cost + (0 if group == other_group else min(0.5 * edits(group, other_group), 1.0 if not group else 1.5))
 
 
 def closest(key, known, most=3):
     """The known keys that `key` may stand for, best first; [] when none is near."""
     key = key.lower().replace('-', '_')
     costs = sorted((distance(key, other), i, other) for i, other in enumerate(known))
-    best = costs[0][0] if costs else float('inf')
-    return [other for cost, _, other in costs if cost <= best and cost < float('inf')][:most]
+    return [other for cost, _, other in costs if cost == costs[0][0] < float('inf')][:most]
 
 
 def did_you_mean(key, known, template='{}'):

@@ -4,15 +4,16 @@ Called twice: before JAX is imported, when the devices are known without it (for
 JAX, with the true count. Axes are those of `train/parallel/sharding.py`: data x fsdp split the batch, tensor splits heads,
 feed-forward and vocabulary, context the sequence.
 """
-import dataclasses
 import importlib.metadata
 import importlib.util
+import itertools
 import math
 import re
 
+from model import config as model_config
 from train.settings import checks, schema
 
-READS = r'mesh\.\w+|batch_size|accumulation|sequence_length|model\.(dim|heads|kv_heads|mlp_dim|vocab_size)'  # keys
+REACH = 10_000                                # the largest divisor that is looked for
 
 
 def devices(environ, processes=None):
@@ -34,11 +35,8 @@ def accelerator(environ):
 
 def data_axis(mesh, count):
     """mesh.data, derived from the devices when it is None; None when neither is known."""
-    return mesh.data or (count // others(mesh) if count and count % others(mesh) == 0 else None)
-
-
-def others(mesh):
-    return mesh.fsdp * mesh.tensor * mesh.context
+    others = mesh.fsdp * mesh.tensor * mesh.context
+    return mesh.data or (count // others if count and count % others == 0 else None)
 
 
 def check(config, count):
@@ -46,8 +44,8 @@ def check(config, count):
     wrong = list(on_devices(config, count))
     yield from wrong
     if not wrong:                              # otherwise its suggestion has looked at the model and the batch
-        yield from on_model(config)
-        yield from on_batch(config, count)
+        yield from on_model(config, config.mesh)
+        yield from on_batch(config, config.mesh, count)
 
 
 def on_devices(config, count):
@@ -60,53 +58,45 @@ def on_devices(config, count):
         axes = [axis for axis in schema.AXES if (getattr(mesh, axis) or 1) > 1] or ['data']
         key = next((axis for axis in axes if count % (getattr(mesh, axis) or 1)), axes[0])
         product = '×'.join(str(size) for size in sizes if size)
-        text = (f'{product} = {wanted} devices wanted, {count} found' if mesh.data else
-                f'{product} = {wanted} does not divide the {count} devices found')
+        text = f'devices wanted, {count} found' if mesh.data else f'does not divide the {count} devices found'
         hint = f'; XLA_FLAGS=--xla_force_host_platform_device_count={wanted} makes them on a CPU' * (count == 1)
-        yield f'mesh.{key}', f'{text}{hint}.{suggestion(config, count)}'
+        yield f'mesh.{key}', f'{product} = {wanted} {text}{hint}.{suggestion(config, count)}'
 
 
-def on_model(config):
-    model, mesh = config.model, config.mesh
+def on_model(config, mesh):
+    model = config.model
     sizes = {'model.heads': model.heads, 'model.kv_heads': model.kv_heads, 'model.mlp_dim': model.hidden,
              'the padded vocabulary': model.padded_vocab if model.vocab_size else 128}
     sizes = {key: size for key, size in sizes.items() if size}
-    broken = {key: size for key, size in sizes.items() if size % mesh.tensor}
-    if broken:
-        fits = [d for d in range(1, model.kv + 1) if not any(size % d for size in sizes.values())]
-        undivided = ' nor '.join(f'{key} = {size}' for key, size in broken.items())
-        yield 'mesh.tensor', f'does not divide {undivided}. Fits: {", ".join(map(str, fits))}.'
+    if broken := [f'{key} = {size}' for key, size in sizes.items() if size % mesh.tensor]:
+        fits = [d for d in range(1, min(model.kv, REACH) + 1) if not any(size % d for size in sizes.values())]
+        yield 'mesh.tensor', f'does not divide {" nor ".join(broken)}. Fits: {", ".join(map(str, fits))}.'
     sizes = {'sequence_length': config.sequence_length, **checks.lengths(config)}
-    broken = next((name for name, size in sizes.items() if size % mesh.context), None)
-    if broken:
-        yield 'mesh.context', f'{broken} = {sizes[broken]} is not divisible by {mesh.context}; change sequence_length.'
+    if broken := [f'{name} = {size}' for name, size in sizes.items() if size % mesh.context]:
+        yield 'mesh.context', f'{broken[0]} is not divisible by {mesh.context}; change sequence_length.'
 
 
-def on_batch(config, count):
-    mesh, size = config.mesh, config.batch_size
-    data = data_axis(mesh, count) or 1
-    each = config.accumulation * data * mesh.fsdp
+def on_batch(config, mesh, count):
+    factors = {'accumulation': config.accumulation, 'mesh.data': data_axis(mesh, count) or 1, 'mesh.fsdp': mesh.fsdp}
+    size, each = config.batch_size, math.prod(factors.values())
     if size % each:
-        factors = {'accumulation': config.accumulation, 'mesh.data': data, 'mesh.fsdp': mesh.fsdp}
         factors = {name: value for name, value in factors.items() if value > 1}
         numbers = f'{" × ".join(map(str, factors.values()))} = ' * (len(factors) > 1)
-        yield 'batch_size', (f'expected a multiple of {" × ".join(factors)} = {numbers}{each}. '
-                             f'{checks.near(size, range(each, size + each + 1, each))}')
+        near = model_config.near(size, [n for n in (size - size % each, size - size % each + each) if n])
+        yield 'batch_size', f'expected a multiple of {" × ".join(factors)} = {numbers}{each}. {near}'
 
 
 def suggestion(config, count):
     """' Fits: data=8 · data=4,tensor=2': data alone, then the closest mesh over the axes that were asked for."""
     asked, meshes = [getattr(config.mesh, axis) or 1 for axis in schema.AXES], []
     for sizes in splits(count):
-        if any(size > 1 and wish == 1 for size, wish in zip(sizes, asked[1:])):
-            continue
         mesh = schema.Mesh(count // math.prod(sizes), *sizes)
-        other = dataclasses.replace(config, mesh=mesh)
-        if not any(on_model(other)) and not any(on_batch(other, count)):
+        if not (any(size > 1 and wish == 1 for size, wish in zip(sizes, asked[1:])) or any(on_model(config, mesh))
+                or any(on_batch(config, mesh, count))):
             found = [getattr(mesh, axis) for axis in schema.AXES]
             far = sum(abs(math.log(a / b)) for a, b in zip(found, asked))
             text = ','.join(f'{axis}={size}' for axis, size in zip(schema.AXES, found) if size > 1)
-            meshes.append((others(mesh) > 1, far, text or 'data=1'))
+            meshes.append((math.prod(sizes) > 1, far, text or 'data=1'))
     if not meshes:
         return f' No mesh over {count} devices fits the model and batch_size = {config.batch_size}.'
     return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2])
@@ -114,9 +104,5 @@ def suggestion(config, count):
 
 def splits(count):
     """Every (fsdp, tensor, context) whose product divides `count`."""
-    sizes = [d for d in range(1, count + 1) if count % d == 0]
-    for fsdp in sizes:
-        for tensor in sizes:
-            for context in sizes:
-                if count % (fsdp * tensor * context) == 0:
-                    yield fsdp, tensor, context
+    sizes = [d for d in range(1, min(count, REACH) + 1) if count % d == 0]
+    return (found for found in itertools.product(sizes, repeat=3) if count % math.prod(found) == 0)

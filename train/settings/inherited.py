@@ -12,56 +12,64 @@ from train.settings import config_file, errors
 
 
 def read(given, workdir=None):
-    """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in config.assemble.
+    """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in parse.assemble.
 
     A run that has begun in `workdir` is its own source: the one it started from may have been moved since. Nothing is taken from a
     folder without config.json: a checkpoint alone does not say what it is.
     """
-    source, told = next(((value, origin) for key, value, origin, _ in reversed(given) if key == 'init.from'), (None, ''))
-    if not isinstance(source, str) or 'model' in _groups(given, flags=False):
+    source, origin = next(((value, origin) for key, value, origin, _ in reversed(given) if key == 'init.from'), (None, ''))
+    file, both = ({key.partition('.')[0] for key, _, _, text in given if not text or flags} for flags in (False, True))
+    if not isinstance(source, str) or 'model' in file:
         return [], []
-    own_objective = 'objective' in _groups(given, flags=False) or any(key == 'objective.name' for key, *_ in given)
-    own_tokenizer = 'tokenizer' in _groups(given, flags=True)
+    groups = ['model', *['tokenizer'] * ('tokenizer' not in both)]
+    groups += ['objective'] * ('objective' not in file and not any(key == 'objective.name' for key, *_ in given))
     subject, source = f'init.from = {errors.shown(source)}', source.strip('\'"')
     if tree := begun(workdir, source):
-        groups = ['model', *['objective'] * (not own_objective), *['tokenizer'] * (not own_tokenizer)]
-        found = config_file.leaves({group: tree[group] for group in groups})
-        return [(key, value, f'taken from {workdir}', False) for key, value in found], []
+        return [(*pair, f'taken from {workdir}', False) for pair in config_file.leaves({group: tree[group] for group in groups})], []
     if '://' not in source and not os.path.exists(os.path.expanduser(source)):
-        text = 'no such folder; expected the workdir or the checkpoint of another run.'
-        return [], [errors.Problem(subject, text, told)]
+        return [], [errors.Problem(subject, 'no such folder; expected the workdir or the checkpoint of another run.', origin)]
     try:
-        workdir, tree = run(source)
+        folder, tree = run(source)
     except ValueError as error:
-        return [], [errors.Problem(subject, f'expected JSON in its config.json, got {error}.', told)]
+        return [], [errors.Problem(subject, f'expected JSON in its config.json, got {error}.', origin)]
     if tree is None:
         return [], []
-    taken, wrong = dict(config_file.leaves({'model': tree.get('model', {})})), []
-    # No table of positions has so many rows: this run's length counts.
-    if 'max_length' not in schemes.SCHEMES[taken.get('model.positions', 'learned')].reads:
-        taken.pop('model.max_length', None)
-    if not own_objective:
-        taken.update(config_file.leaves({'objective': tree.get('objective', {})}))
-    if own_tokenizer:
-        taken.pop('model.vocab_size', None)
-    elif (workdir / 'tokenizer').exists():
-        taken['tokenizer.path'] = os.path.join(os.fspath(workdir), 'tokenizer')
+    found, wrong = dict(config_file.leaves({group: tree.get(group, {}) for group in groups if group != 'tokenizer'})), []
+    if 'max_length' not in schemes.SCHEMES[found.get('model.positions', 'learned')].reads:  # no table has so many rows
+        found.pop('model.max_length', None)
+    if 'tokenizer' not in groups:
+        found.pop('model.vocab_size', None)
+    elif (folder / 'tokenizer').exists():
+        found['tokenizer.path'] = os.path.join(os.fspath(folder), 'tokenizer')
     else:
         wrong = [errors.Problem('tokenizer.path', f'{source} has no tokenizer; set one, such as --config.tokenizer.path=DIR.')]
-    return [(key, value, f'taken from {source}', False) for key, value in taken.items()], wrong
+    return [(key, value, f'taken from {source}', False) for key, value in found.items()], wrong
+
+
+def taken(one):
+    """Whether an entry of `given` comes from `read`."""
+    return one[2].startswith('taken from')
+
+
+def config_json(folder):
+    """The config.json in a folder, or {}: train/checkpoints/workdir.py says what is wrong with it."""
+    from etils import epath  # 0.1 s: only where a run is continued, or starts from another
+    path = epath.Path(folder).expanduser() / 'config.json'
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return {}
 
 
 def begun(workdir, source):
     """config.json of the run in `workdir` if it started from `source`, else {}."""
-    if not (workdir and source):
-        return {}
-    from etils import epath  # 0.1 s: only for a run that starts from another
-    path = epath.Path(workdir).expanduser() / 'config.json'
-    try:
-        tree = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
-        return {}                             # train/checkpoints/workdir.py says what is wrong with it
+    tree = config_json(workdir) if workdir and source else {}
     return tree if tree.get('init', {}).get('from') == source else {}
+
+
+def value(workdir, key):
+    """The value of a setting in the config.json of `workdir`, or None."""
+    return dict(config_file.leaves(config_json(workdir))).get(key) if workdir else None
 
 
 def run(folder):
@@ -71,12 +79,7 @@ def run(folder):
     """
     from etils import epath
     start = epath.Path(folder).expanduser()
-    for place in (start, start.parent, start.parent.parent):
-        if (place / 'config.json').exists() and (place / 'checkpoints').exists():
-            return place, json.loads((place / 'config.json').read_text())
+    for path in (start, start.parent, start.parent.parent):
+        if (path / 'config.json').exists() and (path / 'checkpoints').exists():
+            return path, json.loads((path / 'config.json').read_text())
     return start, None
-
-
-def _groups(given, flags):
-    """The first parts of the keys that the file sets, and with `flags` those that flags set too."""
-    return {key.partition('.')[0] for key, _, _, text in given if flags or not text}

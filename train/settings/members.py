@@ -1,71 +1,72 @@
 """The settings of an objective: its class by its name, its fields and, of a mixture, those of its members.
 
-Members are settings like all others, `objective.members.NAME.*`: `name` (of the member's objective), `weight` and the
-fields of that objective's dataclass. What there is to set follows from the names alone: `outline` makes an Objective of
-default values from them, `build` the one with the values that were given.
+Members are settings like all others, `objective.members.NAME.*`: `name` (of the member's objective), `weight` and the fields of that
+objective's dataclass. What there is to set follows from the names alone. A prefix here is that of an objective's keys: 'objective.', or
+'objective.members.NAME.' and so on.
 """
-import dataclasses
-
 from data import objectives
 from train.settings import errors, schema, values
 
 
-def outline(given, complete=True, prefix='objective.'):
-    """(Objective of default values or None, prefixes of keys whose objective is unknown, problems).
+def classes(given, complete=True, prefix='objective.'):
+    """({prefix: Objective class} of the objective and its members, prefixes whose objective is unknown, problems).
 
     given: [(key, value or text, origin, is it text)]; later ones win. `complete`: a missing name is a problem.
     """
     named = [(value, origin, text) for key, value, origin, text in given if key == prefix + 'name']
     if not named:
         text = f'missing; expected one of {", ".join(objectives.names())}.'
-        return None, [prefix], [errors.Problem(prefix + 'name', text)] * complete
+        return {}, [prefix], [errors.Problem(prefix + 'name', text)] * complete
     value, origin, text = named[-1]
     try:
-        found = objectives.load(values.given(str, value, text))()
+        found, lost, wrong = {prefix: objectives.load(values.given(str, value, text))}, [], []
     except ValueError as error:
-        return None, [prefix], [errors.Problem(f'{prefix}name = {errors.shown(value)}', f'{error}.', origin)]
-    members, lost, wrong = [], [], []
-    if hasattr(found, 'members'):
-        from data.rows import mixture  # here, not above: --help does without numpy
-        inside = [key.removeprefix(prefix + 'members.') for key, *_ in given if key.startswith(prefix + 'members.')]
-        for name in dict.fromkeys(key.partition('.')[0] for key in inside if '.' in key):
-            member, *more = outline(given, complete, f'{prefix}members.{name}.')
-            members += [mixture.Member(name, member)] if member else []
-            lost, wrong = lost + more[0], wrong + more[1]
-        found = dataclasses.replace(found, members=tuple(members))
+        return {}, [prefix], [errors.Problem(f'{prefix}name = {errors.shown(value)}', f'{error}.', origin)]
+    keys = [key.removeprefix(prefix + 'members.') for key, *_ in given if key.startswith(prefix + 'members.')]
+    for name in dict.fromkeys(key.partition('.')[0] for key in keys if '.' in key and mixes(found[prefix])):
+        inside, *more = classes(given, complete, f'{prefix}members.{name}.')
+        found, lost, wrong = {**found, **inside}, lost + more[0], wrong + more[1]
     return found, lost, wrong
 
 
-def kinds(objective, prefix='objective.'):
-    """{dotted key: type} of the settings of an Objective (class or instance, or None), its members' included."""
-    found = {prefix + 'name': str}
-    if objective is not None:
-        fields = schema.kinds(objective if isinstance(objective, type) else type(objective), prefix)
-        found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in schema.FOLLOWS})
-    for member in getattr(objective, 'members', ()):
-        inner = f'{prefix}members.{member.name}.'
-        found.update({inner + 'name': str, inner + 'weight': float, **kinds(member.objective, inner)})
+def mixes(objective):
+    """Whether an Objective (class or instance) has members."""
+    return getattr(objective, 'members', None) is not None
+
+
+def walk(objective, prefix='objective.'):
+    """{prefix: Objective} of an objective and its members; {} for None."""
+    found = {} if objective is None else {prefix: objective}
+    for member in objective.members if mixes(objective) else ():
+        found.update(walk(member.objective, f'{prefix}members.{member.name}.'))
     return found
 
 
-def build(outline, found, follows, prefix='objective.'):
-    """The Objective from {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
+def kinds(parts):
+    """{dotted key: annotation} of the settings of {prefix: Objective class or instance}."""
+    found = {'objective.name': str}
+    for prefix, part in parts.items():
+        found.update({prefix + 'name': str} if prefix == 'objective.' else {prefix + 'name': str, prefix + 'weight': float})
+        fields = schema.kinds(part if isinstance(part, type) else type(part), prefix)
+        found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in schema.FOLLOWS})
+    return found
+
+
+def build(parts, found, follows, prefix='objective.'):
+    """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
-    if hasattr(outline, 'members'):
-        from data.rows import mixture
-        given[prefix + 'members'] = tuple(
-            mixture.Member(member.name, build(member.objective, found, follows, f'{prefix}members.{member.name}.'),
-                           found.get(f'{prefix}members.{member.name}.weight', member.weight)) for member in outline.members)
-    return schema.build(type(outline), given, prefix)
+    if mixes(parts[prefix]):
+        from data.rows import mixture  # here, not above: --help does without numpy
+        start = prefix + 'members.'
+        inner = {part[len(start):-1]: part for part in parts if part.startswith(start) and '.' not in part[len(start):-1]}
+        given[prefix + 'members'] = tuple(mixture.Member(name, build(parts, found, follows, part), found.get(part + 'weight', 1.0))
+                                          for name, part in inner.items())
+    return schema.build(parts[prefix], given, prefix)
 
 
-def owner(objective, key, prefix='objective.'):
-    """(the Objective that a key belongs to: the innermost member whose it is, the prefix of its keys)."""
-    for member in getattr(objective, 'members', ()):
-        inner = f'{prefix}members.{member.name}.'
-        if key.startswith(inner) and key != inner + 'weight':
-            return owner(member.objective, key, inner)
-    return objective, prefix
+def owner(parts, key):
+    """The prefix of the objective that a key belongs to: the innermost member's; the weight is its mixture's."""
+    return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
 
 
 def path(objective):

@@ -10,7 +10,7 @@ import math
 import os
 import re
 
-from train.settings import checks, command_line, config_file, errors, fits, inherited, members, ranges, schema, values
+from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
 
 Error = errors.Error
 
@@ -21,6 +21,7 @@ class Request:
     config: schema.Config
     origins: dict                             # {dotted key: 'set in configs/tiny.py'}; a default's key is absent
     options: argparse.Namespace               # the command's own flags: workdir, ...
+    notices: tuple = ()                       # a sentence for each setting that was dropped
 
     @property
     def workdir(self):
@@ -34,30 +35,30 @@ class Request:
 
 
 def parse(argv, parser=None, devices=True):
-    """argv (without the program's name) as a Request. `parser`: from flags.parser, with the command's own flags added.
+    """argv (without the program's name) as a Request. `parser`: from command_line.parser, with the command's own flags added.
 
     `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
-    Raises errors.Error (print it, exit with its code) with everything that is wrong; leaves with status 0 at --help.
+    Raises errors.Error (print it, exit with its code) with everything that is wrong; exits with status 0 at --help.
     """
     parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
     line = command_line.read(argv, parser)
+    workdir = getattr(line.options, 'workdir', None)
     pairs, wrong = config_file.read(line.path, line.variant)
-    complete = not wrong                       # otherwise a check of what the flags say alone would mislead
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
-    workdir = getattr(line.options, 'workdir', None)
     taken, lost = inherited.read(given, workdir)
-    complete = complete and not lost
-    config, origins, bad, more = assemble([*taken, *given], complete)
-    request = Request(config, origins, line.options)
-    known = [*schema.kinds(), *members.kinds(config.objective)]
+    complete = not wrong and not lost          # otherwise a check of what the flags say alone would mislead
+    given, notices, idle = settle([*taken, *given], complete, workdir)
+    config, origins, bad, more = assemble(given, complete)
+    request = Request(config, origins, line.options, tuple(notices))
+    known = [*schema.kinds(), *members.kinds(members.walk(config.objective))]
     wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
-        wrong += [problem(config, origins, key, text) for key, text in checks.together(config, bad | settled)]
-        if not any(re.fullmatch(fits.READS, key) for key in bad):
-            count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
-            wrong += [problem(config, origins, key, text) for key, text in fits.check(config, count)]
+        count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
+        found = checks.together(config, bad | settled) + checks.unreported(fits.check, config, bad, count)
+        found += [(key, text) for key, text in idle.items() if key not in dict(found)]
+        wrong += [problem(config, origins, key, text) for key, text in found]
     if wrong:
         raise Error(wrong)
     return request
@@ -69,62 +70,90 @@ def assemble(given, complete=True):
     With `complete`, a config without objective.name is a problem.
     """
     found, origins, bad = {}, {}, set()
-    outline, lost, wrong = members.outline(given, complete)
-    kinds = {**schema.kinds(), **members.kinds(outline)}
+    parts, lost, wrong = members.classes(given, complete)
+    kinds = {**schema.kinds(), **members.kinds(parts)}
     for key, value, origin, text in given:
         if key not in kinds:
             if not key.startswith(tuple(lost)):
-                wrong.append(unknown(key, value, origin, text, kinds, outline))
-            continue
-        if text and value is None and kinds[key] is not bool:
-            expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
-            wrong.append(errors.Problem(f'--config.{key}', expected))
-            bad.add(key)
+                wrong.append(unknown(key, origin, text, kinds, parts))
             continue
         try:
+            if text and value is None and values.parts(kinds[key])[0] is not bool:
+                expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
+                wrong.append(errors.Problem(f'--config.{key}', expected))
+                raise ValueError
             found[key] = values.given(kinds[key], value, text)
             origins[key] = origin
             bad.discard(key)
         except ValueError as error:
-            if not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has told it
+            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has reported it
                 wrong.append(errors.Problem(f'{key} = {errors.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
-        text = ranges.alone(key, found[key])
+        text = values.outside(kinds[key], found[key])
         if text:
             wrong.append(errors.Problem(f'{key} = {errors.shown(found.pop(key))}', text, origins[key]))
             bad.add(key)
     config = schema.build(schema.Config, found)
     everything = schema.values(config)
     follows = {name: everything[key] for name, key in schema.FOLLOWS.items()}
-    config = dataclasses.replace(config, objective=outline and members.build(outline, found, follows))
+    config = dataclasses.replace(config, objective=members.build(parts, found, follows) if parts else None)
     if not config.model.max_length:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
     return config, origins, bad, wrong
 
 
-def unknown(key, value, origin, text, kinds, objective):
+def settle(given, complete, workdir):
+    """(given without the settings that are dropped, a notice for each, {key: text} of the others that nothing reads).
+
+    Dropped is what the file says where a flag, or the run that it starts from, made the choice, what the run in `workdir` has too, and
+    what may change on resume, as it has no part in training. All else is a problem, unless it is 0, None, False or empty by default.
+    """
+    config, _, bad, _ = assemble(given, complete)
+    kinds, default = {**schema.kinds(), **members.kinds(members.walk(config.objective))}, schema.values(schema.Config())
+    last, notices, idle = {one[0]: one for one in given}, {}, {}
+    for key, (choice, text) in unread(config).items():
+        if key not in last or inherited.taken(last[key]) or bad & {key, choice}:
+            continue
+        value = values.given(kinds[key], last[key][1], last[key][3])
+        if not value and value == default.get(key, value):
+            continue
+        overruled = not last[key][3] and choice in last and (last[choice][3] or inherited.taken(last[choice]))
+        if overruled or may_change(key) or inherited.value(workdir, key) == values.to_json(value):
+            notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({last[key][2]})'
+        else:
+            idle[key] = text
+    return [one for one in given if one[0] not in notices], notices.values(), idle
+
+
+def may_change(key):
+    """Whether a run may be continued with another value of a setting."""
+    return any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME)
+
+
+def unread(config):
+    """{key: (the setting that decides, text)} of the settings that nothing reads (train/settings/reads.py)."""
+    return reads.unread(config, schema.values(config), members.walk(config.objective))
+
+
+def unknown(key, origin, text, kinds, parts):
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
-    subject = f'--config.{key}' if text else key
-    origin = '' if text else origin
-    inside = [k for k in kinds if k.startswith(key + '.')]
+    subject, field, prefix = f'--config.{key}' if text else key, key.rpartition('.')[2], members.owner(parts, key)
+    inside = ['--config.' * text + k for k in kinds if k.startswith(key + '.')]
+    if not inside and key.startswith(prefix + 'members') and members.mixes(parts.get(prefix)):
+        inside = [f'--config.{prefix}members.NAME.name']
     if inside:
-        example = subject + inside[0][len(key):]
-        return errors.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
-    field = key.rpartition('.')[2]
-    one, prefix = members.owner(objective, key)
-    if key == prefix + field and field in schema.FOLLOWS:
-        return errors.Problem(subject, f'follows {schema.FOLLOWS[field]}; set that.', origin)
-    if not key.startswith('objective.'):
-        near = errors.did_you_mean(key, kinds) or ' See train/settings/schema.py.'
-        return errors.Problem(subject, f'no such setting.{near}', origin)
-    if hasattr(one, 'members') and key.startswith(prefix + 'members'):
-        example = f'--config.{prefix}members.NAME.name'
-        return errors.Problem(subject, f'is a group of settings; set one of them, such as {example}.', origin)
-    own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
-    near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
-    has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
-    return errors.Problem(subject, f'no such setting.{near} {members.path(one)}{has}', origin)
+        message = f'is a group of settings; set one of them, such as {inside[0]}.'
+    elif key == prefix + field and field in schema.FOLLOWS:
+        message = f'follows {schema.FOLLOWS[field]}; set that.'
+    elif not key.startswith('objective.'):
+        message = f'no such setting.{errors.did_you_mean(key, kinds) or " See docs/settings.md."}'
+    else:
+        own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
+        has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
+        near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
+        message = f'no such setting.{near} {members.path(parts[prefix])}{has}'
+    return errors.Problem(subject, message, '' if text else origin)
 
 
 def problem(config, origins, key, text):
@@ -132,21 +161,27 @@ def problem(config, origins, key, text):
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
     if key.startswith('objective.'):
-        file = members.path(members.owner(config.objective, key)[0])
+        parts = members.walk(config.objective)
+        file = members.path(parts[members.owner(parts, key)])
     origin = origins.get(key, '' if value is None else f'default in {file}')
     return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
+
+
+def refuse(config, origins, found):
+    """Raises Error for [(key, text)], if there are any."""
+    if wrong := [problem(config, origins or {}, key, text) for key, text in found]:
+        raise Error(wrong)
 
 
 def to_dict(config):
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
     tree = {}
-    found = schema.values(config)
-    for key in [*schema.kinds(), *members.kinds(config.objective)]:
+    found = {**schema.values(config), 'objective.name': config.objective and schema.objective_name(config.objective)}
+    for key in [*schema.kinds(), *members.kinds(members.walk(config.objective))]:
         group = tree
         for part in key.split('.')[:-1]:
             group = group.setdefault(part, {})
-        value = schema.objective_name(config.objective) if key == 'objective.name' else found[key]
-        group[key.rpartition('.')[2]] = values.to_json(value)
+        group[key.rpartition('.')[2]] = values.to_json(found[key])
     return tree
 
 
@@ -169,15 +204,16 @@ def resume(old, new, workdir, origins=None):
 
     Raises Error with every change that would make the continued run neither the old nor a new one.
     """
-    notices, wrong = [], []
+    notices, wrong, idle = [], [], unread(old).keys() & unread(new).keys()
     for key, before, after in diff(old, new):
-        if any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME):
-            stretched = key == 'steps' and new.optimizer.schedule in schema.STRETCHED
-            notices.append(f'{key} = {errors.shown(after)} (was {errors.shown(before)})'
-                           + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
+        change = f'{key} = {errors.shown(after)} (was {errors.shown(before)})'
+        if key in idle:
+            notices.append(f'{change}: nothing reads it')
+        elif may_change(key):
+            stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
+            notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
-            text = (f'the run in {workdir} has {errors.shown(before)}. '
-                    'Set it back, or start a new run with another --workdir.')
+            text = f'the run in {workdir} has {errors.shown(before)}. Set it back, or start a new run with another --workdir.'
             wrong.append(errors.Problem(f'{key} = {errors.shown(after)}', text, (origins or {}).get(key, '')))
     if wrong:
         raise Error(wrong)
@@ -190,12 +226,8 @@ def with_vocabulary(config, tokenizer, origins=None):
     Error if the model has fewer rows than the tokenizer ids, or if the tokenizer lacks what the objective needs.
     """
     size = config.model.vocab_size or tokenizer.vocab_size
-    found = config.objective.problems(tokenizer.special)
-    if size < tokenizer.vocab_size:
-        text = f'expected at least {tokenizer.vocab_size}, the size of the tokenizer; None takes that.'
-        found = [('model.vocab_size', text), *found]
-    if found:
-        raise Error([problem(config, origins or {}, key, text) for key, text in found])
+    few = [('model.vocab_size', f'expected at least {tokenizer.vocab_size}, the size of the tokenizer; None takes that.')]
+    refuse(config, origins, few * (size < tokenizer.vocab_size) + config.objective.problems(tokenizer.special))
     return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
 
 
@@ -204,16 +236,12 @@ def with_steps(config, examples, origins=None):
     if config.steps:
         return config
     config = dataclasses.replace(config, steps=max(1, math.floor(config.epochs * examples / config.batch_size)))
-    wrong = [problem(config, origins or {}, key, text) for key, text in checks.schedule(config)]
-    if wrong:
-        raise Error(wrong)
+    refuse(config, origins, checks.schedule(config))
     return config
 
 
 def with_devices(config, count, origins=None):
     """The config with mesh.data derived from the number of devices of all processes. Error if the mesh does not fit."""
-    wrong = [problem(config, origins or {}, key, text) for key, text in fits.check(config, count)]
-    if wrong:
-        raise Error(wrong)
+    refuse(config, origins, fits.check(config, count))
     mesh = dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count))
     return dataclasses.replace(config, mesh=mesh)

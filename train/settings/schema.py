@@ -1,131 +1,167 @@
-"""Every setting that exists, its type and its default: the dataclasses that a config file resolves to.
+"""Every setting that exists: the dataclasses that a config file resolves to. `docs/settings.md` lists them.
 
-A config file (`configs/X.py`) states only the values it cares about; `train/settings/parse.py` lays them over these defaults,
-checks everything at once and freezes the result. A trailing underscore stands for a Python keyword
-(`init.from` is the field `from_`). `model` is `model.config.Config`; `objective` holds `name` and the fields of the
-dataclass in `data/objectives/NAME.py`. Imports no JAX.
+A field states its type, its range or choices (where it has them), its meaning and its default. A group's `problems()` yields
+(config key, text) where its own settings contradict one another; what joins two groups is in `train/settings/checks.py`. A trailing
+underscore stands for a Python keyword (`init.from` is the field `from_`). `objective` holds `name` and the fields of the dataclass in
+`data/objectives/NAME.py`. Imports no JAX.
 """
 import dataclasses
-import typing
-from typing import Any, Optional, Tuple
+import functools
+import os
+import re
+from typing import Annotated, Any
 
 from model import config as model_config
+from train.settings import errors, reads
 
 KINDS = ('unigram', 'bpe', 'bytes')
-OPTIMIZERS = ('adamw', 'adam', 'adafactor', 'lamb', 'lion', 'muon', 'sgd', 'adagrad', 'rmsprop')
-SCHEDULES = ('constant', 'linear', 'linear_bert', 'linear_electra', 'cosine', 'rsqrt', 'wsd', 'cyclic')
-STRETCHED = ('linear', 'linear_bert', 'linear_electra', 'cosine', 'wsd', 'cyclic')  # those whose shape depends on `steps`
+OPTIMIZERS = tuple(reads.choices('optimizer'))
+SCHEDULES = tuple(reads.choices('schedules'))
 DTYPES = ('float32', 'bfloat16')
 AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
 
+def regexes(key, patterns, replace=None):
+    """(key, text) for the first of some regular expressions that is none; replace: pairs with a replacement."""
+    for pattern in patterns:
+        try:
+            re.sub(*pattern, '') if replace else re.compile(pattern)
+        except re.error as error:
+            yield key, f'expected {replace or "regular expressions"}, got {pattern!r}: {error}.'
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
-    train: str = 'bundled:novels'             # bundled:NAME | file or glob (.txt .jsonl .parquet) | tfds:NAME:SPLIT
-    eval: Optional[str] = None                # the same; None = the last `eval_fraction` of the characters of `train`
-    eval_fraction: float = 0.1
-    field: str = 'text'                       # column of JSONL, parquet and TFDS rows
-    cache: str = '~/.cache/pretext'           # tokenised documents, addressed by content
-    threads: int = 2                          # pipeline threads
-    prefetch: int = 4                         # batches made ahead
+    train: Annotated[str, 'bundled:NAME | file or glob (.txt .jsonl .parquet) | tfds:NAME:SPLIT'] = 'bundled:novels'
+    eval: Annotated[str | None, 'text to evaluate on, named like `train`; None = the last `eval_fraction` of `train`'] = None
+    eval_fraction: Annotated[float, 'at least 0 and below 1', 'share of the characters of `train`, at its end, that is held out'] = 0.1
+    field: Annotated[str, 'column of JSONL, parquet and TFDS rows'] = 'text'
+    cache: Annotated[str, 'tokenised documents, addressed by content'] = '~/.cache/pretext'
+    threads: Annotated[int, 'at least 1', 'pipeline threads'] = 2
+    prefetch: Annotated[int, 'at least 1', 'batches made ahead'] = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    path: Optional[str] = None                # files of Hugging Face, a .model, or what was trained here; None = trained on data.train
-    kind: str = 'unigram'                     # unigram | bpe (SentencePiece) | bytes (needs no training)
-    vocab_size: int = 4096                    # reserved ids included
-    sample_bytes: int = 10_000_000            # text that training reads; 0 = all
+    path: Annotated[str | None, 'files of Hugging Face, a .model, or what was trained here; None = trained on data.train'] = None
+    kind: Annotated[str, KINDS, 'unigram and bpe are trained by SentencePiece, bytes need no training'] = 'unigram'
+    vocab_size: Annotated[int, 'at least 1', 'reserved ids included'] = 4096
+    sample_bytes: Annotated[int, 'at least 0', 'text that training reads; 0 = all'] = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    name: str = 'adamw'                       # adamw adam adafactor lamb lion muon sgd adagrad rmsprop
-    learning_rate: float = 1e-3
-    schedule: str = 'cosine'                  # constant linear linear_bert linear_electra cosine rsqrt wsd cyclic
-    warmup: int = 0                           # steps of linear warm-up
-    decay: Optional[int] = None               # wsd: steps of final decay, None = a tenth; rsqrt: start, None = warmup;
-                                              # cosine: the step at which it ends, None = steps
-    cycle: Optional[int] = None               # cyclic: steps a cycle; None = steps / 4
-    final: float = 0.0                        # last learning rate / peak
-    weight_decay: float = 0.0
-    no_decay: Tuple[str, ...] = (r'bias$', r'scale$', r'norm', r'positions')  # paths without weight decay
-    multipliers: Tuple[Tuple[str, float], ...] = ()  # (path regex, factor on the learning rate), first match wins
-    b1: float = 0.9
-    b2: float = 0.999
-    epsilon: float = 1e-8
-    momentum: float = 0.0                     # sgd, rmsprop; muon: 0 = 0.95
-    parameter_scale: bool = True              # adafactor: steps relative to the RMS of each parameter
-    bias_correction: bool = True              # False = BERT's Adam
-    adam_learning_rate: Optional[float] = None  # muon: embeddings, head and vectors; None = learning_rate
-    clip: Optional[float] = 1.0               # global gradient norm
-    l1: float = 0.0                           # penalty on |w|, in the gradient
-    l2: float = 0.0                           # penalty on w^2 / 2, in the gradient (weight_decay is decoupled)
+    name: Annotated[str, OPTIMIZERS, 'optax, chained as train/optimization/optimizer.py says'] = 'adamw'
+    learning_rate: Annotated[float, 'more than 0', 'its peak, after warm-up'] = 1e-3
+    schedule: Annotated[str, SCHEDULES, 'of the learning rate: train/optimization/schedules.py'] = 'cosine'
+    warmup: Annotated[int, 'at least 0', 'steps of linear warm-up'] = 0
+    decay: Annotated[int | None, 'at least 1', 'wsd: its steps (a tenth); cosine: its end (steps); rsqrt: its start (warmup)'] = None
+    cycle: Annotated[int | None, 'at least 1', 'cyclic: steps a cycle; None = steps / 4'] = None
+    final: Annotated[float, '0 to 1', 'last learning rate / peak'] = 0.0
+    weight_decay: Annotated[float, 'at least 0', 'decoupled: each step takes learning rate * this * w from w'] = 0.0
+    no_decay: Annotated[tuple[str, ...], 'paths without weight decay'] = (r'bias$', r'scale$', r'norm', r'positions')
+    multipliers: Annotated[tuple[tuple[str, float], ...], '(path regex, factor on the learning rate), first match wins'] = ()
+    b1: Annotated[float, 'at least 0 and below 1', 'decay of the average of the gradient'] = 0.9
+    b2: Annotated[float, 'at least 0 and below 1', 'decay of the average of its square'] = 0.999
+    epsilon: Annotated[float, 'more than 0', 'added to the root of the average of squares'] = 1e-8
+    momentum: Annotated[float, 'at least 0 and below 1', 'sgd, rmsprop; muon: 0 = 0.95'] = 0.0
+    parameter_scale: Annotated[bool, 'adafactor: steps relative to the RMS of each parameter'] = True
+    bias_correction: Annotated[bool, "False = BERT's Adam"] = True
+    adam_learning_rate: Annotated[float | None, 'more than 0', 'muon: embeddings, head and vectors; None = learning_rate'] = None
+    clip: Annotated[float | None, 'more than 0', 'largest global gradient norm; None = any'] = 1.0
+    l1: Annotated[float, 'at least 0', 'penalty on |w|, in the gradient'] = 0.0
+    l2: Annotated[float, 'at least 0', 'penalty on w^2 / 2, in the gradient (weight_decay is decoupled)'] = 0.0
+
+    def problems(self):
+        if self.name == 'adam' and self.weight_decay:
+            yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, '
+                                             'or optimizer.l2 for a penalty in the gradient.')
+        if self.schedule == 'cosine' and self.decay and self.decay <= self.warmup:
+            yield 'optimizer.decay', f'expected more than optimizer.warmup = {self.warmup}: the step at which the cosine ends.'
+        yield from regexes('optimizer.no_decay', self.no_decay)
+        yield from regexes('optimizer.multipliers', [regex for regex, _ in self.multipliers])
+        if any(factor < 0 for _, factor in self.multipliers):
+            yield 'optimizer.multipliers', 'expected factors of at least 0.'
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    label_smoothing: float = 0.0              # spread over the V - 1 wrong tokens (T5X)
-    z_loss: float = 0.0                       # coefficient of log(Z)^2
+    label_smoothing: Annotated[float, 'at least 0 and below 1', 'spread over the V - 1 wrong tokens (T5X)'] = 0.0
+    z_loss: Annotated[float, 'at least 0', 'coefficient of log(Z)^2'] = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    data: Optional[int] = None                # None = devices / the other axes
-    fsdp: int = 1
-    tensor: int = 1
-    context: int = 1
-    rules: Tuple[Tuple[str, Any], ...] = ()   # (path regex, partition spec), tried before the built-in table
+    data: Annotated[int | None, 'at least 1', 'devices that split the batch; None = devices / the other axes'] = None
+    fsdp: Annotated[int, 'at least 1', 'devices that split the batch and hold a part of each parameter'] = 1
+    tensor: Annotated[int, 'at least 1', 'devices that split heads, feed-forward layers and vocabulary'] = 1
+    context: Annotated[int, 'at least 1', 'devices that split the sequence'] = 1
+    rules: Annotated[tuple[tuple[str, Any], ...], '(path regex, partition spec), tried before the built-in table'] = ()
+
+    def problems(self):
+        yield from regexes('mesh.rules', [regex for regex, _ in self.rules])
+        for pattern, spec in self.rules:
+            for name in spec if isinstance(spec, tuple) else (spec,):
+                for axis in name if isinstance(name, tuple) else (name,):
+                    if axis is not None and axis not in AXES:
+                        near = errors.did_you_mean(str(axis), AXES)
+                        yield 'mesh.rules', f'{pattern!r} names the axis {axis!r}; expected None, {errors.one_of(AXES)}.{near}'
 
 
 @dataclasses.dataclass(frozen=True)
 class Init:
-    from_: Optional[str] = None               # workdir or checkpoint folder to start from
-    paths: Tuple[str, ...] = ('.*',)          # regexes of the parameters to take
-    rename: Tuple[Tuple[str, str], ...] = ()  # (regex, replacement): what the paths taken are called here
+    from_: Annotated[str | None, 'workdir or checkpoint folder to start from'] = None
+    paths: Annotated[tuple[str, ...], 'regexes of the parameters to take'] = ('.*',)
+    rename: Annotated[tuple[tuple[str, str], ...], '(regex, replacement): what the paths taken are called here'] = ()
+
+    def problems(self):
+        yield from regexes('init.paths', self.paths)
+        yield from regexes('init.rename', self.rename, '(regular expression, replacement) pairs')
+        if self.from_ and '://' not in self.from_ and not os.path.exists(os.path.expanduser(self.from_)):
+            yield 'init.from', 'no such folder; expected the workdir or the checkpoint of another run.'
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    every: int = 1000
-    keep: int = 3                             # newest kept
-    best: Optional[str] = None                # also keep the best by this metric, e.g. eval/loss
-    asynchronous: bool = True
+    every: Annotated[int, 'at least 0', 'steps between checkpoints; 0 = only at the end'] = 1000
+    keep: Annotated[int, 'at least 1', 'how many of the newest are kept'] = 3
+    best: Annotated[str | None, 'also keep the best by this metric, e.g. eval/loss'] = None
+    asynchronous: Annotated[bool, 'write while training goes on'] = True
 
 
 @dataclasses.dataclass(frozen=True)
 class EarlyStopping:
-    metric: Optional[str] = None              # e.g. eval/loss (lower is better); None = off
-    patience: int = 5                         # evaluations without improvement
-    min_delta: float = 0.0
+    metric: Annotated[str | None, 'e.g. eval/loss (lower is better); None = off'] = None
+    patience: Annotated[int, 'at least 1', 'evaluations without improvement'] = 5
+    min_delta: Annotated[float, 'at least 0', 'a smaller improvement counts as none'] = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    prompts: Tuple[str, ...] = ('',)
-    max_new_tokens: int = 64
-    temperature: float = 0.8
-    top_k: int = 0                            # 0 = off
-    top_p: float = 1.0
+    prompts: Annotated[tuple[str, ...], 'texts that a decoder continues'] = ('',)
+    max_new_tokens: Annotated[int, 'at least 1', 'tokens of a continuation'] = 64
+    temperature: Annotated[float, 'at least 0', 'divides the logits; 0 = the likeliest token'] = 0.8
+    top_k: Annotated[int, 'at least 0', 'draw from the k likeliest tokens; 0 = from all'] = 0
+    top_p: Annotated[float, 'more than 0 and at most 1', 'draw from the likeliest tokens with this probability together'] = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    steps: Optional[int] = None               # optimizer steps; or:
-    epochs: Optional[float] = None            # passes over the training examples
-    seed: int = 0
-    batch_size: int = 32                      # global, in rows
-    sequence_length: int = 64
-    accumulation: int = 1                     # microbatches a step
-    dtype: str = 'float32'                    # compute: float32 | bfloat16 (parameters are float32)
-    log_every: int = 10
-    eval_every: int = 0                       # 0 = only at the end
-    eval_batches: Optional[int] = None        # None = the whole evaluation split
-    sample_every: int = 0                     # 0 = only at the end
-    ema: Optional[float] = None               # decay of the moving average of the weights, evaluated instead of them
-    overfit_one_batch: bool = False           # sanity switch: the first batch again and again
-    tensorboard: bool = False
-    objective: Any = None                     # name + fields of data/objectives/NAME.py
+    steps: Annotated[int | None, 'at least 1', 'optimizer steps; set this or `epochs`'] = None
+    epochs: Annotated[float | None, 'more than 0', 'passes over the training examples'] = None
+    seed: Annotated[int, '0 to 4294967295', 'of parameters, data order, corruption and dropout'] = 0
+    batch_size: Annotated[int, 'at least 1', 'rows of a step, on all devices together'] = 32
+    sequence_length: Annotated[int, 'at least 1', 'tokens of a row'] = 64
+    accumulation: Annotated[int, 'at least 1', 'microbatches a step'] = 1
+    dtype: Annotated[str, DTYPES, 'of the computation; parameters are float32'] = 'float32'
+    log_every: Annotated[int, 'at least 1', 'steps between lines of metrics'] = 10
+    eval_every: Annotated[int, 'at least 0', 'steps between evaluations; 0 = only at the end'] = 0
+    eval_batches: Annotated[int | None, 'at least 1', 'batches of an evaluation; None = the whole split'] = None
+    sample_every: Annotated[int, 'at least 0', 'steps between samples; 0 = only at the end'] = 0
+    ema: Annotated[float | None, 'more than 0 and below 1', 'decay of a moving average of the weights, for evaluation; None = off'] = None
+    overfit_one_batch: Annotated[bool, 'trains on the first batch again and again, to see whether the loss falls to 0'] = False
+    tensorboard: Annotated[bool, 'also write the metrics for TensorBoard (extra `tensorboard`)'] = False
+    objective: Any = None                     # name and fields of data/objectives/NAME.py
     model: model_config.Config = model_config.Config()
     data: Data = Data()
     tokenizer: Tokenizer = Tokenizer()
@@ -155,25 +191,26 @@ def objective_name(objective):
     return kind.__module__.rpartition('.')[2]
 
 
+@functools.cache
 def kinds(group=Config, prefix=''):
-    """{dotted key: type} of every setting but those of the objective and of members, which come from their own dataclasses (Any)."""
-    found, types = {}, typing.get_type_hints(group)
+    """{dotted key: annotation} of every setting but those of the objective and of members, which have dataclasses of their own (Any)."""
+    found = {}
     for field in dataclasses.fields(group):
-        key, kind = prefix + external(field.name), types[field.name]
-        if dataclasses.is_dataclass(kind):
-            found.update(kinds(kind, key + '.'))
-        elif kind is not Any:
-            found[key] = kind
+        key = prefix + external(field.name)
+        if dataclasses.is_dataclass(field.type):
+            found.update(kinds(field.type, key + '.'))
+        elif field.type is not Any:
+            found[key] = field.type
     return found
 
 
 def build(group, found, prefix=''):
     """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default."""
-    types, given = typing.get_type_hints(group), {}
+    given = {}
     for field in dataclasses.fields(group):
-        key, kind = prefix + external(field.name), types[field.name]
-        if dataclasses.is_dataclass(kind):
-            given[field.name] = build(kind, found, key + '.')
+        key = prefix + external(field.name)
+        if dataclasses.is_dataclass(field.type):
+            given[field.name] = build(field.type, found, key + '.')
         elif key in found:
             given[field.name] = found[key]
     return group(**given)

@@ -1,26 +1,53 @@
-"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON.
+"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON; and whether one is in its range.
 
-The types are the annotations of `train/settings/schema.py`: int, float, bool, str, Optional, Tuple and Any. A value that does
-not fit raises ValueError('expected ...'), for the caller to say which setting it was. No evaluation of code: lists are
-read with `ast.literal_eval`.
+Types are the annotations of `train/settings/schema.py`: int, float, bool, str, `X | None`, tuple, Any, and `Annotated` with a range or
+choices and a meaning. A value that does not fit raises ValueError('expected ...'), for the caller to say which setting it was. No code
+is run: lists are read with `ast.literal_eval`.
 """
 import ast
-import collections.abc
 import math
-import typing
+import types
+from typing import Annotated, Any, get_args, get_origin, Union
 
-NONE = type(None)
+from train.settings import errors
+
 NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'),
-         str: ('a string', 'strings'), typing.Any: ('a value', 'values')}
+         str: ('a string', 'strings'), Any: ('a value', 'values')}
 WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
+RANGES = {
+    'at least 1': lambda v: v >= 1,
+    'at least 0': lambda v: v >= 0,
+    'more than 0': lambda v: v > 0,
+    '0 to 1': lambda v: 0 <= v <= 1,
+    'at least 0 and below 1': lambda v: 0 <= v < 1,
+    'more than 0 and below 1': lambda v: 0 < v < 1,
+    'more than 0 and at most 1': lambda v: 0 < v <= 1,
+    '0 to 4294967295': lambda v: 0 <= v < 2**32,
+}
+
+
+def stated(kind):
+    """(range in words, choices or None; meaning) that an annotation states."""
+    *rule, meaning = kind.__metadata__ if get_origin(kind) is Annotated else ('',)
+    return rule[0] if rule else None, meaning
+
+
+def outside(kind, value):
+    """What is wrong with a value of the right type by itself, as a sentence; None if nothing is."""
+    rule, _ = stated(kind)
+    if value is None or rule is None or (RANGES[rule](value) if isinstance(rule, str) else value in rule):
+        return None
+    return f'expected {rule}.' if isinstance(rule, str) else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
 
 
 def parts(kind):
-    """(the type without Optional, may it be None, element types of a tuple or None, any number of elements?)."""
-    optional = typing.get_origin(kind) is typing.Union
+    """(the type without Annotated and None, may it be None, element types of a tuple or None, any number of elements?)."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    optional = get_origin(kind) in (Union, types.UnionType)
     if optional:
-        kind, = (k for k in typing.get_args(kind) if k is not NONE)
-    elements = typing.get_args(kind) if typing.get_origin(kind) is tuple else None
+        kind, = (k for k in get_args(kind) if k is not types.NoneType)
+    elements = get_args(kind) if get_origin(kind) is tuple else None
     many = bool(elements) and elements[-1] is Ellipsis
     return kind, optional, elements[:1] if many else elements, many
 
@@ -41,26 +68,27 @@ def describe(kind, plural=False):
 
 def convert(kind, value):
     """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. Or ValueError."""
-    whole, (kind, optional, elements, many) = kind, parts(kind)
+    base, optional, elements, many = parts(kind)
     if getattr(value, 'ndim', None) == 0:
         value = value.item()
     if value is None and optional:
         return None
-    if kind is typing.Any:
+    if base is Any:
         return freeze(value)
     if elements and isinstance(value, (list, tuple)):
-        if many or len(value) == len(elements):
-            try:
-                return tuple(convert(e, v) for e, v in zip(elements * len(value) if many else elements, value))
-            except ValueError:
-                pass                               # the message below names the whole type, not the element's
-    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        try:
+            return tuple(convert(e, v) for e, v in zip(elements * len(value) if many else elements, value, strict=True))
+        except ValueError:
+            pass                               # the message below names the whole type, not the element's
+    elif base is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
-    elif kind is int and isinstance(value, float) and value.is_integer():
+    elif base is int and type(value) in (int, float) and value == value // 1:
+        if abs(value) >= 2**63:
+            raise ValueError('expected an integer below 2**63')
         return int(value)
-    elif kind in (int, bool, str) and type(value) is kind:
+    elif base in (bool, str) and type(value) is base:
         return value
-    raise ValueError(f'expected {describe(whole)}')
+    raise ValueError(f'expected {describe(kind)}')
 
 
 def given(kind, value, text):
@@ -70,47 +98,30 @@ def given(kind, value, text):
 
 def read(kind, text):
     """The text of a flag as `kind`. ValueError if it does not read as one."""
-    whole, (kind, optional, elements, many) = kind, parts(kind)
+    base, optional, elements, many = parts(kind)
     text = text.strip()
     if optional and text.lower() in ('none', 'null'):
         return None
-    if kind is str:
+    if base is str:
         return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"' else text
-    if kind is bool and text.lower() in WORDS:
-        return WORDS[text.lower()]
-    if kind in (int, float):
-        try:
-            return convert(whole, int(text) if kind is int and not exponent(text) else float(text))
-        except ValueError:
-            pass
-    if elements:
-        if text[:1] in ('(', '[', '"', "'"):
-            value = literal(text)
-            if value is not None:
-                return convert(whole, value if isinstance(value, (list, tuple)) else (value,))
-            if text[0] + text[-1] in ('()', '[]'):
-                text = text[1:-1]
-        items = [item for item in text.split(',') if item.strip()]
-        if not any(parts(element)[2] for element in elements) and (many or len(items) == len(elements)):
-            try:
-                return tuple(read(element, item) for element, item in zip(elements * len(items) if many else elements, items))
-            except ValueError:
-                pass                           # as above
-    if kind is typing.Any:
-        return freeze(literal(text))
-    raise ValueError(f'expected {describe(whole)}')
-
-
-def exponent(text):
-    return 'e' in text.lower() or '.' in text
+    if not elements:
+        return convert(kind, WORDS.get(text.lower(), text) if base is bool else literal(text))
+    value = literal(text) if text[:1] in ('(', '[', '"', "'") else text
+    if value is not text:
+        return convert(kind, value if isinstance(value, (list, tuple)) else (value,))
+    items = [item for item in (text[1:-1] if text[:1] + text[-1:] in ('()', '[]') else text).split(',') if item.strip()]
+    try:
+        return tuple(read(e, item) for e, item in zip(elements * len(items) if many else elements, items, strict=True))
+    except ValueError:
+        raise ValueError(f'expected {describe(kind)}') from None
 
 
 def literal(text):
-    """The Python literal that a text is, or None."""
+    """The Python literal that a text is, or the text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
+        return text
 
 
 def freeze(value):
@@ -124,6 +135,4 @@ def freeze(value):
 
 def to_json(value):
     """Lists for tuples, so that json.dumps and json.loads give back an equal value through `convert`."""
-    if isinstance(value, collections.abc.Sequence) and not isinstance(value, str):
-        return [to_json(v) for v in value]
-    return value
+    return [to_json(v) for v in value] if isinstance(value, (list, tuple)) else value

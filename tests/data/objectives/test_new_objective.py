@@ -1,25 +1,18 @@
 """The page on adding an objective keeps its word: its diff is one file and one config, and in a clone they train."""
 import json
 import math
-import os
 import pathlib
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.helpers import subprocesses
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DIFF = ROOT / 'docs' / 'new_objective.diff'
 ADDED = ['configs/backward_lm.py', 'data/objectives/backward_lm.py']
-
-
-def run(folder, *arguments):
-    environment = {**os.environ, 'XLA_FLAGS': ''}
-    result = subprocess.run([sys.executable, '-m', *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 @pytest.fixture(scope='module')
@@ -42,12 +35,13 @@ def test_the_diff_adds_one_file_and_one_config(clone):
 
 def test_it_trains_and_beats_the_frequencies_of_its_targets(clone, tmp_path):
     cache = f'--config.data.cache={tmp_path}/cache'
-    printed = run(clone, 'train.inspect', '--config=configs/backward_lm.py', cache, '--split=eval', '--num_examples=256', '--json')
-    examples = [json.loads(line)['example'] for line in printed.splitlines()]
+    inspected = subprocesses.run('-m', 'train.inspect', '--config=configs/backward_lm.py', cache, '--split=eval', '--num_examples=256',
+                              '--json', cwd=clone)
+    examples = [json.loads(line)['example'] for line in inspected.stdout.splitlines()]
     targets = np.concatenate([np.array(one['targets'])[np.array(one['weights']) > 0] for one in examples])
     shares = np.bincount(targets) / len(targets)
     entropy = -sum(share * math.log(share) for share in shares if share)
 
-    run(clone, 'train.main', '--config=configs/backward_lm.py', f'--workdir={tmp_path}/run', cache)
+    subprocesses.run('-m', 'train.main', '--config=configs/backward_lm.py', f'--workdir={tmp_path}/run', cache, cwd=clone)
     last = json.loads((tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()[-1])
     assert last['step'] == 200 and last['eval/loss'] < entropy - 0.2, (last['eval/loss'], entropy)

@@ -7,6 +7,7 @@ from data.rows import sentence_pairs as pairs
 from data.text import cache
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)
+OTHER = {'next_sentence': pairs.RANDOM, 'sentence_order': pairs.SWAPPED}
 
 
 def corpus(documents, empty=()):
@@ -123,7 +124,7 @@ def test_truncation_is_the_loop():
 def test_with_fixed_draws_pairs_are_the_originals(name, fraction, short, block, monkeypatch):
     monkeypatch.setattr(pairs, 'BLOCK', block)
     documents = random_documents(1)
-    got = lists(getattr(pairs, name)(corpus(documents), 61, short, Fixed(fraction)))
+    got = lists(pairs.pairs(corpus(documents), 61, short, OTHER[name], Fixed(fraction)))
     expected = original(documents, 61, lambda: fraction < short, name == 'next_sentence', lambda: fraction < 0.5, Fixed(fraction))
     assert got == expected and len(got) > 80
     assert {kind for _, _, kind in got} == ({pairs.FORCED} | {
@@ -139,7 +140,7 @@ def test_with_random_draws_pairs_have_the_originals_law(name):
         kinds = np.array([kind for _, _, kind in found])
         return [len(found), *np.bincount(kinds, minlength=4), np.mean([len(a) for a, _, _ in found]),
                 np.mean([len(b) for _, b, _ in found]), np.mean([len(a) + len(b) == 61 for a, b, _ in found])]
-    ours = np.array([summary(lists(getattr(pairs, name)(source, 61, 0.1, np.random.default_rng(e)))) for e in range(150)])
+    ours = np.array([summary(lists(pairs.pairs(source, 61, 0.1, OTHER[name], np.random.default_rng(e)))) for e in range(150)])
     theirs = np.array([summary(original(documents, 61, lambda: draw.random() < 0.1, name == 'next_sentence',
                                         lambda: draw.random() < 0.5, draw)) for _ in range(150)])
     error = np.sqrt((ours.var(0) + theirs.var(0)) / 150)
@@ -156,7 +157,7 @@ def test_what_pairs_are(name):
     documents = random_documents(3)
     source = corpus(documents, empty=(0, 7, 39))
     for seed in range(20):
-        rows = getattr(pairs, name)(source, 61, 0.1, np.random.default_rng(seed))
+        rows = pairs.pairs(source, 61, 0.1, OTHER[name], np.random.default_rng(seed))
         a, b, kind = rows[:, 1] - rows[:, 0], rows[:, 3] - rows[:, 2], rows[:, 4]
         assert a.min() >= 1 and b.min() >= 1 and (a + b).max() == 61
         own, other = (np.searchsorted(source.offsets, rows[:, i], side='right') for i in (0, 2))
@@ -175,7 +176,7 @@ def test_every_sentence_is_in_a_pair():
     """What a random B displaces comes again: without truncation every token is in some chunk's A or true B."""
     documents = random_documents(4, longest=10)
     source = corpus(documents)
-    rows = pairs.next_sentence(source, 10**6, 0.0, np.random.default_rng(0))
+    rows = pairs.pairs(source, 10**6, 0.0, pairs.RANDOM, np.random.default_rng(0))
     seen = np.zeros(source.num_tokens, int)
     for a, b, c, d, kind in rows.tolist():
         seen[a:b] += 1
@@ -185,15 +186,15 @@ def test_every_sentence_is_in_a_pair():
 
 
 def test_one_document_pairs_with_itself_and_nothing_gives_nothing():
-    rows = pairs.next_sentence(corpus([[5] * 30]), 21, 0.0, np.random.default_rng(0))
+    rows = pairs.pairs(corpus([[5] * 30]), 21, 0.0, pairs.RANDOM, np.random.default_rng(0))
     assert len(rows) and (rows[:, :4].min() >= 0) and rows[:, :4].max() <= 150 and pairs.RANDOM in rows[:, 4]
-    for plan in (pairs.next_sentence(corpus([]), 21, 0.1, np.random.default_rng(0)), pairs.full(corpus([]), 21, True)):
+    for plan in (pairs.pairs(corpus([]), 21, 0.1, pairs.RANDOM, np.random.default_rng(0)), pairs.full(corpus([]), 21, True)):
         assert len(plan) == 0
 
 
 def test_random_texts_are_uniform_over_other_documents():
     source = corpus([[30]] * 5)               # one sentence each: B is forced and random
-    rows = np.concatenate([pairs.next_sentence(source, 27, 0.0, np.random.default_rng(e)) for e in range(1000)])
+    rows = np.concatenate([pairs.pairs(source, 27, 0.0, pairs.RANDOM, np.random.default_rng(e)) for e in range(1000)])
     own, other = (np.searchsorted(source.offsets, rows[:, i], side='right') for i in (0, 2))
     counts = np.zeros((6, 6))
     np.add.at(counts, (own, other), 1)

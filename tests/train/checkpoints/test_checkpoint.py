@@ -1,11 +1,9 @@
 """Real checkpoints, mutated, killed, moved between meshes: what was saved comes back bit for bit, or an older one."""
 import hashlib
-import os
 import pathlib
 import re
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ import optax
 import pytest
 
 from data import atomic
+from tests.helpers import subprocesses
 from train import state as states
 from train.checkpoints import arrays, checkpoint, folders, manifest
 
@@ -464,7 +463,7 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
         saved.save(10, make(10, carry=True), {})
         saved.save(20, make(20, carry=True), {})
     (folder / '20' / 'meta.json').write_text('{}')               # both must fall back to 10
-    code = TWO.format(root=str(ROOT), folder=str(folder), port=free_port())
+    code = TWO.format(root=str(ROOT), folder=str(folder), port=subprocesses.free_port())
     outputs = run_all([[sys.executable, '-c', code, str(rank)] for rank in range(2)], devices=2)
     expected = [f'restored 10 {checkpoint.fingerprint(make(10, carry=True))}',
                 f'saved {checkpoint.fingerprint(make(30, carry=True))}',
@@ -478,17 +477,9 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
     assert meta['examples'] == 3 and sorted(entry.name for entry in folder.iterdir()) == ['10', '30', 'bad']
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
-
-
 def run_all(commands, devices, seconds=150, meanwhile=None):
     """[(status, output)] of commands that run side by side; those not done after `seconds` are killed."""
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
-    children = [subprocess.Popen(command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT) for command in commands]
+    children = [subprocesses.start(command, devices) for command in commands]
     try:
         if meanwhile:
             meanwhile(children)

@@ -83,21 +83,20 @@ def attend(own, asking, known, distance, different, allowed):
     return jnp.concatenate(out, -1) @ own['out']['kernel']
 
 
-def row_by_hand(params, row, memory, allowed=None):
+def row_by_hand(params, row, memory, content, query):
     """Two streams of one row, layer after layer, after the paper's figure. memory: [L] states float[m, D] before the row.
-    allowed: what (content, a query in its place) sees of the row, bool[T, T] each; None = as the ranks of the row say.
+    content, query: bool[T, T], what each place, and a query in it, sees of the row.
 
     Returns (content float[T, D], queries float[P, D], rubbish where a slot is not used; states that enter each layer).
     """
     backbone, slots = params['backbone'], row['slots']
     h = backbone['embed']['embedding'][row['tokens']]
     g = jnp.broadcast_to(params['query']['embedding'][0], (len(slots), D))
-    place, kinds, rank, m = row['positions'], row['types'], row['seen'], len(memory[0])
+    place, kinds, m = row['positions'], row['types'], len(memory[0])
     way = jnp.sign(place[1] - place[0])
     known_place = jnp.concatenate([place[0] - way * jnp.arange(m, 0, -1), place])
     known_kind = jnp.concatenate([jnp.zeros(m, int), kinds])
     always = jnp.ones((T, m), bool)
-    content, query = allowed or (rank[None] <= row['sees'][:, None], rank[None] < rank[:, None])
     own_too = jnp.concatenate([always, content], 1)
     before = jnp.concatenate([always[:len(slots)], query[slots]], 1) | (row['weights'] == 0)[:, None]
     entered = []
@@ -117,10 +116,16 @@ def row_by_hand(params, row, memory, allowed=None):
 
 
 @jax.jit
-def by_hand(params, batch, memory=None, allowed=None):
-    """The same for every row of a batch; memory: [L] float[B, m, D]; allowed: for all rows."""
+def every_row_by_hand(params, batch, memory, content, query):
+    return jax.vmap(row_by_hand, in_axes=(None, 0, 0, 0, 0))(params, batch, memory, content, query)
+
+
+def by_hand(params, batch, memory=None, ranks=None):
+    """The same for every row of a batch. memory: [L] float[B, m, D]; ranks: int[B, T], None = those of the batch."""
     memory = [jnp.zeros((4, 0, D))] * XLNET.layers if memory is None else memory
-    return jax.vmap(row_by_hand, in_axes=(None, 0, 0, None))(params, batch, memory, allowed)
+    content, query = (batch['sees'], batch['seen']) if ranks is None else (ranks, ranks)
+    known = (batch['seen'] if ranks is None else ranks)[:, None]
+    return every_row_by_hand(params, batch, memory, known <= content[:, :, None], known < query[:, :, None])
 
 
 def same(batch, found, expected):
@@ -171,7 +176,7 @@ def test_gradients_with_memory_are_those_of_concatenated_states_with_stop_gradie
         entered = by_hand(params, first)[2]
         return total(*by_hand(params, second, [x[:, :R] for x in entered])[:2])
 
-    found, expected = jax.grad(model)(params), jax.grad(written_out)(params)
+    found, expected = (jax.jit(jax.grad(total))(params) for total in (model, written_out))
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), found, expected)
 
 
@@ -194,14 +199,13 @@ def test_identity_order_is_a_causal_model():
     params, fed = parameters(), batches(2)
     order = jnp.broadcast_to(jnp.arange(T), (4, T))
     identity = [{**batch, 'sees': order, 'seen': order} for batch in fed]
-    triangles = np.tril(np.ones((T, T), bool)), np.tril(np.ones((T, T), bool), -1)
-    expected = by_hand(params, fed[0], allowed=triangles)             # the ranks of `fed` are not looked at
+    expected = by_hand(params, fed[0], ranks=order)                   # the ranks of `fed` are not looked at
     content, _, _ = streams(params, identity[0])                      # the query of place 0 has nothing to see
     np.testing.assert_allclose(content, expected[0], atol=1e-5)
     first, _, states = streams(params, identity[0], jnp.zeros((4, 2, M, D)))
     np.testing.assert_allclose(first, content, atol=1e-5)             # an empty memory is none
     remembered = [x[:, :R] for x in expected[2]]
-    same(fed[1], streams(params, identity[1], states), by_hand(params, fed[1], remembered, triangles))
+    same(fed[1], streams(params, identity[1], states), by_hand(params, fed[1], remembered, order))
 
 
 @jax.jit
@@ -268,9 +272,10 @@ def test_unused_slots_count_for_nothing():
 def test_samples_are_said_by_queries():
     """The content stream sees the token in its place; a sample must not show that."""
     params, batch, module = parameters(), batches(1)[0], loss()
-    said = module.apply({'params': params}, batch, method='say')
+    say = jax.jit(functools.partial(module.apply, method='say'))
+    said = say({'params': params}, batch)
     changed = batch['tokens'].at[jnp.arange(4), batch['slots'][:, 0]].set(77)
-    other = module.apply({'params': params}, {**batch, 'tokens': changed}, method='say')
+    other = say({'params': params}, {**batch, 'tokens': changed})
     table, bias = params['backbone']['embed']['embedding'], params['backbone']['head']['bias']
     logits = (streams(params, batch)[1] @ table.T + bias)[..., :TOKENIZER.vocab_size]
     np.testing.assert_array_equal(said, jnp.argmax(logits, axis=-1))

@@ -3,7 +3,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import optax
 import pytest
 
 from model import config as model_config, paths, transformer
+from tests.helpers import subprocesses
 from train import state as states
 from train.optimization import optimizer
 from train.parallel import processes, sharding
@@ -284,15 +284,9 @@ def launch(arguments, environ):
     return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
 @pytest.mark.parametrize('how', ['arguments', 'environment'])
 def test_two_processes_make_one_batch(how):
-    address = f'127.0.0.1:{free_port()}'
+    address = f'127.0.0.1:{subprocesses.free_port()}'
     if how == 'arguments':
         first, second = launch([['0', address], ['1', address]], [{}, {}])
     else:

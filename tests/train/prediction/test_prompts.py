@@ -1,20 +1,16 @@
 """The command on a real run: greedy equals the model's own argmax, several answers, JSON, and messages."""
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from data import example, tokenizer
 from model import transformer
+from tests.helpers import subprocesses
 from train import generate, main
 from train.checkpoints import checkpoint, workdir
 from train.prediction import fill_mask, prompts
-
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope='module')
@@ -88,9 +84,7 @@ def test_xlnets_queries_do_not_see_what_they_fill(runs):
 
 
 def test_the_command_prints_json(runs):
-    result = subprocess.run([sys.executable, '-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3',
-                             '--json'], cwd=ROOT, env={**os.environ, 'XLA_FLAGS': ''}, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
+    result = subprocesses.run('-m', 'train.generate', f'--workdir={runs}/causal_lm', '--prompt=A', '--max_new_tokens=3', '--json')
     assert json.loads(result.stdout).keys() == {'prompt', 'text', 'tokens'}
 
 

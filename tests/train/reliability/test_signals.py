@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.helpers import subprocesses
 from tests.train.checkpoints import test_checkpoint
 from train.checkpoints import folders
 from train.reliability import signals
@@ -164,7 +165,7 @@ with checkpoint.Checkpoints({folder!r} + '/checkpoints') as saved, running:
 
 
 def test_two_processes_save_and_stop_at_the_same_step_though_only_one_was_told(tmp_path):
-    code = TWO.format(root=str(ROOT), folder=str(tmp_path), port=test_checkpoint.free_port())
+    code = TWO.format(root=str(ROOT), folder=str(tmp_path), port=subprocesses.free_port())
 
     def tell(children):
         for child in children:

@@ -4,6 +4,7 @@ import dataclasses
 import pytest
 
 from data import objectives
+from model import config as model_config
 from train.settings import checks, schema
 
 
@@ -40,8 +41,6 @@ def test_nothing_wrong(settings):
     (dict(model__heads=6, model__kv_heads=4), ['model.heads', 'model.kv_heads']),
     (dict(model__dim=40, model__positions='rotary'), ['model.heads']),
     (dict(model__windows=()), ['model.windows']), (dict(sequence_length=65), ['model.max_length']),
-    (dict(model__position_offset=2, model__positions='alibi'), ['model.position_offset']),
-    (dict(model__rotary_scaling=(8.0, 1.0, 4.0, 8192)), ['model.rotary_scaling']),
     (dict(model__positions='rotary', model__rotary_scaling=(8.0, 4.0, 4.0, 8192)), ['model.rotary_scaling']),
     (dict(model__query_layer=True, model__layers=1), ['model.layers']),
     (dict(model__query_layer=True, model__positions='rotary'), ['model.positions']),
@@ -77,9 +76,11 @@ def test_the_longest_row_is_the_encoders_or_the_decoders():
 @pytest.mark.parametrize('value, numbers, text', [
     (6, [1, 2, 4, 8, 16], 'Near: 4, 8.'), (9, [1, 2, 4, 8], 'Near: 8.'), (5, [10, 20], 'Near: 10.')])
 def test_near(value, numbers, text):
-    assert checks.near(value, numbers) == text
+    assert model_config.near(value, numbers) == text
 
 
 def test_divisors():
     for number in range(1, 60):
-        assert checks.divisors(number) == [d for d in range(1, 60) if number % d == 0]
+        assert model_config.divisors(number, 7) == [d for d in range(1, 60) if number % d == 0]
+    assert model_config.divisors(10**18, 7, 10) == [1, 2, 4, 5, 8, 10, 16]
+    assert model_config.divisors(64, 10**18, 10) == [1, 64]

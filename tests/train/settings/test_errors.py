@@ -9,7 +9,7 @@ from train.settings import errors, members, schema
 
 def candidates():
     kind = objectives.load('span_corruption')
-    return [*schema.kinds(), *members.kinds(kind)]
+    return [*schema.kinds(), *members.kinds({'objective.': kind})]
 
 
 def mutate(key, how, rng):

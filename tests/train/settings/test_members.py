@@ -6,7 +6,7 @@ import pytest
 
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
 from data.rows import mixture
-from train.settings import errors, members, parse, schema
+from train.settings import errors, members, parse, schema, values
 
 MIXTURE = '--config=configs/tiny.py:mixture'
 
@@ -68,19 +68,19 @@ def test_a_resume_with_other_members_is_refused_with_a_diff():
         parse.resume(old, new.config, 'runs/x', new.origins)
 
 
-def test_outline_kinds_build_and_owner():
+def test_classes_kinds_build_and_owner():
     given = [('objective.name', 'mixture', 'here', False), ('objective.members.a.name', 'masked_lm', 'here', False),
              ('objective.members.b.rate', '0.1', 'there', True)]
-    outline, lost, wrong = members.outline(given)
-    assert outline == mixtures.Objective(members=(mixture.Member('a', masked_lm.Objective()),)) and lost == ['objective.members.b.']
+    parts, lost, wrong = members.classes(given)
+    assert parts == {'objective.': mixtures.Objective, 'objective.members.a.': masked_lm.Objective} and lost == ['objective.members.b.']
     assert [(p.subject, p.text.partition(';')[0]) for p in wrong] == [('objective.members.b.name', 'missing')]
-    kinds = members.kinds(outline)
-    assert kinds['objective.members.a.weight'] is float and kinds['objective.members.a.rate'] is float
+    kinds = members.kinds(parts)
+    assert kinds['objective.members.a.weight'] is float and values.parts(kinds['objective.members.a.rate'])[0] is float
     assert not any('sequence_length' in key for key in kinds)
-    built = members.build(outline, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
+    built = members.build(parts, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
     assert built == mixtures.Objective(32, (mixture.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
-    assert members.owner(built, 'objective.members.a.rate')[1] == 'objective.members.a.'
-    assert members.owner(built, 'objective.members.a.weight')[1] == 'objective.'
+    assert members.owner(parts, 'objective.members.a.rate') == 'objective.members.a.'
+    assert members.owner(parts, 'objective.members.a.weight') == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
-    assert members.kinds(causal_lm.Objective) == {'objective.name': str, 'objective.documents': str}
-    assert members.kinds(None) == {'objective.name': str}
+    assert list(members.kinds({'objective.': causal_lm.Objective})) == ['objective.name', 'objective.documents']
+    assert members.kinds({}) == {'objective.name': str}

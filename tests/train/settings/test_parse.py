@@ -3,11 +3,12 @@ import dataclasses
 import json
 import pathlib
 import shlex
+import time
 
 import pytest
 
 from data import objectives
-from train.settings import command_line, parse, schema
+from train.settings import command_line, parse, schema, values
 
 MESSAGES = pathlib.Path(__file__).parents[3] / 'tests/fixtures/messages/config'
 PLAIN = f'--config={MESSAGES}/plain.py'
@@ -153,3 +154,24 @@ def test_a_command_without_a_mesh_takes_any():
     assert parse.parse(argv, devices=False).config.mesh.data == 256
     with pytest.raises(parse.Error, match='256 devices wanted, 8 found'):
         parse.parse(argv)
+
+
+INTEGERS = [key for key, kind in schema.kinds().items() if values.parts(kind)[0] is int]
+
+
+@pytest.mark.parametrize('key', INTEGERS)
+def test_an_integer_may_have_any_size(key):
+    """Refused in no time above 2**63; large ones below are checked in no time, too."""
+    start = time.monotonic()
+    with pytest.raises(parse.Error, match=f'{key} = .* expected an integer'):
+        parsed(f'--config.{key}=99999999999999999999')
+    try:
+        parsed(f'--config.{key}={10**18}')
+    except parse.Error:
+        pass
+    assert time.monotonic() - start < 4
+
+
+def test_a_divisor_is_looked_for_near_the_value():
+    with pytest.raises(parse.Error, match='model.dim = 1000000000000000003 is not divisible by 8. Near: 1'):
+        parsed('--config.model.dim=1000000000000000003')

@@ -1,0 +1,90 @@
+"""Which settings each choice reads. A setting that nothing would read is refused where it was given (train/settings/parse.py).
+
+What an optimizer or a schedule reads is taken from its function in `train/optimization` (`settings.NAME`, also in the functions that it
+calls), without running it: a new one needs no row here. A position scheme and an objective state it in their classes. No JAX.
+"""
+import ast
+import functools
+import pathlib
+
+from model import positions
+from train.settings import errors
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'optimization'
+COLUMNLESS = ('.txt', '.txt.gz', '.txt.xz')
+
+
+@functools.cache
+def functions(module):
+    """({name in a table of train/optimization/MODULE.py: what its functions read}, what all other functions read).
+
+    Both as sets of names: `settings.NAME` is 'optimizer.NAME', other variables are their own names.
+    """
+    tree = ast.parse((FOLDER / f'{module}.py').read_text(encoding='utf-8'))
+    known = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    used, found = set(), {}
+
+    def read(name):
+        used.add(name)
+        nodes = list(ast.walk(known[name]))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        names |= {f'optimizer.{node.attr}' for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'settings'}
+        return names.union(*(read(other) for other in names & known.keys() - {name}))
+
+    for table in (node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)):
+        for key, value in zip(table.keys, table.values):
+            found.setdefault(key.value, set()).update(read(value.id))
+    return found, set().union(*(read(name) for name in known.keys() - used))
+
+
+def choices(module):
+    """{name of an optimizer ('optimizer') or a schedule ('schedules'): what its functions read}."""
+    return functions(module)[0]
+
+
+def stretched(schedule):
+    """Whether the shape of a schedule depends on `steps`."""
+    return 'steps' in choices('schedules')[schedule]
+
+
+def rows(config, parts):
+    """(settings, the setting that decides whether they are read, are they, what it would have to be).
+
+    parts: {prefix of its keys: Objective} of the objective and its members.
+    """
+    data, tokenizer, optimizer, architecture = config.data, config.tokenizer, config.optimizer, config.model.architecture
+    columns = any(text and not text.startswith('bundled:') and not text.endswith(COLUMNLESS) for text in (data.train, data.eval))
+    decays = optimizer.weight_decay or optimizer.l1 or optimizer.l2 or 'decays' in choices('optimizer')[optimizer.name]
+    yield 'data.eval_fraction', 'data.eval', not data.eval, 'None'
+    yield 'data.field', 'data.train', columns, 'files with columns, such as .jsonl or .parquet'
+    yield 'eval_batches', 'data.eval_fraction', data.eval or data.eval_fraction, 'more than 0, or a text in data.eval'
+    yield 'tokenizer.kind tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.path', not tokenizer.path, 'None'
+    yield 'tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.kind', tokenizer.kind != 'bytes', 'unigram or bpe'
+    yield 'init.paths init.rename', 'init.from', config.init.from_, 'a folder to start from'
+    yield 'early_stopping.patience early_stopping.min_delta', 'early_stopping.metric', config.early_stopping.metric, 'a metric'
+    yield 'optimizer.no_decay', 'optimizer.weight_decay', decays, 'more than 0, or a penalty in optimizer.l1 or optimizer.l2'
+    yield 'model.decoder_layers', 'model.architecture', architecture == 'encoder_decoder', 'encoder_decoder'
+    yield ('sample.prompts sample.max_new_tokens sample.temperature sample.top_k sample.top_p', 'model.architecture',
+           architecture == 'decoder', 'decoder')
+    schemes = {name: {f'model.{field}' for field in scheme.reads} for name, scheme in positions.SCHEMES.items()}
+    everywhere = functions('optimizer')[1] | functions('schedules')[1]
+    for choice, value, readers in (('optimizer.name', optimizer.name, choices('optimizer')),
+                                   ('optimizer.schedule', optimizer.schedule, choices('schedules')),
+                                   ('model.positions', config.model.positions, schemes)):
+        for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
+            yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
+    for prefix, objective in parts.items():
+        for fields, choice, values in getattr(objective, 'reads', ()):
+            value = getattr(objective, choice)
+            yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
+                   errors.one_of(values) if values else 'more than 0')
+
+
+def unread(config, values, parts):
+    """{key: (the setting that decides, text)} of the settings that nothing reads. values: {key: value} of the config."""
+    found = {}
+    for keys, choice, read, expected in rows(config, parts):
+        for key in keys.split() if not read else ():
+            value = values[choice] if isinstance(values[choice], str) else errors.shown(values[choice])
+            found.setdefault(key, (choice, f'nothing reads it with {choice} = {value}; expected {expected}.'))
+    return found
