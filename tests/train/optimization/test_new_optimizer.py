@@ -1,4 +1,4 @@
-"""The page on adding an optimizer: its diff changes one file; in a clone the optimizer is optax's, trains, and refuses what it does not read."""
+"""The page on adding an optimizer: its diff changes one file; in a clone the optimizer equals optax's, trains, and refuses other settings."""
 import json
 import math
 import os

@@ -143,7 +143,7 @@ def test_adam_without_bias_correction_is_berts():
     norms = [np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(grad)))
              for grad in GRADS]
     assert min(norms) > 1
-    clipped = [jax.tree.map(lambda g: g / norm, grad) for grad, norm in zip(GRADS, norms)]
+    clipped = [jax.tree.map(lambda g, norm=norm: g / norm, grad) for grad, norm in zip(GRADS, norms)]
     options = settings(name='adamw', epsilon=1e-6, weight_decay=0.1, warmup=2, clip=1.0, bias_correction=False)
     same(train(options, PARAMS, GRADS), numpy_steps(step, PARAMS, clipped))
 
