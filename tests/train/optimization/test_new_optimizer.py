@@ -1,4 +1,4 @@
-"""The page on adding an optimizer: its diff changes one file; in a clone the optimizer equals optax's, trains, and refuses other settings."""
+"""The page on adding an optimizer: its diff changes one file; in a clone the optimizer equals that of optax, and trains."""
 import json
 import math
 import os
