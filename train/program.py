@@ -40,8 +40,7 @@ def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[st
     shardings = sharding.state(mesh, abstract, config.mesh.rules)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
     update = steps.build(module, chain, config.accumulation, config.ema)
-    return Program(abstract, jax.jit(create, out_shardings=shardings),
-                   jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
+    return Program(abstract, jax.jit(create, out_shardings=shardings), jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
 def shapes(config: schema.Config, source) -> dict[str, Any]:

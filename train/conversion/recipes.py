@@ -2,8 +2,7 @@
 from model import families
 from train.settings import schema
 
-ARCHITECTURES = {'decoder': dict(name='causal_lm'), 'encoder': dict(name='masked_lm'),
-                 'encoder_decoder': dict(name='span_corruption')}
+ARCHITECTURES = {'decoder': dict(name='causal_lm'), 'encoder': dict(name='masked_lm'), 'encoder_decoder': dict(name='span_corruption')}
 
 
 def objective(family: families.Family, architecture: str, head: str) -> dict:

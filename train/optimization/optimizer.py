@@ -136,8 +136,7 @@ def muon(settings, decays):
     def labels(tree):
         return paths.apply(lambda path, _: 'muon' if re.search(MUON, path) else 'adam', tree)
 
-    shape = optax.stateless(lambda updates, params: jax.tree.map(
-        lambda u: u * max(1.0, u.shape[-1] / u.shape[-2]) ** 0.5, updates))
+    shape = optax.stateless(lambda updates, params: jax.tree.map(lambda u: u * max(1.0, u.shape[-1] / u.shape[-2]) ** 0.5, updates))
     matrices = contrib.scale_by_muon(beta=settings.momentum or 0.95, weight_dimension_numbers=axes)
     return optax.partition({'muon': optax.chain(matrices, shape), 'adam': adam(settings)}, labels)
 
