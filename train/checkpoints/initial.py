@@ -47,22 +47,20 @@ def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) 
     return found
 
 
-def complete(folder, config, kind, end):
-    """errors.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
+def complete(folder: str, config: schema.Config, kind: str, end: str) -> None:
+    """errors.Error if the checkpoint in a workdir lacks a head that its objective predicts with, as imported ones may."""
     stored, objective, model = checkpoint.stored(folder), config.objective, config.model
-    needed = [] if model.tied and model.head == 'linear' and model.width == model.dim else ['backbone/head/']
-    if schema.objective_name(objective) == 'replaced_token_detection':
-        needed = ['head/labels/'] + ['generator/'] * (objective.generator == 'model')
-    needed += ['head/pooler/'] * (getattr(objective, 'pair', None) is not None)
-    lost = [part for part in needed if not any(path.startswith(part) for path in stored)] if stored else []
+    bare = objective.head == 'discriminator' or model.tied and model.head == 'linear' and model.width == model.dim
+    needed = ['backbone/head/'] * (not bare) + [path for part in objective.parts() for path in part.parameters]
+    lost = [part for part in needed if not any(f'/{part}' in f'/{path}' for path in stored)] if stored else []
     if lost:
-        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. '
+        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {objective.name} needs. '
                 f'Train a run that starts from it: --config.init.from={folder}.')
         raise errors.Error([errors.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 
 
 def model_of(folder: str) -> model_config.Config | None:
-    """The model of the run in a folder (or of its checkpoints), or None where no config.json says it."""
+    """The model of the run in a folder (or of its checkpoints), or None without a config.json."""
     try:
         _, tree = inherited.run(folder)
         return tree and parse.from_dict(tree, f'{folder}/config.json').model
