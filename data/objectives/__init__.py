@@ -38,6 +38,7 @@ class Objective:
     A mixture answers for its members; whoever must ask each of them asks `parts()`.
     """
     architectures = ARCHITECTURES             # the model architectures that it fits
+    reads = ()                                # (settings, the setting that decides whether they are read, with which values; () = above 0)
     needs = ()                                # ids that the tokenizer must have: of 'mask', 'cls', 'sep', 'sentinels'
     hint = Hint()                             # of the attention among `tokens`
     encoder_hint = Hint('full', 'padded')     # of the attention among `encoder_tokens`, if there are any

@@ -75,7 +75,7 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
         for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
             yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
     for prefix, objective in parts.items():
-        for fields, choice, values in getattr(objective, 'reads', ()):
+        for fields, choice, values in objective.reads:
             value = getattr(objective, choice)
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
