@@ -1,8 +1,7 @@
 """The pieces of a block: one projection class, one embedding class, one norm, the feed-forward layer, dropout.
 
-Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. There is exactly
-one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters that
-intercept them (LoRA, prompt tuning) reach the whole model.
+Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. Only `Dense` multiplies by a
+learned matrix and only `Embed` looks tokens up, so that adapters that intercept them (LoRA, prompt tuning) reach every parameter.
 """
 import functools
 from typing import Any, Optional
@@ -31,7 +30,7 @@ class Dense(nn.Module):
 
 
 class Embed(nn.Module):
-    """A table of vectors: int32[...] -> float32[..., features]. The sum of embeddings is cast, not its terms."""
+    """A table of vectors: int32[...] -> float32[..., features]. float32, because the sum of embeddings is cast, not its terms."""
     config: model_config.Config
     entries: int
     features: int

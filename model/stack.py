@@ -1,9 +1,8 @@
 """A stack of blocks: an encoder or a decoder between the embedding and the head.
 
-Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
-axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does not
-differ between layers (the prepared attention rule, rotary angles, distances) is computed once, in `Stack.share`. The only
-lifted transforms of the model are in this file and in query_stack.py.
+Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` has a leading layer axis. Layers
+that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. Inputs that all layers share are
+computed once, in `Stack.share`. The only lifted transforms of the model are in this file and in query_stack.py.
 """
 import dataclasses
 import functools
@@ -36,8 +35,7 @@ class Shared:
     relative: Any = None                      # Transformer-XL's distances and segments
     start: Any = None                         # int32[], the first cache slot of these tokens
     rows: Any = None                          # int32[B], global row numbers; None = no dropout
-    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # number of keys that a layer projects: of the memory
-                                              # and the tokens, not of appended queries
+    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # number of keys that a layer projects, memory included
     reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # number of tokens that go into the next memory
 
 
@@ -108,12 +106,12 @@ class Stack(nn.Module):
     role: str                                 # encoder | decoder
     dtype: Any
     borrowed: Any = None                      # another Stack, whose positions, types and embedding norm this one uses
-    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
+    hints: rules.Hints = rules.Hints()        # what is true of the attention rule in every batch
 
     def setup(self):
         config = self.config
         self.scheme = positions.of(config)
-        self.positions = self.scheme.table(self.role, self.dtype)
+        self.positions = self.scheme.table()
         if config.types:
             self.types = layers.Embed(config, config.types, config.width)
         if config.norms_embeddings:
@@ -137,8 +135,8 @@ class Stack(nn.Module):
     def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None, keys=None):
         """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache, or else the next memory's states.
 
-        fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens take its
-        next slots and attend to all of it. With a memory (`memory.Memory`) they attend to that and to themselves. keys: the
+        fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens are written to its
+        next slots and attend to all slots. With a memory (`memory.Memory`) they attend to it and to the T tokens. keys: the
         (segments, positions), int32[B, M] each, of M keys that an adapter puts before the others in `Attention.attend`.
         """
         config = self.config
@@ -199,7 +197,7 @@ class Stack(nn.Module):
         numbers = None if len(distinct) == 1 else jnp.array([distinct.index(window) for window in windows], jnp.int32)
         dropout = None if rows is None else functools.partial(self.dropout, rows=rows)
         relative = self.scheme.distances(rule, fields, cache is not None, dropout)
-        bias = self.scheme.bias(self.positions, self.role)
+        bias = self.scheme.bias(self.positions, self.role, self.dtype)
         prepared = attention.prepare(implementation, rule, bias, hint, tuple(distinct))
         cross = None
         if encoder_segments is not None:

@@ -1,7 +1,7 @@
-"""A backbone with the head of a task, as published checkpoints are and as fine-tuning starts from.
+"""A backbone with the head of a task: the model of a published checkpoint, or the start of fine-tuning.
 
 Parameters have the same paths as in the losses of train/objectives/: `backbone`, `head` and, for Transformer-XL's positions,
-`query`; so a run can start from any of them.
+`query`. So a run can start from a published checkpoint, and a checkpoint of a run can be published.
 """
 import dataclasses
 from typing import Any, Optional
@@ -23,6 +23,7 @@ KINDS = {
     'token_classes': 'logits of labels for each token [B, T, labels]',
     'spans': 'logits of start and end at each token [B, T, 2]',
 }
+HEADS = {'pooler': heads.Pooler, 'pair': heads.PairHead, 'pretraining': heads.PairHead, 'discriminator': heads.TokenHead}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Head:
     labels: int = 2
     read: str = 'first'                       # first | last (the last that is no padding)
     activation: Optional[str] = None          # of a dense layer D -> D before the labels; None = no such layer
-    bias: bool = True                         # of the labels
+    bias: bool = True                         # in the projection to the labels
 
 
 class Model(nn.Module):
@@ -47,12 +48,8 @@ class Model(nn.Module):
         self.backbone = transformer.Transformer(config, self.dtype, hints=self.hints)
         if positions.of(config).two_streams:
             self.query = layers.Embed(config, 1, config.width)  # the input of every query token of XLNet
-        if settings.kind == 'pooler':
-            self.head = heads.Pooler(config, self.dtype)
-        if settings.kind in ('pair', 'pretraining'):
-            self.head = heads.PairHead(config, self.dtype)
-        if settings.kind == 'discriminator':
-            self.head = heads.TokenHead(config, self.dtype)
+        if settings.kind in HEADS:
+            self.head = HEADS[settings.kind](config, self.dtype)
         if settings.kind == 'classes':
             self.head = heads.ClassHead(config, settings.labels, settings.read, settings.activation, settings.bias, self.dtype)
         if settings.kind in ('token_classes', 'spans'):

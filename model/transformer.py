@@ -1,7 +1,6 @@
 """One Transformer: a decoder, an encoder or an encoder-decoder by configuration (Vaswani et al. 2017).
 
-Its methods are functions of a batch (a dict of the integers in `data/example.py`): `hidden`, `logits`, and both in
-`__call__`; for decoding `init_cache` and `step`.
+Its methods are functions of a batch (a dict of the integers in `data/example.py`); `init_cache` and `step` are for decoding.
 """
 import dataclasses
 from typing import Any
@@ -19,8 +18,8 @@ class Transformer(nn.Module):
     """Embedding, stacks and head. Parameters are float32, the computation has `dtype`, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
-    borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
-    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
+    borrowed: Any = None                      # another Transformer, whose embeddings this one uses (ELECTRA's generator)
+    hints: rules.Hints = rules.Hints()        # what is true of the attention rule in every batch
 
     def setup(self):
         config, owner = self.config, self.borrowed
@@ -82,8 +81,8 @@ class Transformer(nn.Module):
     def step(self, batch, cache):
         """Reads T more tokens into the cache: (hidden float[B, T, D], cache). The first call is the prefill.
 
-        batch: `tokens positions segments` int32[B, T] (segment 0 = padding), by default causal: `sees`, `seen` may be
-        given. An encoder-decoder's first call also has the `encoder_` fields; the cache keeps what later calls need.
+        batch: `tokens positions segments` int32[B, T] (segment 0 = padding), causal unless it has `sees` and `seen`. An
+        encoder-decoder's first call also has the `encoder_` fields; the cache keeps its keys and values for later calls.
         """
         batch = {'sees': batch['positions'], 'seen': batch['positions'], **batch}
         encoded = None

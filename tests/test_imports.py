@@ -1,4 +1,4 @@
-"""Imports point one way: configs and data know nothing of JAX, the model nothing of training, the parts of training nothing of either."""
+"""Imports point one way: configs and data know nothing of JAX, the model nothing of training."""
 import ast
 import pathlib
 import subprocess
@@ -17,11 +17,11 @@ ALLOWED = (
     ('model.ops', ()),
     ('model.initializers', ('model.ops', 'model.config')),
     ('model.layers', ('model.ops', 'model.config', 'model.initializers')),
-    ('model.encodings', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
+    ('model.encodings', ()),
     ('model.attention.rule', ()),
     ('model.attention', ('model.ops', 'model.config', 'model.positions', 'model.initializers', 'model.layers', 'model.encodings',
                          'model.attention')),
-    ('model.decoding', ('model.config', 'model.attention.rule')),
+    ('model.decoding', ('model.config', 'model.paths', 'model.attention.rule')),
     ('model.memory', ('model.config', 'model.encodings')),
     ('model.heads', ('model.ops', 'model.config', 'model.initializers', 'model.layers')),
     ('model.query_stack', ('model.layers', 'model.stack')),
@@ -30,11 +30,11 @@ ALLOWED = (
     ('model.transformer', ('model.ops', 'model.config', 'model.layers', 'model.decoding.cache', 'model.heads', 'model.query_stack',
                            'model.stack', 'model.attention.rule', 'model.attention.streams')),
     ('model.paths', ()),
-    ('model.resize', ('model.config',)),
+    ('model.resize', ('model.config', 'model.paths')),
     ('model.task_model', ('model.config', 'model.heads', 'model.layers', 'model.positions', 'model.transformer', 'model.attention.rule')),
     ('model.huggingface', ('model.config', 'model.paths', 'model.positions', 'model.families', 'model.task_model', 'model.transformer',
                            'model.resize', 'model.huggingface')),
-    ('model.flops', ('model.transformer', 'model.config', 'model.positions')),
+    ('model.flops', ('model.transformer', 'model.config', 'model.positions', 'model.resize')),
     ('model', ()),
     ('train.settings', ('data.objectives', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),

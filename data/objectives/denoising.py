@@ -50,7 +50,8 @@ class Objective(objectives.Objective):
         ids = special.vocab_size if special else math.inf
         wrong = self.no_shares('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate') + objectives.refused(
             ('objective.mean_span_length', 0.1 <= self.mean_span_length <= 50, 'expected 0.1 to 50.'),
-            ('objective.replace_length', self.replace_length in (-1, 0, 1), 'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
+            ('objective.replace_length', self.replace_length in (-1, 0, 1),
+             'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
         wrong += self.misnamed(spans_of=SPANS_OF) + objectives.refused(
             ('objective.full_stop', self.full_stop is None or 0 <= self.full_stop < ids, 'expected the id of a token.'))
         if not wrong and self._room() < 2:

@@ -40,7 +40,8 @@ class Objective(objectives.Objective):
         return self.no_shares('fim_rate', 'spm_rate') + objectives.refused(
             ('sequence_length', self.sequence_length >= least, f'expected at least {least}: three marks, text and EOS.'),
         ) + self.misnamed(spm=SPM) + objectives.refused(
-            ('tokenizer.path', found == 0 or found >= marks, f'marks take {marks} sentinels, the tokenizer has {found}.')) + self.lacking(special)
+            ('tokenizer.path', found == 0 or found >= marks, f'marks take {marks} sentinels, the tokenizer has {found}.'),
+        ) + self.lacking(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""

@@ -79,7 +79,8 @@ class Objective(objectives.Objective):
             ('objective.rate', 0 < self.rate < 1, 'expected more than 0 and less than 1.'),
         ) + shares + objectives.refused(
             ('objective.random', shares or self.mask + self.random <= 1 + 1e-9,
-             f'objective.mask + objective.random = {self.mask + self.random:g}, expected at most 1; the rest of the chosen tokens stays as it is.'),
+             f'objective.mask + objective.random = {self.mask + self.random:g}, expected at most 1; '
+             'the rest of the chosen tokens stays as it is.'),
             ('objective.max_predictions', 0 <= self.max_predictions <= max(size - 2, 0),
              f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'),
         ) + self.misnamed(**choices) + objectives.refused(

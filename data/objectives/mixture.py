@@ -37,7 +37,6 @@ class Objective(objectives.Objective):
     needs = property(lambda self: tuple(dict.fromkeys(need for kind in self.kinds for need in kind.needs)))
     marks = property(lambda self: any(kind.marks for kind in self.kinds))
     fills = property(lambda self: any(kind.fills for kind in self.kinds))
-    types = property(lambda self: max((kind.types for kind in self.kinds), default=0))
 
     @property
     def architectures(self):

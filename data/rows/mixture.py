@@ -13,7 +13,8 @@ from data import example, objectives
 from data.text import cache
 
 
-def plan(parts: tuple[objectives.Objective, ...], shares: np.ndarray, block: int, source: cache.Tokens, seed: int, epoch: int) -> np.ndarray:
+def plan(parts: tuple[objectives.Objective, ...], shares: np.ndarray, block: int, source: cache.Tokens, seed: int,
+         epoch: int) -> np.ndarray:
     """int64[n, 2 + k]: a member's number, the width of its row, its row. n is the same for every epoch.
 
     shares: float64[m], how often each member's turn comes. block: rows of a turn.
@@ -24,7 +25,8 @@ def plan(parts: tuple[objectives.Objective, ...], shares: np.ndarray, block: int
         return np.zeros((0, 3), np.int64)
     # The text is read about once, by one member or another.
     counts = np.maximum(1, np.round(shares / np.sum(shares / (np.array(sizes) / block)))).astype(np.int64)
-    tables = [_continued(part, source, own, epoch * count * block, count * block) for part, own, count in zip(parts, seeds, counts.tolist())]
+    tables = [_continued(part, source, own, epoch * count * block, count * block)
+              for part, own, count in zip(parts, seeds, counts.tolist())]
     out = np.full((block * counts.sum(), 2 + max(table.shape[1] for table in tables)), -1)
     turns = np.repeat(_turns(counts, example.rng(seed, epoch, -1)), block)
     for task, table in enumerate(tables):

@@ -1,11 +1,10 @@
 """Model families as pure data: the published sizes, and how a family is written at Hugging Face.
 
-SIZES       {size: settings of model/config.py}, so that a config says `config.model = dict(bert.SIZES['base'])`
-PARAMETERS  {size: number of parameters}, counted from the released model or, where none was, from the paper. Papers round,
-            some generously; where the paper's number differs, the file says so.
-FAMILY      a `Family`, in the modules of families that exist in `transformers`
+SIZES   {size: settings of model/config.py}, so that a config can have `config.model = dict(bert.SIZES['base'])`
+FAMILY  a `Family`, in the modules of families that exist in `transformers`
 """
 import dataclasses
+import functools
 from typing import NamedTuple, Optional
 
 
@@ -17,8 +16,7 @@ class Head(NamedTuple):
     prefix: Optional[str] = None              # of the backbone's names in this class; None = Family.prefix
 
 
-def table(**values):
-    return dataclasses.field(default_factory=lambda: values)
+table = functools.partial(dataclasses.field, default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +62,11 @@ def rows(ours: str, theirs: str, layout: Optional[str] = None, **names: str) -> 
 
 ACTIVATIONS = {'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh', 'gelu_fast': 'gelu_tanh', 'relu': 'relu',
                'silu': 'silu', 'swish': 'silu'}
+DECODER = {
+    'ForCausalLM': Head('language', (('backbone/head/kernel', 'lm_head.weight'),)),
+    'Model': Head('language'),
+    'ForSequenceClassification': Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
+}
 TOKEN_CLASSES = {'ForTokenClassification': Head('token_classes', (('head/labels', 'classifier'),))}
 SPANS = {'ForQuestionAnswering': Head('spans', (('head/labels', 'qa_outputs'),))}
 POSITION_IDS = {r'embeddings\.position_ids$': None}

@@ -8,8 +8,7 @@ import dataclasses
 from model import families
 from model.families import bert
 
-COMMON = dict(architecture='encoder', vocab_size=30000, max_length=512, types=2, embed_dim=128, share_layers=True,
-              norm_position='post', norm_epsilon=1e-12, activation='gelu_tanh', head='transform', initializer='bert')
+COMMON = dict(bert.COMMON, vocab_size=30000, embed_dim=128, share_layers=True, dropout=0.0, attention_dropout=0.0)
 
 SIZES = {
     'base': dict(COMMON, layers=12, dim=768, heads=12),
@@ -17,7 +16,6 @@ SIZES = {
     'xlarge': dict(COMMON, layers=24, dim=2048, heads=16),
     'xxlarge': dict(COMMON, layers=12, dim=4096, heads=64),
 }
-PARAMETERS = {'base': 11_813_810, 'large': 17_847_474, 'xlarge': 59_021_490, 'xxlarge': 223_158_450}
 
 BLOCK, THEIRS = 'backbone/encoder/block', 'encoder.albert_layer_groups.0.albert_layers.0'
 LANGUAGE = families.rows('backbone/head', 'predictions', transform='dense', norm='LayerNorm', kernel='decoder.weight', bias='bias')

@@ -8,7 +8,6 @@ COMMON = dict(architecture='encoder_decoder', vocab_size=50265, max_length=1024,
               norm_epsilon=1e-5, activation='gelu', dropout=0.1, attention_dropout=0.1, initializer='normal')
 
 SIZES = {'base': dict(COMMON, layers=6, dim=768, heads=12), 'large': dict(COMMON, layers=12, dim=1024, heads=16)}
-PARAMETERS = {'base': 139_420_416, 'large': 406_291_456}
 
 BLOCK, THEIRS = 'backbone/{role}/blocks', '{role}.layers.{layer}'
 PROJECTIONS = dict(query='q_proj', key='k_proj', value='v_proj', out='out_proj')

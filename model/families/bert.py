@@ -8,7 +8,6 @@ COMMON = dict(architecture='encoder', vocab_size=30522, max_length=512, types=2,
               activation='gelu_tanh', head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
 
 SIZES = {'base': dict(COMMON, layers=12, dim=768, heads=12), 'large': dict(COMMON, layers=24, dim=1024, heads=16)}
-PARAMETERS = {'base': 110_106_428, 'large': 336_226_108}
 
 ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'encoder.layer.{layer}'
 LANGUAGE = (

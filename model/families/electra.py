@@ -15,12 +15,12 @@ SIZES = {
     'base': dict(COMMON, layers=12, dim=768, heads=12),
     'large': dict(COMMON, layers=24, dim=1024, heads=16),
 }
-PARAMETERS = {'small': 13_549_057, 'base': 109_483_009, 'large': 335_142_913}
 GENERATORS = {'small': 1 / 4, 'base': 1 / 3, 'large': 1 / 4}
 
 CLASSIFIER = (('head/transform', 'classifier.dense'), ('head/labels', 'classifier.out_proj'))
-DISCRIMINATOR = families.Head('discriminator', families.rows('head', 'discriminator_predictions', transform='dense',
-                                                             labels='dense_prediction'))
+JUDGE = families.rows('head', 'discriminator_predictions', transform='dense', labels='dense_prediction')
+LANGUAGE = (*families.rows('backbone/head', 'generator_predictions', transform='dense', norm='LayerNorm'),
+            ('backbone/head', 'generator_lm_head'))
 FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='electra', classes='Electra', prefix='electra.', pairs=None,
     fixed=dict(bert.FAMILY.fixed, activation='gelu'),
@@ -28,11 +28,9 @@ FAMILY = dataclasses.replace(
     expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of its generator's head, whatever config.json says
     names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
     heads={
-        'ForPreTraining': DISCRIMINATOR,
-        'Model': DISCRIMINATOR,
-        'ForMaskedLM': families.Head('language', (
-            *families.rows('backbone/head', 'generator_predictions', transform='dense', norm='LayerNorm'),
-            ('backbone/head', 'generator_lm_head'))),
+        'ForPreTraining': families.Head('discriminator', JUDGE),
+        'Model': families.Head('discriminator'),
+        'ForMaskedLM': families.Head('language', LANGUAGE),
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='first', activation='gelu')),
         **families.TOKEN_CLASSES, **families.SPANS,
     },

@@ -32,7 +32,7 @@ def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 
     config, own, family, raw = settings.read(folder)
     head = settings.head(family, head, labels) if isinstance(head, str) else head
     module = task_model.Model(config, head or own, dtype)
-    optional = module.settings != own or settings.bare(family, raw)
+    optional = module.settings != own or family.bare in (raw.get('architectures') or ())
     params = {path: jax.device_put(array, place and place(path, array.shape))
               for path, array in arrays(folder, module, family, optional, seed, notice)}
     return module, {'params': paths.unflatten(params)}

@@ -5,7 +5,6 @@ run whose structure a family in model/families/ has.
 """
 import argparse
 import json
-import math
 import pathlib
 from typing import Any, Callable
 
@@ -13,8 +12,8 @@ from etils import epath
 
 from data import atomic, errors as data_errors, tokenizer as tokenizers
 from data.vocabularies import export
-from model import config as model_config, families, huggingface, paths, task_model
-from model.huggingface import errors as huggingface_errors, names, settings
+from model import families, huggingface, paths, resize, task_model
+from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import checkpoint, folders, workdir
 from train.conversion import card, recipes
 from train.objectives import replaced_token_detection
@@ -35,7 +34,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
+    wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
         text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
@@ -60,14 +59,9 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
             except data_errors.DataError as error:
                 notice(f'no tokenizer was written: {error}')
         write_generation(folder, kept if imported and same else None, config.model.architecture)
-        page = card.text(folder, weights, source, config, meta, options, kept, module.config, count(wanted, module.config))
+        page = card.text(folder, weights, source, config, meta, options, kept, module.config, resize.count(wanted, module.config))
         (folder / 'README.md').write_text(page, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
-
-
-def count(shapes: dict[str, tuple[int, ...]], config: model_config.Config) -> int:
-    """The number of parameters in {path: shape}, without the rows that pad the vocabulary."""
-    return sum(math.prod(names.unpadded(path, shape, config)) for path, shape in shapes.items())
 
 
 def folder_of_import(source: epath.Path) -> epath.Path | None:

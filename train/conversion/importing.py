@@ -14,7 +14,7 @@ from data.vocabularies import huggingface as published
 from model import config as model_config, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.conversion import card, exporting, recipes
+from train.conversion import card, recipes
 from train.settings import checks, errors, parse, schema
 
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     module = task_model.Model(model, head)
     wanted = huggingface.abstract(task_model.Model(config.model, head))
     shapes = {path: leaf.shape for path, leaf in paths.flatten(wanted).items()}
-    found = huggingface.arrays(folder, module, family, settings.bare(family, raw), notice=notice)
+    found = huggingface.arrays(folder, module, family, family.bare in (raw.get('architectures') or ()), notice=notice)
     found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
     if size != model.vocab_size:
         change = 'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
                 (made / 'huggingface').mkdir(exist_ok=True)
                 atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
-    notice(f'{options.out}: {family.model_type}, {exporting.count(shapes, config.model):,} parameters, objective '
+    notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)

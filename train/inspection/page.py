@@ -33,8 +33,9 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
     kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('page.html').render(
         title=config.objective.name, script=markupsafe.Markup(script), digest=digest, kinds=kinds,
-        notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
-        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint.order}, {config.objective.hint.segments}',
+        notices=notices, hint=' '.join(config.objective.hint),
+        lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
+        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,}',
         settings=settings, findings=findings,
         rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))}
                for rate in sums.rates],

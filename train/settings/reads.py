@@ -74,9 +74,9 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
                                    ('model.positions', config.model.positions, schemes)):
         for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
             yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
-    for prefix, objective in parts.items():
-        for fields, choice, values in objective.reads:
-            value = getattr(objective, choice)
+    for prefix, part in parts.items():
+        for fields, choice, values in part.reads:
+            value = getattr(part, choice)
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
 

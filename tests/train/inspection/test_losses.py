@@ -67,11 +67,15 @@ class WholeRows(permuted_lm.PermutedLoss):
 
 @pytest.mark.parametrize('kind, message', [
     (NoSay, 'samples, say(batch): AttributeError'), (OtherTerms, "the train step: KeyError: 'tokens'"),
-    (OneName, 'terms and metrics of one name: tokens'), (NoCarry, 'returns a carry of other shapes'), (WholeRows, 'say(batch): expected int32'),
-    (token.TokenLoss, 'there is no loss of its own, but own_loss = True')])
+    (OneName, 'terms and metrics of one name: tokens'), (NoCarry, 'returns a carry of other shapes'),
+    (WholeRows, 'say(batch): expected int32'), (token.TokenLoss, 'there is no loss of its own, but own_loss = True')])
 def test_what_it_lacks_is_found(kind, message, cache, monkeypatch):
-    monkeypatch.setattr(permuted_lm, 'build', lambda config: kind(loss.backbone(config)) if kind in (NoSay, token.TokenLoss) else kind(
-        loss.backbone(config), memory=config.objective.memory_length, reuse=config.objective.reused))
+    def build(config):
+        if kind in (NoSay, token.TokenLoss):
+            return kind(loss.backbone(config))
+        return kind(loss.backbone(config), memory=config.objective.memory_length, reuse=config.objective.reused)
+
+    monkeypatch.setattr(permuted_lm, 'build', build)
     sentences = found(cache, 'permuted_lm')
     assert any(message in sentence for sentence in sentences), sentences
     assert all(sentence.startswith('train/objectives/permuted_lm.py: ') for sentence in sentences)

@@ -54,7 +54,8 @@ def found(tmp_path_factory):
     for package in ('data', 'train'):
         shutil.copy(folder / package / 'objectives' / 'permuted_lm.py', folder / package / 'objectives' / 'renamed_lm.py')
     environment = {**os.environ, 'PYTHONPATH': str(folder)}
-    result = subprocess.run([sys.executable, '-c', CODE, str(folder)], cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    result = subprocess.run([sys.executable, '-c', CODE, str(folder)], cwd=folder, env=environment, capture_output=True, text=True,
+                            timeout=900)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

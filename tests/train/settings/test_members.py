@@ -60,7 +60,8 @@ def test_every_check_asks_every_member():
     """Absolute positions, a memory and rows read backwards: the problems of permuted_lm alone, with the member's keys."""
     encoder = ('--config.model.architecture=encoder', '--config.model.positions=learned')
     with pytest.raises(errors.Error) as alone:
-        parsed('--config=configs/tiny.py:permuted_lm', *encoder, '--config.objective.memory_length=48', '--config.model.relative_segments=False')
+        parsed('--config=configs/tiny.py:permuted_lm', *encoder, '--config.objective.memory_length=48',
+               '--config.model.relative_segments=False')
     with pytest.raises(errors.Error) as among:
         parsed('--config=configs/tiny.py:alternation', *encoder, '--config.objective.members.masked.name=masked_lm',
                '--config.objective.members.text.name=permuted_lm', '--config.objective.members.text.memory_length=48')
