@@ -44,11 +44,6 @@ def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
     return found
 
 
-def parts(objective: Any) -> list[tuple[str, Any]]:
-    """[(prefix, Objective)] of those that make examples: of a mixture its members, else the objective itself."""
-    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
-
-
 def kinds(parts: dict[str, Any]) -> dict[str, Any]:
     """{dotted key: annotation} of the settings of {prefix: Objective class or instance}."""
     found = {'objective.name': str}
