@@ -99,7 +99,7 @@ class Alibi:
     heads: int = dataclasses.field(metadata={'static': True})
     bidirectional: bool = dataclasses.field(metadata={'static': True})
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: jax.Array, key_positions: jax.Array) -> jax.Array:
         """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
         relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
         return slopes(self.heads)[:, None, None] * (-jnp.abs(relative) if self.bidirectional else relative)[:, None]
@@ -114,7 +114,7 @@ class Buckets:
     bidirectional: bool = dataclasses.field(metadata={'static': True})
     dtype: Any = dataclasses.field(default=jnp.float32, metadata={'static': True})
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: jax.Array, key_positions: jax.Array) -> jax.Array:
         """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
         relative = key_positions[:, None, :] - query_positions[:, :, None]
         bucket = buckets(relative, len(self.table), self.distance, self.bidirectional)

@@ -2,6 +2,7 @@
 from typing import Any, Optional
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from model import config as model_config, initializers, layers, ops
@@ -18,7 +19,7 @@ class LanguageHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, embedding):
+    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """embedding float32[V, E], ignored unless the head is tied. Padded columns are -1e9."""
         config = self.config
         width = config.width if config.tied else config.dim
@@ -45,7 +46,7 @@ class Pooler(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.tanh(layers.Dense(self.config, self.config.dim, self.dtype, name='dense')(x[:, 0]))
 
 
@@ -55,7 +56,7 @@ class PairHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         pooled = Pooler(self.config, self.dtype, name='pooler')(x)
         return layers.Dense(self.config, 2, name='labels')(pooled)
 
@@ -66,7 +67,7 @@ class TokenHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         config = self.config
         x = layers.Dense(config, config.dim, self.dtype, name='transform')(x)
         x = ops.ACTIVATIONS[config.activation](x)
@@ -86,7 +87,7 @@ class ClassHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, segments, rows=None):
+    def __call__(self, x: jax.Array, segments: jax.Array, rows: jax.Array | None = None) -> jax.Array:
         """segments: int32[B, T], 0 = padding; rows: int32[B] as in `Transformer`, None = evaluation."""
         config, (B, T) = self.config, segments.shape
         slots = {'first': jnp.zeros(B, jnp.int32), 'last': jnp.max(jnp.where(segments > 0, jnp.arange(T), 0), axis=1)}
@@ -105,5 +106,5 @@ class TokenClassHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         return layers.Dense(self.config, self.labels, self.dtype, True, name='labels')(x).astype(jnp.float32)

@@ -21,7 +21,7 @@ class Dense(nn.Module):
     bias: Optional[bool] = None               # None = config.bias
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kernel = initializers.param(self, 'kernel', (x.shape[-1], self.features))
         y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.config.bias if self.bias is None else self.bias:
@@ -38,7 +38,7 @@ class Embed(nn.Module):
     def setup(self):
         self.embedding = initializers.param(self, 'embedding', (self.entries, self.features))
 
-    def __call__(self, ids):
+    def __call__(self, ids: jax.Array) -> jax.Array:
         return jnp.take(self.embedding, ids, axis=0)
 
 
@@ -49,7 +49,7 @@ class Norm(nn.Module):
     kind: Optional[str] = None                # None = config.norm
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kind = self.kind or self.config.norm
         y = x.astype(jnp.float32)
         if kind == 'layernorm':
@@ -65,11 +65,11 @@ class Dropout(nn.Module):
     """Dropout whose mask depends on the row's global index; `rows=None` means evaluation, which draws nothing."""
     rate: float
 
-    def __call__(self, x, rows):
+    def __call__(self, x: jax.Array, rows: jax.Array | None) -> jax.Array:
         drawn = self.draw(rows)
         return x if drawn is None else ops.dropout(x, *drawn)
 
-    def draw(self, rows):
+    def draw(self, rows: jax.Array | None) -> tuple | None:
         """(rate, key, rows int32[B]), what `ops.dropout` draws the next mask from; None if nothing is dropped."""
         return None if rows is None or not self.rate else (self.rate, self.make_rng('dropout'), rows)
 
@@ -80,7 +80,7 @@ class MLP(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, rows=None):
+    def __call__(self, x: jax.Array, rows: jax.Array | None = None) -> jax.Array:
         config = self.config
         act = ops.ACTIVATIONS[config.activation]
         dense = functools.partial(Dense, config, dtype=self.dtype, bias=config.mlp_bias)

@@ -4,6 +4,7 @@ A scheme may add to the embeddings, rotate queries and keys, or add to the score
 parameters. It also checks the config, before JAX is imported: methods that compute import model/encodings.py,
 model/layers.py and model/attention/transformer_xl.py when they are called.
 """
+from typing import Any, Callable
 
 
 class Scheme:
@@ -26,30 +27,30 @@ class Scheme:
         """[(config key, what is wrong with its value)] of a config."""
         return []
 
-    def table(self):
+    def table(self) -> Any:
         """The Flax module `layers.Embed` with the parameters that a stack owns, or None."""
         return None
 
-    def embed(self, x, table, positions):
+    def embed(self, x: Any, table: Any, positions: Any) -> Any:
         """Token embeddings float32[B, T, E], with positions int32[B, T] added."""
         return x
 
-    def rotation(self, positions):
+    def rotation(self, positions: Any) -> tuple | None:
         """Cosine and sine for int32[B, T], as `encodings.rotate` takes them, or None."""
         return None
 
-    def bias(self, table, role, dtype):
+    def bias(self, table: Any, role: str, dtype: Any) -> Callable | None:
         """The bias of the scores, a function of positions: int32[B, t], int32[B, s] -> float32[B, N, t, s], or None.
 
         role: 'encoder' or 'decoder'; dtype: of the computation.
         """
         return None
 
-    def distances(self, rule, fields, cached, dropout):
+    def distances(self, rule: Any, fields: dict, cached: bool, dropout: Callable | None) -> Any:
         """The inputs of each layer's own terms of the scores, or None; arguments and result as `transformer_xl.share`."""
         return None
 
-    def flops(self, queries, length, keys, batch_size):
+    def flops(self, queries: int, length: int, keys: int, batch_size: int) -> float:
         """Floating-point operations of a layer for the scheme alone: `queries` of a row of `length` tokens, `keys` keys."""
         return 0
 
@@ -166,6 +167,6 @@ SCHEMES = {'learned': Learned, 'rotary': Rotary, 'sinusoidal': Sinusoidal, 'rela
            'none': Scheme}
 
 
-def of(config) -> Scheme:
+def of(config: Any) -> Scheme:
     """The scheme of a model.config.Config."""
     return SCHEMES[config.positions](config)

@@ -16,7 +16,7 @@ class QueryStack(stack.Stack):
         self.queries = layers.Embed(config, config.max_length, config.dim)
         self.query_block = stack.remat(config)(config, self.role, self.dtype)
 
-    def scanned(self):
+    def scanned(self) -> int:
         return super().scanned() - 1
 
     def run(self, carry, each, shared, fields):

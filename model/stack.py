@@ -6,7 +6,7 @@ computed once, in `Stack.share`. The only lifted transforms of the model are in 
 """
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax
@@ -59,7 +59,7 @@ class Block(nn.Module):
         self.mlp, self.mlp_norm = layers.MLP(config, self.dtype), layers.Norm(config, self.dtype)
         self.dropout = layers.Dropout(config.dropout)
 
-    def __call__(self, carry, layer, shared, queries=None):
+    def __call__(self, carry: tuple, layer: tuple, shared: Shared, queries: jax.Array | None = None) -> tuple[tuple, tuple]:
         """carry: x float[B, T, D] and the cache's stacked k, v (or None); layer: its number, window, cross k, v, and memory.
 
         queries: float[B, T, D] that attention projects to queries, None = the normalized x. Returns the carry; cross k, v where
@@ -90,11 +90,11 @@ class Block(nn.Module):
         x = self.add_residual(x, self.mlp(y, rows), self.mlp_norm, rows)
         return (x, stacked), (new_cross, memory)
 
-    def normalize(self, x, norm):
+    def normalize(self, x: jax.Array, norm: Callable) -> jax.Array:
         """The input of a branch: the residual stream, normalized in a pre-norm model."""
         return norm(x) if self.config.norm_position == 'pre' else x
 
-    def add_residual(self, x, y, norm, rows):
+    def add_residual(self, x: jax.Array, y: jax.Array, norm: Callable, rows: jax.Array | None) -> jax.Array:
         """The residual stream x after a branch with the output y, normalized in a post-norm model."""
         x = x + self.dropout(y, rows)
         return ops.constrain(x if self.config.norm_position == 'pre' else norm(x), 'batch', 'length', 'model')
@@ -132,7 +132,9 @@ class Stack(nn.Module):
             self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True})(
                 config, self.role, self.dtype)
 
-    def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None, keys=None):
+    def __call__(self, x: jax.Array, fields: dict[str, jax.Array], rows: jax.Array | None = None, cache: caches.Cache | None = None,
+                 encoded: jax.Array | None = None, encoder_segments: jax.Array | None = None, memory: memories.Memory | None = None,
+                 keys: tuple[jax.Array, jax.Array] | None = None) -> tuple[jax.Array, Any]:
         """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache, or else the next memory's states.
 
         fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens are written to its
@@ -151,16 +153,16 @@ class Stack(nn.Module):
             cache = dataclasses.replace(cache, k=stacked[0], v=stacked[1], cross=cross or new_cross)
         return x, cache if states is None else jnp.moveaxis(states, 0, 1)
 
-    def scanned(self):
+    def scanned(self) -> int:
         """The number of layers under the scan."""
         return self.config.depth(self.role)
 
-    def run(self, carry, each, shared, fields):
+    def run(self, carry: tuple, each: tuple, shared: Shared, fields: dict[str, jax.Array]) -> tuple[tuple, tuple]:
         """All layers and the last norm, with the arguments and results of one `Block`; leaves of `each` are [L, ...]."""
         (x, stacked), new = (self.block if self.config.share_layers else self.blocks)(carry, each, shared)
         return (self.norm(x) if self.config.norm_position == 'pre' else x, stacked), new
 
-    def embed(self, x, fields, rows):
+    def embed(self, x: jax.Array, fields: dict[str, jax.Array], rows: jax.Array | None) -> jax.Array:
         """Adds positions and types to token embeddings: float[B, T, E] -> float[B, T, D]."""
         config, owner = self.config, self.borrowed or self
         x = self.scheme.embed(x, owner.positions, fields['positions'])

@@ -7,9 +7,10 @@ import dataclasses
 from typing import Any, Optional
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, positions, transformer
+from model import config as model_config, heads, layers, memory as memories, positions, transformer
 from model.attention import rule as rules
 
 # The output of `Model` for a batch, float32. pretraining: that of `pair`, and a language head beside it (BERT, ALBERT).
@@ -55,7 +56,7 @@ class Model(nn.Module):
         if settings.kind in ('token_classes', 'spans'):
             self.head = heads.TokenClassHead(config, 2 if settings.kind == 'spans' else settings.labels, self.dtype)
 
-    def __call__(self, batch, rows=None):
+    def __call__(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """The output of the head for a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None = evaluation."""
         if self.settings.kind == 'language':
             return self.language(batch, rows)
@@ -64,18 +65,19 @@ class Model(nn.Module):
             return self.head(hidden, batch['segments'], rows)
         return self.head(hidden)
 
-    def language(self, batch, rows=None):
+    def language(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """Logits of tokens, as `Transformer`; of the query stream in a Transformer-XL model whose batch has `slots`."""
         if positions.of(self.config).two_streams and 'slots' in batch:
             return self.streams(batch, rows=rows)[0]
         return self.backbone(batch, rows)
 
-    def streams(self, batch, memory=None, rows=None):
+    def streams(self, batch: dict[str, jax.Array], memory: memories.Memory | None = None,
+                rows: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """XLNet's two streams: logits of the queries at `slots` float32[B, P, V], the next memory's states (model/memory.py)."""
         _, hidden, states = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
         return self.backbone.logits(hidden), states
 
-    def everything(self, batch):
+    def everything(self, batch: dict[str, jax.Array]) -> jax.Array:
         """Calls every submodule that has parameters: for initialisation and shapes."""
         if self.settings.kind == 'pretraining':
             self.language(batch)

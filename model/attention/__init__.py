@@ -14,6 +14,7 @@ import types
 from typing import Any, Callable
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from model import config as model_config, encodings, layers, ops, positions
@@ -63,7 +64,8 @@ class Attention(nn.Module):
         self.implementation = choose(config)
         self.dropout = layers.Dropout(config.attention_dropout)
 
-    def __call__(self, x, kv, prepared, *, window=None, rotation=None, relative=None, rows=None):
+    def __call__(self, x: jax.Array, kv: tuple[jax.Array, jax.Array], prepared: Any, *, window: jax.Array | None = None,
+                 rotation: tuple | None = None, relative: Any = None, rows: jax.Array | None = None) -> jax.Array:
         """Queries of float[B, T, D] attend to `kv` of `keys_values`: float[B, T, D].
 
         prepared: the result of `prepare`; window: the number of this layer's window among those prepared;
@@ -82,7 +84,7 @@ class Attention(nn.Module):
         B, N, T, H = heads.shape
         return self.out(heads.transpose(0, 2, 1, 3).reshape(B, T, N * H))
 
-    def keys_values(self, x, rotation=None):
+    def keys_values(self, x: jax.Array, rotation: tuple | None = None) -> tuple[jax.Array, jax.Array]:
         """Keys and values of the tokens float[B, S, D]: two float[B, K, S, H]."""
         key, value = self.split(self.key(x), 'kv'), self.split(self.value(x), 'kv')
         if self.config.qk_norm:
@@ -91,7 +93,8 @@ class Attention(nn.Module):
             key = encodings.rotate(key, rotation)
         return key, value
 
-    def attend(self, query, key, value, prepared, *, window=None, rows=None):
+    def attend(self, query: jax.Array, key: jax.Array, value: jax.Array, prepared: Any, *, window: jax.Array | None = None,
+               rows: jax.Array | None = None) -> jax.Array:
         """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H].
 
         All attention of the model calls this method, so that an adapter may add keys here (nn.intercept_methods).
@@ -100,11 +103,11 @@ class Attention(nn.Module):
                                           soft_cap=self.config.attention_soft_cap, dropout=self.dropout.draw(rows))
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """The factor of the scores."""
         return self.config.size ** -0.5 if self.config.attention_scale is None else self.config.attention_scale
 
-    def split(self, x, name):
+    def split(self, x: jax.Array, name: str) -> jax.Array:
         """float[B, T, N * H] -> float[B, N, T, H]."""
         x = x.reshape(*x.shape[:-1], -1, self.config.size).transpose(0, 2, 1, 3)
         return ops.constrain(x, 'batch', name, 'length', 'head')

@@ -69,7 +69,7 @@ class Scores(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, query, relative, scale):
+    def __call__(self, query: jax.Array, relative: Relative, scale: float) -> tuple[jax.Array, jax.Array]:
         """float[B, N, T', H] -> (queries for the keys, float[B, N, T', H]; the other terms of the scores, float32[B, N, T', S])."""
         config = self.config
 

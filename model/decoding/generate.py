@@ -14,6 +14,7 @@ from model import paths
 NEVER_SAMPLED = -1e30
 
 
+@functools.partial(jax.jit, static_argnames=('apply', 'max_new_tokens', 'temperature', 'top_k', 'top_p', 'eos', 'pad'))
 def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: jax.Array | None = None, *, max_new_tokens: int,
              temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, eos: int | None = None, pad: int = 0,
              source: dict | None = None) -> jax.Array:
@@ -29,19 +30,14 @@ def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: 
         if temperature:
             raise ValueError(f'temperature = {temperature} draws at random: give an rng, or temperature = 0 for greedy')
         rng = jax.random.key(0)
-    return _generate(apply, variables, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
-                     max_new_tokens, float(temperature), int(top_k), float(top_p), eos, pad)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 6, 7, 8, 9, 10, 11))
-def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
+    prompts, lengths = jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32)
     rows, width = prompts.shape
     cache = apply(variables, rows, width + max_new_tokens, method='init_cache')
     variables = cast_kernels(variables, cache.k.dtype)
 
     slots = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
     real = slots < lengths[:, None]
-    batch = {'tokens': prompts, 'positions': jnp.where(real, slots, 0), 'segments': real.astype(jnp.int32), **source}
+    batch = {'tokens': prompts, 'positions': jnp.where(real, slots, 0), 'segments': real.astype(jnp.int32), **(source or {})}
     hidden, cache = apply(variables, batch, cache, method='step')
     last = jnp.take_along_axis(hidden, lengths[:, None, None] - 1, axis=1)
 

@@ -1,7 +1,7 @@
 """ALBERT, version 2 (Lan et al. 2020): layers that share their weights, embeddings 128 wide.
 
 Version 2 is the same network without dropout (and trained for longer: configs/pretrain_albert.py has the paper's steps).
-The paper says 12M, 18M, 60M and 235M; its xxlarge was never 235M. Parameters with both heads, as released.
+The paper says 12M, 18M, 60M and 235M; its xxlarge has 223M. Parameters with both heads, as released.
 """
 import dataclasses
 
@@ -23,7 +23,7 @@ FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='albert', classes='Albert', prefix='albert.', objective=dict(name='masked_lm', select='ngram'),
     pairs='sentence_order',
     fixed=dict(bert.FAMILY.fixed, share_layers=True),
-    apart=dict(embed_dim='dim'),              # there is a projection from one to the other in any case
+    apart=dict(embed_dim='dim'),              # `transformers` always projects from one to the other
     settings=dict(bert.FAMILY.settings, embed_dim='embedding_size'),
     defaults=dict(bert.FAMILY.defaults, hidden_act='gelu_new', hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
     expected=dict(position_embedding_type='absolute', num_hidden_groups=1, inner_group_num=1, tie_word_embeddings=True),

@@ -16,7 +16,7 @@ FAMILY = families.Family(
     model_type='bart', classes='Bart', prefix='model.',
     objective=dict(name='denoising', permute=1.0, infill=0.3, mean_span_length=3.5, random=0.1),
     fixed=dict(architecture='encoder_decoder', norm_position='post', position_offset=2, initializer='normal',
-               tied=True),                    # untied, each side has a table
+               tied=True),                    # an untied one has a table for each side
     settings=dict(
         vocab_size='vocab_size', max_length='max_position_embeddings', layers='encoder_layers', decoder_layers='decoder_layers',
         dim='d_model', heads='encoder_attention_heads', mlp_dim='encoder_ffn_dim',

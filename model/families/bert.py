@@ -18,7 +18,7 @@ PAIR = (('head/pooler/dense', '{prefix}pooler.dense'), ('head/labels', 'cls.seq_
 FAMILY = families.Family(
     model_type='bert', classes='Bert', prefix='bert.', pairs='next_sentence',
     fixed=dict(architecture='encoder', norm_position='post', head='transform', initializer='bert',
-               tied=True),                    # untied, `transformers` has another bias
+               tied=True),                    # an untied head of `transformers` has a second bias
     settings=dict(
         vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size', layers='num_hidden_layers',
         dim='hidden_size', heads='num_attention_heads', mlp_dim='intermediate_size', activation=('hidden_act', families.ACTIVATIONS),

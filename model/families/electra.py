@@ -1,7 +1,7 @@
 """ELECTRA (Clark et al. 2020): the discriminator, which is fine-tuned. The paper says 14M, 110M and 335M.
 
 Small has embeddings 128 wide. `GENERATORS` are the generator's width as a share of the discriminator's; it has as many layers
-and borrows the embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
+and uses the same embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
 """
 import dataclasses
 
@@ -25,7 +25,7 @@ FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='electra', classes='Electra', prefix='electra.', pairs=None,
     fixed=dict(bert.FAMILY.fixed, activation='gelu'),
     settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'},
-    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of its generator's head, whatever config.json says
+    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # its generator's head has it even if config.json names another
     names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
     heads={
         'ForPreTraining': families.Head('discriminator', JUDGE),

@@ -20,7 +20,7 @@ FAMILY = dataclasses.replace(
     settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'},
               'position_offset': ('pad_token_id', 1), 'max_length': ('max_position_embeddings', 'after_padding')},
     defaults=dict(bert.FAMILY.defaults, pad_token_id=1),
-    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of the language head, whatever config.json says
+    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # the language head has it even if config.json names another
     heads={
         'ForMaskedLM': families.Head('language', families.rows('backbone/head', 'lm_head', transform='dense', norm='layer_norm',
                                                                kernel='decoder.weight', bias='bias')),

@@ -74,11 +74,8 @@ def arrays(folder: Path, module: task_model.Model, family: families.Family, opti
     prefix = names.prefix(family, kind, reader.shapes)
     tensors = names.tensors(family, kind, shapes, prefix)
     lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, optional, notice)
-
-    def initial(key):
-        return {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost}
-
-    fresh = jax.jit(initial)(jax.random.key(seed)) if lost else {}
+    initial = jax.jit(lambda key: {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost})
+    fresh = initial(jax.random.key(seed)) if lost else {}
     for path, shape in shapes.items():
         yield path, np.asarray(fresh[path]) if path in lost else assembled(path, shape, tensors, reader, config)
 
