@@ -55,7 +55,7 @@ def kinds(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(parts: dict[str, type], found: dict[str, Any], follows: dict[str, Any], prefix: str = 'objective.') -> Any:
-    """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
+    """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value of the config} (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if mixes(parts[prefix]):
         from data.objectives import mixture  # here, not above: --help does without numpy
