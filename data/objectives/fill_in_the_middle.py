@@ -1,11 +1,11 @@
 """Fill-in-the-middle: causal LM on texts whose middle was moved to the end (Bavarian et al. 2022; BigCode's Megatron-LM).
 
-Rows are causal LM's packed ones. With `fim_rate` a document (or piece of one) is decoded, two of its n + 1 gaps between
+Rows are causal LM's packed ones. With probability `fim_rate` a document (or piece of one) is decoded, two of its n + 1 gaps between
 characters are drawn independently, and prefix, middle and suffix are tokenised anew, so that cuts fall inside tokens:
-    PSM <prefix> prefix <suffix> suffix <middle> middle      SPM, with `spm_rate`: `spm` says which
-Everything counts in the loss, the marks too; EOS ends what is the end of a document. The original cuts each row to its
-former length, and with it most EOS; here a piece has room for its marks and some more tokens, and nothing is lost: where
-that does not do, the cuts fall between tokens. Bytes of a character that a piece's limits cut stay at its two ends.
+    PSM <prefix> prefix <suffix> suffix <middle> middle      SPM, with probability `spm_rate`, in the order of `spm`
+Everything counts in the loss, the marks too; EOS ends what is the end of a document. The original cuts each row to its former length, and
+with it most EOS; here a piece has room for its marks and some more tokens, and nothing is lost: where that is too little, the cuts fall
+between tokens. Bytes of a character that a piece's limits cut stay at its two ends.
 """
 import dataclasses
 

@@ -1,10 +1,10 @@
-"""Masked language modelling: say the hidden tokens of a text from all the others (BERT; Devlin et al. 2019).
+"""Masked language modelling: predict hidden tokens of a text from all the others (BERT; Devlin et al. 2019).
 
-`inputs` says what a row is, `select` which of its tokens are hidden, `count` how many; each hidden token becomes [MASK], a
-random id or stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, and
-random_ids=text, candidates=row; ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's
-output is read at P fixed slots: unused ones point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT),
-swapped or not the next (ALBERT). See data/rows/inputs.py for rows, data/noise/masking.py for what is chosen.
+`inputs` decides what a row is, `select` which of its tokens are hidden, `count` how many; each hidden token becomes [MASK], a random id or
+stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, random_ids=text, candidates=row;
+ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's output is read at P fixed slots: unused ones
+point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT), swapped or not the next (ALBERT). Rows are made in
+data/rows/inputs.py, tokens chosen in data/noise/masking.py.
 """
 import dataclasses
 import math

@@ -2,10 +2,9 @@
 
     dict(name='mixture', members=dict(masked=dict(name='masked_lm', weight=1.0, rate=0.3), text=dict(name='causal_lm')))
 
-All members share one architecture; what attends to what is a matter of integers, so that masked LM, prefix LM and causal LM
-share a decoder. Each row counts by its targets. Metrics are reported by member, by the field `task`: the member's number, plus
-the number of members times the member's own `task`, if it has one. Objectives with a loss or a memory of their own are members of
-an alternation (data/objectives/alternation.py).
+All members share one architecture; attention is a matter of integers, so that masked LM, prefix LM and causal LM share a decoder. Each row
+counts by its targets. Metrics are reported by member, by the field `task`: the member's number, plus the number of members times the
+member's own `task`, if it has one. Objectives with a loss or a memory of their own are members of an alternation (alternation.py).
 """
 import dataclasses
 from typing import Any

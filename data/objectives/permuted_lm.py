@@ -1,10 +1,10 @@
-"""Permuted language modelling: say some tokens in a random order, from the others and those said (XLNet; Yang et al. 2019).
+"""Permuted language modelling: predict some tokens in a random order, from the others and those before in it (XLNet; Yang et al. 2019).
 
-Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/rows/streams.py`). A
-row is R tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each
-half spans are chosen, in all `num_predict` tokens; the chosen and the special ones get ranks from one permutation, all others
-come first. The specials are not said, so some of the slots may be without weight. As in the released data a span is n tokens
-that start a word: the code meant n words, and tested the wrong token (`span_unit = 'word'` does what it meant).
+Rows read long streams of text batch after batch, half of them backwards, and remember what they read (data/rows/streams.py). A row is R
+tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each half spans are chosen,
+`num_predict` tokens in all; the chosen and the special ones get ranks from one permutation, all others come first. The specials are not
+predicted, so some slots may have no weight. As in the released data a span is n tokens that start a word: the code meant n words, and
+tested the wrong token (`span_unit = 'word'` does what it meant).
 """
 import bisect
 import dataclasses

@@ -1,10 +1,10 @@
-"""Prefix LM: read the first part of a text in both directions, say the rest (Raffel et al. 2020; Liu et al. 2018).
+"""Prefix LM: read the first part of a text in both directions, predict the rest (Raffel et al. 2020; Liu et al. 2018).
 
-Rows are causal LM's packed ones (data/objectives/causal_lm.py). A piece of L tokens is cut after s of them, s uniform in
-1..L-1 (T5's `random_prefix_noise_mask` at density 0.5). The s tokens of the prefix, and one place more, see one another:
-that place reads the last of them and says the first target (T5X's `PrefixLMFeatureConverter`). Only targets count; in the
-prefix a place sees the token that it would say. Each piece with a target has at least one: T5 gives a text of one token
-an empty prefix or a padding target. T5 ends its inputs with EOS as it ends its targets: `separator = 'eos'`.
+Rows are causal LM's packed ones (data/objectives/causal_lm.py). A piece of L tokens is cut after s of them, s uniform in 1..L-1 (T5's
+`random_prefix_noise_mask` at density 0.5). The s tokens of the prefix see one another, and so does one position more, which reads the last
+of them and predicts the first target (T5X's `PrefixLMFeatureConverter`). Only targets count: inside the prefix a position sees the token
+that it would predict. Each piece with a target has at least one; T5 gives a text of one token an empty prefix or a padding target. T5 ends
+its inputs with EOS as it ends its targets: `separator = 'eos'`.
 """
 import dataclasses
 

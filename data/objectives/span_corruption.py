@@ -1,10 +1,9 @@
-"""Span corruption: read a text with holes, say what was in them (T5; Raffel et al. 2020).
+"""Span corruption: read a text with spans removed, predict the spans (T5; Raffel et al. 2020).
 
-Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the
-inputs once corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same
-sentinels in the targets. `noise` and `style` name the other unsupervised objectives of T5's study (its gin files: iid_*,
-d_d, m_f, r10s90_f). A decoder reads inputs and targets in one row, as a prefix LM (data/rows/sides.py). All text is used:
-T5's loader took one stretch of at most 65,536 tokens of each document.
+Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the inputs once
+corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same sentinels in the targets. `noise`
+and `style` select the other unsupervised objectives of T5's study (its gin files: iid_*, d_d, m_f, r10s90_f). A decoder reads inputs and
+targets in one row, as a prefix LM (data/rows/sides.py). All text is used: T5's loader took one stretch of at most 65,536 tokens a document.
 """
 import dataclasses
 import math

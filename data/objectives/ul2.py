@@ -1,11 +1,11 @@
-"""UL2: a mixture of denoisers, each named to the model by a first token (Tay et al. 2022).
+"""UL2: a mixture of denoisers, each announced to the model by a first token (Tay et al. 2022).
 
-R hides a little in short spans, X much or in long spans, S the last quarter of the row in one span, a prefix LM; inputs
-and targets are T5's, S's too (the released model is prompted with a sentinel at the end). The first input is the mode:
-[NLU], [NLG], [S2S] of the 20B release; so that nothing is longer than `sequence_length`, the rest is planned for one
-less. Every denoiser has rows of its own length, all are padded to the longest targets. The original gives each denoiser
-a part of the stream and samples rows by `rates`; here one shuffled stream is cut into rows dealt out by rates, exact to a
-row, so that even a small corpus, or the first batches of an evaluation, show every denoiser.
+R removes a little in short spans, X much or in long spans, S the last quarter of the row in one span, a prefix LM; inputs and targets are
+T5's, S's too (the released model is prompted with a sentinel at the end). The first input is the mode: [NLU], [NLG], [S2S] of the 20B
+release; the rest is planned for one token less, so that nothing is longer than `sequence_length`. Every denoiser has rows of its own
+length, all are padded to the longest targets. The original gives each denoiser a part of the stream and samples rows by `rates`; here one
+shuffled stream is cut into rows dealt out by rates, exact to a row, so that a small corpus and the first batches of an evaluation have
+every denoiser.
 """
 import dataclasses
 import functools

@@ -1,7 +1,7 @@
-"""Who sees whom in an example: the attention rule in numpy (`model/attention/rule.py` is the same in JAX), as pictures.
+"""Which tokens attend to which in an example: the attention rule in numpy (`model/attention/rule.py` is the same in JAX), as pictures.
 
-A picture is bool[queries, keys]. Encoder-decoders have three; permuted LM has two streams, one query a slot appended to its
-content: a query has its target's place and reads the rank before it.
+A picture is bool[queries, keys]. Encoder-decoders have three; permuted LM has two streams, one query a slot appended to its content: a
+query has its target's position and sees the ranks before it.
 """
 import base64
 import struct

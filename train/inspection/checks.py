@@ -1,7 +1,7 @@
-"""Does an example keep the contract of data/example.py, and does the objective's static hint say what its integers say?
+"""Does an example keep the contract of data/example.py, and are the hints of its objective true of its integers?
 
-A kernel skips work by the hint (`causal`: the triangle above the diagonal), so a wrong one either shows the answer, silently,
-or hides text. Every finding is a sentence that names a position.
+A kernel skips work by the hint (`causal`: the triangle above the diagonal), so a wrong one either shows the answer, silently, or hides
+text. Every finding is a sentence that names a position.
 """
 from collections.abc import Iterator
 

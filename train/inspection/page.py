@@ -1,6 +1,6 @@
-"""The page of `--html`: one file, nothing loaded from anywhere, light and dark. Every text from the data is escaped by jinja2.
+"""The page of `--html`: one file that loads nothing, light and dark. jinja2 escapes every text from the data.
 
-Its one script lights up what a token sees; the page's Content-Security-Policy allows that script alone, by its hash.
+Its one script highlights what a token sees; the page's Content-Security-Policy allows that script alone, by its hash.
 """
 import base64
 import hashlib

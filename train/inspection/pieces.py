@@ -1,7 +1,7 @@
-"""Tokens as pieces of text with a kind, for colour: what is hidden, what stands in its place, what is special or padding.
+"""Tokens as pieces of text with a kind, for colour: hidden tokens, what replaces them, specials, padding.
 
-Neighbouring tokens that spell one character in bytes are one piece (a Chinese character is three ids of a byte
-vocabulary), unless they differ in kind. Control characters never reach a terminal or a page: they are written out.
+Neighbouring tokens that spell one character in bytes are one piece (a Chinese character is three ids of a byte vocabulary), unless they
+differ in kind. Control characters never reach a terminal or a page: they are written out.
 """
 import dataclasses
 import difflib

@@ -1,7 +1,7 @@
-"""What the objective did over many examples beside what its settings say: shares with standard errors, fill, denoisers.
+"""Rates over many examples beside what the settings expect: shares with standard errors, how full rows are, denoisers.
 
-The standard error is that of `out of` independent draws of the configured share (of the realised one where no share is
-configured). Objectives that fix a count draw less freely than that, so they lie closer than their error says.
+The standard error is that of `out of` independent draws of the expected share (of the realised one where no share is expected). Objectives
+that fix a count draw less freely than that, so they lie closer than their error suggests.
 """
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""Examples on a terminal, in colour where there is one: text before and after, targets, integers, attention, realised rates."""
+"""Examples on a terminal, in colour where it has some: text before and after, targets, integers, attention, realised rates."""
 import numpy as np
 import rich.console
 import rich.table

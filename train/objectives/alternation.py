@@ -1,12 +1,12 @@
-"""Alternation: the losses of several objectives over one backbone, of which each batch has one.
+"""Alternation: the losses of several objectives over one backbone; each batch has one of them.
 
-Every member is the loss module that it would be alone. Their parameters are one tree: `backbone`, which all share, and
-`members/NAME`, what else a member has. The batch's `task` chooses the branch of a `lax.switch`, on a batch cut back to the
-member's own shapes. The terms and metrics of the others weigh nothing, their memories stay as they are. An optimizer with
-momentum goes on moving a member's own parameters in the steps of the others, as it does for any gradient of zero.
+Every member is the loss module that it would be alone. Their parameters are one tree: `backbone`, which all share, and `members/NAME`, what
+else a member has. The batch's `task` chooses the branch of a `lax.switch`, on a batch cut to the member's own shapes. The terms and metrics
+of the others weigh nothing, their memories stay as they are. An optimizer with momentum goes on moving a member's own parameters in the
+steps of the others, as it does for any gradient of zero.
 
-Not a Flax module, because the members are applied one by one as functions of their parameters; it has the methods of
-`loss.Module` that the program calls, and `init` and `apply`.
+Not a Flax module, because the members are applied one by one as functions of their parameters; it has the methods of `loss.Module` that the
+program calls, and `init` and `apply`.
 """
 import dataclasses
 from typing import Any

@@ -1,10 +1,10 @@
-"""Replaced-token detection: a small generator fills masked tokens, the backbone says which tokens are not the original ones.
+"""Replaced-token detection: a small generator fills masked tokens, the backbone decides which tokens are not the original ones.
 
-ELECTRA (Clark et al. 2020; `run_pretraining.py`). The generator has its own projection, layers and head and borrows the
-backbone's tables of tokens, positions and types and their norm. Its samples carry no gradient: the discriminator's loss leaves
-its own parameters alone. A sample that happens to be the original counts as original. The loss is generator + 50 x
-discriminator. Parameters are `backbone` (the discriminator, what init.from takes), `head`, and `generator`; a run with
-objective masked_lm and the generator's sizes (`generator_config`) starts from that one with
+ELECTRA (Clark et al. 2020; `run_pretraining.py`). The generator has its own projection, layers and head and borrows the backbone's tables
+of tokens, positions and types and their norm. Its samples carry no gradient: the discriminator's loss leaves its parameters alone. A sample
+that equals the original counts as original. The loss is generator + 50 x discriminator. Parameters are `backbone` (the discriminator, which
+init.from takes), `head` and `generator`; a run with objective masked_lm and the generator's sizes (`generator_config`) starts from that one
+by
     --config.init.from=RUN --config.init.paths='^backbone/embed/,^backbone/encoder/(positions|types|embed_norm)/,^generator/'
     --config.init.rename='[("^generator/", "backbone/")]'
 """

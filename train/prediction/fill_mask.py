@@ -1,6 +1,6 @@
-"""Fills the masks of a text with what an encoder finds likeliest there: `train.generate` for models that cannot continue one.
+"""Fills the masks of a text with the likeliest tokens of an encoder: `train.generate` for models that cannot continue a text.
 
-A text is read as training rows are: [CLS] text [SEP]. Masks are spelt <mask> or as the tokenizer spells its own.
+A text is read as training rows are: [CLS] text [SEP]. A mask is written <mask> or as the tokenizer writes its own.
 """
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the model of a run says to prompts: decoders continue them, encoder-decoders answer, encoders fill their masks."""
+"""Answers of a run's model to prompts: decoders continue them, encoder-decoders answer, encoders fill their masks."""
 import dataclasses
 import os
 import sys

@@ -1,6 +1,6 @@
-"""What the model says while it trains: continuations of prompts, or held-out examples with their holes filled.
+"""Samples during training: continuations of prompts, or held-out examples with their masks filled or their inputs answered.
 
-Same prompts, same keys at every call, so that samples of two steps differ by the parameters alone.
+Same prompts and keys at every call, so that samples of two steps differ by the parameters alone.
 """
 import jax
 from jax.experimental import multihost_utils
