@@ -63,10 +63,9 @@ class Objective(objectives.Objective):
                                         'or set objective.directions = forward.'))
         return wrong
 
-    def hide(self, fields, places):
-        """Makes a row's tokens at `places` the targets that no token sees, and its other tokens their context."""
-        for name in ('sees', 'seen'):
-            fields[name][places] = 1
+    def hide(self, fields, slots):
+        """No token sees those at `slots`, and their queries see all others."""
+        fields['sees'][slots] = fields['seen'][slots] = 1
 
     def plan(self, source, seed, epoch):
         """int64[n, 6] (data/rows/streams.py): each run of batch_size rows continues the streams of the run before it."""

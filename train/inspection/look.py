@@ -1,17 +1,18 @@
 """One example as a person or a script sees it: its place in the run, the ids before corruption, every field of the batch."""
 import dataclasses
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
 from data import example as examples, pipeline, special_tokens
+from train.inspection import pieces
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """objective: its name; denoiser: of this row, or None; original: int32[n]; example: {field: array}, of one row."""
     objective: str
-    denoiser: Optional[str]
+    denoiser: str | None
     epoch: int
     index: int
     row: Any                                  # of the plan
@@ -22,11 +23,9 @@ class Look:
 def read(objective, source, seed, epoch, index):
     """The Look of an example; pipeline.ExampleError or DataError when it cannot be made."""
     fields = pipeline.make(objective, source, seed, epoch, index)
-    rows = pipeline.plan(objective, source, seed, epoch)
-    row = rows[index % len(rows)]
-    denoiser = objective.denoiser(row)
-    original = np.asarray(objective.original(source, row))
-    return Look(objective.name, denoiser, epoch, index, row, original, fields)
+    plan = pipeline.plan(objective, source, seed, epoch)
+    row = plan[index % len(plan)]
+    return Look(objective.name, objective.denoiser(row), epoch, index, row, np.asarray(objective.original(source, row)), fields)
 
 
 def record(look, tokenizer):
@@ -38,6 +37,20 @@ def record(look, tokenizer):
         text['encoder_tokens'] = tokenizer.decode(fields['encoder_tokens'][used(fields, 'encoder_')])
     return {'objective': look.objective, 'denoiser': look.denoiser, 'index': look.index, 'epoch': look.epoch,
             'original': look.original.tolist(), 'example': plain(fields), 'text': text, 'special': described(special)}
+
+
+def about(look: Look, fields: dict) -> list[str]:
+    """The denoiser of an example, if it has one, and its labels."""
+    labels = (f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())
+    return [*([look.denoiser] if look.denoiser else []), *labels]
+
+
+def rows(look: Look, fields: dict, special: special_tokens.Special) -> list[tuple]:
+    """[(name, ids, kinds)] of an example's rows of tokens: original, encoder_tokens if there are any, tokens, targets."""
+    sides = ['encoder_', ''] if 'encoder_tokens' in fields else ['']
+    return [('original', look.original, pieces.original(look.original, fields, special)),
+            *((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side)) for side in sides),
+            ('targets', fields['targets'], pieces.targets(fields, special))]
 
 
 def used(fields, side=''):

@@ -4,7 +4,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from train.inspection import attention, pieces
+from train.inspection import attention, look as looks, pieces
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
@@ -16,17 +16,12 @@ def console(file=None):
 
 def show(screen, one, objective, tokenizer, wrong=()):
     """Prints one example."""
-    special = tokenizer.special
     own, fields = objective.made_by(one.example)
-    about = [f'epoch {one.epoch}', f'index {one.index}', *([one.denoiser] if one.denoiser else []),
-             *(f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())]
+    about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields)]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
-    rows = [('original', one.original, pieces.original(one.original, fields, special), ())]
-    for side in (['encoder_'] if 'encoder_tokens' in fields else []) + ['']:
-        rows.append((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side), starts(fields[side + 'segments'])))
-    rows.append(('targets', fields['targets'], pieces.targets(fields, special), ()))
-    for name, ids, kinds, breaks in rows:
+    for name, ids, kinds in looks.rows(one, fields, tokenizer.special):
         screen.print(rich.text.Text(name, style='bold'))
+        breaks = starts(fields[name.removesuffix('tokens') + 'segments']) if name.endswith('tokens') else ()
         screen.print(coloured(pieces.pieces(ids, kinds, tokenizer, breaks)))
     for name, value in integers(fields):
         screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
@@ -78,12 +73,11 @@ def summary(screen, rates):
         who = '' if owner is None else f'{rates.objective.task(owner)}: '
         share = count / max(size, 1)
         screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {share:.1%}; empty {1 - share:.1%}'))
-    for name, share in rates.waste:
+    for name, share in rates.objective.waste().items():
         screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
     if rates.denoisers:
-        total = sum(rates.denoisers.values())
-        shares = ', '.join(f'{name} {count / total:.1%}' for name, count in sorted(rates.denoisers.items()))
-        screen.print(rich.text.Text(f'denoisers: {shares}'))
+        shares = (f'{name} {count / rates.examples:.1%}' for name, count in sorted(rates.denoisers.items()))
+        screen.print(rich.text.Text(f'denoisers: {", ".join(shares)}'))
 
 
 def cells(rate):

@@ -19,10 +19,7 @@ ADDED = {
 
 
 def run(folder, *arguments):
-    environment = {**os.environ, 'XLA_FLAGS': ''}
-    result = subprocess.run([sys.executable, '-m', *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return subprocesses.run('-m', *arguments, cwd=folder).stdout
 
 
 def trained(clone, config, cache, workdir):

@@ -67,8 +67,8 @@ class WholeRows(permuted_lm.PermutedLoss):
 
 @pytest.mark.parametrize('kind, message', [
     (NoSay, 'samples, say(batch): AttributeError'), (OtherTerms, "the train step: KeyError: 'tokens'"),
-    (OneName, 'terms and metrics of one name: tokens'), (NoCarry, 'returns a carry of other shapes'), (WholeRows, 'say(batch): expected int32'),
-    (token.TokenLoss, 'there is no loss of its own, but own_loss = True')])
+    (OneName, 'terms and metrics of one name: tokens'), (NoCarry, 'returns a carry of other shapes'),
+    (WholeRows, 'say(batch): expected int32'), (token.TokenLoss, 'there is no loss of its own, but own_loss = True')])
 def test_what_it_lacks_is_found(kind, message, cache, monkeypatch):
     def build(config):
         if kind in (NoSay, token.TokenLoss):
