@@ -49,7 +49,7 @@ class Objective:
     parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
     fills = True                              # whether its model predicts tokens at slots, and so fills masks
     two_streams = False                       # whether queries of their own read the slots (XLNet)
-    types = 0                                 # how many token types it tells apart; 0 = it has none
+    types = 0                                 # how many token types it distinguishes; 0 = none
     memory_length = 0                         # positions of earlier batches that a row sees
     backwards = None                          # name of the setting by which some rows are read backwards, with negative positions
     frame = None                              # roles of the special tokens (before, after) a text; None = those of the architecture

@@ -22,7 +22,7 @@ SPANS_OF = ('words', 'tokens')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; <s> and </s> included
-    permute: float = 1.0                      # share of the sentences that change places
+    permute: float = 1.0                      # share of the sentences that are permuted
     infill: float = 0.3                       # share of the words that spans may hide
     mean_span_length: float = 3.0             # of the Poisson law of span lengths, in words
     replace_length: int = 1                   # what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token
@@ -90,7 +90,7 @@ class Objective(objectives.Objective):
         return [special.cls, *ids], special.eos
 
     def realised(self, source, row, made):
-        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting says either, spans overlap."""
+        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting states either, as spans overlap."""
         inputs, count = sides.split(made)[0][1:], int(row[1] - row[0])
         lacking = np.bincount(self._text(source, row), minlength=source.special.vocab_size)
         lacking -= np.bincount(inputs, minlength=source.special.vocab_size)

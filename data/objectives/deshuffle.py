@@ -38,8 +38,8 @@ class Objective(objectives.Objective):
         if self.noise_density == 1:
             inputs = rng.permutation(text)
         else:
-            inputs, places = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
-            inputs[places] = text[rng.permutation(places)]
+            inputs, moved = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
+            inputs[moved] = text[rng.permutation(moved)]
         return sides.fields(inputs, text, self.lengths(), source.special)
 
     def original(self, source, row):

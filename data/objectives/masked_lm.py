@@ -50,7 +50,7 @@ class Objective(objectives.Objective):
     random_ids: str = 'vocabulary'            # vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)
     masks: int = 0                            # epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)
 
-    architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends as the integers say
+    architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends by the integers
     hint = objectives.Hint('full', 'padded')
     own_loss = property(lambda self: self.pair is not None)
     head = property(lambda self: 'pretraining' if self.pair else 'language')
@@ -98,7 +98,7 @@ class Objective(objectives.Objective):
         return np.stack([*rows.T, *keys], axis=1)
 
     def fill(self, source, seed=0):
-        """Share of the places of an epoch that hold a token."""
+        """Share of the positions of an epoch that hold a token."""
         rows = self.plan(source, seed, 0)
         return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
 
@@ -142,13 +142,13 @@ class Objective(objectives.Objective):
     def realised(self, source, row, fields):
         """The counts behind `expected`."""
         slots = fields['slots'][fields['weights'] > 0]
-        said, read = fields['targets'][:len(slots)], fields['tokens'][slots]
+        targets, read = fields['targets'][:len(slots)], fields['tokens'][slots]
         if self._fate == 'unit':
             fresh = np.diff(slots, prepend=-2) > 1
-            said, read = said[fresh], read[fresh]
-        masked, kept = int(np.sum(read == source.special.mask)), int(np.sum(read == said))
-        counts = {'mask': masked, 'random': len(said) - masked - kept, 'kept': kept}
-        rates = {name: (count, len(said)) for name, count in counts.items()}
+            targets, read = targets[fresh], read[fresh]
+        masked, kept = int(np.sum(read == source.special.mask)), int(np.sum(read == targets))
+        counts = {'mask': masked, 'random': len(targets) - masked - kept, 'kept': kept}
+        rates = {name: (count, len(targets)) for name, count in counts.items()}
         rates['chosen'] = len(slots), int(np.sum(fields['segments'] > 0))
         if self.pair:
             name, other = OTHERS[self.pair]

@@ -35,7 +35,7 @@ class Objective(objectives.Objective):
         return packing.rows(packing.ended(source.lengths), self.sequence_length, example.rng(seed, epoch, -1), self._marks)
 
     def fill(self, source, seed=0):
-        """Share of the places of an epoch that hold a token of the text or its EOS."""
+        """Share of the positions of an epoch that hold a token of the text or its EOS."""
         return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
 
     def transform(self, source, row, rng):
@@ -45,12 +45,12 @@ class Objective(objectives.Objective):
         if self._marks:
             targets = np.insert(targets, np.cumsum(lengths) - lengths + prefixes, special.eos)
             prefixes, lengths = prefixes + 1, lengths + 1
-        places = example.prefix(lengths.tolist(), prefixes + 1, size)  # BOS, and the prefix
+        integers = example.prefix(lengths.tolist(), prefixes + 1, size)  # BOS, and the prefix
         weights = example.weights(len(targets), size).copy()
-        weights[:len(targets)][places['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
+        weights[:len(targets)][integers['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
         targets = example.padded(targets, size, special.pad)
         tokens = example.shifted(targets, lengths.tolist(), special.bos)
-        return {'tokens': tokens, 'targets': targets, 'weights': weights, **places}
+        return {'tokens': tokens, 'targets': targets, 'weights': weights, **integers}
 
     def original(self, source, row):
         """The pieces of the row, EOS included, without what separates prefix and targets."""
@@ -64,7 +64,7 @@ class Objective(objectives.Objective):
         return {'cut in the first half': 0.5}
 
     def realised(self, source, row, made):
-        """Pieces that are cut in the lower half of the places where they may be, among those not cut in the very middle."""
+        """Pieces that are cut in the lower half of the positions where they may be, among those not cut in the very middle."""
         low, high = self._splits(*packing.segments(source, row, self.sequence_length - self._marks), source.special)
         given = (made['segments'] > 0) & (made['weights'] == 0)
         cuts = np.bincount(made['segments'][given], minlength=len(low) + 1)[1:] - self._marks

@@ -13,8 +13,8 @@ from data.noise import masks, spans
 from data.rows import packing, sides
 
 NOISE = ('spans', 'rolled', 'iid')
-# What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
-# token, and the whole text; the same with a share of random ids, as BERT does, but none of the reserved ones.
+# What replaces noise, and what is predicted: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
+# token, and all of the text; the same with a share of random ids, as BERT does, but none of the reserved ones.
 STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 
 

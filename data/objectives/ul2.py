@@ -111,12 +111,12 @@ class Objective(objectives.Objective):
                 f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def waste(self):
-        """{field: share of its places that are padding}, the mean over the mixture's full rows."""
+        """{field: share of its positions that are padding}, the mean over the mixture's full rows."""
         shares, sizes = self._shares(), np.array(self.sizes())
-        said = float(shares @ sizes[:, 2])
+        targets = float(shares @ sizes[:, 2])
         if self.architecture == 'decoder':
-            return {'tokens': 1 - (float(shares @ sizes[:, 1]) + said) / self.lengths()['tokens']}
-        return {'encoder_tokens': 1 - float(shares @ sizes[:, 1]) / self.sequence_length, 'tokens': 1 - said / self.lengths()['tokens']}
+            return {'tokens': 1 - (float(shares @ sizes[:, 1]) + targets) / self.lengths()['tokens']}
+        return {'encoder_tokens': 1 - float(shares @ sizes[:, 1]) / self.sequence_length, 'tokens': 1 - targets / self.lengths()['tokens']}
 
     def _shares(self):
         rates = np.array(self.rates or [1.0] * len(self.denoisers))

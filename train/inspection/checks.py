@@ -22,13 +22,13 @@ def findings(fields, objective, special, max_length=None):
     missing = list(names(fields))
     if missing:
         return missing                         # nothing else can be looked at
-    found = [*shapes(fields, objective), *ids(fields, special), *places(fields, max_length), *weights(fields)]
+    found = [*shapes(fields, objective), *ids(fields, special), *positions(fields, max_length), *weights(fields)]
     own, narrow = objective.made_by(fields)
     for one, made in [(objective, fields)] + [(own, narrow)] * (own is not objective):
         found += hint(made, one.hint, '')
         if 'encoder_tokens' in made:
             found += hint(made, one.encoder_hint, 'encoder_')
-    return found if 'slots' in narrow else [*found, *said(narrow)]
+    return found if 'slots' in narrow else [*found, *leaks(narrow)]
 
 
 def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
@@ -57,7 +57,7 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
                        f"{meaning}; expected 'ordered' or other integers")
 
 
-def said(fields):
+def leaks(fields):
     """A decoder's targets are its tokens one further: no position that counts may see the next, which holds its answer."""
     tokens, targets, segments = (np.asarray(fields[name]) for name in ('tokens', 'targets', 'segments'))
     sees, seen, counted = (np.asarray(fields[name]) for name in ('sees', 'seen', 'weights'))
@@ -67,7 +67,7 @@ def said(fields):
     leak = np.flatnonzero(answer & (seen[1:] <= sees[:-1]))
     if len(leak):
         at = int(leak[0])
-        yield (f'position {at} must say token {targets[at]} and sees it at position {at + 1} (sees[{at}] = {sees[at]}, '
+        yield (f'position {at} must predict token {targets[at]} and sees it at position {at + 1} (sees[{at}] = {sees[at]}, '
                f'seen[{at + 1}] = {seen[at + 1]}; {len(leak)} such positions)')
 
 
@@ -98,7 +98,7 @@ def ids(fields, special):
             yield f'{name}[{wrong[0]}] = {fields[name][wrong[0]]}: expected ids below vocab_size = {special.vocab_size}'
 
 
-def places(fields, max_length):
+def positions(fields, max_length):
     """Padding sees nothing and nothing sees it; positions fit their table; slots lie in the row."""
     for side in ('', 'encoder_') if 'encoder_tokens' in fields else ('',):
         pad, positions = np.asarray(fields[side + 'segments']) == 0, np.asarray(fields[side + 'positions'])
@@ -116,7 +116,7 @@ def places(fields, max_length):
 
 
 def weights(fields):
-    """What counts is said at a real token."""
+    """What counts is predicted at a real token."""
     counted, real = np.asarray(fields['weights']), np.asarray(fields['segments']) > 0
     if not np.isfinite(counted).all() or (counted < 0).any():
         yield 'weights: expected finite numbers of at least 0'

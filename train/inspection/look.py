@@ -1,4 +1,4 @@
-"""One example as a person or a script sees it: its place in the run, the ids before corruption, every field of the batch."""
+"""One example as a person or a script sees it: its position in the run, the ids before corruption, every field of the batch."""
 import dataclasses
 from typing import Any
 

@@ -66,7 +66,7 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
     """One row of tokens; side None: the targets, which have no attention of their own."""
     ids = np.asarray(ids).tolist()
     segments = np.asarray(fields[side + 'segments']) if fields and side is not None else np.zeros(0, int)
-    apart = side is None and 'slots' in fields  # said here and there: no text
+    apart = side is None and 'slots' in fields  # slots: no running text
     several, begins = segments.max(initial=0) > 1, terminal.starts(segments)
     spans, padding = [], 0
     for piece in pieces.pieces(ids, kinds, tokenizer, begins):
@@ -83,18 +83,18 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
 
 
 def title(i, ids, tokenizer, fields, side):
-    """What the pointer tells about token i."""
+    """The tooltip of token i."""
     parts = [f'{tokenizer.piece(ids[i])!r}', f'id {ids[i]}']
     if fields is None:
         return ' · '.join([*parts, f'token {i}'])
     at = int(fields['slots'][i]) if side is None and 'slots' in fields else i
     if side is None:
-        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'said at {at}'])
+        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'predicted at {at}'])
     names = ('positions', 'segments', 'types', 'sees', 'seen') if not side else ('positions', 'segments', 'sees', 'seen')
     parts += [f'token {i}', *(f'{name.rstrip("s") if name in ("positions", "segments", "types") else name} {fields[side + name][i]}'
                               for name in names if side + name in fields)]
     if not side and 'slots' not in fields and len(fields['targets']) == len(ids):
-        parts.append(f'says {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
+        parts.append(f'predicts {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
     return ' · '.join(parts)
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from data import example, special_tokens
 
-# Kind: what a reader is told about it.
+# Kind: its legend.
 KINDS = {
-    'text': 'read or said as it is',
-    'hidden': 'not shown to the model: it must be said (numbers pair with sentinels)',
-    'mask': 'stands for a hidden token',
-    'random': 'a random token in the place of the right one',
-    'kept': 'must be said although it stands there',
-    'sentinel': 'stands for a hidden span, or names it in the targets',
+    'text': 'read or predicted as it is',
+    'hidden': 'hidden from the model, which must predict it (numbers pair with sentinels)',
+    'mask': 'replaces a hidden token',
+    'random': 'a random token instead of the right one',
+    'kept': 'must be predicted although it is there',
+    'sentinel': 'replaces a hidden span, or names it in the targets',
     'special': 'marks: start, end, separators, modes',
     'given': 'read, does not count in the loss',
     'pad': 'padding',
@@ -42,7 +42,7 @@ def original(ids, fields, special):
         chosen = np.zeros(max(len(ids), len(real)), bool)
         chosen[np.asarray(fields['slots'])[counted]] = True
         hidden = chosen[:len(ids)]
-    else:                                      # inputs: the encoder's, or what a decoder reads and need not say
+    else:                                      # inputs: the encoder's, or what a decoder reads and need not predict
         given = fields['targets'][real & ~counted]
         if 'encoder_tokens' in fields:
             given = fields['encoder_tokens'][np.asarray(fields['encoder_segments']) != 0]
@@ -110,7 +110,7 @@ def pieces(ids, kinds, tokenizer, breaks=()):
 
 
 def name(i, tokenizer):
-    """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is told apart)."""
+    """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is an exception)."""
     special, mark = tokenizer.special, int(i) - tokenizer.special.sentinels[1]
     marked = 0 <= mark < len(special_tokens.MARKS) <= special.num_sentinels
     return f'<{special_tokens.MARKS[mark]}>' if marked else tokenizer.name(i)

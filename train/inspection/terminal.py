@@ -72,9 +72,9 @@ def summary(screen, rates):
     for owner, name, count, size in rates.fill:
         who = '' if owner is None else f'{rates.objective.task(owner)}: '
         share = count / max(size, 1)
-        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {share:.1%}; empty {1 - share:.1%}'))
+        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} positions, {share:.1%}; empty {1 - share:.1%}'))
     for name, share in rates.objective.waste().items():
-        screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
+        screen.print(rich.text.Text(f'{name}: {share:.1%} of the positions are used by longer kinds of rows alone'))
     if rates.denoisers:
         shares = (f'{name} {count / rates.examples:.1%}' for name, count in sorted(rates.denoisers.items()))
         screen.print(rich.text.Text(f'denoisers: {", ".join(shares)}'))

@@ -81,24 +81,24 @@ class Alternation:
         nothing = [jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), {key: pair for each in part for key, pair in each.items()})
                    for part in ([shape.terms for shape in shapes], [shape.metrics for shape in shapes])]
 
-        def whole(run):
+        def padded(run):
             def filled(*given):
                 out = run(*given)
                 return losses.Loss({**nothing[0], **out.terms}, {**nothing[1], **out.metrics}, out.carry)
             return filled
 
-        return jax.lax.switch(_turn(batch, self), [whole(run) for run in branches], *given)
+        return jax.lax.switch(_turn(batch, self), [padded(run) for run in branches], *given)
 
     def say(self, variables, batch):
-        """int32[B, P]: the likeliest tokens at the slots of a batch that is known while tracing, each row said by its own member."""
+        """int32[B, P]: the likeliest tokens at the slots of a batch of constants, each row predicted by its own member."""
         rows = [jax.tree.map(lambda x, row=row: x[row:row + 1], batch) for row in range(len(batch['task']))]
         return jnp.concatenate([self._say(variables, row) for row in rows])
 
     def _say(self, variables, batch):
         task = int(batch['task'][0]) % len(self.modules)
         name, module = self.members()[task]
-        said = module.apply(self.view(variables, name), self.objective.narrow(batch, task), method='say')
-        return jnp.pad(said, ((0, 0), (0, batch['weights'].shape[1] - said.shape[1])))
+        found = module.apply(self.view(variables, name), self.objective.narrow(batch, task), method='say')
+        return jnp.pad(found, ((0, 0), (0, batch['weights'].shape[1] - found.shape[1])))
 
     def filling(self, objective, variables):
         """The first member that can."""
@@ -117,7 +117,7 @@ class Alternation:
 
 
 def _turn(batch, module):
-    """int32[]: whose batch it is. Rows of padding say 0."""
+    """int32[]: the number of the batch's member. Rows of padding have 0."""
     return jnp.max(batch['task']) % len(module.modules)
 
 

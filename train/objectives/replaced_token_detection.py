@@ -108,10 +108,10 @@ class ReplacedTokenDetection(losses.Module):
         return found
 
 
-def put(tokens, batch, said):
+def put(tokens, batch, ids):
     """int32[B, T]: `tokens` with int32[B, P] written to the slots that are used."""
     at = jnp.arange(len(tokens))[:, None], batch['slots']
-    return tokens.at[at].set(jnp.where(batch['weights'] > 0, said, tokens[at]))
+    return tokens.at[at].set(jnp.where(batch['weights'] > 0, ids, tokens[at]))
 
 
 def sample(logits, keys, temperature=1.0, not_these=None):
@@ -138,8 +138,8 @@ def judged(logits, replaced, real, weight, curve):
 
 def histogram(logits, weights):
     """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluation.area)."""
-    place = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
-    return jnp.zeros(BINS, jnp.float32).at[place].add(weights)
+    bins = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
+    return jnp.zeros(BINS, jnp.float32).at[bins].add(weights)
 
 
 def build(config: schema.Config) -> ReplacedTokenDetection:

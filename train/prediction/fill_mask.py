@@ -16,13 +16,13 @@ def answers(prompts: list[str], config: schema.Config, tokenizer, variables: dic
     """[{'prompt', 'text', 'tokens'}]: the text with its masks filled, and the ids that fill them; variables: of the loss module."""
     module, objective, variables = objectives.build(config).filling(config.objective, variables)
     batch = read([ids(text, tokenizer) for text in prompts], tokenizer.special, objective)
-    said = np.asarray(jax.jit(lambda variables: module.apply(variables, batch, method='say'))(variables))
+    likeliest = np.asarray(jax.jit(lambda variables: module.apply(variables, batch, method='say'))(variables))
     found = []
     for row, prompt in enumerate(prompts):
         used, real = batch['weights'][row] > 0, batch['segments'][row] > 0
         text = batch['tokens'][row].copy()
-        text[batch['slots'][row][used]] = said[row][used]
-        found.append({'prompt': prompt, 'text': tokenizer.decode(text[real][1:-1]), 'tokens': said[row][used].tolist()})
+        text[batch['slots'][row][used]] = likeliest[row][used]
+        found.append({'prompt': prompt, 'text': tokenizer.decode(text[real][1:-1]), 'tokens': likeliest[row][used].tolist()})
     return found
 
 
