@@ -1,20 +1,15 @@
 """The numbers of each position scheme: rotary angles, sinusoids, T5's buckets, ALiBi's slopes, Transformer-XL's distances.
 
-Everything is a function of the positions in the batch, never of the index in the row, so packed and shuffled rows
-need nothing special; a bias is a function of two blocks of positions, so that a kernel can compute it block by block. Su et
-al. 2021 (rotary; halves as in GPT-NeoX and LLaMA), Vaswani et al. 2017, Raffel et al. 2020, Press et al. 2022 (ALiBi), Dai
-et al. 2019 (whose scores are in `attention/transformer_xl.py`).
+All are functions of the positions in the batch, never of the index in the row, so packed and shuffled rows need no special case; a bias
+is a function of two blocks of positions, so that a kernel can compute it block by block. Papers: model/positions.py.
 """
 import dataclasses
 import math
 from typing import Any
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from model import config as model_config, initializers
 
 
 def angles(positions: jax.Array, size: int, base: float, scaling: tuple | None = None) -> tuple[jax.Array, jax.Array]:
@@ -28,7 +23,7 @@ def scaled(size: int, base: float, factor: float, low: float, high: float, lengt
     """Llama 3.1's frequencies for texts longer than the first `length`: float32[size / 2].
 
     A frequency with more than `high` turns in `length` positions stays, one with less than `low` turns is divided by
-    `factor`, and those between are a blend of the two, linear in the number of turns.
+    `factor`, and those between are interpolated linearly in the number of turns.
     """
     frequencies = float(base) ** -(np.arange(0, size, 2) / size)
     kept = np.clip((length * frequencies / (2 * math.pi) - low) / (high - low), 0, 1)
@@ -36,25 +31,28 @@ def scaled(size: int, base: float, factor: float, low: float, high: float, lengt
 
 
 def rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Rotates float[B, N, T, H] by `angles(...)`: the product of query i and key j then depends on i - j alone."""
+    """Rotates float[B, N, T, H] by `angles(...)`, in halves as GPT-NeoX: the product of query i and key j then depends on i - j alone."""
     cos, sin = rotation
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.astype(x.dtype)
 
 
-def sinusoids(positions: jax.Array, dim: int) -> jax.Array:
-    """sin at even, cos at odd columns, wavelengths from 2 pi to 10000 * 2 pi: int32[B, T] -> float32[B, T, dim]."""
+def waves(positions: jax.Array, dim: int) -> list[jax.Array]:
+    """[sin, cos] of wavelengths from 2 pi to 10000 * 2 pi: int32[...] -> two float32[..., dim / 2]."""
     frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angle = positions[:, :, None].astype(jnp.float32) * frequencies
-    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*positions.shape, dim)
+    angle = positions[..., None].astype(jnp.float32) * frequencies
+    return [jnp.sin(angle), jnp.cos(angle)]
+
+
+def sinusoids(positions: jax.Array, dim: int) -> jax.Array:
+    """sin at even, cos at odd columns: int32[B, T] -> float32[B, T, dim]."""
+    return jnp.stack(waves(positions, dim), axis=-1).reshape(*positions.shape, dim)
 
 
 def halves(distances: jax.Array, dim: int) -> jax.Array:
     """Transformer-XL's sinusoids, all sines before all cosines: int32[...] -> float32[..., dim]."""
-    frequencies = 10000.0 ** -(jnp.arange(0, dim, 2, dtype=jnp.float32) / dim)
-    angle = distances[..., None].astype(jnp.float32) * frequencies
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+    return jnp.concatenate(waves(distances, dim), axis=-1)
 
 
 def direction(positions: jax.Array) -> jax.Array:
@@ -101,7 +99,7 @@ class Alibi:
     heads: int = dataclasses.field(metadata={'static': True})
     bidirectional: bool = dataclasses.field(metadata={'static': True})
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: jax.Array, key_positions: jax.Array) -> jax.Array:
         """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
         relative = (key_positions[:, None, :] - query_positions[:, :, None]).astype(jnp.float32)
         return slopes(self.heads)[:, None, None] * (-jnp.abs(relative) if self.bidirectional else relative)[:, None]
@@ -116,24 +114,10 @@ class Buckets:
     bidirectional: bool = dataclasses.field(metadata={'static': True})
     dtype: Any = dataclasses.field(default=jnp.float32, metadata={'static': True})
 
-    def __call__(self, query_positions, key_positions):
+    def __call__(self, query_positions: jax.Array, key_positions: jax.Array) -> jax.Array:
         """int32[B, t], int32[B, s] -> float32[B, N, t, s]."""
         relative = key_positions[:, None, :] - query_positions[:, :, None]
         bucket = buckets(relative, len(self.table), self.distance, self.bidirectional)
         # A product with one-hot rows: its gradient is a product too; that of a look-up is a slow scatter.
         hot = jax.nn.one_hot(bucket, len(self.table), dtype=self.dtype)
         return jnp.einsum('btsr,rn->bnts', hot, self.table.astype(self.dtype), preferred_element_type=jnp.float32)
-
-
-class BucketTable(nn.Module):
-    """The parameters of `Buckets`, shared by all layers of a stack."""
-    config: model_config.Config
-    bidirectional: bool
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self):
-        """The bias, as a function of positions."""
-        config = self.config
-        table = initializers.param(self, 'embedding', (config.relative_buckets, config.heads))
-        return Buckets(table, config.relative_distance, self.bidirectional, self.dtype)

@@ -1,25 +1,22 @@
 """The cost of a model, from its shape alone: parameters, and floating-point operations of a step.
 
 Counts products only, two operations a multiply-add, every attention score whether masked or not (the convention of
-PaLM's MFU, Chowdhery et al. 2022). XLA's own count takes the body of a scan once, so it is of no use here.
+PaLM's MFU, Chowdhery et al. 2022). XLA's own count is not used, because it counts the body of a scan once.
 """
 import jax
 
-from model import config as model_config, positions, transformer
+from model import config as model_config, positions, resize, transformer
 
 
 def parameters(config: model_config.Config) -> int:
     """Number of parameters without the rows that pad the vocabulary. By shapes: allocates nothing."""
     model = transformer.Transformer(config)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params']
-    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    widths = (config.width,) + (0 if config.tied else config.dim,) + (int(config.head != 'linear'),)
-    return count - (config.padded_vocab - config.vocab_size) * sum(widths)
+    return resize.count(jax.eval_shape(model.init, jax.random.key(0), transformer.blank(config))['params'], config)
 
 
 def forward_flops(config: model_config.Config, batch_size: int, lengths: dict[str, int]) -> int:
-    """Operations of one forward pass. lengths: an objective's, {'tokens': T, 'encoder_tokens': S, 'slots': P}, and for XLNet
-    the number of 'queries' appended to the tokens and of 'memory' positions before them.
+    """Operations of one forward pass. lengths: of an objective, {'tokens': T, 'encoder_tokens': S, 'slots': P, 'queries', 'memory'},
+    the last two the numbers of XLNet's appended queries and of positions in its memory.
     """
     D, E, F, N, K, H = config.dim, config.width, config.hidden, config.heads, config.kv, config.size
     T, S = lengths['tokens'], lengths.get('encoder_tokens', 0)

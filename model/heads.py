@@ -1,13 +1,8 @@
-"""Heads: hidden states to predictions.
-
-`LanguageHead` projects to the vocabulary: linear as in GPT-2, with a bias as in XLNet, or BERT's (dense, activation, norm,
-projection, bias). `PairHead` classifies a pair of sentences (BERT's next sentence, ALBERT's sentence order), `TokenHead` each
-token as replaced or not (ELECTRA's discriminator). `ClassHead` classifies a text, `TokenClassHead` each of its tokens, as the
-published fine-tuned models do.
-"""
+"""Heads: hidden states to predictions, as in the published models."""
 from typing import Any, Optional
 
 from flax import linen as nn
+import jax
 import jax.numpy as jnp
 
 from model import config as model_config, initializers, layers, ops
@@ -16,12 +11,15 @@ ABSENT = -1e9                                 # the logit of a padded row of the
 
 
 class LanguageHead(nn.Module):
-    """float[..., D] -> float32[..., V], V padded; tied heads read the embedding table, others own `kernel`."""
+    """Logits of tokens: float[..., D] -> float32[..., V], V padded; tied heads read the embedding table, others own `kernel`.
+
+    Linear as in GPT-2, with a bias as in XLNet, or as in BERT: dense, activation, norm, projection, bias.
+    """
     config: model_config.Config
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, embedding):
+    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """embedding float32[V, E], ignored unless the head is tied. Padded columns are -1e9."""
         config = self.config
         width = config.width if config.tied else config.dim
@@ -48,28 +46,28 @@ class Pooler(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.tanh(layers.Dense(self.config, self.config.dim, self.dtype, name='dense')(x[:, 0]))
 
 
 class PairHead(nn.Module):
-    """Logits of two labels for a pair of sentences, from the pooler: float[B, T, D] -> float32[B, 2]."""
+    """Logits of a pair of sentences (BERT's next sentence, ALBERT's order), from the pooler: float[B, T, D] -> float32[B, 2]."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         pooled = Pooler(self.config, self.dtype, name='pooler')(x)
         return layers.Dense(self.config, 2, name='labels')(pooled)
 
 
 class TokenHead(nn.Module):
-    """One logit a token: float[B, T, D] -> float32[B, T]; dense, activation, dense (ELECTRA's discriminator)."""
+    """One logit a token, replaced or not: float[B, T, D] -> float32[B, T]; dense, activation, dense (ELECTRA's discriminator)."""
     config: model_config.Config
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         config = self.config
         x = layers.Dense(config, config.dim, self.dtype, name='transform')(x)
         x = ops.ACTIVATIONS[config.activation](x)
@@ -89,11 +87,11 @@ class ClassHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, segments, rows=None):
+    def __call__(self, x: jax.Array, segments: jax.Array, rows: jax.Array | None = None) -> jax.Array:
         """segments: int32[B, T], 0 = padding; rows: int32[B] as in `Transformer`, None = evaluation."""
         config, (B, T) = self.config, segments.shape
-        places = {'first': jnp.zeros(B, jnp.int32), 'last': jnp.max(jnp.where(segments > 0, jnp.arange(T), 0), axis=1)}
-        x = ops.gather(x, places[self.read][:, None])[:, 0]
+        slots = {'first': jnp.zeros(B, jnp.int32), 'last': jnp.max(jnp.where(segments > 0, jnp.arange(T), 0), axis=1)}
+        x = ops.gather(x, slots[self.read][:, None])[:, 0]
         if self.activation is not None:
             x = layers.Dense(config, config.dim, self.dtype, True, name='transform')(x)
             x = ops.ACTIVATIONS[self.activation](x)
@@ -108,5 +106,5 @@ class TokenClassHead(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         return layers.Dense(self.config, self.labels, self.dtype, True, name='labels')(x).astype(jnp.float32)

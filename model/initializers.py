@@ -6,7 +6,7 @@ bert   normal 0.02 truncated at two deviations, without correction, as TensorFlo
 normal normal 0.02 (XLNet's code, and fairseq's RoBERTa and BART).
 t5     fan-in normal, queries divided by sqrt(H) because T5 does not scale its scores, embeddings of unit variance
        (Raffel et al. 2020; factors of T5X and Flaxformer).
-The first row that matches a path wins. There is no catch-all row: a parameter without a row is an error.
+The first row that matches a path counts. There is no row for all others: a parameter without a row is an error.
 """
 import re
 from typing import Callable
@@ -26,49 +26,33 @@ VECTORS = ((r'(^|/)bias$', initializers.zeros), (r'(^|/)scale$', initializers.on
            (r'(^|/)query/embedding$', initializers.glorot_uniform()))  # of XLNet's query stream: TensorFlow's default
 
 
+def everywhere(draw, tokens=None, tables=None):
+    """A table with one initializer for all matrices but those of the embeddings."""
+    return ((PROJECTION, draw), (RESIDUAL, draw), (TOKENS, tokens or draw), (TABLES, tables or draw), *VECTORS)
+
+
 def gpt2(config):
     writers = {role: config.depth(role) * (3 if config.crosses(role) else 2) for role in ('encoder', 'decoder')}
-    return (
-        *((rf'(^|/){role}/.*{RESIDUAL}', initializers.normal(0.02 / n ** 0.5)) for role, n in writers.items()),
-        (PROJECTION, initializers.normal(0.02)),
-        (RESIDUAL, initializers.normal(0.02)),  # outside a stack
-        (TOKENS, initializers.normal(0.02)),
-        (TABLES, initializers.normal(0.02)),
-        *VECTORS,
-    )
-
-
-def bert(config):
-    del config
-    return everything(initializers.truncated_normal(0.02))
-
-
-def normal(config):
-    del config
-    return everything(initializers.normal(0.02))
-
-
-def everything(draw):
-    """A table with one initializer for all matrices."""
-    return ((PROJECTION, draw), (RESIDUAL, draw), (TOKENS, draw), (TABLES, draw), *VECTORS)
+    residual = ((rf'(^|/){role}/.*{RESIDUAL}', initializers.normal(0.02 / n ** 0.5)) for role, n in writers.items())
+    return *residual, *everywhere(initializers.normal(0.02))
 
 
 def t5(config):
-    fan_in = initializers.variance_scaling(1.0, 'fan_in', 'normal')
     return (
         (r'(^|/)query/kernel$', initializers.variance_scaling(1.0 / config.size, 'fan_in', 'normal')),
         (r'(^|/)(gate|up|down)/kernel$', initializers.variance_scaling(1.0, 'fan_in', 'truncated_normal')),
-        (PROJECTION, fan_in),
-        (RESIDUAL, fan_in),
-        (TOKENS, initializers.normal(1.0)),
-        (TABLES, initializers.variance_scaling(1.0, 'fan_avg', 'uniform')),
-        *VECTORS,
+        *everywhere(initializers.variance_scaling(1.0, 'fan_in', 'normal'), tokens=initializers.normal(1.0),
+                    tables=initializers.variance_scaling(1.0, 'fan_avg', 'uniform')),
     )
+
+
+RECIPES = {'gpt2': gpt2, 'bert': lambda config: everywhere(initializers.truncated_normal(0.02)),
+           'normal': lambda config: everywhere(initializers.normal(0.02)), 't5': t5}
 
 
 def find(config: model_config.Config, path: str) -> Callable:
     """The initializer of the parameter at `path` ('decoder/blocks/mlp/up/kernel'). ValueError without a row for it."""
-    table = {'gpt2': gpt2, 'bert': bert, 't5': t5, 'normal': normal}[config.initializer](config)
+    table = RECIPES[config.initializer](config)
     for pattern, initializer in table:
         if re.search(pattern, path):
             return initializer

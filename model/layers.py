@@ -1,8 +1,7 @@
 """The pieces of a block: one projection class, one embedding class, one norm, the feed-forward layer, dropout.
 
-Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. There is exactly
-one class that multiplies by a learned matrix (`Dense`) and one that looks tokens up (`Embed`), so that adapters that
-intercept them (LoRA, prompt tuning) reach the whole model.
+Parameters are float32 and are cast to `dtype` where they are used; statistics of a norm are float32. Only `Dense` multiplies by a
+learned matrix and only `Embed` looks tokens up, so that adapters that intercept them (LoRA, prompt tuning) reach every parameter.
 """
 import functools
 from typing import Any, Optional
@@ -22,7 +21,7 @@ class Dense(nn.Module):
     bias: Optional[bool] = None               # None = config.bias
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kernel = initializers.param(self, 'kernel', (x.shape[-1], self.features))
         y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.config.bias if self.bias is None else self.bias:
@@ -31,7 +30,7 @@ class Dense(nn.Module):
 
 
 class Embed(nn.Module):
-    """A table of vectors: int32[...] -> float32[..., features]. The sum of embeddings is cast, not its terms."""
+    """A table of vectors: int32[...] -> float32[..., features]. float32, because the sum of embeddings is cast, not its terms."""
     config: model_config.Config
     entries: int
     features: int
@@ -39,7 +38,7 @@ class Embed(nn.Module):
     def setup(self):
         self.embedding = initializers.param(self, 'embedding', (self.entries, self.features))
 
-    def __call__(self, ids):
+    def __call__(self, ids: jax.Array) -> jax.Array:
         return jnp.take(self.embedding, ids, axis=0)
 
 
@@ -50,7 +49,7 @@ class Norm(nn.Module):
     kind: Optional[str] = None                # None = config.norm
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kind = self.kind or self.config.norm
         y = x.astype(jnp.float32)
         if kind == 'layernorm':
@@ -66,11 +65,11 @@ class Dropout(nn.Module):
     """Dropout whose mask depends on the row's global index; `rows=None` means evaluation, which draws nothing."""
     rate: float
 
-    def __call__(self, x, rows):
+    def __call__(self, x: jax.Array, rows: jax.Array | None) -> jax.Array:
         drawn = self.draw(rows)
         return x if drawn is None else ops.dropout(x, *drawn)
 
-    def draw(self, rows):
+    def draw(self, rows: jax.Array | None) -> tuple | None:
         """(rate, key, rows int32[B]), what `ops.dropout` draws the next mask from; None if nothing is dropped."""
         return None if rows is None or not self.rate else (self.rate, self.make_rng('dropout'), rows)
 
@@ -81,7 +80,7 @@ class MLP(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, rows=None):
+    def __call__(self, x: jax.Array, rows: jax.Array | None = None) -> jax.Array:
         config = self.config
         act = ops.ACTIVATIONS[config.activation]
         dense = functools.partial(Dense, config, dtype=self.dtype, bias=config.mlp_bias)

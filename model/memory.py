@@ -1,8 +1,8 @@
-"""Segment memory: the inputs of each layer for the tokens before those of the batch (Transformer-XL; Dai et al. 2019).
+"""Segment memory: the inputs of each layer for the M tokens before those of the batch (Transformer-XL; Dai et al. 2019).
 
-A value that is passed in and out, as the cache is: the states enter with a batch, the next ones leave with it, with stop-gradient,
-and every step projects them anew to keys and values. Of the M states a row sees the last |position of its first token|:
-none at the start of a text, where positions begin at 0.
+The memory is a value, as the cache is: a batch is passed its states and returns the next ones, with stop-gradient. Every step
+projects the states to keys and values again. A row attends to the last |p| states, where p is the position of its first token:
+to none at the start of a text, where p is 0.
 """
 import dataclasses
 from typing import Any, Optional
@@ -29,7 +29,7 @@ def empty(config: model_config.Config, batch_size: int, length: int, dtype: Any,
 def keys(memory: Memory, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(segments, positions), int32[B, M] each, of the memory's keys before tokens with `positions` int32[B, T].
 
-    The segment is -1, which every token sees, or 0, which none sees.
+    The segment is -1 for keys that every token attends to, 0 for keys that none attends to.
     """
     before, first = jnp.arange(memory.states.shape[2], 0, -1), positions[:, :1]
     return jnp.where(before <= jnp.abs(first), -1, 0), first - encodings.direction(positions)[:, None] * before

@@ -1,8 +1,7 @@
-"""Small operations of the whole model, and the letters of einsums and docstrings.
+"""Small operations that all of the model uses, and the letters of einsums and docstrings.
 
-B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size,
-D model width, E width of the embedding tables, F feed-forward width, V vocabulary (padded), L layers, P slots.
-Docstrings write `float[B, T, D]`.
+B batch, T query length, S key length, N heads, K key-value heads, G = N / K queries a key-value head, H head size, D model width, E
+width of the embedding tables, F feed-forward width, V vocabulary (padded), L layers, P slots. Docstrings write `float[B, T, D]`.
 """
 import functools
 import math

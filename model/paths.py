@@ -1,8 +1,8 @@
-"""Paths of parameters, and tables of (regex, value) by path, of which the first row that matches counts.
+"""Paths of parameters, and tables of (regex, value) by path, in which the first row that matches counts.
 
-A path joins the names on the way to a leaf with '/', 'blocks/mlp/up/kernel'. Leaves below a component `blocks` are
-stacked by the scan over layers: their leading axis is the layer, and the values of a table are about one layer. The idea is
-big_vision's (optax.py); a path that no row matches is an error there too, because a forgotten parameter is a bug.
+A path joins the keys of a leaf with '/': 'blocks/mlp/up/kernel'. Leaves below a key `blocks` are stacked by the scan over layers:
+their leading axis is the layer, and the values of a table are for one layer. As in big_vision (optax.py), a path that no row
+matches is an error, because a forgotten parameter is a bug.
 """
 import re
 from typing import Any, Callable, Iterable
@@ -54,19 +54,15 @@ class NoMatch(LookupError):
 def map(table: Iterable[tuple[str, Any]], tree: Any) -> Any:
     """The tree of values that `table`, rows (regex, value), gives to the leaves of `tree` by re.search; NoMatch if a leaf has no row."""
     rows = [(re.compile(regex), value) for regex, value in table]
-    flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
-    values, missing = [], []
-    for path in [name(keys) for keys, _ in flat]:
-        row = next((row for row in rows if row[0].search(path)), None)
-        missing += [path] if row is None else []
-        values.append(row and row[1])
+    found = {path: next((row for row in rows if row[0].search(path)), None) for path in flatten(tree)}
+    missing = [path for path, row in found.items() if row is None]
     if missing:
         raise NoMatch(missing)
-    return jax.tree_util.tree_unflatten(treedef, values)
+    return apply(lambda path, leaf: found[path][1], tree)
 
 
 def listed(paths: list[str]) -> str:
-    """The paths as a message shows them."""
+    """The first paths and the number of the others, for a message."""
     text = ', '.join(repr(path) for path in paths[:SHOWN])
     return text + (f' and {len(paths) - SHOWN} more' if len(paths) > SHOWN else '')
 

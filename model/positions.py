@@ -4,6 +4,7 @@ A scheme may add to the embeddings, rotate queries and keys, or add to the score
 parameters. It also checks the config, before JAX is imported: methods that compute import model/encodings.py,
 model/layers.py and model/attention/transformer_xl.py when they are called.
 """
+from typing import Any, Callable
 
 
 class Scheme:
@@ -12,7 +13,7 @@ class Scheme:
     reads = ()                                # settings under `model` that no other scheme reads
     absolute = False                          # positions count from the start of a text and are never negative: no memory, no backward rows
     two_streams = False                       # whether XLNet's query stream works
-    scores = None                             # 'bias' or 'terms', if it adds to the scores of attention (model/attention/__init__.py)
+    scores = None                             # 'bias' or 'terms', if it changes the scores of attention (model/attention/__init__.py)
 
     def __init__(self, config):
         self.config = config
@@ -26,27 +27,30 @@ class Scheme:
         """[(config key, what is wrong with its value)] of a config."""
         return []
 
-    def table(self, role, dtype):
-        """The Flax module with the parameters that a stack of this role ('encoder' | 'decoder') owns, or None."""
+    def table(self) -> Any:
+        """The Flax module `layers.Embed` with the parameters that a stack owns, or None."""
         return None
 
-    def embed(self, x, table, positions):
+    def embed(self, x: Any, table: Any, positions: Any) -> Any:
         """Token embeddings float32[B, T, E], with positions int32[B, T] added."""
         return x
 
-    def rotation(self, positions):
+    def rotation(self, positions: Any) -> tuple | None:
         """Cosine and sine for int32[B, T], as `encodings.rotate` takes them, or None."""
         return None
 
-    def bias(self, table, role):
-        """The bias of the scores, a function of positions: int32[B, t], int32[B, s] -> float32[B, N, t, s], or None."""
+    def bias(self, table: Any, role: str, dtype: Any) -> Callable | None:
+        """The bias of the scores, a function of positions: int32[B, t], int32[B, s] -> float32[B, N, t, s], or None.
+
+        role: 'encoder' or 'decoder'; dtype: of the computation.
+        """
         return None
 
-    def distances(self, rule, fields, cached, dropout):
+    def distances(self, rule: Any, fields: dict, cached: bool, dropout: Callable | None) -> Any:
         """The inputs of each layer's own terms of the scores, or None; arguments and result as `transformer_xl.share`."""
         return None
 
-    def flops(self, queries, length, keys, batch_size):
+    def flops(self, queries: int, length: int, keys: int, batch_size: int) -> float:
         """Floating-point operations of a layer for the scheme alone: `queries` of a row of `length` tokens, `keys` keys."""
         return 0
 
@@ -61,7 +65,7 @@ class Learned(Scheme):
     def limit(self) -> int | None:
         return self.config.max_length
 
-    def table(self, role, dtype):
+    def table(self):
         from model import layers
         return layers.Embed(self.config, self.config.max_length + self.config.position_offset, self.config.width)
 
@@ -115,12 +119,13 @@ class Relative(Scheme):
             found.append(('model.relative_distance', f'expected more than {count // 2}, half of model.relative_buckets = {count}.'))
         return found
 
-    def table(self, role, dtype):
-        from model import encodings
-        return encodings.BucketTable(self.config, bidirectional=role == 'encoder', dtype=dtype)
+    def table(self):
+        from model import layers
+        return layers.Embed(self.config, self.config.relative_buckets, self.config.heads)
 
-    def bias(self, table, role):
-        return table()
+    def bias(self, table, role, dtype):
+        from model import encodings
+        return encodings.Buckets(table.embedding, self.config.relative_distance, role == 'encoder', dtype)
 
 
 class Alibi(Scheme):
@@ -128,7 +133,7 @@ class Alibi(Scheme):
 
     scores = 'bias'
 
-    def bias(self, table, role):
+    def bias(self, table, role, dtype):
         from model import encodings
         return encodings.Alibi(self.config.heads, bidirectional=role == 'encoder')
 
@@ -150,7 +155,7 @@ class TransformerXL(Scheme):
         return transformer_xl.share(self.config, rule, fields, cached, dropout)
 
     def flops(self, queries, length, keys, batch_size):
-        """Distances are projected (with dropout for each row), and multiplied with queries in their places."""
+        """The projection of the distances (with dropout, for each row) and their products with the queries."""
         config = self.config
         width = config.heads * config.size
         projected = 1 if config.dropout else 2 / batch_size
@@ -162,6 +167,6 @@ SCHEMES = {'learned': Learned, 'rotary': Rotary, 'sinusoidal': Sinusoidal, 'rela
            'none': Scheme}
 
 
-def of(config) -> Scheme:
+def of(config: Any) -> Scheme:
     """The scheme of a model.config.Config."""
     return SCHEMES[config.positions](config)

@@ -1,6 +1,6 @@
 """PanGu-alpha's stack (Zeng et al. 2021): the last layer comes after the norm, and its queries are a table of positions.
 
-It stands alone, as `query_block`, beside the scanned L - 1 layers; keys and values are those of the normalized stream.
+This layer, `query_block`, follows the scan over the other L - 1 layers; its keys and values are projections of the normalized stream.
 """
 import jax
 
@@ -16,7 +16,7 @@ class QueryStack(stack.Stack):
         self.queries = layers.Embed(config, config.max_length, config.dim)
         self.query_block = stack.remat(config)(config, self.role, self.dtype)
 
-    def scanned(self):
+    def scanned(self) -> int:
         return super().scanned() - 1
 
     def run(self, carry, each, shared, fields):

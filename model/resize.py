@@ -1,15 +1,16 @@
 """Changes the vocabulary size of parameters: kept rows are unchanged, new rows are the mean of the old ones.
 
 With the mean (Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models") a new token is as likely as the
-average old one, where a random row may take all of the probability. Tables have padding rows after the true vocabulary
-(model/config.py); those are no part of the mean, and are zero.
+average old one, where a random row may get almost all of the probability. Tables have padding rows after the true vocabulary
+(model/config.py); they do not count in the mean, and are zero.
 """
+import math
 import re
 from typing import Any
 
 import numpy as np
 
-from model import config as model_config
+from model import config as model_config, paths
 
 AXES = (                                      # (path of a parameter with a row for each token, the axis of the vocabulary)
     (r'(^|/)embed/embedding$', 0),            # [V, E]; tied heads read it too
@@ -27,9 +28,19 @@ def rows(path: str, array: Any, before: model_config.Config, after: model_config
     kept = old[:after.vocab_size]
     new = np.zeros((after.padded_vocab, *old.shape[1:]), old.dtype)
     new[:len(kept)] = kept
-    if after.vocab_size > len(kept):
-        new[len(kept):after.vocab_size] = old.mean(axis=0, dtype=np.float64)
+    new[len(kept):after.vocab_size] = old.mean(axis=0, dtype=np.float64)
     return np.ascontiguousarray(np.moveaxis(new, 0, at))
+
+
+def unpadded(path: str, shape: tuple[int, ...], config: model_config.Config) -> tuple[int, ...]:
+    """The shape of the parameter at `path` without the padding rows of the vocabulary."""
+    at = axis(path)
+    return tuple(config.vocab_size if i == at else size for i, size in enumerate(shape))
+
+
+def count(params: Any, config: model_config.Config) -> int:
+    """The number of parameters, arrays or ShapeDtypeStructs, without the padding rows of the vocabulary."""
+    return sum(math.prod(unpadded(path, leaf.shape, config)) for path, leaf in paths.flatten(params).items())
 
 
 def axis(path: str) -> int | None:

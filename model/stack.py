@@ -1,13 +1,12 @@
 """A stack of blocks: an encoder or a decoder between the embedding and the head.
 
-Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` carries a leading layer
-axis; layers that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. What does not
-differ between layers (the prepared attention rule, rotary angles, distances) is computed once, in `Stack.share`. The only
-lifted transforms of the model are in this file and in query_stack.py.
+Layers are stacked and scanned, so 96 compile as fast as one, and every parameter under `blocks` has a leading layer axis. Layers
+that share their weights (ALBERT; Lan et al. 2020) scan over one set, `block`, without that axis. Inputs that all layers share are
+computed once, in `Stack.share`. The only lifted transforms of the model are in this file and in query_stack.py.
 """
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Callable
 
 from flax import linen as nn
 import jax
@@ -36,8 +35,7 @@ class Shared:
     relative: Any = None                      # Transformer-XL's distances and segments
     start: Any = None                         # int32[], the first cache slot of these tokens
     rows: Any = None                          # int32[B], global row numbers; None = no dropout
-    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # number of keys that a layer projects: of the memory
-                                              # and the tokens, not of appended queries
+    keys: Any = dataclasses.field(default=None, metadata={'static': True})   # number of keys that a layer projects, memory included
     reuse: Any = dataclasses.field(default=None, metadata={'static': True})  # number of tokens that go into the next memory
 
 
@@ -61,7 +59,7 @@ class Block(nn.Module):
         self.mlp, self.mlp_norm = layers.MLP(config, self.dtype), layers.Norm(config, self.dtype)
         self.dropout = layers.Dropout(config.dropout)
 
-    def __call__(self, carry, layer, shared, queries=None):
+    def __call__(self, carry: tuple, layer: tuple, shared: Shared, queries: jax.Array | None = None) -> tuple[tuple, tuple]:
         """carry: x float[B, T, D] and the cache's stacked k, v (or None); layer: its number, window, cross k, v, and memory.
 
         queries: float[B, T, D] that attention projects to queries, None = the normalized x. Returns the carry; cross k, v where
@@ -92,11 +90,11 @@ class Block(nn.Module):
         x = self.add_residual(x, self.mlp(y, rows), self.mlp_norm, rows)
         return (x, stacked), (new_cross, memory)
 
-    def normalize(self, x, norm):
+    def normalize(self, x: jax.Array, norm: Callable) -> jax.Array:
         """The input of a branch: the residual stream, normalized in a pre-norm model."""
         return norm(x) if self.config.norm_position == 'pre' else x
 
-    def add_residual(self, x, y, norm, rows):
+    def add_residual(self, x: jax.Array, y: jax.Array, norm: Callable, rows: jax.Array | None) -> jax.Array:
         """The residual stream x after a branch with the output y, normalized in a post-norm model."""
         x = x + self.dropout(y, rows)
         return ops.constrain(x if self.config.norm_position == 'pre' else norm(x), 'batch', 'length', 'model')
@@ -108,12 +106,12 @@ class Stack(nn.Module):
     role: str                                 # encoder | decoder
     dtype: Any
     borrowed: Any = None                      # another Stack, whose positions, types and embedding norm this one uses
-    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
+    hints: rules.Hints = rules.Hints()        # what is true of the attention rule in every batch
 
     def setup(self):
         config = self.config
         self.scheme = positions.of(config)
-        self.positions = self.scheme.table(self.role, self.dtype)
+        self.positions = self.scheme.table()
         if config.types:
             self.types = layers.Embed(config, config.types, config.width)
         if config.norms_embeddings:
@@ -134,11 +132,13 @@ class Stack(nn.Module):
             self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True})(
                 config, self.role, self.dtype)
 
-    def __call__(self, x, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None, keys=None):
+    def __call__(self, x: jax.Array, fields: dict[str, jax.Array], rows: jax.Array | None = None, cache: caches.Cache | None = None,
+                 encoded: jax.Array | None = None, encoder_segments: jax.Array | None = None, memory: memories.Memory | None = None,
+                 keys: tuple[jax.Array, jax.Array] | None = None) -> tuple[jax.Array, Any]:
         """Embedded tokens float32[B, T, E] -> float[B, T, D] and the extended cache, or else the next memory's states.
 
-        fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens take its
-        next slots and attend to all of it. With a memory (`memory.Memory`) they attend to that and to themselves. keys: the
+        fields: `positions segments sees seen`, and `types` where they are not all 0. With a cache the T tokens are written to its
+        next slots and attend to all slots. With a memory (`memory.Memory`) they attend to it and to the T tokens. keys: the
         (segments, positions), int32[B, M] each, of M keys that an adapter puts before the others in `Attention.attend`.
         """
         config = self.config
@@ -153,16 +153,16 @@ class Stack(nn.Module):
             cache = dataclasses.replace(cache, k=stacked[0], v=stacked[1], cross=cross or new_cross)
         return x, cache if states is None else jnp.moveaxis(states, 0, 1)
 
-    def scanned(self):
+    def scanned(self) -> int:
         """The number of layers under the scan."""
         return self.config.depth(self.role)
 
-    def run(self, carry, each, shared, fields):
+    def run(self, carry: tuple, each: tuple, shared: Shared, fields: dict[str, jax.Array]) -> tuple[tuple, tuple]:
         """All layers and the last norm, with the arguments and results of one `Block`; leaves of `each` are [L, ...]."""
         (x, stacked), new = (self.block if self.config.share_layers else self.blocks)(carry, each, shared)
         return (self.norm(x) if self.config.norm_position == 'pre' else x, stacked), new
 
-    def embed(self, x, fields, rows):
+    def embed(self, x: jax.Array, fields: dict[str, jax.Array], rows: jax.Array | None) -> jax.Array:
         """Adds positions and types to token embeddings: float[B, T, E] -> float[B, T, D]."""
         config, owner = self.config, self.borrowed or self
         x = self.scheme.embed(x, owner.positions, fields['positions'])
@@ -199,7 +199,7 @@ class Stack(nn.Module):
         numbers = None if len(distinct) == 1 else jnp.array([distinct.index(window) for window in windows], jnp.int32)
         dropout = None if rows is None else functools.partial(self.dropout, rows=rows)
         relative = self.scheme.distances(rule, fields, cache is not None, dropout)
-        bias = self.scheme.bias(self.positions, self.role)
+        bias = self.scheme.bias(self.positions, self.role, self.dtype)
         prepared = attention.prepare(implementation, rule, bias, hint, tuple(distinct))
         cross = None
         if encoder_segments is not None:

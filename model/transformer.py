@@ -1,7 +1,6 @@
 """One Transformer: a decoder, an encoder or an encoder-decoder by configuration (Vaswani et al. 2017).
 
-Its methods are functions of a batch (a dict of the integers in `data/example.py`): `hidden`, `logits`, and both in
-`__call__`; for decoding `init_cache` and `step`.
+Its methods are functions of a batch (a dict of the integers in `data/example.py`); `init_cache` and `step` are for decoding.
 """
 import dataclasses
 from typing import Any
@@ -10,7 +9,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, ops, query_stack, stack
+from model import config as model_config, heads, layers, memory as memories, ops, query_stack, stack
 from model.attention import rule as rules, streams
 from model.decoding import cache as caches
 
@@ -19,8 +18,8 @@ class Transformer(nn.Module):
     """Embedding, stacks and head. Parameters are float32, the computation has `dtype`, logits are float32."""
     config: model_config.Config
     dtype: Any = jnp.float32
-    borrowed: Any = None                      # another Transformer that lends its embeddings (ELECTRA's generator)
-    hints: rules.Hints = rules.Hints()        # what the batches promise of the attention rule
+    borrowed: Any = None                      # another Transformer, whose embeddings this one uses (ELECTRA's generator)
+    hints: rules.Hints = rules.Hints()        # what is true of the attention rule in every batch
 
     def setup(self):
         config, owner = self.config, self.borrowed
@@ -32,7 +31,7 @@ class Transformer(nn.Module):
             self.decoder = kind(config, 'decoder', self.dtype, owner and owner.decoder, self.hints)
         self.head = heads.LanguageHead(config, self.dtype)
 
-    def __call__(self, batch, rows=None):
+    def __call__(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """Logits float32[B, T, V] (V padded), or float32[B, P, V] at `slots` if the batch has them.
 
         rows: int32[B], each row's number in the global batch, for dropout (rng 'dropout'); None = evaluation.
@@ -40,14 +39,15 @@ class Transformer(nn.Module):
         x = self.hidden(batch, rows)
         return self.logits(ops.gather(x, batch['slots']) if 'slots' in batch else x)
 
-    def hidden(self, batch, rows=None):
+    def hidden(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """The last stack's output float[B, T, D]: of the decoder, if there is one."""
         if self.config.architecture == 'encoder':
             return self.encoder(self.look_up(batch['tokens']), batch, rows)[0]
         encoded, segments = self.encode(batch, rows)
         return self.decoder(self.look_up(batch['tokens']), batch, rows, None, encoded, segments)[0]
 
-    def streams(self, batch, query, memory=None, rows=None):
+    def streams(self, batch: dict[str, jax.Array], query: jax.Array, memory: memories.Memory | None = None,
+                rows: jax.Array | None = None) -> tuple[jax.Array, jax.Array, Any]:
         """An encoder's two streams (XLNet): content float[B, T, D], queries at `slots` float[B, P, D], the next memory's states.
 
         query: float[E], the embedding of every query token. memory: a `memory.Memory`, None = no memory.
@@ -58,18 +58,18 @@ class Transformer(nn.Module):
         length = batch['tokens'].shape[1]
         return x[:, :length], x[:, length:], states
 
-    def logits(self, hidden):
+    def logits(self, hidden: jax.Array) -> jax.Array:
         """float[..., D] -> float32[..., V]; padded columns are `heads.ABSENT`."""
         return self.head(hidden, self.embed.embedding)
 
-    def encode(self, batch, rows=None):
+    def encode(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> tuple[jax.Array | None, jax.Array | None]:
         """The encoder's output float[B, S, D] and its segments int32[B, S]; (None, None) but in an encoder-decoder."""
         if self.config.architecture != 'encoder_decoder':
             return None, None
         fields = {name.removeprefix('encoder_'): value for name, value in batch.items() if name.startswith('encoder_')}
         return self.encoder(self.look_up(fields['tokens']), fields, rows)[0], fields['segments']
 
-    def init_cache(self, batch_size, length):
+    def init_cache(self, batch_size: int, length: int) -> caches.Cache:
         """An empty cache of `length` slots for `batch_size` rows. ValueError where positions would run out."""
         config = self.config
         if config.architecture == 'encoder':
@@ -79,11 +79,11 @@ class Transformer(nn.Module):
                              'max_new_tokens, or use positions without a table (model.positions=rotary)')
         return caches.empty(config, batch_size, length, self.dtype)
 
-    def step(self, batch, cache):
+    def step(self, batch: dict[str, jax.Array], cache: caches.Cache) -> tuple[jax.Array, caches.Cache]:
         """Reads T more tokens into the cache: (hidden float[B, T, D], cache). The first call is the prefill.
 
-        batch: `tokens positions segments` int32[B, T] (segment 0 = padding), by default causal: `sees`, `seen` may be
-        given. An encoder-decoder's first call also has the `encoder_` fields; the cache keeps what later calls need.
+        batch: `tokens positions segments` int32[B, T] (segment 0 = padding), causal unless it has `sees` and `seen`. An
+        encoder-decoder's first call also has the `encoder_` fields; the cache keeps its keys and values for later calls.
         """
         batch = {'sees': batch['positions'], 'seen': batch['positions'], **batch}
         encoded = None
@@ -92,7 +92,7 @@ class Transformer(nn.Module):
             cache = dataclasses.replace(cache, cross_segments=segments)
         return self.decoder(self.look_up(batch['tokens']), batch, None, cache, encoded, cache.cross_segments)
 
-    def look_up(self, tokens):
+    def look_up(self, tokens: jax.Array) -> jax.Array:
         """int32[B, T] -> float32[B, T, E]."""
         x = self.embed(tokens)
         return x if self.config.embed_scale is None else x * self.config.embed_scale

@@ -38,7 +38,6 @@ class Objective:
     A mixture answers for its members; whoever must ask each of them asks `parts()`.
     """
     architectures = ARCHITECTURES             # the model architectures that it fits
-    reads = ()                                # (fields, the field that decides, its values that read them; () = all but 0) of its settings
     needs = ()                                # ids that the tokenizer must have: of 'mask', 'cls', 'sep', 'sentinels'
     hint = Hint()                             # of the attention among `tokens`
     encoder_hint = Hint('full', 'padded')     # of the attention among `encoder_tokens`, if there are any
@@ -55,6 +54,7 @@ class Objective:
     frame = None                              # roles of the special tokens (before, after) a text; None = those of the architecture
     names = ()                                # what the numbers in the field `task` of its examples mean
     marks = False                             # whether it uses special_tokens.MARKS, the last of the sentinels
+    reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
     members = None                            # of a mixture: its `mixture.Member`s
 
     @property

@@ -25,10 +25,8 @@ def hint(objective: objectives.Objective) -> objectives.Hint:
 
 def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], special: special_tokens.Special,
            start: int | None = None) -> example.Fields:
-    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`).
-
-    start: what the decoder reads first, None = special.bos. ValueError when a side does not fit.
-    """
+    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`). start: what the decoder
+    reads first, None = special.bos. ValueError when a side does not fit."""
     start, read, predicted = special.bos if start is None else start, len(inputs) + 1, len(targets) + 1
     if 'encoder_tokens' in lengths:
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)

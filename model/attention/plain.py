@@ -1,7 +1,6 @@
-"""Attention as two products and a softmax: the definition against which every faster implementation is tested.
+"""Attention as two products and a softmax: the reference against which every faster implementation is tested.
 
-Scores and softmax are float32. A query that sees no key outputs 0 and passes no gradient. The mask and the bias are written out
-as matrices, once for all layers.
+Scores and softmax are float32. A query that attends to no key outputs 0 and has gradient 0. All layers share the mask and the bias.
 """
 import dataclasses
 from typing import Any, Callable
@@ -19,15 +18,15 @@ HIDDEN = -1e30                                # added to a score: float32 forget
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A rule written out. With W > 1 windows, the first two have a leading axis W."""
+    """A rule as matrices. With W > 1 windows, the first two have a leading axis W."""
     mask: Any                                 # float32[B, T, S], 0 or HIDDEN
-    sees_any: Any                              # bool[B, T], whether the query sees any key
+    sees_any: Any                             # bool[B, T], whether the query attends to any key
     bias: Any = None                          # float32[B, N, T, S]
 
 
 def prepare(rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
             windows: tuple[int | None, ...] = (None,)) -> Prepared:
-    """Once a stack: what `attend` needs of a rule in every layer."""
+    """What `attend` needs of a rule in every layer, computed once a stack."""
     del hint                                  # all pairs are computed
     allowed = [rules.mask(rule, window) for window in windows]
     # Added to the scores, not selected with `where`: the gradient of a sum needs no copy of the mask for every head.
@@ -44,7 +43,7 @@ def add_terms(prepared: Prepared, terms: jax.Array) -> Prepared:
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepared, *, window: jax.Array | None = None, scale: float,
            soft_cap: float | None = None, dropout: tuple | None = None) -> jax.Array:
-    """Weighted mean of the values that each query may see: float[B, N, T, H].
+    """Weighted mean of the values that each query attends to: float[B, N, T, H].
 
     query float[B, N, T, H]; key, value float[B, K, S, H], each shared by N / K query heads; window: the number of the layer's
     window among those prepared, int32[], None if there is one; dropout: (rate, key, rows int32[B]) for the weights, or None.

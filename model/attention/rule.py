@@ -1,7 +1,7 @@
-"""The one attention rule: who sees whom follows from a few integers a token, made by whoever knows the objective.
+"""The one attention rule: a few integers a token, made by the objective, decide which query attends to which key.
 
-Query q attends to key k iff seen[k] <= sees[q], and both are in the same segment (segment 0 is padding: it sees nothing
-and nothing sees it; key segment -1 is seen from every other segment), and |position[q] - position[k]| < window, if the layer
+Query q attends to key k iff seen[k] <= sees[q], and both are in the same segment (segment 0 is padding: it attends to
+nothing and nothing attends to it; every other segment attends to key segment -1), and |position[q] - position[k]| < window, if the layer
 has one. With causal integers a window of 4 is the query and the three tokens before it, as in Mistral (Jiang et al. 2023).
 The same six arrays express causal, bidirectional, prefix, permuted, packed and cross attention; no mask is ever shipped.
 """
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-NEVER = 2 ** 30                               # `seen` of a key that no query sees
+NEVER = 2 ** 30                               # `seen` of a key that no query attends to
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Who sees whom, for B rows of T queries and S keys: integers alone."""
+    """The integers that decide attention, for B rows of T queries and S keys."""
     sees: Any                                 # int32[B, T]
     seen: Any                                 # int32[B, S]
     query_segments: Any                       # int32[B, T]
@@ -29,12 +29,12 @@ class Rule:
 class Hint(NamedTuple):
     """What a rule promises at compile time, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
-    The defaults promise nothing. A hint of self attention with another value also promises that the keys after `offset` are the
-    tokens of the queries, in the same order.
+    The defaults promise nothing. In self attention, any other value also promises that the keys after `offset` are the tokens of
+    the queries, in the same order.
     """
     order: str = 'ordered'                    # within a segment: causal | full | ordered (by the integers alone)
     segments: str = 'packed'                  # one (a row is one segment) | padded (one segment, then padding) | packed (any)
-    offset: int = 0                           # number of keys, such as a memory's, before those that the above is about
+    offset: int = 0                           # number of keys, such as a memory's, before the keys that `order` and `segments` describe
 
 
 UNKNOWN = Hint()
@@ -56,7 +56,7 @@ def cross(query_segments: jax.Array, key_segments: jax.Array) -> Rule:
 def prepend(rule: Rule, hint: Hint, segments: jax.Array, positions: jax.Array) -> tuple[Rule, Hint]:
     """(rule, hint) with M keys before the others, a memory or a prefix: int32[B, M] each, or int32[1, M] for all rows.
 
-    A key of segment -1 is seen by every token that is not padding, one of segment 0 by none.
+    Every token that is not padding attends to a key of segment -1, none to a key of segment 0.
     """
     def first(new, old):
         return jnp.concatenate([jnp.broadcast_to(new, (old.shape[0], new.shape[1])), old], axis=1)

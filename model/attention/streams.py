@@ -1,7 +1,7 @@
 """XLNet's two streams by the attention rule: query tokens after the content tokens of the row (Yang et al. 2019).
 
-Content tokens keep their integers. The query token of the target at slot t has t's position, type and segment, sees the tokens
-of lower rank than t, and is no key: keys are the content tokens alone. All layers treat both streams alike.
+Content tokens keep their integers. The query token of the target at slot t has the position, type and segment of t and attends to
+the tokens of lower rank than t. It is no key: keys are the content tokens alone. All layers compute both streams in the same way.
 """
 import jax
 import jax.numpy as jnp

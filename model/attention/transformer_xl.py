@@ -4,10 +4,11 @@
 
 W_r, s and the three biases r are parameters of each layer; R is sin || cos of a distance. `share` computes what all layers
 share. Distances are counted along the row, so that one product and a shift give the second term of all pairs: positions of
-neighbours in a document differ by 1, or by -1 in a row that is read backwards (XLNet's R(-d) there). Queries appended to
+neighbours in a document differ by 1, or by -1 in a row that is read backwards (there the table is XLNet's R(-d)). Queries appended to
 the row (`streams.py`) are moved to the slots of their targets for that product and back again, as in the original.
 """
 import dataclasses
+import functools
 from typing import Any, Callable
 
 from flax import linen as nn
@@ -31,9 +32,9 @@ class Relative:
 
 def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.Array], cached: bool = False,
           dropout: Callable | None = None) -> Relative:
-    """The Relative of a `rule` for the `fields` of T tokens and the queries at `slots` appended to them, if there are any.
+    """The Relative of a `rule` for the `fields` of T tokens and of the queries at `slots` that may be appended to them.
 
-    With a cache, the slot of a key does not give its distance: the entry of each pair is looked up, and types are ignored.
+    With a cache, the slot of a key does not give its distance: each pair looks its entry up, and types are ignored.
     Keys before the tokens (a memory) count as type 0. dropout: a function of the table, None in evaluation.
     """
     T, S = fields['seen'].shape[1], rule.seen.shape[1]
@@ -68,17 +69,17 @@ class Scores(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, query, relative, scale):
+    def __call__(self, query: jax.Array, relative: Relative, scale: float) -> tuple[jax.Array, jax.Array]:
         """float[B, N, T', H] -> (queries for the keys, float[B, N, T', H]; the other terms of the scores, float32[B, N, T', S])."""
         config = self.config
 
         def biased(name):
             return query + initializers.param(self, name, (config.heads, config.size)).astype(query.dtype)[:, None]
 
-        places = layers.Dense(config, config.heads * config.size, self.dtype, bias=False, name='key')(relative.table)
-        places = places.reshape(*places.shape[:2], config.heads, config.size).transpose(0, 2, 1, 3)
-        places = places if relative.reads is None else places[relative.reads]
-        terms = by_distance(biased('position_bias'), places, relative)
+        projected = layers.Dense(config, config.heads * config.size, self.dtype, bias=False, name='key')(relative.table)
+        projected = projected.reshape(*projected.shape[:2], config.heads, config.size).transpose(0, 2, 1, 3)
+        projected = projected if relative.reads is None else projected[relative.reads]
+        terms = by_distance(biased('position_bias'), projected, relative)
         if relative.same is not None:
             segments = initializers.param(self, 'segments', (2, config.heads, config.size)).astype(query.dtype)
             by_type = ops.einsum_float32('bnth,znh->bntz', biased('segment_bias'), segments)
@@ -86,21 +87,18 @@ class Scores(nn.Module):
         return biased('content_bias'), terms * scale
 
 
-def by_distance(query: jax.Array, places: jax.Array, relative: Relative) -> jax.Array:
+def by_distance(query: jax.Array, projected: jax.Array, relative: Relative) -> jax.Array:
     """Products of queries float[B, N, T', H] with the projected distances float[B, N, R, H] of each key: float32[B, N, T', S]."""
+    product = functools.partial(ops.einsum_float32, 'bnth,bnrh->bntr')
     if relative.index is not None:
-        return jnp.take_along_axis(product(query, places), relative.index[:, None], axis=-1)
+        return jnp.take_along_axis(product(query, projected), relative.index[:, None], axis=-1)
     P = 0 if relative.slots is None else relative.slots.shape[1]
     T = query.shape[2] - P
-    keys = places.shape[2] - T
-    terms = shift(product(query[:, :, :T], places), keys)
+    keys = projected.shape[2] - T
+    terms = shift(product(query[:, :, :T], projected), keys)
     if not P:
         return terms
     put = jax.vmap(lambda appended, slots: jnp.zeros_like(query[0, :, :T]).at[:, slots].set(appended, mode='drop'))
-    placed = shift(product(put(query[:, :, T:], relative.slots), places), keys)
+    placed = shift(product(put(query[:, :, T:], relative.slots), projected), keys)
     taken = jnp.take_along_axis(placed, relative.slots[:, None, :, None], axis=2, mode='clip')
     return jnp.concatenate([terms, taken], axis=2)
-
-
-def product(query: jax.Array, places: jax.Array) -> jax.Array:
-    return ops.einsum_float32('bnth,bnrh->bntr', query, places)

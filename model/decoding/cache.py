@@ -1,7 +1,7 @@
 """The key-value cache of decoding, as a value: keys and values of every layer, and the integers of the attention rule.
 
-Free slots have seen = NEVER, so a cache needs no length mask. Rows of a batch share the write position; after a shorter
-prompt, a row has padding slots (segment 0), which nothing sees.
+Free slots have seen = NEVER, so no mask of the length is needed. Rows of a batch share the write position; after a shorter
+prompt, a row has padding slots (segment 0), to which nothing attends.
 """
 import dataclasses
 from typing import Any

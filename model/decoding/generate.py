@@ -1,7 +1,7 @@
 """Continues prompts token by token: greedy, or with temperature, top-k (Fan et al. 2018), top-p (Holtzman et al. 2020).
 
-Needs no tokenizer, and of a model `init_cache`, `step` and `logits`. Prompts of different lengths share a batch: the
-continuation of a row does not depend on the others. Compiled once for each shape and setting.
+Needs no tokenizer. It calls `init_cache`, `step` and `logits` of a model. Prompts of different lengths share a batch: the
+continuation of a row does not depend on the others. It is compiled once for each shape and setting.
 """
 import functools
 from typing import Any, Callable
@@ -9,48 +9,41 @@ from typing import Any, Callable
 import jax
 import jax.numpy as jnp
 
+from model import paths
+
 NEVER_SAMPLED = -1e30
 
 
+@functools.partial(jax.jit, static_argnames=('apply', 'max_new_tokens', 'temperature', 'top_k', 'top_p', 'eos', 'pad'))
 def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: jax.Array | None = None, *, max_new_tokens: int,
              temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, eos: int | None = None, pad: int = 0,
              source: dict | None = None) -> jax.Array:
     """New tokens int32[B, max_new_tokens] of each row: `pad` after the first `eos`.
 
     apply: `transformer.apply`; variables: its variables, {'params': ...}; prompts: int32[B, T], padded on the right; lengths: int32[B].
-    temperature 0 = greedy. top_k 0 and top_p 1 = off; with both, top-p of what top-k keeps. source: further fields of the
-    prompts' batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and `seen`
-    where prompts are not causal. Pass the same `apply` object to reuse the compiled program, and another `rng` (needed unless
-    greedy) for other samples. On CPU a model whose config has `unroll` = layers decodes about twice as fast, because a scan
-    copies each layer's kernels at every token.
+    temperature 0 = greedy. top_k 0 and top_p 1 = off; with both, top-p of what top-k keeps. source: further fields of the prompts'
+    batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and `seen` where prompts are
+    not causal. The same `apply` object reuses the compiled program; another `rng` (needed unless greedy) gives other samples. On CPU a
+    model whose config has `unroll` = layers decodes about twice as fast, because a scan copies each layer's kernels at every token.
     """
     if rng is None:
         if temperature:
             raise ValueError(f'temperature = {temperature} draws at random: give an rng, or temperature = 0 for greedy')
         rng = jax.random.key(0)
-    return _generate(apply, variables, jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32), rng, source or {},
-                     max_new_tokens, float(temperature), int(top_k), float(top_p), eos, pad)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 6, 7, 8, 9, 10, 11))
-def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, temperature, top_k, top_p, eos, pad):
+    prompts, lengths = jnp.asarray(prompts, jnp.int32), jnp.asarray(lengths, jnp.int32)
     rows, width = prompts.shape
     cache = apply(variables, rows, width + max_new_tokens, method='init_cache')
     variables = cast_kernels(variables, cache.k.dtype)
 
-    places = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
-    real = places < lengths[:, None]
-    batch = {'tokens': prompts, 'positions': jnp.where(real, places, 0), 'segments': real.astype(jnp.int32), **source}
+    slots = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
+    real = slots < lengths[:, None]
+    batch = {'tokens': prompts, 'positions': jnp.where(real, slots, 0), 'segments': real.astype(jnp.int32), **(source or {})}
     hidden, cache = apply(variables, batch, cache, method='step')
     last = jnp.take_along_axis(hidden, lengths[:, None, None] - 1, axis=1)
 
     def choose(hidden, step):
         logits = apply(variables, hidden, method='logits')[:, 0]
         return sample(logits, jax.random.fold_in(rng, step), temperature, top_k, top_p)
-
-    def unfinished(state):
-        step, _, done, _, _ = state
-        return (step < max_new_tokens) & ~jnp.all(done)
 
     def decode(state):
         step, tokens, done, hidden, cache = state
@@ -65,15 +58,12 @@ def _generate(apply, variables, prompts, lengths, rng, source, max_new_tokens, t
 
     tokens = jnp.full((rows, max_new_tokens), pad, jnp.int32)
     state = jnp.int32(0), tokens, jnp.zeros(rows, bool), last, cache
-    return jax.lax.while_loop(unfinished, decode, state)[1]
+    return jax.lax.while_loop(lambda state: (state[0] < max_new_tokens) & ~jnp.all(state[2]), decode, state)[1]
 
 
 def cast_kernels(variables: dict, dtype: Any) -> dict:
     """Casts kernels to the type of the computation once, instead of at every token; the results are the same."""
-    def cast(path, leaf):
-        return leaf.astype(dtype) if path[-1].key == 'kernel' else leaf
-
-    return jax.tree_util.tree_map_with_path(cast, variables)
+    return paths.apply(lambda path, leaf: leaf.astype(dtype) if path.endswith('/kernel') else leaf, variables)
 
 
 def sample(logits: jax.Array, rng: jax.Array, temperature: float, top_k: int = 0, top_p: float = 1.0) -> jax.Array:

@@ -1,15 +1,14 @@
 """ALBERT, version 2 (Lan et al. 2020): layers that share their weights, embeddings 128 wide.
 
 Version 2 is the same network without dropout (and trained for longer: configs/pretrain_albert.py has the paper's steps).
-The paper says 12M, 18M, 60M and 235M; its xxlarge was never 235M. Parameters with both heads, as released.
+The paper says 12M, 18M, 60M and 235M; its xxlarge has 223M. Parameters with both heads, as released.
 """
 import dataclasses
 
 from model import families
 from model.families import bert
 
-COMMON = dict(architecture='encoder', vocab_size=30000, max_length=512, types=2, embed_dim=128, share_layers=True,
-              norm_position='post', norm_epsilon=1e-12, activation='gelu_tanh', head='transform', initializer='bert')
+COMMON = dict(bert.COMMON, vocab_size=30000, embed_dim=128, share_layers=True, dropout=0.0, attention_dropout=0.0)
 
 SIZES = {
     'base': dict(COMMON, layers=12, dim=768, heads=12),
@@ -17,7 +16,6 @@ SIZES = {
     'xlarge': dict(COMMON, layers=24, dim=2048, heads=16),
     'xxlarge': dict(COMMON, layers=12, dim=4096, heads=64),
 }
-PARAMETERS = {'base': 11_813_810, 'large': 17_847_474, 'xlarge': 59_021_490, 'xxlarge': 223_158_450}
 
 BLOCK, THEIRS = 'backbone/encoder/block', 'encoder.albert_layer_groups.0.albert_layers.0'
 LANGUAGE = families.rows('backbone/head', 'predictions', transform='dense', norm='LayerNorm', kernel='decoder.weight', bias='bias')
@@ -25,7 +23,7 @@ FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='albert', classes='Albert', prefix='albert.', objective=dict(name='masked_lm', select='ngram'),
     pairs='sentence_order',
     fixed=dict(bert.FAMILY.fixed, share_layers=True),
-    apart=dict(embed_dim='dim'),              # there is a projection from one to the other in any case
+    apart=dict(embed_dim='dim'),              # `transformers` always projects from one to the other
     settings=dict(bert.FAMILY.settings, embed_dim='embedding_size'),
     defaults=dict(bert.FAMILY.defaults, hidden_act='gelu_new', hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
     expected=dict(position_embedding_type='absolute', num_hidden_groups=1, inner_group_num=1, tie_word_embeddings=True),

@@ -8,7 +8,6 @@ COMMON = dict(architecture='encoder_decoder', vocab_size=50265, max_length=1024,
               norm_epsilon=1e-5, activation='gelu', dropout=0.1, attention_dropout=0.1, initializer='normal')
 
 SIZES = {'base': dict(COMMON, layers=6, dim=768, heads=12), 'large': dict(COMMON, layers=12, dim=1024, heads=16)}
-PARAMETERS = {'base': 139_420_416, 'large': 406_291_456}
 
 BLOCK, THEIRS = 'backbone/{role}/blocks', '{role}.layers.{layer}'
 PROJECTIONS = dict(query='q_proj', key='k_proj', value='v_proj', out='out_proj')
@@ -17,7 +16,7 @@ FAMILY = families.Family(
     model_type='bart', classes='Bart', prefix='model.',
     objective=dict(name='denoising', permute=1.0, infill=0.3, mean_span_length=3.5, random=0.1),
     fixed=dict(architecture='encoder_decoder', norm_position='post', position_offset=2, initializer='normal',
-               tied=True),                    # untied, each side has a table
+               tied=True),                    # an untied one has a table for each side
     settings=dict(
         vocab_size='vocab_size', max_length='max_position_embeddings', layers='encoder_layers', decoder_layers='decoder_layers',
         dim='d_model', heads='encoder_attention_heads', mlp_dim='encoder_ffn_dim',

@@ -8,7 +8,6 @@ COMMON = dict(architecture='encoder', vocab_size=30522, max_length=512, types=2,
               activation='gelu_tanh', head='transform', dropout=0.1, attention_dropout=0.1, initializer='bert')
 
 SIZES = {'base': dict(COMMON, layers=12, dim=768, heads=12), 'large': dict(COMMON, layers=24, dim=1024, heads=16)}
-PARAMETERS = {'base': 110_106_428, 'large': 336_226_108}
 
 ENCODER, BLOCK, THEIRS = 'backbone/encoder', 'backbone/encoder/blocks', 'encoder.layer.{layer}'
 LANGUAGE = (
@@ -19,7 +18,7 @@ PAIR = (('head/pooler/dense', '{prefix}pooler.dense'), ('head/labels', 'cls.seq_
 FAMILY = families.Family(
     model_type='bert', classes='Bert', prefix='bert.', pairs='next_sentence',
     fixed=dict(architecture='encoder', norm_position='post', head='transform', initializer='bert',
-               tied=True),                    # untied, `transformers` has another bias
+               tied=True),                    # an untied head of `transformers` has a second bias
     settings=dict(
         vocab_size='vocab_size', max_length='max_position_embeddings', types='type_vocab_size', layers='num_hidden_layers',
         dim='hidden_size', heads='num_attention_heads', mlp_dim='intermediate_size', activation=('hidden_act', families.ACTIVATIONS),

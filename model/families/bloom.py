@@ -16,8 +16,6 @@ SIZES = {
     '7b1': dict(COMMON, layers=30, dim=4096, heads=32),
     '176b': dict(COMMON, layers=70, dim=14336, heads=112),
 }
-PARAMETERS = {'560m': 559_214_592, '1b1': 1_065_314_304, '1b7': 1_722_408_960, '3b': 3_002_557_440, '7b1': 7_069_016_064,
-              '176b': 176_247_271_424}
 
 BLOCK, THEIRS = gpt2.BLOCK, gpt2.THEIRS
 FAMILY = families.Family(
@@ -38,5 +36,5 @@ FAMILY = families.Family(
         *families.rows(f'{BLOCK}/mlp', f'{THEIRS}.mlp', up='dense_h_to_4h', down='dense_4h_to_h'),
         ('backbone/decoder/norm', 'ln_f'),
     ),
-    heads={'ForCausalLM': gpt2.FAMILY.heads['LMHeadModel'], **gpt2.HEADS},
+    heads={**families.DECODER, **families.TOKEN_CLASSES, **families.SPANS},
     duplicates={'lm_head.weight': '{prefix}word_embeddings.weight'})

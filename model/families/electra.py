@@ -1,7 +1,7 @@
 """ELECTRA (Clark et al. 2020): the discriminator, which is fine-tuned. The paper says 14M, 110M and 335M.
 
 Small has embeddings 128 wide. `GENERATORS` are the generator's width as a share of the discriminator's; it has as many layers
-and borrows the embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
+and uses the same embeddings. The released small model had a generator as wide as itself. ELECTRA's GELU is the exact one.
 """
 import dataclasses
 
@@ -15,24 +15,22 @@ SIZES = {
     'base': dict(COMMON, layers=12, dim=768, heads=12),
     'large': dict(COMMON, layers=24, dim=1024, heads=16),
 }
-PARAMETERS = {'small': 13_549_057, 'base': 109_483_009, 'large': 335_142_913}
 GENERATORS = {'small': 1 / 4, 'base': 1 / 3, 'large': 1 / 4}
 
 CLASSIFIER = (('head/transform', 'classifier.dense'), ('head/labels', 'classifier.out_proj'))
-DISCRIMINATOR = families.Head('discriminator', families.rows('head', 'discriminator_predictions', transform='dense',
-                                                             labels='dense_prediction'))
+JUDGE = families.rows('head', 'discriminator_predictions', transform='dense', labels='dense_prediction')
+LANGUAGE = (*families.rows('backbone/head', 'generator_predictions', transform='dense', norm='LayerNorm'),
+            ('backbone/head', 'generator_lm_head'))
 FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='electra', classes='Electra', prefix='electra.', pairs=None,
     fixed=dict(bert.FAMILY.fixed, activation='gelu'),
     settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'},
-    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of its generator's head, whatever config.json says
+    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # its generator's head has it even if config.json names another
     names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
     heads={
-        'ForPreTraining': DISCRIMINATOR,
-        'Model': DISCRIMINATOR,
-        'ForMaskedLM': families.Head('language', (
-            *families.rows('backbone/head', 'generator_predictions', transform='dense', norm='LayerNorm'),
-            ('backbone/head', 'generator_lm_head'))),
+        'ForPreTraining': families.Head('discriminator', JUDGE),
+        'Model': families.Head('discriminator'),
+        'ForMaskedLM': families.Head('language', LANGUAGE),
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='first', activation='gelu')),
         **families.TOKEN_CLASSES, **families.SPANS,
     },

@@ -9,15 +9,9 @@ SIZES = {
     'large': dict(COMMON, layers=36, dim=1280, heads=20),
     'xl': dict(COMMON, layers=48, dim=1600, heads=25),
 }
-PARAMETERS = {'small': 124_439_808, 'medium': 354_823_168, 'large': 774_030_080, 'xl': 1_557_611_200}
 
 BLOCK, THEIRS = 'backbone/decoder/blocks', 'h.{layer}'
 QUERY_KEY_VALUE = tuple(f'{BLOCK}/attention/{name}' for name in ('query', 'key', 'value'))
-HEADS = {
-    'Model': families.Head('language'),
-    'ForSequenceClassification': families.Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
-    **families.TOKEN_CLASSES, **families.SPANS,
-}
 FAMILY = families.Family(
     model_type='gpt2', classes='GPT2', prefix='transformer.', fixed=dict(architecture='decoder', initializer='gpt2'),
     settings=dict(
@@ -35,6 +29,7 @@ FAMILY = families.Family(
         *families.rows(BLOCK, THEIRS, 'conv', **{'attention/out': 'attn.c_proj', 'mlp/up': 'mlp.c_fc', 'mlp/down': 'mlp.c_proj'}),
         ('backbone/decoder/norm', 'ln_f'),
     ),
-    heads={'LMHeadModel': families.Head('language', (('backbone/head/kernel', 'lm_head.weight'),)), **HEADS},
+    heads={**{name.replace('ForCausalLM', 'LMHeadModel'): head for name, head in families.DECODER.items()},
+           **families.TOKEN_CLASSES, **families.SPANS},
     duplicates={'lm_head.weight': '{prefix}wte.weight'},
     buffers={r'h\.\d+\.attn\.(bias|masked_bias)$': None})

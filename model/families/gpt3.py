@@ -17,5 +17,3 @@ SIZES = {
     '13b': dict(COMMON, layers=40, dim=5140, heads=40, head_dim=128),
     '175b': dict(COMMON, layers=96, dim=12288, heads=96),
 }
-PARAMETERS = {'small': 125e6, 'medium': 356e6, 'large': 760e6, 'xl': 1_320e6, '2.7b': 2_650e6, '6.7b': 6_660e6,
-              '13b': 12_850e6, '175b': 174_600e6}

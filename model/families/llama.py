@@ -28,10 +28,6 @@ SIZES = {
     'smollm2-360m': dict(SMOL, layers=32, dim=960, heads=15, kv_heads=5, mlp_dim=2560, rotary_base=100000.0),
     'smollm2-1.7b': dict(SMOL, layers=24, dim=2048, heads=32, mlp_dim=8192, rotary_base=130000.0),
 }
-PARAMETERS = {'2-7b': 6_738_415_616, '2-13b': 13_015_864_320, '2-70b': 68_976_648_192, '3-8b': 8_030_261_248,
-              '3-70b': 70_553_706_496, '3.1-8b': 8_030_261_248, '3.1-70b': 70_553_706_496, '3.1-405b': 405_853_388_800,
-              '3.2-1b': 1_235_814_400, '3.2-3b': 3_212_749_824, 'smollm2-135m': 134_515_008, 'smollm2-360m': 361_821_120,
-              'smollm2-1.7b': 1_711_376_384}
 
 BLOCK, THEIRS = 'backbone/decoder/blocks', 'layers.{layer}'
 FAMILY = families.Family(
@@ -53,9 +49,7 @@ FAMILY = families.Family(
         ('backbone/decoder/norm', 'norm'),
     ),
     heads={
-        'ForCausalLM': families.Head('language', (('backbone/head/kernel', 'lm_head.weight'),)),
-        'Model': families.Head('language'),
-        'ForSequenceClassification': families.Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
+        **families.DECODER,
         'ForTokenClassification': families.Head('token_classes', (('head/labels', 'score'),)),
         'ForQuestionAnswering': families.Head('spans', (('head/labels', 'qa_outputs'),), prefix='transformer.'),
     },

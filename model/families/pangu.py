@@ -12,4 +12,3 @@ SIZES = {
     '13b': dict(COMMON, layers=40, dim=5120, heads=40),
     '200b': dict(COMMON, layers=64, dim=16384, heads=128),
 }
-PARAMETERS = {'2.6b': 2_625_295_360, '13b': 12_800_870_400, '200b': 206_861_008_896}

@@ -14,7 +14,6 @@ SIZES = {
     '1.5b': dict(COMMON, vocab_size=151936, layers=28, dim=1536, heads=12, kv_heads=2, mlp_dim=8960),
     '7b': dict(COMMON, vocab_size=152064, layers=28, dim=3584, heads=28, kv_heads=4, mlp_dim=18944, tied=False),
 }
-PARAMETERS = {'0.5b': 494_032_768, '1.5b': 1_543_714_304, '7b': 7_615_616_512}
 
 FAMILY = dataclasses.replace(
     llama.FAMILY, model_type='qwen2', classes='Qwen2', fixed=dict(llama.FAMILY.fixed, attention_bias=True, out_bias=False),

@@ -1,7 +1,7 @@
 """RoBERTa (Liu et al. 2019): BERT without sentence types, 50,265 pieces, erf GELU (fairseq). The paper says 125M and 355M.
 
-fairseq numbers positions from 2, one more than the id of its padding, so that its table has two rows more than are used; the
-released models have a table of types with one row.
+fairseq numbers positions from 2, one more than the id of its padding, so that its table begins with two unused rows. The released
+models have a table of types with one row.
 """
 import dataclasses
 
@@ -11,7 +11,6 @@ from model.families import bert
 COMMON = dict(bert.COMMON, vocab_size=50265, position_offset=2, types=1, norm_epsilon=1e-5, activation='gelu', initializer='normal')
 
 SIZES = {'base': dict(COMMON, layers=12, dim=768, heads=12), 'large': dict(COMMON, layers=24, dim=1024, heads=16)}
-PARAMETERS = {'base': 124_697_433, 'large': 355_412_057}
 
 CLASSIFIER = (('head/transform', 'classifier.dense'), ('head/labels', 'classifier.out_proj'))
 FAMILY = dataclasses.replace(
@@ -21,7 +20,7 @@ FAMILY = dataclasses.replace(
     settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'},
               'position_offset': ('pad_token_id', 1), 'max_length': ('max_position_embeddings', 'after_padding')},
     defaults=dict(bert.FAMILY.defaults, pad_token_id=1),
-    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # of the language head, whatever config.json says
+    expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # the language head has it even if config.json names another
     heads={
         'ForMaskedLM': families.Head('language', families.rows('backbone/head', 'lm_head', transform='dense', norm='layer_norm',
                                                                kernel='decoder.weight', bias='bias')),

@@ -7,8 +7,7 @@ from model import families
 
 SHAPE = dict(architecture='encoder_decoder', vocab_size=32128, positions='relative', norm='rmsnorm', norm_epsilon=1e-6,
              bias=False, attention_scale=1.0, initializer='t5')
-DROPOUT = dict(dropout=0.1, mlp_dropout=0.1, output_dropout=0.1, attention_dropout=0.1)
-FIRST = dict(SHAPE, **DROPOUT, activation='relu')
+FIRST = dict(SHAPE, activation='relu', dropout=0.1, mlp_dropout=0.1, output_dropout=0.1, attention_dropout=0.1)
 SECOND = dict(SHAPE, activation='gelu_tanh', gated=True, tied=False)
 
 SIZES = {
@@ -24,10 +23,6 @@ SIZES = {
     'v1_1-xxl': dict(SECOND, layers=24, dim=4096, heads=64, head_dim=64, mlp_dim=10240),
 }
 SIZES.update({'xl': SIZES['3b'], 'xxl': SIZES['11b']})
-PARAMETERS = {'small': 60_506_624, 'base': 222_903_552, 'large': 737_668_096, '3b': 2_851_598_336, '11b': 11_307_321_344,
-              'v1_1-small': 76_961_152, 'v1_1-base': 247_577_856, 'v1_1-large': 783_150_080, 'v1_1-xl': 2_849_757_184,
-              'v1_1-xxl': 11_135_332_352}
-PARAMETERS.update({'xl': PARAMETERS['3b'], 'xxl': PARAMETERS['11b']})
 
 ACTIVATIONS = {'relu': 'relu', 'gelu': 'gelu', 'silu': 'silu', 'gated-gelu': 'gelu_tanh', 'gated-silu': 'silu', 'gated-relu': 'relu'}
 BLOCK, THEIRS = 'backbone/{role}/blocks', '{role}.block.{layer}.layer'

@@ -10,4 +10,3 @@ SIZES = {
     'base': dict(COMMON, layers=12, dim=768, heads=12, mlp_dim=2048, logit_scale=768 ** -0.5),
     '20b': dict(COMMON, layers=32, dim=4096, heads=16, mlp_dim=16384, logit_scale=4096 ** -0.5),
 }
-PARAMETERS = {'base': 222_903_552, '20b': 19_459_613_696}

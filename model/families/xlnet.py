@@ -6,7 +6,6 @@ COMMON = dict(architecture='encoder', vocab_size=32000, positions='xl', relative
               mlp_dropout=0.1, attention_dropout=0.1, output_dropout=0.1, initializer='normal')
 
 SIZES = {'base': dict(COMMON, layers=12, dim=768, heads=12), 'large': dict(COMMON, layers=24, dim=1024, heads=16)}
-PARAMETERS = {'base': 116_750_336, 'large': 360_300_800}
 
 BLOCK, THEIRS = 'backbone/encoder/blocks', 'layer.{layer}'
 CLASSIFIER = (('head/transform', 'sequence_summary.summary'), ('head/labels', 'logits_proj'))

@@ -32,7 +32,7 @@ def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 
     config, own, family, raw = settings.read(folder)
     head = settings.head(family, head, labels) if isinstance(head, str) else head
     module = task_model.Model(config, head or own, dtype)
-    optional = module.settings != own or settings.bare(family, raw)
+    optional = module.settings != own or family.bare in (raw.get('architectures') or ())
     params = {path: jax.device_put(array, place and place(path, array.shape))
               for path, array in arrays(folder, module, family, optional, seed, notice)}
     return module, {'params': paths.unflatten(params)}
@@ -74,11 +74,8 @@ def arrays(folder: Path, module: task_model.Model, family: families.Family, opti
     prefix = names.prefix(family, kind, reader.shapes)
     tensors = names.tensors(family, kind, shapes, prefix)
     lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, optional, notice)
-
-    def initial(key):
-        return {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost}
-
-    fresh = jax.jit(initial)(jax.random.key(seed)) if lost else {}
+    initial = jax.jit(lambda key: {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost})
+    fresh = initial(jax.random.key(seed)) if lost else {}
     for path, shape in shapes.items():
         yield path, np.asarray(fresh[path]) if path in lost else assembled(path, shape, tensors, reader, config)
 

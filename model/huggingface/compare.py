@@ -36,7 +36,7 @@ def check(reader: files.Reader, family: families.Family, kind: str, prefix: str,
             f'{len(set(expected) - wrong)} others agree)', *lines[:LINES],
             *([f'  ... and {len(lines) - LINES} more lines'] if len(lines) > LINES else [])]))
     if others:
-        notice(f'left aside, of another head: {", ".join(sorted(others))}')
+        notice(f'not loaded, as they belong to another head: {", ".join(sorted(others))}')
     if lost:
         notice(f'not in {reader.folder}, and so initialised: {", ".join(sorted(lost))}')
     return lost
@@ -48,7 +48,7 @@ def buffers(reader, family, found):
     for name, value in values.items():
         if value is not None and np.any(reader.read(name) != value):
             raise errors.FolderError(f'{reader.folder}: {name} expected {value} everywhere, got other numbers; '
-                                     'this model has no place for them')
+                                     'this model cannot use them')
     return set(values)
 
 

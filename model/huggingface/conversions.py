@@ -52,15 +52,13 @@ def checked(setting: str, value: Any) -> Any:
 
 def older(raw: dict) -> dict:
     """config.json with `rope_parameters` as `rope_theta` and `rope_scaling`; where both are, `transformers` reads `rope_scaling`."""
-    raw = dict(raw)
-    newer, rope = raw.pop('rope_parameters', None), raw.get('rope_scaling')
-    rope = rope or newer or {}
+    rope = raw.get('rope_scaling') or raw.get('rope_parameters') or {}
+    base = {}
     if isinstance(rope, dict):
-        raw.update({key: value for key, value in rope.items() if key == 'rope_theta'})
+        base = {key: value for key, value in rope.items() if key == 'rope_theta'}
         rope = {key: value for key, value in rope.items() if key != 'rope_theta'}
         rope = None if rope.get('rope_type', rope.get('type', 'default')) == 'default' else rope
-    raw['rope_scaling'] = rope
-    return raw
+    return {**{key: value for key, value in raw.items() if key != 'rope_parameters'}, **base, 'rope_scaling': rope}
 
 
 def llama3(scaling, given):

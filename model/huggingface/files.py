@@ -1,7 +1,6 @@
 """The safetensors of a Hugging Face folder: one file, or several with an index. Tensors are read one by one, from mapped files.
 
-Pickles (`pytorch_model.bin`) are refused: opening one runs code of its author. So is an index with a path that is not a plain file
-name.
+Pickles (`pytorch_model.bin`) are refused, because opening one runs its author's code. So are paths in an index that leave the folder.
 """
 import json
 import os
@@ -25,50 +24,46 @@ SAFE = ('python -c "import sys, transformers as t; c = t.AutoConfig.from_pretrai
 class Reader:
     """The tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError if files are missing or damaged."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
-        self.files = {name: safe_open(path) for name, path in self._paths().items()}
-        self.where = {later(tensor): (name, tensor) for name, file in self.files.items() for tensor in file.keys()}
-        self.shapes = {tensor: tuple(self.files[file].get_slice(own).get_shape()) for tensor, (file, own) in self.where.items()}
+        files = {name: safe_open(self.folder / name) for name in weight_files(self.folder)}
+        self.where = {present(tensor): (name, tensor) for name, file in files.items() for tensor in file.keys()}
+        self.shapes = {tensor: tuple(files[file].get_slice(own).get_shape()) for tensor, (file, own) in self.where.items()}
 
-    def read(self, name):
+    def read(self, name: str) -> np.ndarray:
         """The tensor as a numpy array in the file's dtype. The file is mapped anew each time, so that pages read before are freed."""
         file, own = self.where[name]
         return safe_open(self.folder / file).get_tensor(own)
 
-    def _paths(self):
-        folder = self.folder
-        if (folder / WEIGHTS).exists():
-            return {WEIGHTS: folder / WEIGHTS}
-        if not (folder / INDEX).exists():
-            pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
-            if pickles:
-                raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when '
-                                         f'it is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
-            raise errors.FolderError(f'{folder}: expected {WEIGHTS} or {INDEX}, got neither')
-        names = sorted(set(weight_map(folder / INDEX).values()))
-        for name in names:
-            if name != pathlib.PurePath(name).name or name in ('', '.', '..'):
-                raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
-            if not (folder / name).exists():
-                raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
-        return {name: folder / name for name in names}
+
+def weight_files(folder):
+    """The names of the safetensors files of a folder."""
+    if (folder / WEIGHTS).exists():
+        return [WEIGHTS]
+    if not (folder / INDEX).exists():
+        pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
+        if pickles:
+            raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when '
+                                     f'it is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
+        raise errors.FolderError(f'{folder}: expected {WEIGHTS} or {INDEX}, got neither')
+    try:
+        names = set(json.loads((folder / INDEX).read_text(encoding='utf-8'))['weight_map'].values())
+        names = sorted(names) if all(isinstance(name, str) for name in names) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        names = None
+    if names is None:
+        raise errors.FolderError(f'{folder / INDEX}: expected JSON with a weight_map of tensors to files')
+    for name in names:
+        if name != pathlib.PurePath(name).name or name in ('', '.', '..'):
+            raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
+        if not (folder / name).exists():
+            raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
+    return names
 
 
-def later(name):
+def present(name):
     """The present name of a tensor: BERT's first files have TensorFlow's names for the scales and biases of norms."""
     return name.replace('LayerNorm.gamma', 'LayerNorm.weight').replace('LayerNorm.beta', 'LayerNorm.bias')
-
-
-def weight_map(path):
-    """{tensor: file} of an index."""
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))['weight_map']
-        if all(isinstance(name, str) for name in found.values()):
-            return found
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise errors.FolderError(f'{path}: expected JSON with a weight_map of tensors to files')
 
 
 def safe_open(path):

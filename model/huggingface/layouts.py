@@ -26,19 +26,13 @@ def to_heads(parts, config):
 
 LAYOUTS = {
     'same': (lambda tensor, part, width, config: tensor, lambda parts, config: parts[0]),
-    # torch.nn.Linear: [out, in], parts one below the other
     'linear': (lambda tensor, part, width, config: from_conv(tensor.T, part, width, config),
-               lambda parts, config: to_conv(parts, config).T),
-    # GPT-2's Conv1D: [in, out], parts side by side
-    'conv': (from_conv, to_conv),
-    # BLOOM: [N x 3 x H, in], the query, key and value of a head one below the other
-    'heads': (from_heads, to_heads),
-    # XLNet: [in, N, H]
+               lambda parts, config: to_conv(parts, config).T),  # torch.nn.Linear: [out, in], parts one below the other
+    'conv': (from_conv, to_conv),             # GPT-2's Conv1D: [in, out], parts side by side
+    'heads': (from_heads, to_heads),          # BLOOM: [N x 3 x H, in], the query, key and value of a head one below the other
     'einsum': (lambda tensor, part, width, config: tensor.reshape(-1, width),
-               lambda parts, config: parts[0].reshape(-1, config.heads, config.size)),
-    # XLNet's projection out of the heads: [D, N, H]
-    'einsum_out': (lambda tensor, part, width, config: tensor.reshape(width, -1).T,
+               lambda parts, config: parts[0].reshape(-1, config.heads, config.size)),  # XLNet: [in, N, H]
+    'einsum_out': (lambda tensor, part, width, config: tensor.reshape(width, -1).T,  # XLNet's projection out of the heads: [D, N, H]
                    lambda parts, config: parts[0].T.reshape(-1, config.heads, config.size)),
-    # [1, 1, D], one row of ours
-    'vector': (lambda tensor, part, width, config: tensor.reshape(1, width), lambda parts, config: parts[0][None]),
+    'vector': (lambda tensor, part, width, config: tensor.reshape(1, width), lambda parts, config: parts[0][None]),  # [1, 1, D]
 }

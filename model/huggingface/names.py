@@ -67,13 +67,13 @@ def part(tensor: Tensor, array: np.ndarray, path: str, shape: tuple, config: mod
 
     The shape of `array` was checked (compare.py). Padding rows of the vocabulary are 0.
     """
-    found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), unpadded(path, shape, config)[-1], config)
+    found = layouts.LAYOUTS[tensor.layout][0](array, tensor.paths.index(path), resize.unpadded(path, shape, config)[-1], config)
     return found if found.shape == shape else np.pad(found, [(0, size - have) for size, have in zip(shape, found.shape)])
 
 
 def join(tensor: Tensor, arrays: list[np.ndarray], config: model_config.Config) -> np.ndarray:
     """The numpy array of a Tensor, from our parameters in it (one layer of them, if they are stacked)."""
-    stripped = [array[tuple(slice(size) for size in unpadded(path, array.shape, config))] for path, array in zip(tensor.paths, arrays)]
+    stripped = [array[tuple(map(slice, resize.unpadded(path, array.shape, config)))] for path, array in zip(tensor.paths, arrays)]
     return layouts.LAYOUTS[tensor.layout][1](stripped, config)
 
 
@@ -81,9 +81,3 @@ def shape(tensor: Tensor, shapes: dict[str, tuple], config: model_config.Config)
     """The shape of a Tensor in a file, for our parameters {path: shape}."""
     ours = [shapes[path] if tensor.layer is None else shapes[path][1:] for path in tensor.paths]
     return join(tensor, [np.broadcast_to(np.zeros((), bool), size) for size in ours], config).shape
-
-
-def unpadded(path: str, shape: tuple, config: model_config.Config) -> tuple:
-    """One of our shapes without the padding rows of the vocabulary."""
-    axis = resize.axis(path)
-    return tuple(config.vocab_size if i == axis else size for i, size in enumerate(shape))

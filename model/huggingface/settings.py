@@ -114,11 +114,6 @@ def head(family: families.Family, kind: str, labels: int = 2) -> task_model.Head
     return task_model.Head(kind, labels, **found.settings)
 
 
-def bare(family: families.Family, raw: dict) -> bool:
-    """Whether config.json is that of a backbone without a head, such as a BertModel."""
-    return family.bare in (raw.get('architectures') or ())
-
-
 def architecture(family: families.Family, head: task_model.Head) -> str:
     """The class of `transformers` for a head. ConfigError if the family has none."""
     for rest, found in family.heads.items():
@@ -176,7 +171,7 @@ def write(folder: str | os.PathLike, family: families.Family, config: model_conf
         found['label2id'] = {f'LABEL_{i}': i for i in range(head.labels)}
         found.pop('num_labels', None)
     found.update(to_json(family, config), dtype=dtype, architectures=[architecture(family, head)])
-    if found.get('rope_scaling') is None:        # `transformers` 5 warns of the key, whatever it holds
+    if found.get('rope_scaling') is None:        # `transformers` 5 warns of the key, even if it holds null
         found.pop('rope_scaling', None)
     found = {key: value for key, value in found.items() if key not in ('torch_dtype', 'transformers_version')}
     (pathlib.Path(folder) / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')

@@ -1,4 +1,4 @@
-"""The order of the data: the same batches whoever makes them, in one integer; threads that end; errors that say where.
+"""The order of the data: the same batches from any number of hosts and threads, a position that is one integer, errors with the place.
 
 Every hash is of whole examples, so a difference in any field of any row is seen.
 """

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, encodings
+from model import encodings
 
 STORED = json.loads((pathlib.Path(__file__).parents[2] / 'tests/fixtures/positions/transformers.json').read_text())
 
@@ -81,16 +81,14 @@ def test_published_buckets():
 
 
 def test_relative_bias_looks_buckets_up():
-    config = model_config.Config(vocab_size=10, heads=3, relative_buckets=8, relative_distance=20)
-    module = encodings.BucketTable(config, bidirectional=True, name='positions')
     query, key = jnp.array([[0, 5, 9]]), jnp.array([[0, 1, 40, 3]])
-    params = {'embedding': jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)}
-    bias = module.apply({'params': params})(query, key)
+    table = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)
+    bias = encodings.Buckets(table, 20, bidirectional=True)(query, key)
     assert bias.shape == (1, 3, 3, 4)
     for n, t, s in np.ndindex(3, 3, 4):
         bucket = naive_bucket(int(key[0, s] - query[0, t]), 8, 20, True)
-        np.testing.assert_allclose(bias[0, n, t, s], params['embedding'][bucket, n], rtol=1e-6)
-    counts = jax.grad(lambda p: module.apply({'params': p})(query, key).sum())(params)['embedding']
+        np.testing.assert_allclose(bias[0, n, t, s], table[bucket, n], rtol=1e-6)
+    counts = jax.grad(lambda table: encodings.Buckets(table, 20, bidirectional=True)(query, key).sum())(table)
     assert counts.sum() == 3 * 3 * 4
 
 

@@ -5,7 +5,6 @@ run whose structure a family in model/families/ has.
 """
 import argparse
 import json
-import math
 import pathlib
 from typing import Any, Callable
 
@@ -13,12 +12,15 @@ from etils import epath
 
 from data import atomic, errors as data_errors, tokenizer as tokenizers
 from data.vocabularies import export
-from model import config as model_config, families, huggingface, paths, task_model
-from model.huggingface import errors as huggingface_errors, names, settings
+from model import families, huggingface, paths, resize, task_model
+from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import checkpoint, folders, workdir
-from train.conversion import card, recipes
+from train.conversion import card
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
+
+# (roles before, roles after) of the special tokens around a text in training rows; an objective may have its own (`frame`)
+FRAMES = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
 
 
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
@@ -35,7 +37,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
-    wanted = {path: leaf.shape for path, leaf in paths.flatten(huggingface.abstract(module)).items()}
+    wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
         text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
@@ -56,18 +58,13 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
             notice(f'{source} has no tokenizer: none was written')
         else:
             try:
-                export.save(tokenizer, folder, *recipes.frame(config.objective, config.model.architecture))
+                export.save(tokenizer, folder, *(config.objective.frame or FRAMES[config.model.architecture]))
             except data_errors.DataError as error:
                 notice(f'no tokenizer was written: {error}')
         write_generation(folder, kept if imported and same else None, config.model.architecture)
-        page = card.text(folder, weights, source, config, meta, options, kept, module.config, count(wanted, module.config))
+        page = card.text(folder, weights, source, config, meta, options, kept, module.config, resize.count(wanted, module.config))
         (folder / 'README.md').write_text(page, encoding='utf-8')
     notice(f'{options.hf}: {settings.architecture(family, module.settings)}, step {meta["step"]}, {", ".join(weights)}')
-
-
-def count(shapes: dict[str, tuple[int, ...]], config: model_config.Config) -> int:
-    """The number of parameters in {path: shape}, without the rows that pad the vocabulary."""
-    return sum(math.prod(names.unpadded(path, shape, config)) for path, shape in shapes.items())
 
 
 def folder_of_import(source: epath.Path) -> epath.Path | None:
@@ -96,19 +93,18 @@ def network(options: argparse.Namespace, config: schema.Config, head: task_model
 
 def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> families.Family:
     """The family `name`, or that of the import, or the one whose structure fits. ConfigError if none does."""
-    families = settings.known()
-    if name is not None and name not in families:
-        near = errors.did_you_mean(name, list(families))
-        text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
+    known = settings.known()
+    if name is not None and name not in known:
+        text = f'no such family.{errors.did_you_mean(name, list(known))} There are: {", ".join(sorted(known))}.'
         raise errors.Error([errors.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
     if name is None:
         hint = json.loads((kept / 'config.json').read_text())['model_type'] if kept else None
         return settings.fit(module.config, module.settings, hint)
-    wrong = settings.differences(families[name], module.config)
+    wrong = settings.differences(known[name], module.config)
     if wrong:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
         raise huggingface_errors.ConfigError(f'this model is no {name}:\n  {rows}')
-    return families[name]
+    return known[name]
 
 
 def ids(tokenizer: Any, architecture: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Deshuffling: the same tokens in a random order, said in theirs."""
+"""Deshuffling: the encoder reads the tokens in a random order and the decoder predicts them in the original one."""
 import itertools
 
 import numpy as np

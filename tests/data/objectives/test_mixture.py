@@ -1,4 +1,4 @@
-"""Several objectives in one run, as data: shares, whose row comes next, fields of one shape, batches that belong to one member."""
+"""Several objectives in one run, as data: shares, the order of the members, fields of one shape, batches of a single member."""
 import dataclasses
 
 import numpy as np

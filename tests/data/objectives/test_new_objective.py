@@ -1,4 +1,4 @@
-"""The page on adding an objective keeps its word: each diff is what it promises, and in a clone both objectives train."""
+"""docs/adding-an-objective.md is true: each diff adds what the page promises, and in a clone both objectives train."""
 import json
 import math
 import pathlib
@@ -62,8 +62,8 @@ def test_the_one_with_a_loss_is_inspected_and_learns_one_batch(clone, tmp_path):
     """Its loss falls far below the entropy of the share of moved tokens."""
     flags = ('--config=configs/shuffled_token_detection.py', f'--config.data.cache={tmp_path}/cache')
     assert len(run(clone, 'train.inspect', *flags, '--num_examples=8', '--json').splitlines()) == 8
-    last = trained(clone, tmp_path / 'run', *flags, '--config.overfit_one_batch=True', '--config.batch_size=8', '--config.sequence_length=32',
-                   '--config.steps=150', '--config.eval_batches=1')
+    last = trained(clone, tmp_path / 'run', *flags, '--config.overfit_one_batch=True', '--config.batch_size=8', '--config.steps=150',
+                   '--config.sequence_length=32', '--config.eval_batches=1')
     share = last['train/share_moved']
     entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
     assert last['step'] == 150 and last['train/loss'] < 0.6 * entropy, (last['train/loss'], entropy)

@@ -1,4 +1,4 @@
-"""The inspector: the run's own examples, JSON as the contract says, checks that find a leak, a page that trusts no text."""
+"""The inspector: the run's own examples, JSON as the contract says, checks that find a leak, a page that escapes all text."""
 import base64
 import hashlib
 import html.parser

@@ -1,4 +1,4 @@
-"""Losses that alternate over one backbone: each batch trains as its member alone would, and tells of no other member."""
+"""Losses that alternate over one backbone: each batch trains as its member alone would, and has no metrics of another member."""
 import dataclasses
 import functools
 import io

@@ -1,4 +1,4 @@
-"""Masked LM with pairs: the loss by hand, rows of padding that judge nothing, accumulation, what no gradient may reach."""
+"""Masked LM with pairs: the loss by hand, rows of padding, accumulation, and where gradients are zero."""
 import functools
 
 import jax
