@@ -135,14 +135,8 @@ class Objective:
 
     def misnamed(self, **choices: tuple[str, ...]) -> list[tuple[str, str]]:
         """The problems of the fields {field: the names that it may have} that have another."""
-        wrong = []
-        for field, names in choices.items():
-            value = getattr(self, field)
-            if value not in names:
-                near = difflib.get_close_matches(str(value), names, 1)
-                text = f'expected {", ".join(names[:-1])} or {names[-1]}.' + (f' Did you mean {near[0]}?' if near else '')
-                wrong.append((f'objective.{field}', text))
-        return wrong
+        return [(f'objective.{field}', f'expected {", ".join(names[:-1])} or {names[-1]}.{_near(getattr(self, field), names)}')
+                for field, names in choices.items() if getattr(self, field) not in names]
 
     def no_shares(self, *fields: str) -> list[tuple[str, str]]:
         """The problems of the fields that must be 0 to 1 and are not."""
@@ -179,6 +173,10 @@ def names() -> list[str]:
 def load(name: str) -> type[Objective]:
     """The class of an objective by its name. ValueError lists the names."""
     if name not in names():
-        near = difflib.get_close_matches(str(name), names(), 1)
-        raise ValueError('no such objective.' + (f' Did you mean {near[0]}?' if near else '') + f' There are: {", ".join(names())}')
+        raise ValueError(f'no such objective.{_near(name, names())} There are: {", ".join(names())}')
     return importlib.import_module(f'data.objectives.{name}').Objective
+
+
+def _near(value, names):
+    near = difflib.get_close_matches(str(value), names, 1)
+    return f' Did you mean {near[0]}?' if near else ''

@@ -26,6 +26,3 @@ class Objective(mixture.Objective):
         if int(fields.get('index', 0)) % self.batch_size:
             found = {name: pair for name, pair in found.items() if name not in self.names}
         return found
-
-    def _apart(self):
-        return []

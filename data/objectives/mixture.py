@@ -99,7 +99,9 @@ class Objective(objectives.Objective):
         if not self._fitting():
             fits = '; '.join(f'{member.name}: {", ".join(member.objective.architectures)}' for member in self.members)
             wrong.append(('objective.members', f'no model.architecture fits all of them: {fits}.'))
-        return wrong + self._apart()
+        text = 'has a loss or a memory of its own, rows of a mixture share one loss; use objective.name = alternation.'
+        return wrong + [(f'objective.members.{member.name}.name', text) for member in self.members
+                        if not self.own_loss and (member.objective.own_loss or not member.objective.shuffled)]
 
     def plan(self, source, seed, epoch):
         """int64[n, 2 + k]: a member's number, the width of its row, its row (data/rows/mixture.py)."""
@@ -158,12 +160,6 @@ class Objective(objectives.Objective):
         most, sizes = self.lengths(), [{'slots': size['targets'], **size} for size in (kind.lengths() for kind in self.kinds)]
         used = {name: sum(share * size.get(name, 0) for share, size in zip(self.shares, sizes)) for name in most}
         return {name: 1 - float(used[name]) / most[name] for name in most}
-
-    def _apart(self):
-        """The problems of members that cannot share a batch."""
-        text = 'has a loss or a memory of its own, rows of a mixture share one loss; use objective.name = alternation.'
-        return [(f'objective.members.{member.name}.name', text) for member in self.members
-                if member.objective.own_loss or not member.objective.shuffled]
 
     def _left(self, kind, special):
         """`special` without the sentinels that are marks of another member."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data import example as examples, objectives
+from data import example as examples, objectives, special_tokens
 from train.inspection import attention
 
 
@@ -17,7 +17,7 @@ class Broken(Exception):
     exit_code, kind = 7, 'contract'
 
 
-def findings(fields, objective, special, max_length=None):
+def findings(fields: dict, objective: objectives.Objective, special: special_tokens.Special, max_length: int | None = None) -> list[str]:
     """[sentence] of what is wrong with one example. max_length: rows of a learned position table, or None."""
     missing = list(names(fields))
     if missing:
@@ -57,7 +57,7 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
                        f"{meaning}; expected 'ordered' or other integers")
 
 
-def leaks(fields):
+def leaks(fields: dict) -> Iterator[str]:
     """A decoder's targets are its tokens one further: no position that counts may see the next, which holds its answer."""
     tokens, targets, segments = (np.asarray(fields[name]) for name in ('tokens', 'targets', 'segments'))
     sees, seen, counted = (np.asarray(fields[name]) for name in ('sees', 'seen', 'weights'))
@@ -71,19 +71,15 @@ def leaks(fields):
                f'seen[{at + 1}] = {seen[at + 1]}; {len(leak)} such positions)')
 
 
-def names(fields):
-    known = {*examples.FIELDS, 'labels'}
+def names(fields: dict) -> Iterator[str]:
     missing = [name for name in ('tokens', 'targets', 'weights', 'positions', 'segments', 'sees', 'seen') if name not in fields]
     if 'encoder_tokens' in fields:
         missing += [f'encoder_{name}' for name in examples.SIDE if f'encoder_{name}' not in fields]
-    for name in fields:
-        if name not in known:
-            yield f'field {name}: no such field in the batch contract'
-    for name in missing:
-        yield f'field {name}: missing'
+    yield from (f'field {name}: no such field in the batch contract' for name in fields if name not in examples.FIELDS)
+    yield from (f'field {name}: missing' for name in missing)
 
 
-def shapes(fields, objective):
+def shapes(fields: dict, objective: objectives.Objective) -> Iterator[str]:
     sizes = objective.lengths()
     for name, value in fields.items():
         group = objectives.field_of(name)
@@ -91,14 +87,14 @@ def shapes(fields, objective):
             yield f'field {name}: expected shape [{sizes[group]}] from lengths(), got {list(np.shape(value))}'
 
 
-def ids(fields, special):
+def ids(fields: dict, special: special_tokens.Special) -> Iterator[str]:
     for name in ('tokens', 'targets', 'encoder_tokens'):
         wrong = np.flatnonzero((np.asarray(fields.get(name, [])) < 0) | (np.asarray(fields.get(name, [])) >= special.vocab_size))
         if len(wrong):
             yield f'{name}[{wrong[0]}] = {fields[name][wrong[0]]}: expected ids below vocab_size = {special.vocab_size}'
 
 
-def positions(fields, max_length):
+def positions(fields: dict, max_length: int | None) -> Iterator[str]:
     """Padding sees nothing and nothing sees it; positions fit their table; slots lie in the row."""
     for side in ('', 'encoder_') if 'encoder_tokens' in fields else ('',):
         pad, positions = np.asarray(fields[side + 'segments']) == 0, np.asarray(fields[side + 'positions'])
@@ -115,7 +111,7 @@ def positions(fields, max_length):
         yield f'slots[{wrong[0]}] = {slots[wrong[0]]}: expected a position of the row, 0 to {len(fields["tokens"]) - 1}'
 
 
-def weights(fields):
+def weights(fields: dict) -> Iterator[str]:
     """What counts is predicted at a real token."""
     counted, real = np.asarray(fields['weights']), np.asarray(fields['segments']) > 0
     if not np.isfinite(counted).all() or (counted < 0).any():

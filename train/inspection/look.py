@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from data import example as examples, pipeline, special_tokens
+from data import example as examples, objectives, pipeline, special_tokens
+from data.text import cache
 from train.inspection import pieces
 
 
@@ -20,7 +21,7 @@ class Look:
     example: dict
 
 
-def read(objective, source, seed, epoch, index):
+def read(objective: objectives.Objective, source: cache.Tokens, seed: int, epoch: int, index: int) -> Look:
     """The Look of an example; pipeline.ExampleError or DataError when it cannot be made."""
     fields = pipeline.make(objective, source, seed, epoch, index)
     plan = pipeline.plan(objective, source, seed, epoch)
@@ -28,7 +29,7 @@ def read(objective, source, seed, epoch, index):
     return Look(objective.name, objective.denoiser(row), epoch, index, row, np.asarray(objective.original(source, row)), fields)
 
 
-def record(look, tokenizer):
+def record(look: Look, tokenizer) -> dict:
     """The object that `--json` prints (docs: the end of the batch contract), plain JSON types."""
     special, fields = tokenizer.special, look.example
     text = {'original': tokenizer.decode(look.original), 'tokens': tokenizer.decode(fields['tokens'][used(fields)]),
@@ -53,18 +54,18 @@ def rows(look: Look, fields: dict, special: special_tokens.Special) -> list[tupl
             ('targets', fields['targets'], pieces.targets(fields, special))]
 
 
-def used(fields, side=''):
+def used(fields: dict, side: str = '') -> np.ndarray:
     """bool[T]: the positions of a side ('' or 'encoder_') that are no padding."""
     return np.asarray(fields[side + 'segments']) != 0
 
 
-def plain(fields):
+def plain(fields: dict) -> dict:
     """{field: list or number}, labels nested, in the types of the batch."""
     return {name: plain(value) if isinstance(value, dict) else np.asarray(value, examples.FIELDS.get(name, np.int32)).tolist()
             for name, value in fields.items()}
 
 
-def described(special):
+def described(special: special_tokens.Special) -> dict:
     """The special ids; by `bos` and `marks` a script can check shifted inputs, fill-in-the-middle and modes from this alone.
 
     A vocabulary without a mask has mask -1, one without sentinels the empty range [vocab_size - 1, vocab_size] and no marks.

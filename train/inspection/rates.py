@@ -10,6 +10,10 @@ import math
 
 import numpy as np
 
+from data import objectives
+from data.text import cache
+from train.inspection import look as looks
+
 FAR = 4                                       # standard errors: further is marked
 
 
@@ -47,11 +51,11 @@ class Rate:
 class Rates:
     """Sums over examples: `add` each, then read `rates`, `fill` and `denoisers`."""
 
-    def __init__(self, objective, source):
+    def __init__(self, objective: objectives.Objective, source: cache.Tokens):
         self.objective, self.source, self.expected = objective, source, objective.expected()
         self.sums, self.filled, self.denoisers, self.examples = {}, {}, collections.Counter(), 0
 
-    def add(self, look):
+    def add(self, look: looks.Look) -> None:
         fields, self.examples = look.example, self.examples + 1
         if look.denoiser is not None:
             self.denoisers[look.denoiser] += 1
@@ -65,13 +69,13 @@ class Rates:
             self.filled[key] = np.add(self.filled.get(key, (0, 0)), (int(full.sum()), full.size))
 
     @property
-    def rates(self):
+    def rates(self) -> list[Rate]:
         """[Rate], those with a configured share first."""
         names = [*self.expected, *(name for name in self.sums if name not in self.expected)]
         return [Rate(name, self.expected.get(name), *map(float, self.sums.get(name, (0, 0)))) for name in names]
 
     @property
-    def fill(self):
+    def fill(self) -> list[tuple]:
         """[(task or None for all, what, tokens, out of)]: the rest is padding."""
         ordered = sorted(self.filled.items(), key=lambda item: (item[0][0] is not None, item[0][0] or 0))
         return [(owner, name, int(count), int(size)) for (owner, name), (count, size) in ordered]

@@ -1,20 +1,24 @@
 """Examples on a terminal, in colour where it has some: text before and after, targets, integers, attention, realised rates."""
+from collections.abc import Sequence
+from typing import IO
+
 import numpy as np
 import rich.console
 import rich.table
 import rich.text
 
-from train.inspection import attention, look as looks, pieces
+from data import objectives
+from train.inspection import attention, look as looks, pieces, rates as sums
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
 
 
-def console(file=None):
+def console(file: IO | None = None) -> rich.console.Console:
     return rich.console.Console(file=file, highlight=False, soft_wrap=True)
 
 
-def show(screen, one, objective, tokenizer, wrong=()):
+def show(screen: rich.console.Console, one: looks.Look, objective: objectives.Objective, tokenizer, wrong: Sequence[str] = ()) -> None:
     """Prints one example."""
     own, fields = objective.made_by(one.example)
     about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields)]
@@ -35,7 +39,7 @@ def show(screen, one, objective, tokenizer, wrong=()):
     screen.print()
 
 
-def coloured(row):
+def coloured(row: list[pieces.Piece]) -> rich.text.Text:
     """rich Text of pieces; a run of padding is one piece."""
     out, padding = rich.text.Text(), 0
     for piece in row:
@@ -48,19 +52,19 @@ def coloured(row):
     return out
 
 
-def integers(fields):
+def integers(fields: dict) -> list[tuple]:
     """[(name, values)] of what is neither text nor a number of its own."""
     shown = ('weights', 'slots', 'positions', 'segments', 'types', 'sees', 'seen')
     sides = ('encoder_positions', 'encoder_segments', 'encoder_sees', 'encoder_seen')
     return [(name, fields[name]) for name in (*shown, *sides) if name in fields]
 
 
-def starts(segments):
+def starts(segments: np.ndarray) -> list[int]:
     """Positions where a segment begins."""
     return (np.flatnonzero(np.diff(np.asarray(segments))) + 1).tolist()
 
 
-def summary(screen, rates):
+def summary(screen: rich.console.Console, rates: sums.Rates) -> None:
     """Prints the rates, the fill and the denoisers."""
     if rates.rates:
         table = rich.table.Table(title=f'rates over {rates.examples} examples', title_justify='left', box=None, header_style='bold')
@@ -80,7 +84,7 @@ def summary(screen, rates):
         screen.print(rich.text.Text(f'denoisers: {", ".join(shares)}'))
 
 
-def cells(rate):
+def cells(rate: sums.Rate) -> tuple:
     """A rate's texts: name, configured, realised, standard error, out of."""
     number = lambda value: '' if value is None else f'{value:.4f}'
     return rate.name, number(rate.expected), number(rate.realised), number(rate.error), f'{rate.out_of:,.0f}'

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import optax
 
 from data.objectives import replaced_token_detection
-from model import flops, heads, ops, transformer
+from model import config as model_config, flops, heads, ops, transformer
 from train.objectives import loss as losses
 from train.settings import schema
 
 BINS, REACH = 2048, 32.0                      # of the logits' histogram, from -REACH to REACH
 
 
-def generator_config(config, objective):
+def generator_config(config: model_config.Config, objective: replaced_token_detection.Objective) -> model_config.Config:
     """The generator's model.config.Config: ELECTRA's shape for a share of the width and of the layers of `config`.
 
     Heads are about 64 wide. All widths are even, because some positions are about pairs of columns.
@@ -108,13 +108,13 @@ class ReplacedTokenDetection(losses.Module):
         return found
 
 
-def put(tokens, batch, ids):
+def put(tokens: jax.Array, batch: dict, ids: jax.Array) -> jax.Array:
     """int32[B, T]: `tokens` with int32[B, P] written to the slots that are used."""
     at = jnp.arange(len(tokens))[:, None], batch['slots']
     return tokens.at[at].set(jnp.where(batch['weights'] > 0, ids, tokens[at]))
 
 
-def sample(logits, keys, temperature=1.0, not_these=None):
+def sample(logits: jax.Array, keys: jax.Array, temperature: float = 1.0, not_these: jax.Array | None = None) -> jax.Array:
     """int32[B, P] drawn from softmax(logits float32[B, P, V] / temperature), row b with keys[b] (Gumbel's maximum).
 
     temperature 0 takes the likeliest. not_these: int32[B, P] that must not come out, or None.
@@ -125,7 +125,7 @@ def sample(logits, keys, temperature=1.0, not_these=None):
     return jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
 
 
-def judged(logits, replaced, real, weight, curve):
+def judged(logits: jax.Array, replaced: jax.Array, real: jax.Array, weight: jax.Array, curve: bool) -> dict:
     """Metrics of logits float32[B, T] that tokens were `replaced` (0 or 1), over those that are `real`, `weight` in all."""
     guess, replaced = (logits > 0) * real, replaced * real
     found, guesses, wanted = jnp.sum(guess * replaced), jnp.sum(guess, dtype=jnp.float32), jnp.sum(replaced)
@@ -136,7 +136,7 @@ def judged(logits, replaced, real, weight, curve):
     return metrics
 
 
-def histogram(logits, weights):
+def histogram(logits: jax.Array, weights: jax.Array) -> jax.Array:
     """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluation.area)."""
     bins = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
     return jnp.zeros(BINS, jnp.float32).at[bins].add(weights)
