@@ -38,7 +38,6 @@ class Objective:
     A mixture answers for its members; whoever must ask each of them asks `parts()`.
     """
     architectures = ARCHITECTURES             # the model architectures that it fits
-    reads = ()                                # (fields, the field that decides, its values that read them; () = all but 0) of its settings
     needs = ()                                # ids that the tokenizer must have: of 'mask', 'cls', 'sep', 'sentinels'
     hint = Hint()                             # of the attention among `tokens`
     encoder_hint = Hint('full', 'padded')     # of the attention among `encoder_tokens`, if there are any
@@ -49,7 +48,7 @@ class Objective:
     parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
     fills = True                              # whether its model predicts tokens at slots, and so fills masks
     two_streams = False                       # whether queries of their own read the slots (XLNet)
-    types = 0                                 # how many token types it tells apart; 0 = it has none
+    types = 0                                 # how many token types it distinguishes; 0 = none
     memory_length = 0                         # positions of earlier batches that a row sees
     backwards = None                          # name of the setting by which some rows are read backwards, with negative positions
     frame = None                              # roles of the special tokens (before, after) a text; None = those of the architecture
@@ -136,14 +135,8 @@ class Objective:
 
     def misnamed(self, **choices: tuple[str, ...]) -> list[tuple[str, str]]:
         """The problems of the fields {field: the names that it may have} that have another."""
-        wrong = []
-        for field, names in choices.items():
-            value = getattr(self, field)
-            if value not in names:
-                near = difflib.get_close_matches(str(value), names, 1)
-                text = f'expected {", ".join(names[:-1])} or {names[-1]}.' + (f' Did you mean {near[0]}?' if near else '')
-                wrong.append((f'objective.{field}', text))
-        return wrong
+        return [(f'objective.{field}', f'expected {", ".join(names[:-1])} or {names[-1]}.{_near(getattr(self, field), names)}')
+                for field, names in choices.items() if getattr(self, field) not in names]
 
     def no_shares(self, *fields: str) -> list[tuple[str, str]]:
         """The problems of the fields that must be 0 to 1 and are not."""
@@ -180,6 +173,10 @@ def names() -> list[str]:
 def load(name: str) -> type[Objective]:
     """The class of an objective by its name. ValueError lists the names."""
     if name not in names():
-        near = difflib.get_close_matches(str(name), names(), 1)
-        raise ValueError('no such objective.' + (f' Did you mean {near[0]}?' if near else '') + f' There are: {", ".join(names())}')
+        raise ValueError(f'no such objective.{_near(name, names())} There are: {", ".join(names())}')
     return importlib.import_module(f'data.objectives.{name}').Objective
+
+
+def _near(value, names):
+    near = difflib.get_close_matches(str(value), names, 1)
+    return f' Did you mean {near[0]}?' if near else ''

@@ -2,9 +2,9 @@
 
     dict(name='alternation', members=dict(masked=dict(name='masked_lm', weight=1.0), text=dict(name='causal_lm')))
 
-Whose step it is follows from the seed and the step's number alone: the plan holds whole batches, members' batches mixed by
-weight (data/rows/mixture.py). A member's batches follow one another as if it trained alone, so that a memory continues where
-its last batch ended. train/objectives/alternation.py chooses the loss.
+The member of a step follows from the seed and the step's number alone: the plan holds whole batches, members' batches mixed by weight
+(data/rows/mixture.py). A member's batches follow one another as if it trained alone, so that a memory continues where its last batch ended.
+train/objectives/alternation.py chooses the loss.
 """
 import dataclasses
 
@@ -26,6 +26,3 @@ class Objective(mixture.Objective):
         if int(fields.get('index', 0)) % self.batch_size:
             found = {name: pair for name, pair in found.items() if name not in self.names}
         return found
-
-    def _apart(self):
-        return []

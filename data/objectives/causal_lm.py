@@ -1,10 +1,10 @@
-"""Causal language modelling: say each token from those before it (GPT; Radford et al. 2019).
+"""Causal language modelling: predict each token from those before it (GPT; Radford et al. 2019).
 
-`documents` says how text becomes rows. `packed`, as in seqio and T5X: a row holds several documents that do not see one
-another; a document's targets are its tokens and EOS, the decoder reads them shifted right with BOS at the first token,
-positions restart; a document longer than a row is cut, each piece starts with BOS, only the last ends with EOS. `stream`:
-all documents in their order, each between two EOS, cut into rows that ignore their limits. Both say every token and every
-EOS exactly once an epoch. `windows` is nanoGPT's reading of that stream: rows that start anywhere, drawn with replacement.
+`documents` decides how text becomes rows. `packed`, as in seqio and T5X: a row holds several documents, each a segment; a document's
+targets are its tokens and EOS, the decoder reads them shifted right with BOS first, positions restart; a document longer than a row is cut,
+each piece starts with BOS, only the last ends with EOS. `stream`: all documents in their order, each between two EOS, cut into rows without
+regard to documents. Both predict every token and every EOS exactly once an epoch. `windows` is nanoGPT's reading of that stream: rows that
+start anywhere, drawn with replacement.
 """
 import dataclasses
 from typing import Annotated
@@ -62,7 +62,7 @@ class Objective(objectives.Objective):
         return self._read(source, row)[0]
 
     def _read(self, source, row):
-        """(targets int32[n], lengths of the segments, what the decoder reads first in each)."""
+        """(targets int32[n], lengths of the segments, the first token that the decoder reads in each)."""
         if self.documents == 'packed':
             targets, lengths = packing.segments(source, row, self.sequence_length)
             return targets, lengths.tolist(), source.special.bos
@@ -73,7 +73,7 @@ class Objective(objectives.Objective):
 
 
 def _stream(source, document, start, size):
-    """int32[<= size]: what the stream says from token `start` of a document on; EOS after each document that is not empty."""
+    """int32[<= size]: the stream from token `start` of a document on, EOS after each document that is not empty."""
     out, filled = np.empty(size, np.int32), 0
     while filled < size and document < len(source):
         begin, end = int(source.offsets[document]), int(source.offsets[document + 1])

@@ -1,10 +1,10 @@
-"""Denoising: read a noisy text, predict all of it (BART; Lewis et al. 2020; fairseq's `denoising_dataset`). Noise: data/noise/infilling.py
+"""Denoising: read a noisy text, predict the clean one (BART; Lewis et al. 2020; fairseq's `denoising_dataset`; data/noise/infilling.py).
 
-Rows are whole sentences of one document, as many as fit between <s> and </s> (fairseq's `complete_doc`; a sentence longer
-than a row is cut). Noise in this order: sentences permuted, spans infilled, tokens masked, deleted, inserted, the text
-rotated. Targets are the clean row; the decoder reads them turned right, so it starts with </s> as the original does. <s>
-is [CLS], </s> EOS. Sentences are the corpus's own (data/text/sentences.py), or end with the id `full_stop`, as in the original.
-The defaults are the paper's; the released model was trained with spans of mean 3.5 and a tenth of random ids.
+Rows are whole sentences of one document, as many as fit between <s> and </s> (fairseq's `complete_doc`; a sentence longer than a row is
+cut). Noise in this order: sentences permuted, spans infilled, tokens masked, deleted, inserted, the text rotated. Targets are the clean
+row; the decoder reads them rotated right by one, so it starts with </s> as the original does. <s> is [CLS], </s> EOS. Sentences are the
+corpus's (data/text/sentences.py), or end with the id `full_stop`, as in the original. The defaults are the paper's; the released model was
+trained with spans of mean 3.5 and a tenth of random ids.
 """
 import dataclasses
 import math
@@ -91,7 +91,7 @@ class Objective(objectives.Objective):
         return [special.cls, *ids], special.eos
 
     def realised(self, source, row, made):
-        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting says either, spans overlap."""
+        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting states either, as spans overlap."""
         inputs, count = sides.split(made)[0][1:], int(row[1] - row[0])
         lacking = np.bincount(self._text(source, row), minlength=source.special.vocab_size)
         lacking -= np.bincount(inputs, minlength=source.special.vocab_size)

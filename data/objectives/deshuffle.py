@@ -1,7 +1,7 @@
-"""Deshuffling: read the tokens of a text in a random order, say them in theirs (Liu et al. 2019; T5's study, `all_permute`).
+"""Deshuffling: read the tokens of a text in a random order, predict them in the right one (Liu et al. 2019; T5's study, `all_permute`).
 
-Rows are cut as for span corruption: documents joined, shuffled each epoch, one token less than the inputs hold, for EOS.
-With `noise_density` below 1 tokens are chosen one by one and change places among themselves (T5's `permute_noise_tokens`).
+Rows are cut as for span corruption: documents joined, shuffled each epoch, one token less than the inputs hold, for EOS. With
+`noise_density` below 1 tokens are chosen one by one and exchange positions among themselves (T5's `permute_noise_tokens`).
 """
 import dataclasses
 from typing import Annotated
@@ -39,8 +39,8 @@ class Objective(objectives.Objective):
         if self.noise_density == 1:
             inputs = rng.permutation(text)
         else:
-            inputs, places = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
-            inputs[places] = text[rng.permutation(places)]
+            inputs, moved = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
+            inputs[moved] = text[rng.permutation(moved)]
         return sides.fields(inputs, text, self.lengths(), source.special)
 
     def original(self, source, row):

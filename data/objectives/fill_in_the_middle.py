@@ -1,11 +1,11 @@
 """Fill-in-the-middle: causal LM on texts whose middle was moved to the end (Bavarian et al. 2022; BigCode's Megatron-LM).
 
-Rows are causal LM's packed ones. With `fim_rate` a document (or piece of one) is decoded, two of its n + 1 gaps between
+Rows are causal LM's packed ones. With probability `fim_rate` a document (or piece of one) is decoded, two of its n + 1 gaps between
 characters are drawn independently, and prefix, middle and suffix are tokenised anew, so that cuts fall inside tokens:
-    PSM <prefix> prefix <suffix> suffix <middle> middle      SPM, with `spm_rate`: `spm` says which
-Everything counts in the loss, the marks too; EOS ends what is the end of a document. The original cuts each row to its
-former length, and with it most EOS; here a piece has room for its marks and some more tokens, and nothing is lost: where
-that does not do, the cuts fall between tokens. Bytes of a character that a piece's limits cut stay at its two ends.
+    PSM <prefix> prefix <suffix> suffix <middle> middle      SPM, with probability `spm_rate`, in the order of `spm`
+Everything counts in the loss, the marks too; EOS ends what is the end of a document. The original cuts each row to its former length, and
+with it most EOS; here a piece has room for its marks and some more tokens, and nothing is lost: where that is too little, the cuts fall
+between tokens. Bytes of a character that a piece's limits cut stay at its two ends.
 """
 import dataclasses
 from typing import Annotated
@@ -49,7 +49,7 @@ class Objective(objectives.Objective):
         return packing.rows(lengths, self.sequence_length, example.rng(seed, epoch, -1), self._room(source))
 
     def fill(self, source, seed=0):
-        """Share of the places of an epoch that hold a token of the text, its EOS or a mark, on average."""
+        """Share of the positions of an epoch that hold a token of the text, its EOS or a mark, on average."""
         rows = self.plan(source, seed, 0)
         filled = packing.ended(source.lengths).sum() + 3 * self.fim_rate * (rows >= 0).sum()
         return float(filled / max(1, len(rows) * self.sequence_length))
@@ -77,9 +77,9 @@ class Objective(objectives.Objective):
 
     def realised(self, source, row, made):
         """fim: of the pieces with text; spm: of those. With `joint`, PSM with an empty prefix looks like SPM and counts as it."""
-        special, said = source.special, made['targets']
+        special, targets = source.special, made['targets']
         texts = sum(int(piece[0] != special.eos) for piece in self._pieces(source, row))
-        at = {name: said == special.mark(f'fim_{name}') for name in ('prefix', 'suffix', 'middle')}
+        at = {name: targets == special.mark(f'fim_{name}') for name in ('prefix', 'suffix', 'middle')}
         first = made['positions'] == 0
         spm = at['suffix'] & first if self.spm == 'paper' else at['suffix'] & np.roll(at['prefix'], 1)
         return {'fim': (int(at['middle'].sum()), texts), 'spm': (int(spm.sum()), int(at['middle'].sum()))}
@@ -104,7 +104,7 @@ class Objective(objectives.Objective):
 
 def cut(ids, tokenizer, rng, growth):
     """(prefix, middle, suffix): int32 ids of a text cut at two of n + 1 gaps, drawn with replacement; at most `growth` more."""
-    begin, end = whole(ids, tokenizer.table)
+    begin, end = characters(ids, tokenizer.table)
     text = tokenizer.decode(ids[begin:end], skip_special=True)
     one, two = sorted(rng.integers(len(text) + 1, size=2).tolist())
     prefix, middle, suffix = tokenizer.encode_batch([text[:one], text[one:two], text[two:]])
@@ -113,8 +113,8 @@ def cut(ids, tokenizer, rng, growth):
     return tuple(np.split(ids, np.sort(rng.integers(len(ids) + 1, size=2))))
 
 
-def whole(ids, table):
-    """(begin, end): the ids that spell whole characters; a piece of a document may begin and end inside one, spelt in bytes."""
+def characters(ids, table):
+    """(begin, end): the ids that spell complete characters; a piece of a document may begin and end inside one, spelt in bytes."""
     begin, end = 0, len(ids)
     while begin < end and b'\x80' <= table[ids[begin]][:1] < b'\xc0':
         begin += 1

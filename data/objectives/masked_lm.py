@@ -1,10 +1,10 @@
-"""Masked language modelling: say the hidden tokens of a text from all the others (BERT; Devlin et al. 2019).
+"""Masked language modelling: predict hidden tokens of a text from all the others (BERT; Devlin et al. 2019).
 
-`inputs` says what a row is, `select` which of its tokens are hidden, `count` how many; each hidden token becomes [MASK], a
-random id or stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, and
-random_ids=text, candidates=row; ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's
-output is read at P fixed slots: unused ones point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT),
-swapped or not the next (ALBERT). See data/rows/inputs.py for rows, data/noise/masking.py for what is chosen.
+`inputs` decides what a row is, `select` which of its tokens are hidden, `count` how many; each hidden token becomes [MASK], a random id or
+stays. BERT is next_sentence, token (or word), bert, masks=10; RoBERTa full_sentences, token, roberta, random_ids=text, candidates=row;
+ALBERT sentence_order, ngram, masks=40; SpanBERT document or doc_sentences, span. The model's output is read at P fixed slots: unused ones
+point to position 0 with weight 0. Pair labels: 1 = not the next sentence (BERT), swapped or not the next (ALBERT). Rows are made in
+data/rows/inputs.py, tokens chosen in data/noise/masking.py.
 """
 import dataclasses
 import math
@@ -50,7 +50,7 @@ class Objective(objectives.Objective):
     random_ids: Annotated[str, 'vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)'] = 'vocabulary'
     masks: Annotated[int, 'epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)'] = 0
 
-    architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends as the integers say
+    architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends by the integers
     hint = objectives.Hint('full', 'padded')
     reads = (('short', 'inputs', ('next_sentence', 'sentence_order')), ('max_ngram', 'select', ('ngram',)),
              ('span_p max_span', 'select', ('span',)), ('random_ids', 'random', ()))
@@ -100,7 +100,7 @@ class Objective(objectives.Objective):
         return np.stack([*rows.T, *keys], axis=1)
 
     def fill(self, source, seed=0):
-        """Share of the places of an epoch that hold a token."""
+        """Share of the positions of an epoch that hold a token."""
         rows = self.plan(source, seed, 0)
         return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
 
@@ -144,13 +144,13 @@ class Objective(objectives.Objective):
     def realised(self, source, row, fields):
         """The counts behind `expected`."""
         slots = fields['slots'][fields['weights'] > 0]
-        said, read = fields['targets'][:len(slots)], fields['tokens'][slots]
+        targets, read = fields['targets'][:len(slots)], fields['tokens'][slots]
         if self._fate == 'unit':
             fresh = np.diff(slots, prepend=-2) > 1
-            said, read = said[fresh], read[fresh]
-        masked, kept = int(np.sum(read == source.special.mask)), int(np.sum(read == said))
-        counts = {'mask': masked, 'random': len(said) - masked - kept, 'kept': kept}
-        rates = {name: (count, len(said)) for name, count in counts.items()}
+            targets, read = targets[fresh], read[fresh]
+        masked, kept = int(np.sum(read == source.special.mask)), int(np.sum(read == targets))
+        counts = {'mask': masked, 'random': len(targets) - masked - kept, 'kept': kept}
+        rates = {name: (count, len(targets)) for name, count in counts.items()}
         rates['chosen'] = len(slots), int(np.sum(fields['segments'] > 0))
         if self.pair:
             name, other = OTHERS[self.pair]

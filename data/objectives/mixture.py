@@ -2,10 +2,9 @@
 
     dict(name='mixture', members=dict(masked=dict(name='masked_lm', weight=1.0, rate=0.3), text=dict(name='causal_lm')))
 
-All members share one architecture; what attends to what is a matter of integers, so that masked LM, prefix LM and causal LM
-share a decoder. Each row counts by its targets. Metrics are reported by member, by the field `task`: the member's number, plus
-the number of members times the member's own `task`, if it has one. Objectives with a loss or a memory of their own are members of
-an alternation (data/objectives/alternation.py).
+All members share one architecture; attention is a matter of integers, so that masked LM, prefix LM and causal LM share a decoder. Each row
+counts by its targets. Metrics are reported by member, by the field `task`: the member's number, plus the number of members times the
+member's own `task`, if it has one. Objectives with a loss or a memory of their own are members of an alternation (alternation.py).
 """
 import dataclasses
 from typing import Any
@@ -100,7 +99,9 @@ class Objective(objectives.Objective):
         if not self._fitting():
             fits = '; '.join(f'{member.name}: {", ".join(member.objective.architectures)}' for member in self.members)
             wrong.append(('objective.members', f'no model.architecture fits all of them: {fits}.'))
-        return wrong + self._apart()
+        text = 'has a loss or a memory of its own, rows of a mixture share one loss; use objective.name = alternation.'
+        return wrong + [(f'objective.members.{member.name}.name', text) for member in self.members
+                        if not self.own_loss and (member.objective.own_loss or not member.objective.shuffled)]
 
     def plan(self, source, seed, epoch):
         """int64[n, 2 + k]: a member's number, the width of its row, its row (data/rows/mixture.py)."""
@@ -159,12 +160,6 @@ class Objective(objectives.Objective):
         most, sizes = self.lengths(), [{'slots': size['targets'], **size} for size in (kind.lengths() for kind in self.kinds)]
         used = {name: sum(share * size.get(name, 0) for share, size in zip(self.shares, sizes)) for name in most}
         return {name: 1 - float(used[name]) / most[name] for name in most}
-
-    def _apart(self):
-        """The problems of members that cannot share a batch."""
-        text = 'has a loss or a memory of its own, rows of a mixture share one loss; use objective.name = alternation.'
-        return [(f'objective.members.{member.name}.name', text) for member in self.members
-                if member.objective.own_loss or not member.objective.shuffled]
 
     def _left(self, kind, special):
         """`special` without the sentinels that are marks of another member."""

@@ -1,10 +1,10 @@
-"""Permuted language modelling: say some tokens in a random order, from the others and those said (XLNet; Yang et al. 2019).
+"""Permuted language modelling: predict some tokens in a random order, from the others and those before in it (XLNet; Yang et al. 2019).
 
-Rows read long streams of text batch after batch, half of them backwards, and remember what they read (`data/rows/streams.py`). A
-row is R tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each
-half spans are chosen, in all `num_predict` tokens; the chosen and the special ones get ranks from one permutation, all others
-come first. The specials are not said, so some of the slots may be without weight. As in the released data a span is n tokens
-that start a word: the code meant n words, and tested the wrong token (`span_unit = 'word'` does what it meant).
+Rows read long streams of text batch after batch, half of them backwards, and remember what they read (data/rows/streams.py). A row is R
+tokens that the next batch remembers, and A <sep> B <sep> <cls>, where B continues A or is from elsewhere. In each half spans are chosen,
+`num_predict` tokens in all; the chosen and the special ones get ranks from one permutation, all others come first. The specials are not
+predicted, so some slots may have no weight. As in the released data a span is n tokens that start a word: the code meant n words, and
+tested the wrong token (`span_unit = 'word'` does what it meant).
 """
 import bisect
 import dataclasses
@@ -64,10 +64,9 @@ class Objective(objectives.Objective):
                                         'or set objective.directions = forward.'))
         return wrong
 
-    def hide(self, fields, places):
-        """Makes a row's tokens at `places` the targets that no token sees, and its other tokens their context."""
-        for name in ('sees', 'seen'):
-            fields[name][places] = 1
+    def hide(self, fields, slots):
+        """No token sees those at `slots`, and their queries see all others."""
+        fields['sees'][slots] = fields['seen'][slots] = 1
 
     def plan(self, source, seed, epoch):
         """int64[n, 6] (data/rows/streams.py): each run of batch_size rows continues the streams of the run before it."""
@@ -87,18 +86,18 @@ class Objective(objectives.Objective):
         chosen, rank = np.zeros(size, bool), np.zeros(size, np.int32)
         halves = ((0, reuse, slots - slots // 2), (reuse, size, slots // 2))
         for half, (begin, end, goal) in enumerate(halves):
-            way = slice(None, None, -1) if backwards else slice(None)  # spans are drawn in the direction of the text
-            chosen[begin:end] = spans(starts[begin:end][way], goal, self.max_span, self.context, self.span_unit, rng)[way]
+            direction = slice(None, None, -1) if backwards else slice(None)  # spans are drawn in the direction of the text
+            chosen[begin:end] = spans(starts[begin:end][direction], goal, self.max_span, self.context, self.span_unit, rng)[direction]
             order = np.tile(rng.permutation(self._permutation), (end - begin) // self._permutation)
             order += np.arange(end - begin) // self._permutation * self._permutation
             # All that the first half holds ranks below the second: 0, then 1..R; R + 1, then R + 2...
             rank[begin:end] = half * (reuse + 1) + np.where((chosen | special)[begin:end], 1 + order, 0)
-        places = np.flatnonzero(chosen & ~special)
+        predicted = np.flatnonzero(chosen & ~special)
         positions = min(int(row[3]), self.memory_length) + np.arange(size, dtype=np.int32)
         return {'tokens': tokens,
-                'targets': example.padded(tokens[places], slots, source.special.pad),
-                'slots': example.padded(places, slots, 0),
-                'weights': example.weights(len(places), slots),
+                'targets': example.padded(tokens[predicted], slots, source.special.pad),
+                'slots': example.padded(predicted, slots, 0),
+                'weights': example.weights(len(predicted), slots),
                 'positions': -positions if backwards else positions,
                 'segments': np.ones(size, np.int32), 'types': types, 'sees': rank, 'seen': rank}
 
@@ -110,7 +109,7 @@ class Objective(objectives.Objective):
         return {'predicted_first_half': (self._predicted - self._predicted // 2) / self.reused, 'order_inverted': 0.5}
 
     def realised(self, source, row, one):
-        """Targets of the first half, and how often the later of two neighbouring targets of a permutation is said first."""
+        """Targets of the first half, and how often the later of two neighbouring targets of a permutation is predicted first."""
         slots, first = one['slots'][one['weights'] > 0], one['slots'][one['weights'] > 0] < self.reused
         inverted = pairs = 0
         for half, begin in ((slots[first], 0), (slots[~first], self.reused)):
@@ -193,8 +192,8 @@ def pair(stream, begin, room, rng):
     b_begin, b_end = a_end, after
     if elsewhere:
         least = max(1, room - (a_end - begin))
-        place = int(rng.integers(len(stream) - least))
-        b_begin, b_end = stream.sentence(place)[0], min(stream.sentence(place + least - 1)[1], len(stream) - 1)
+        at = int(rng.integers(len(stream) - least))
+        b_begin, b_end = stream.sentence(at)[0], min(stream.sentence(at + least - 1)[1], len(stream) - 1)
     a, b = a_end - begin, b_end - b_begin
     b = max(min(b, room // 2), room - a)      # cut one token after another off the longer of the two; off B where equal
     return (begin, begin + room - b), (b_begin, b_begin + b)

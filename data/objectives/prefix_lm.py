@@ -1,10 +1,10 @@
-"""Prefix LM: read the first part of a text in both directions, say the rest (Raffel et al. 2020; Liu et al. 2018).
+"""Prefix LM: read the first part of a text in both directions, predict the rest (Raffel et al. 2020; Liu et al. 2018).
 
-Rows are causal LM's packed ones (data/objectives/causal_lm.py). A piece of L tokens is cut after s of them, s uniform in
-1..L-1 (T5's `random_prefix_noise_mask` at density 0.5). The s tokens of the prefix, and one place more, see one another:
-that place reads the last of them and says the first target (T5X's `PrefixLMFeatureConverter`). Only targets count; in the
-prefix a place sees the token that it would say. Each piece with a target has at least one: T5 gives a text of one token
-an empty prefix or a padding target. T5 ends its inputs with EOS as it ends its targets: `separator = 'eos'`.
+Rows are causal LM's packed ones (data/objectives/causal_lm.py). A piece of L tokens is cut after s of them, s uniform in 1..L-1 (T5's
+`random_prefix_noise_mask` at density 0.5). The s tokens of the prefix see one another, and so does one position more, which reads the last
+of them and predicts the first target (T5X's `PrefixLMFeatureConverter`). Only targets count: inside the prefix a position sees the token
+that it would predict. Each piece with a target has at least one; T5 gives a text of one token an empty prefix or a padding target. T5 ends
+its inputs with EOS as it ends its targets: `separator = 'eos'`.
 """
 import dataclasses
 from typing import Annotated
@@ -36,7 +36,7 @@ class Objective(objectives.Objective):
         return packing.rows(packing.ended(source.lengths), self.sequence_length, example.rng(seed, epoch, -1), self._marks)
 
     def fill(self, source, seed=0):
-        """Share of the places of an epoch that hold a token of the text or its EOS."""
+        """Share of the positions of an epoch that hold a token of the text or its EOS."""
         return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
 
     def transform(self, source, row, rng):
@@ -46,12 +46,12 @@ class Objective(objectives.Objective):
         if self._marks:
             targets = np.insert(targets, np.cumsum(lengths) - lengths + prefixes, special.eos)
             prefixes, lengths = prefixes + 1, lengths + 1
-        places = example.prefix(lengths.tolist(), prefixes + 1, size)  # BOS, and the prefix
+        integers = example.prefix(lengths.tolist(), prefixes + 1, size)  # BOS, and the prefix
         weights = example.weights(len(targets), size).copy()
-        weights[:len(targets)][places['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
+        weights[:len(targets)][integers['positions'][:len(targets)] < np.repeat(prefixes, lengths)] = 0
         targets = example.padded(targets, size, special.pad)
         tokens = example.shifted(targets, lengths.tolist(), special.bos)
-        return {'tokens': tokens, 'targets': targets, 'weights': weights, **places}
+        return {'tokens': tokens, 'targets': targets, 'weights': weights, **integers}
 
     def original(self, source, row):
         """The pieces of the row, EOS included, without what separates prefix and targets."""
@@ -65,7 +65,7 @@ class Objective(objectives.Objective):
         return {'cut in the first half': 0.5}
 
     def realised(self, source, row, made):
-        """Pieces that are cut in the lower half of the places where they may be, among those not cut in the very middle."""
+        """Pieces that are cut in the lower half of the positions where they may be, among those not cut in the very middle."""
         low, high = self._splits(*packing.segments(source, row, self.sequence_length - self._marks), source.special)
         given = (made['segments'] > 0) & (made['weights'] == 0)
         cuts = np.bincount(made['segments'][given], minlength=len(low) + 1)[1:] - self._marks

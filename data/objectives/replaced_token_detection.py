@@ -1,12 +1,11 @@
-"""Replaced-token detection: which tokens of a text did a small generator put there? (ELECTRA; Clark et al. 2020.)
+"""Replaced-token detection: which tokens of a text come from a small generator? (ELECTRA; Clark et al. 2020.)
 
-A row is [CLS] A [SEP] B [SEP], or [CLS] A [SEP]: whole sentences of one document until the row's target length is reached, cut
-to fit, as in `build_pretraining_dataset.py`; what is cut off is not used. Of the n = clip(round(rate * length), 1, P) positions
-drawn among its text, 85 % become [MASK] for the generator and 15 % stay (the code's rule; the paper's prose says all become
-[MASK]); tokens sampled at *all* of them are what the backbone judges (train/objectives/replaced_token_detection.py). Without a
-network, `generator` = unigram or uniform, the replacements are drawn here: from the corpus, or from the ids that are text. The
-original draws positions with replacement and averages the ids sampled at one drawn twice; here they are distinct. Chunks are
-drawn anew each epoch; the original builds its rows once.
+A row is [CLS] A [SEP] B [SEP], or [CLS] A [SEP]: whole sentences of one document until the row's target length is reached, cut to fit, as
+in `build_pretraining_dataset.py`; what is cut off is not used. Of the n = clip(round(rate * length), 1, P) positions drawn among its text,
+85 % become [MASK] for the generator and 15 % stay (the code's rule; the paper's prose says all become [MASK]); the backbone judges tokens
+sampled at *all* of them (train/objectives/replaced_token_detection.py). With `generator` = unigram or uniform there is no network:
+replacements are drawn here, from the corpus, or from the ids that are text. The original draws positions with replacement and averages the
+ids sampled at one drawn twice; here they are distinct. Chunks are drawn anew each epoch; the original builds its rows once.
 """
 import dataclasses
 from typing import Annotated

@@ -1,10 +1,9 @@
-"""Span corruption: read a text with holes, say what was in them (T5; Raffel et al. 2020).
+"""Span corruption: read a text with spans removed, predict the spans (T5; Raffel et al. 2020).
 
-Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the
-inputs once corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same
-sentinels in the targets. `noise` and `style` name the other unsupervised objectives of T5's study (its gin files: iid_*,
-d_d, m_f, r10s90_f). A decoder reads inputs and targets in one row, as a prefix LM (data/rows/sides.py). All text is used:
-T5's loader took one stretch of at most 65,536 tokens of each document.
+Documents are joined without a separator in an order shuffled each epoch and cut into rows of as many tokens as fill the inputs once
+corrupted (568 for 512). Random spans are replaced by sentinels in the inputs, everything else by the same sentinels in the targets. `noise`
+and `style` select the other unsupervised objectives of T5's study (its gin files: iid_*, d_d, m_f, r10s90_f). A decoder reads inputs and
+targets in one row, as a prefix LM (data/rows/sides.py). All text is used: T5's loader took one stretch of at most 65,536 tokens a document.
 """
 import dataclasses
 import math
@@ -15,8 +14,8 @@ from data.noise import masks, spans
 from data.rows import packing, sides
 
 NOISE = ('spans', 'rolled', 'iid')
-# What stands for noise, and what is said: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
-# token, and the whole text; the same with a share of random ids, as BERT does, but none of the reserved ones.
+# What replaces noise, and what is predicted: a sentinel a span, and the spans; nothing, and the noise; the first sentinel for each
+# token, and all of the text; the same with a share of random ids, as BERT does, but none of the reserved ones.
 STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 
 

@@ -1,11 +1,11 @@
-"""UL2: a mixture of denoisers, each named to the model by a first token (Tay et al. 2022).
+"""UL2: a mixture of denoisers, each announced to the model by a first token (Tay et al. 2022).
 
-R hides a little in short spans, X much or in long spans, S the last quarter of the row in one span, a prefix LM; inputs
-and targets are T5's, S's too (the released model is prompted with a sentinel at the end). The first input is the mode:
-[NLU], [NLG], [S2S] of the 20B release; so that nothing is longer than `sequence_length`, the rest is planned for one
-less. Every denoiser has rows of its own length, all are padded to the longest targets. The original gives each denoiser
-a part of the stream and samples rows by `rates`; here one shuffled stream is cut into rows dealt out by rates, exact to a
-row, so that even a small corpus, or the first batches of an evaluation, show every denoiser.
+R removes a little in short spans, X much or in long spans, S the last quarter of the row in one span, a prefix LM; inputs and targets are
+T5's, S's too (the released model is prompted with a sentinel at the end). The first input is the mode: [NLU], [NLG], [S2S] of the 20B
+release; the rest is planned for one token less, so that nothing is longer than `sequence_length`. Every denoiser has rows of its own
+length, all are padded to the longest targets. The original gives each denoiser a part of the stream and samples rows by `rates`; here one
+shuffled stream is cut into rows dealt out by rates, exact to a row, so that a small corpus and the first batches of an evaluation have
+every denoiser.
 """
 import dataclasses
 import functools
@@ -111,12 +111,12 @@ class Objective(objectives.Objective):
                 f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
     def waste(self):
-        """{field: share of its places that are padding}, the mean over the mixture's full rows."""
+        """{field: share of its positions that are padding}, the mean over the mixture's full rows."""
         shares, sizes = self._shares(), np.array(self.sizes())
-        said = float(shares @ sizes[:, 2])
+        targets = float(shares @ sizes[:, 2])
         if self.architecture == 'decoder':
-            return {'tokens': 1 - (float(shares @ sizes[:, 1]) + said) / self.lengths()['tokens']}
-        return {'encoder_tokens': 1 - float(shares @ sizes[:, 1]) / self.sequence_length, 'tokens': 1 - said / self.lengths()['tokens']}
+            return {'tokens': 1 - (float(shares @ sizes[:, 1]) + targets) / self.lengths()['tokens']}
+        return {'encoder_tokens': 1 - float(shares @ sizes[:, 1]) / self.sequence_length, 'tokens': 1 - targets / self.lengths()['tokens']}
 
     def _shares(self):
         rates = np.array(self.rates or [1.0] * len(self.denoisers))

@@ -1,9 +1,9 @@
 """Rows of several objectives in one plan, and their examples in one shape.
 
-A member goes through the whole text, in its own order and with its own seed, before it reads any of it again, however its
-rows are spread over the epochs of the mixture. Its shares are exact to a row in every epoch, nearly so in every stretch of one:
-the rows of the epoch (or its batches, in an alternation) are put in order by (i + u) / c, where i counts the c rows of a
-member and u is drawn uniformly, so that the first batches of an evaluation hold every member.
+A member goes through the whole text, in its own order and with its own seed, before it reads any of it again, however its rows are spread
+over the epochs of the mixture. Its shares are exact to a row in every epoch, nearly so in every stretch of one: the rows of the epoch (or
+its batches, in an alternation) are sorted by (i + u) / c, where i counts the c rows of a member and u is drawn uniformly, so that the first
+batches of an evaluation hold every member.
 """
 import functools
 

@@ -27,14 +27,14 @@ def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], spe
            start: int | None = None) -> example.Fields:
     """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`). start: what the decoder
     reads first, None = special.bos. ValueError when a side does not fit."""
-    start, read, said = special.bos if start is None else start, len(inputs) + 1, len(targets) + 1
+    start, read, predicted = special.bos if start is None else start, len(inputs) + 1, len(targets) + 1
     if 'encoder_tokens' in lengths:
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)
         targets = example.padded(targets, lengths['targets'], special.pad, end=special.eos)
         return {**example.encoder({'tokens': inputs, **example.bidirectional([read], len(inputs))}),
-                'tokens': example.shifted(targets, [said], start), 'targets': targets, 'weights': example.weights(said, len(targets)),
-                **example.causal([said], len(targets))}
-    size, total = lengths['targets'], read + said
+                'tokens': example.shifted(targets, [predicted], start), 'targets': targets,
+                'weights': example.weights(predicted, len(targets)), **example.causal([predicted], len(targets))}
+    size, total = lengths['targets'], read + predicted
     both = example.padded(np.concatenate([inputs, [special.eos], targets]), size, special.pad, end=special.eos)
     weights = np.zeros(size, np.float32)
     weights[read:total] = 1
@@ -46,5 +46,5 @@ def split(one: example.Fields) -> tuple[np.ndarray, np.ndarray]:
     """(inputs, targets) of an example of `fields`, without EOS and padding: the inverse."""
     if 'encoder_tokens' in one:
         return one['encoder_tokens'][one['encoder_segments'] > 0][:-1], one['targets'][one['weights'] > 0][:-1]
-    real, said = one['segments'] > 0, one['weights'] > 0
-    return one['targets'][real & ~said][:-1], one['targets'][said][:-1]
+    real, predicted = one['segments'] > 0, one['weights'] > 0
+    return one['targets'][real & ~predicted][:-1], one['targets'][predicted][:-1]

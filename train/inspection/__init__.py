@@ -1,1 +1,1 @@
-"""What `python -m train.inspect` is made of: what is in an example, whether it keeps the contract, and how it is shown."""
+"""`python -m train.inspect`: the fields of an example, whether they keep the contract, and how they are shown."""

@@ -1,7 +1,7 @@
-"""Who sees whom in an example: the attention rule in numpy (`model/attention/rule.py` is the same in JAX), as pictures.
+"""Which tokens attend to which in an example: the attention rule in numpy (`model/attention/rule.py` is the same in JAX), as pictures.
 
-A picture is bool[queries, keys]. Encoder-decoders have three; permuted LM has two streams, one query a slot appended to its
-content: a query has its target's place and reads the rank before it.
+A picture is bool[queries, keys]. Encoder-decoders have three; permuted LM has two streams, one query a slot appended to its content: a
+query has its target's position and sees the ranks before it.
 """
 import base64
 import struct
@@ -15,7 +15,7 @@ COLOUR = (59, 130, 246)                       # of a cell that is seen; visible 
 SIZE, LEFT, TOP, RIGHT, BOTTOM = 300, 44, 18, 6, 6
 
 
-def allowed(sees, seen, query_segments, key_segments):
+def allowed(sees: np.ndarray, seen: np.ndarray, query_segments: np.ndarray, key_segments: np.ndarray) -> np.ndarray:
     """bool[T, S]: query t attends to key s."""
     query, key = np.asarray(query_segments)[:, None], np.asarray(key_segments)[None]
     return (np.asarray(seen)[None] <= np.asarray(sees)[:, None]) & ((query == key) | (key == -1)) & (query != 0) & (key != 0)
@@ -37,7 +37,7 @@ def pictures(fields: dict, two_streams: bool = False) -> dict[str, np.ndarray]:
             'cross-attention': allowed(*zeros, segments, far)}
 
 
-def described(cells):
+def described(cells: np.ndarray) -> str:
     """The picture in words where a few do, else ''."""
     queries, keys = cells.any(1), cells.any(0)
     if not cells.any():
@@ -51,7 +51,7 @@ def described(cells):
     return ''
 
 
-def png(cells):
+def png(cells: np.ndarray) -> bytes:
     """bool[H, W] as the bytes of a PNG of one bit a pixel, transparent where false (ISO/IEC 15948)."""
     height, width = cells.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), np.packbits(cells, axis=1)], axis=1)
@@ -61,7 +61,7 @@ def png(cells):
         struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data)) for name, data in parts)
 
 
-def svg(cells):
+def svg(cells: np.ndarray) -> str:
     """The picture as inline SVG with ticks: rows are queries, columns are keys."""
     height, width = cells.shape
     scale = SIZE / max(height, width)
@@ -78,7 +78,7 @@ def svg(cells):
     return ''.join(parts) + '</svg>'
 
 
-def braille(cells, most=96):
+def braille(cells: np.ndarray, most: int = 96) -> list[str]:
     """The picture in Braille patterns for a terminal, 2 x 4 cells a character; larger ones are thinned to `most` cells."""
     step = -(-max(cells.shape) // most)
     cells = cells[::step, ::step]

@@ -1,13 +1,13 @@
-"""Does an example keep the contract of data/example.py, and does the objective's static hint say what its integers say?
+"""Does an example keep the contract of data/example.py, and are the hints of its objective true of its integers?
 
-A kernel skips work by the hint (`causal`: the triangle above the diagonal), so a wrong one either shows the answer, silently,
-or hides text. Every finding is a sentence that names a position.
+A kernel skips work by the hint (`causal`: the triangle above the diagonal), so a wrong one either shows the answer, silently, or hides
+text. Every finding is a sentence that names a position.
 """
 from collections.abc import Iterator
 
 import numpy as np
 
-from data import example as examples, objectives
+from data import example as examples, objectives, special_tokens
 from train.inspection import attention
 
 
@@ -17,18 +17,18 @@ class Broken(Exception):
     exit_code, kind = 7, 'contract'
 
 
-def findings(fields, objective, special, max_length=None):
+def findings(fields: dict, objective: objectives.Objective, special: special_tokens.Special, max_length: int | None = None) -> list[str]:
     """[sentence] of what is wrong with one example. max_length: rows of a learned position table, or None."""
     missing = list(names(fields))
     if missing:
         return missing                         # nothing else can be looked at
-    found = [*shapes(fields, objective), *ids(fields, special), *places(fields, max_length), *weights(fields)]
+    found = [*shapes(fields, objective), *ids(fields, special), *positions(fields, max_length), *weights(fields)]
     own, narrow = objective.made_by(fields)
     for one, made in [(objective, fields)] + [(own, narrow)] * (own is not objective):
         found += hint(made, one.hint, '')
         if 'encoder_tokens' in made:
             found += hint(made, one.encoder_hint, 'encoder_')
-    return found if 'slots' in narrow else [*found, *said(narrow)]
+    return found if 'slots' in narrow else [*found, *leaks(narrow)]
 
 
 def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
@@ -57,7 +57,7 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
                        f"{meaning}; expected 'ordered' or other integers")
 
 
-def said(fields):
+def leaks(fields: dict) -> Iterator[str]:
     """A decoder's targets are its tokens one further: no position that counts may see the next, which holds its answer."""
     tokens, targets, segments = (np.asarray(fields[name]) for name in ('tokens', 'targets', 'segments'))
     sees, seen, counted = (np.asarray(fields[name]) for name in ('sees', 'seen', 'weights'))
@@ -67,23 +67,19 @@ def said(fields):
     leak = np.flatnonzero(answer & (seen[1:] <= sees[:-1]))
     if len(leak):
         at = int(leak[0])
-        yield (f'position {at} must say token {targets[at]} and sees it at position {at + 1} (sees[{at}] = {sees[at]}, '
+        yield (f'position {at} must predict token {targets[at]} and sees it at position {at + 1} (sees[{at}] = {sees[at]}, '
                f'seen[{at + 1}] = {seen[at + 1]}; {len(leak)} such positions)')
 
 
-def names(fields):
-    known = {*examples.FIELDS, 'labels'}
+def names(fields: dict) -> Iterator[str]:
     missing = [name for name in ('tokens', 'targets', 'weights', 'positions', 'segments', 'sees', 'seen') if name not in fields]
     if 'encoder_tokens' in fields:
         missing += [f'encoder_{name}' for name in examples.SIDE if f'encoder_{name}' not in fields]
-    for name in fields:
-        if name not in known:
-            yield f'field {name}: no such field in the batch contract'
-    for name in missing:
-        yield f'field {name}: missing'
+    yield from (f'field {name}: no such field in the batch contract' for name in fields if name not in examples.FIELDS)
+    yield from (f'field {name}: missing' for name in missing)
 
 
-def shapes(fields, objective):
+def shapes(fields: dict, objective: objectives.Objective) -> Iterator[str]:
     sizes = objective.lengths()
     for name, value in fields.items():
         group = objectives.field_of(name)
@@ -91,14 +87,14 @@ def shapes(fields, objective):
             yield f'field {name}: expected shape [{sizes[group]}] from lengths(), got {list(np.shape(value))}'
 
 
-def ids(fields, special):
+def ids(fields: dict, special: special_tokens.Special) -> Iterator[str]:
     for name in ('tokens', 'targets', 'encoder_tokens'):
         wrong = np.flatnonzero((np.asarray(fields.get(name, [])) < 0) | (np.asarray(fields.get(name, [])) >= special.vocab_size))
         if len(wrong):
             yield f'{name}[{wrong[0]}] = {fields[name][wrong[0]]}: expected ids below vocab_size = {special.vocab_size}'
 
 
-def places(fields, max_length):
+def positions(fields: dict, max_length: int | None) -> Iterator[str]:
     """Padding sees nothing and nothing sees it; positions fit their table; slots lie in the row."""
     for side in ('', 'encoder_') if 'encoder_tokens' in fields else ('',):
         pad, positions = np.asarray(fields[side + 'segments']) == 0, np.asarray(fields[side + 'positions'])
@@ -115,8 +111,8 @@ def places(fields, max_length):
         yield f'slots[{wrong[0]}] = {slots[wrong[0]]}: expected a position of the row, 0 to {len(fields["tokens"]) - 1}'
 
 
-def weights(fields):
-    """What counts is said at a real token."""
+def weights(fields: dict) -> Iterator[str]:
+    """What counts is predicted at a real token."""
     counted, real = np.asarray(fields['weights']), np.asarray(fields['segments']) > 0
     if not np.isfinite(counted).all() or (counted < 0).any():
         yield 'weights: expected finite numbers of at least 0'

@@ -1,17 +1,19 @@
-"""One example as a person or a script sees it: where it comes from, the ids before corruption, every field of the batch."""
+"""One example as a person or a script sees it: its position in the run, the ids before corruption, every field of the batch."""
 import dataclasses
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
-from data import example as examples, pipeline, special_tokens
+from data import example as examples, objectives, pipeline, special_tokens
+from data.text import cache
+from train.inspection import pieces
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
     """objective: its name; denoiser: of this row, or None; original: int32[n]; example: {field: array}, of one row."""
     objective: str
-    denoiser: Optional[str]
+    denoiser: str | None
     epoch: int
     index: int
     row: Any                                  # of the plan
@@ -19,17 +21,15 @@ class Look:
     example: dict
 
 
-def read(objective, source, seed, epoch, index):
+def read(objective: objectives.Objective, source: cache.Tokens, seed: int, epoch: int, index: int) -> Look:
     """The Look of an example; pipeline.ExampleError or DataError when it cannot be made."""
     fields = pipeline.make(objective, source, seed, epoch, index)
-    rows = pipeline.plan(objective, source, seed, epoch)
-    row = rows[index % len(rows)]
-    denoiser = objective.denoiser(row)
-    original = np.asarray(objective.original(source, row))
-    return Look(objective.name, denoiser, epoch, index, row, original, fields)
+    plan = pipeline.plan(objective, source, seed, epoch)
+    row = plan[index % len(plan)]
+    return Look(objective.name, objective.denoiser(row), epoch, index, row, np.asarray(objective.original(source, row)), fields)
 
 
-def record(look, tokenizer):
+def record(look: Look, tokenizer) -> dict:
     """The object that `--json` prints (docs: the end of the batch contract), plain JSON types."""
     special, fields = tokenizer.special, look.example
     text = {'original': tokenizer.decode(look.original), 'tokens': tokenizer.decode(fields['tokens'][used(fields)]),
@@ -40,18 +40,32 @@ def record(look, tokenizer):
             'original': look.original.tolist(), 'example': plain(fields), 'text': text, 'special': described(special)}
 
 
-def used(fields, side=''):
+def about(look: Look, fields: dict) -> list[str]:
+    """The denoiser of an example, if it has one, and its labels."""
+    labels = (f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())
+    return [*([look.denoiser] if look.denoiser else []), *labels]
+
+
+def rows(look: Look, fields: dict, special: special_tokens.Special) -> list[tuple]:
+    """[(name, ids, kinds)] of an example's rows of tokens: original, encoder_tokens if there are any, tokens, targets."""
+    sides = ['encoder_', ''] if 'encoder_tokens' in fields else ['']
+    return [('original', look.original, pieces.original(look.original, fields, special)),
+            *((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side)) for side in sides),
+            ('targets', fields['targets'], pieces.targets(fields, special))]
+
+
+def used(fields: dict, side: str = '') -> np.ndarray:
     """bool[T]: the positions of a side ('' or 'encoder_') that are no padding."""
     return np.asarray(fields[side + 'segments']) != 0
 
 
-def plain(fields):
+def plain(fields: dict) -> dict:
     """{field: list or number}, labels nested, in the types of the batch."""
     return {name: plain(value) if isinstance(value, dict) else np.asarray(value, examples.FIELDS.get(name, np.int32)).tolist()
             for name, value in fields.items()}
 
 
-def described(special):
+def described(special: special_tokens.Special) -> dict:
     """The special ids; by `bos` and `marks` a script can check shifted inputs, fill-in-the-middle and modes from this alone.
 
     A vocabulary without a mask has mask -1, one without sentinels the empty range [vocab_size - 1, vocab_size] and no marks.

@@ -45,8 +45,8 @@ def findings(config: schema.Config, fields: dict) -> list[str]:
     if evaluated is not None and (twice := evaluated[0].keys() & evaluated[1].keys()):
         found.append(f'{file}: terms and metrics of one name: {", ".join(sorted(twice))}; a report holds both')
     if config.model.architecture == 'encoder':
-        said = shape('samples, say(batch)', lambda variables: module.apply(variables, rows, method='say'), variables)
-        if said is not None and said.shape != rows['targets'].shape:
-            found.append(f'{file}: say(batch): expected int32{list(rows["targets"].shape)}, as targets, got shape {list(said.shape)}')
+        shown = shape('samples, say(batch)', lambda variables: module.apply(variables, rows, method='say'), variables)
+        if shown is not None and shown.shape != rows['targets'].shape:
+            found.append(f'{file}: say(batch): expected int32{list(rows["targets"].shape)}, as targets, got shape {list(shown.shape)}')
     shape('throughput, forward_flops(config)', lambda: module.forward_flops(config))
     return found

@@ -1,6 +1,6 @@
-"""The page of `--html`: one file, nothing loaded from anywhere, light and dark. Every text from the data is escaped by jinja2.
+"""The page of `--html`: one file that loads nothing, light and dark. jinja2 escapes every text from the data.
 
-Its one script lights up what a token sees; the page's Content-Security-Policy allows that script alone, by its hash.
+Its one script highlights what a token sees; the page's Content-Security-Policy allows that script alone, by its hash.
 """
 import base64
 import hashlib
@@ -33,16 +33,14 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
     kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('page.html').render(
         title=config.objective.name, script=markupsafe.Markup(script), digest=digest, kinds=kinds,
-        notices=notices, hint=' '.join(config.objective.hint),
-        lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
-        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,}',
+        notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
+        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {" ".join(config.objective.hint)}',
         settings=settings, findings=findings,
-        rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))}
-               for rate in sums.rates],
+        rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
         denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
         fill=[('all' if owner is None else config.objective.task(owner), what, f'{count:,}', f'{size:,}',
                f'{count / max(size, 1):.1%}', f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
-        waste=[(field, f'{share:.1%}') for field, share in sums.waste],
+        waste=[(field, f'{share:.1%}') for field, share in config.objective.waste().items()],
         looked=looked)
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
@@ -50,17 +48,13 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
 
 def example(one, found, objective, tokenizer):
     """What the template shows of one example."""
-    special = tokenizer.special
     own, fields = objective.made_by(one.example)
-    named = [f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items()]
-    about = [*([one.denoiser] if one.denoiser else []), *named]
     counted = int((np.asarray(fields['weights']) > 0).sum())
-    blocks = [block('original', one.original, pieces.original(one.original, fields, special), tokenizer)]
-    for side in ('encoder_', '') if 'encoder_tokens' in fields else ('',):
-        name = {'encoder_': 'the encoder reads', '': 'the decoder reads' if 'encoder_tokens' in fields else 'the model reads'}[side]
-        blocks.append(block(name, fields[side + 'tokens'], pieces.read(fields, special, side), tokenizer, fields, side))
-    blocks.append(block('it must say', fields['targets'], pieces.targets(fields, special), tokenizer, fields, None))
-    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(about), 'findings': found, 'blocks': blocks,
+    names = {'original': ('original', ''), 'encoder_tokens': ('the encoder reads', 'encoder_'), 'targets': ('it must predict', None),
+             'tokens': ('the decoder reads' if 'encoder_tokens' in fields else 'the model reads', '')}
+    blocks = [block(names[name][0], ids, kinds, tokenizer, fields if name != 'original' else None, names[name][1])
+              for name, ids, kinds in look.rows(one, fields, tokenizer.special)]
+    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(look.about(one, fields)), 'findings': found, 'blocks': blocks,
             'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
             'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
@@ -72,7 +66,7 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
     """One row of tokens; side None: the targets, which have no attention of their own."""
     ids = np.asarray(ids).tolist()
     segments = np.asarray(fields[side + 'segments']) if fields and side is not None else np.zeros(0, int)
-    apart = side is None and 'slots' in fields  # said here and there: no text
+    apart = side is None and 'slots' in fields  # slots: no running text
     several, begins = segments.max(initial=0) > 1, terminal.starts(segments)
     spans, padding = [], 0
     for piece in pieces.pieces(ids, kinds, tokenizer, begins):
@@ -89,18 +83,18 @@ def block(name, ids, kinds, tokenizer, fields=None, side=''):
 
 
 def title(i, ids, tokenizer, fields, side):
-    """What the pointer tells about token i."""
+    """The tooltip of token i."""
     parts = [f'{tokenizer.piece(ids[i])!r}', f'id {ids[i]}']
     if fields is None:
         return ' · '.join([*parts, f'token {i}'])
     at = int(fields['slots'][i]) if side is None and 'slots' in fields else i
     if side is None:
-        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'said at {at}'])
+        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'predicted at {at}'])
     names = ('positions', 'segments', 'types', 'sees', 'seen') if not side else ('positions', 'segments', 'sees', 'seen')
     parts += [f'token {i}', *(f'{name.rstrip("s") if name in ("positions", "segments", "types") else name} {fields[side + name][i]}'
                               for name in names if side + name in fields)]
     if not side and 'slots' not in fields and len(fields['targets']) == len(ids):
-        parts.append(f'says {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
+        parts.append(f'predicts {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
     return ' · '.join(parts)
 
 

@@ -1,8 +1,9 @@
-"""Tokens as pieces of text with a kind, for colour: what is hidden, what stands in its place, what is special or padding.
+"""Tokens as pieces of text with a kind, for colour: hidden tokens, what replaces them, specials, padding.
 
-Neighbouring tokens that spell one character in bytes are one piece (a Chinese character is three ids of a byte
-vocabulary), unless they differ in kind. Control characters never reach a terminal or a page: they are written out.
+Neighbouring tokens that spell one character in bytes are one piece (a Chinese character is three ids of a byte vocabulary), unless they
+differ in kind. Control characters never reach a terminal or a page: they are written out.
 """
+from collections.abc import Sequence
 import dataclasses
 import difflib
 
@@ -10,14 +11,14 @@ import numpy as np
 
 from data import example, special_tokens
 
-# Kind: what a reader is told about it.
+# Kind: its legend.
 KINDS = {
-    'text': 'read or said as it is',
-    'hidden': 'not shown to the model: it must be said (numbers pair with sentinels)',
-    'mask': 'stands for a hidden token',
-    'random': 'a random token in the place of the right one',
-    'kept': 'must be said although it stands there',
-    'sentinel': 'stands for a hidden span, or names it in the targets',
+    'text': 'read or predicted as it is',
+    'hidden': 'hidden from the model, which must predict it (numbers pair with sentinels)',
+    'mask': 'replaces a hidden token',
+    'random': 'a random token instead of the right one',
+    'kept': 'must be predicted although it is there',
+    'sentinel': 'replaces a hidden span, or names it in the targets',
     'special': 'marks: start, end, separators, modes',
     'given': 'read, does not count in the loss',
     'pad': 'padding',
@@ -35,14 +36,14 @@ class Piece:
     stop: int
 
 
-def original(ids, fields, special):
+def original(ids: np.ndarray, fields: dict, special: special_tokens.Special) -> list[tuple[str, int]]:
     """[(kind, number)] for the ids before corruption: hidden where the model does not read them."""
     counted, real = np.asarray(fields['weights']) > 0, np.asarray(fields['segments']) != 0
     if 'slots' in fields:                      # the row is aligned with its original
         chosen = np.zeros(max(len(ids), len(real)), bool)
         chosen[np.asarray(fields['slots'])[counted]] = True
         hidden = chosen[:len(ids)]
-    else:                                      # inputs: the encoder's, or what a decoder reads and need not say
+    else:                                      # inputs: the encoder's, or what a decoder reads and need not predict
         given = fields['targets'][real & ~counted]
         if 'encoder_tokens' in fields:
             given = fields['encoder_tokens'][np.asarray(fields['encoder_segments']) != 0]
@@ -55,7 +56,7 @@ def original(ids, fields, special):
             for i, h, n in zip(ids.tolist(), hidden.tolist(), number.tolist())]
 
 
-def read(fields, special, side=''):
+def read(fields: dict, special: special_tokens.Special, side: str = '') -> list[tuple[str, int]]:
     """[(kind, number)] of `tokens` (or `encoder_tokens`)."""
     ids, segments = np.asarray(fields[side + 'tokens']), np.asarray(fields[side + 'segments'])
     kinds = [_kind(i, special) for i in ids.tolist()]
@@ -66,7 +67,7 @@ def read(fields, special, side=''):
     return [('pad', 0) if s == 0 else kind for kind, s in zip(kinds, segments.tolist())]
 
 
-def targets(fields, special):
+def targets(fields: dict, special: special_tokens.Special) -> list[tuple[str, int]]:
     """[(kind, number)] of `targets`."""
     real = np.asarray(fields['segments']) != 0
     at = np.asarray(fields['slots']) if 'slots' in fields else np.arange(len(fields['targets']))
@@ -77,7 +78,7 @@ def targets(fields, special):
     return kinds
 
 
-def pieces(ids, kinds, tokenizer, breaks=()):
+def pieces(ids: np.ndarray, kinds: list[tuple[str, int]], tokenizer, breaks: Sequence[int] = ()) -> list[Piece]:
     """[Piece] of a row of ids; `breaks`: positions where a piece must start (a new document)."""
     out, held, breaks = [], [], set(breaks)
 
@@ -109,19 +110,19 @@ def pieces(ids, kinds, tokenizer, breaks=()):
     return [dataclasses.replace(piece, text=visible(piece.text)) for piece in out]
 
 
-def name(i, tokenizer):
-    """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is told apart)."""
+def name(i: int, tokenizer) -> str:
+    """How a special id is shown; the last sentinels are marks of their own (a row that uses so many spans is an exception)."""
     special, mark = tokenizer.special, int(i) - tokenizer.special.sentinels[1]
     marked = 0 <= mark < len(special_tokens.MARKS) <= special.num_sentinels
     return f'<{special_tokens.MARKS[mark]}>' if marked else tokenizer.name(i)
 
 
-def visible(text):
+def visible(text: str) -> str:
     """Text without control characters, newlines and tabs marked."""
     return ''.join(SHOWN.get(c) or (c if c.isprintable() else repr(c)[1:-1]) for c in text)
 
 
-def runs(values):
+def runs(values: Sequence) -> str:
     """'0…33 0…19 0×10': a list of numbers as stretches that count up and stretches that stay."""
     values, parts, at = np.asarray(values).tolist(), [], 0
     while at < len(values):
@@ -151,7 +152,7 @@ def _matches(one, other):
     return difflib.SequenceMatcher(None, one, other, False).get_matching_blocks()
 
 
-def number(value):
+def number(value: float) -> str:
     return 'never' if value == example.NEVER_SEEN else f'{value:g}' if isinstance(value, float) else str(value)
 
 

@@ -1,32 +1,31 @@
-"""Examples on a terminal, in colour where there is one: text before and after, targets, integers, attention, realised rates."""
+"""Examples on a terminal, in colour where it has some: text before and after, targets, integers, attention, realised rates."""
+from collections.abc import Sequence
+from typing import IO
+
 import numpy as np
 import rich.console
 import rich.table
 import rich.text
 
-from train.inspection import attention, pieces
+from data import objectives
+from train.inspection import attention, look as looks, pieces, rates as sums
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
 
 
-def console(file=None):
+def console(file: IO | None = None) -> rich.console.Console:
     return rich.console.Console(file=file, highlight=False, soft_wrap=True)
 
 
-def show(screen, one, objective, tokenizer, wrong=()):
+def show(screen: rich.console.Console, one: looks.Look, objective: objectives.Objective, tokenizer, wrong: Sequence[str] = ()) -> None:
     """Prints one example."""
-    special = tokenizer.special
     own, fields = objective.made_by(one.example)
-    about = [f'epoch {one.epoch}', f'index {one.index}', *([one.denoiser] if one.denoiser else []),
-             *(f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())]
+    about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields)]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
-    rows = [('original', one.original, pieces.original(one.original, fields, special), ())]
-    for side in (['encoder_'] if 'encoder_tokens' in fields else []) + ['']:
-        rows.append((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side), starts(fields[side + 'segments'])))
-    rows.append(('targets', fields['targets'], pieces.targets(fields, special), ()))
-    for name, ids, kinds, breaks in rows:
+    for name, ids, kinds in looks.rows(one, fields, tokenizer.special):
         screen.print(rich.text.Text(name, style='bold'))
+        breaks = starts(fields[name.removesuffix('tokens') + 'segments']) if name.endswith('tokens') else ()
         screen.print(coloured(pieces.pieces(ids, kinds, tokenizer, breaks)))
     for name, value in integers(fields):
         screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
@@ -40,7 +39,7 @@ def show(screen, one, objective, tokenizer, wrong=()):
     screen.print()
 
 
-def coloured(row):
+def coloured(row: list[pieces.Piece]) -> rich.text.Text:
     """rich Text of pieces; a run of padding is one piece."""
     out, padding = rich.text.Text(), 0
     for piece in row:
@@ -53,19 +52,19 @@ def coloured(row):
     return out
 
 
-def integers(fields):
+def integers(fields: dict) -> list[tuple]:
     """[(name, values)] of what is neither text nor a number of its own."""
     shown = ('weights', 'slots', 'positions', 'segments', 'types', 'sees', 'seen')
     sides = ('encoder_positions', 'encoder_segments', 'encoder_sees', 'encoder_seen')
     return [(name, fields[name]) for name in (*shown, *sides) if name in fields]
 
 
-def starts(segments):
+def starts(segments: np.ndarray) -> list[int]:
     """Positions where a segment begins."""
     return (np.flatnonzero(np.diff(np.asarray(segments))) + 1).tolist()
 
 
-def summary(screen, rates):
+def summary(screen: rich.console.Console, rates: sums.Rates) -> None:
     """Prints the rates, the fill and the denoisers."""
     if rates.rates:
         table = rich.table.Table(title=f'rates over {rates.examples} examples', title_justify='left', box=None, header_style='bold')
@@ -77,16 +76,15 @@ def summary(screen, rates):
     for owner, name, count, size in rates.fill:
         who = '' if owner is None else f'{rates.objective.task(owner)}: '
         share = count / max(size, 1)
-        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {share:.1%}; empty {1 - share:.1%}'))
-    for name, share in rates.waste:
-        screen.print(rich.text.Text(f'{name}: {share:.1%} of the places are room that only longer kinds of rows use'))
+        screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} positions, {share:.1%}; empty {1 - share:.1%}'))
+    for name, share in rates.objective.waste().items():
+        screen.print(rich.text.Text(f'{name}: {share:.1%} of the positions are used by longer kinds of rows alone'))
     if rates.denoisers:
-        total = sum(rates.denoisers.values())
-        shares = ', '.join(f'{name} {count / total:.1%}' for name, count in sorted(rates.denoisers.items()))
-        screen.print(rich.text.Text(f'denoisers: {shares}'))
+        shares = (f'{name} {count / rates.examples:.1%}' for name, count in sorted(rates.denoisers.items()))
+        screen.print(rich.text.Text(f'denoisers: {", ".join(shares)}'))
 
 
-def cells(rate):
+def cells(rate: sums.Rate) -> tuple:
     """A rate's texts: name, configured, realised, standard error, out of."""
     number = lambda value: '' if value is None else f'{value:.4f}'
     return rate.name, number(rate.expected), number(rate.realised), number(rate.error), f'{rate.out_of:,.0f}'

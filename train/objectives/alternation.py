@@ -1,14 +1,15 @@
-"""Alternation: the losses of several objectives over one backbone, of which each batch has one.
+"""Alternation: the losses of several objectives over one backbone; each batch has one of them.
 
-Every member is the loss module that it would be alone. Their parameters are one tree: `backbone`, which all share, and
-`members/NAME`, what else a member has. The batch's `task` chooses the branch of a `lax.switch`, on a batch cut back to the
-member's own shapes. The terms and metrics of the others weigh nothing, their memories stay as they are. An optimizer with
-momentum goes on moving a member's own parameters in the steps of the others, as it does for any gradient of zero.
+Every member is the loss module that it would be alone. Their parameters are one tree: `backbone`, which all share, and `members/NAME`, what
+else a member has. The batch's `task` chooses the branch of a `lax.switch`, on a batch cut to the member's own shapes. The terms and metrics
+of the others weigh nothing, their memories stay as they are. An optimizer with momentum goes on moving a member's own parameters in the
+steps of the others, as it does for any gradient of zero.
 
-Not a Flax module, because the members are applied one by one as functions of their parameters; it has the methods of
-`loss.Module` that the program calls, and `init` and `apply`.
+Not a Flax module, because the members are applied one by one as functions of their parameters; it has the methods of `loss.Module` that the
+program calls, and `init` and `apply`.
 """
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -64,41 +65,28 @@ class Alternation:
         if method == 'say':
             return self.say(variables, batch)
 
-        def branch(task):
+        def run(task, zeros, variables, batch, carry, rngs):
             name, module = self.members()[task]
+            own = self.objective.narrow(batch, task)
+            out = module.apply(self.view(variables, name), own, (carry or {}).get(name), rows, rngs=rngs)
+            terms, metrics = ({**rest, **{f'{name}/{key}': pair for key, pair in pairs.items()}}
+                              for rest, pairs in zip(zeros, (out.terms, out.metrics)))
+            return losses.Loss(terms, metrics, {**carry, name: out.carry} if carry and name in carry else carry)
 
-            def run(variables, batch, carry, rngs):
-                own = self.objective.narrow(batch, task)
-                out = module.apply(self.view(variables, name), own, (carry or {}).get(name), rows, rngs=rngs)
-                terms, metrics = ({f'{name}/{key}': pair for key, pair in pairs.items()} for pairs in (out.terms, out.metrics))
-                return losses.Loss(terms, metrics, {**carry, name: out.carry} if carry and name in carry else carry)
-
-            return run
-
-        branches = [branch(task) for task in range(len(self.modules))]
-        given = variables, batch, carry, rngs
-        shapes = [jax.eval_shape(run, *given) for run in branches]
-        nothing = [jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), {key: pair for each in part for key, pair in each.items()})
-                   for part in ([shape.terms for shape in shapes], [shape.metrics for shape in shapes])]
-
-        def whole(run):
-            def filled(*given):
-                out = run(*given)
-                return losses.Loss({**nothing[0], **out.terms}, {**nothing[1], **out.metrics}, out.carry)
-            return filled
-
-        return jax.lax.switch(_turn(batch, self), [whole(run) for run in branches], *given)
+        given, tasks = (variables, batch, carry, rngs), range(len(self.modules))
+        shapes = [jax.eval_shape(functools.partial(run, task, ({}, {})), *given) for task in tasks]
+        zeros = [jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), {key: pair for shape in shapes for key, pair in shape[part].items()})
+                 for part in (0, 1)]      # of the terms, of the metrics
+        return jax.lax.switch(_turn(batch, self), [functools.partial(run, task, zeros) for task in tasks], *given)
 
     def say(self, variables, batch):
-        """int32[B, P]: the likeliest tokens at the slots of a batch that is known while tracing, each row said by its own member."""
-        rows = [jax.tree.map(lambda x, row=row: x[row:row + 1], batch) for row in range(len(batch['task']))]
-        return jnp.concatenate([self._say(variables, row) for row in rows])
-
-    def _say(self, variables, batch):
-        task = int(batch['task'][0]) % len(self.modules)
-        name, module = self.members()[task]
-        said = module.apply(self.view(variables, name), self.objective.narrow(batch, task), method='say')
-        return jnp.pad(said, ((0, 0), (0, batch['weights'].shape[1] - said.shape[1])))
+        """int32[B, P]: the likeliest tokens at the slots of a batch of constants, each row predicted by its own member."""
+        found = []
+        for row, task in enumerate(int(task) % len(self.modules) for task in batch['task']):
+            own = self.objective.narrow(jax.tree.map(lambda x, row=row: x[row:row + 1], batch), task)
+            ids = self.modules[task].apply(self.view(variables, self.objective.names[task]), own, method='say')
+            found.append(jnp.pad(ids, ((0, 0), (0, batch['weights'].shape[1] - ids.shape[1]))))
+        return jnp.concatenate(found)
 
     def filling(self, objective, variables):
         """The first member that can."""
@@ -117,7 +105,7 @@ class Alternation:
 
 
 def _turn(batch, module):
-    """int32[]: whose batch it is. Rows of padding say 0."""
+    """int32[]: the number of the batch's member. Rows of padding have 0."""
     return jnp.max(batch['task']) % len(module.modules)
 
 

@@ -5,7 +5,7 @@ packing, padding and many hosts are exact. The cross-entropy is T5X's (`compute_
 spreads eps over the V - 1 wrong tokens and subtracts the entropy of that target, z-loss adds c * log(Z)^2.
 """
 import math
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,8 +19,8 @@ from train.settings import schema
 
 class Loss(NamedTuple):
     """terms, metrics: {name: (sum, weight)}, scalars; carry: pytree whose leaves lead with the batch axis, or None."""
-    terms: Dict[str, Tuple[jax.Array, jax.Array]]
-    metrics: Dict[str, Tuple[jax.Array, jax.Array]]
+    terms: dict[str, tuple[jax.Array, jax.Array]]
+    metrics: dict[str, tuple[jax.Array, jax.Array]]
     carry: Any = None
 
 
@@ -76,13 +76,13 @@ def hints(config: schema.Config) -> rules.Hints:
 
 class Scores(NamedTuple):
     """How well logits predict a batch: the loss's term (sum, weight) and metrics; of each target nll and correct, float32[B, P]."""
-    term: Tuple[jax.Array, jax.Array]
-    metrics: Dict[str, Tuple[jax.Array, jax.Array]]
+    term: tuple[jax.Array, jax.Array]
+    metrics: dict[str, tuple[jax.Array, jax.Array]]
     nll: jax.Array
     correct: jax.Array
 
 
-def score(logits, batch, vocab_size, settings, training):
+def score(logits: jax.Array, batch: dict, vocab_size: int, settings: schema.Loss, training: bool) -> Scores:
     """The Scores of logits float32[B, P, V padded], by the batch's `weights`. settings: schema.Loss, which count while `training`.
 
     The metrics are `accuracy` and, where the settings make the loss another, the plain `nll`.
@@ -95,12 +95,12 @@ def score(logits, batch, vocab_size, settings, training):
     return Scores(weighed(loss, batch['weights']), metrics, nll, correct)
 
 
-def weighed(values, weights):
+def weighed(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(sum of values * weights, sum of the weights)."""
     return jnp.sum(values * weights), jnp.sum(weights)
 
 
-def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):
+def cross_entropy(logits: jax.Array, targets: jax.Array, vocab_size: int, label_smoothing: float = 0.0, z_loss: float = 0.0) -> tuple:
     """(loss, nll, correct), each float32[B, P], of logits float32[B, P, V padded] against targets int32[B, P].
 
     `nll` is the plain negative log-likelihood in nats, `loss` adds smoothing and z-loss, `correct` is 1 where the target has

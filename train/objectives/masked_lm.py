@@ -1,7 +1,7 @@
-"""Masked LM beside a judgement of the pair of sentences: next sentence (BERT), sentence order (ALBERT), by the label's name.
+"""Masked LM beside a label of a pair of sentences: next sentence (BERT) or sentence order (ALBERT), by the label's name.
 
-loss = masked LM over its targets + the pair's cross-entropy over rows, unweighted. Rows of padding judge nothing. Without
-pairs this is the shared token loss.
+loss = masked LM over its targets + the pair's cross-entropy over rows, unweighted. Rows of padding have no label. Without pairs this is the
+shared loss of the tokens.
 """
 import jax
 import jax.numpy as jnp

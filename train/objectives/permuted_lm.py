@@ -1,8 +1,8 @@
-"""The loss of permuted language modelling: what the query stream says at the targets (XLNet; Yang et al. 2019).
+"""The loss of permuted language modelling: the query stream predicts the targets (XLNet; Yang et al. 2019).
 
-Queries start from one learned vector and pass through the backbone behind the content; memory, the states that entered each
-layer, is the carry, so that it is sharded, saved and cut into microbatches by row. Fine-tuning takes the backbone and reads
-its content stream alone. In evaluation (`rows` is None) the loss is the plain negative log-likelihood.
+Queries start from one learned vector and pass through the backbone behind the content; memory, the states that entered each layer, is the
+carry, so that it is sharded, saved and cut into microbatches by row. Fine-tuning takes the backbone and reads its content stream alone. In
+evaluation (`rows` is None) the loss is the plain negative log-likelihood.
 """
 import jax.numpy as jnp
 

@@ -1,10 +1,10 @@
-"""Replaced-token detection: a small generator fills masked tokens, the backbone says which tokens are not the original ones.
+"""Replaced-token detection: a small generator fills masked tokens, the backbone decides which tokens are not the original ones.
 
-ELECTRA (Clark et al. 2020; `run_pretraining.py`). The generator has its own projection, layers and head and borrows the
-backbone's tables of tokens, positions and types and their norm. Its samples carry no gradient: the discriminator's loss leaves
-its own parameters alone. A sample that happens to be the original counts as original. The loss is generator + 50 x
-discriminator. Parameters are `backbone` (the discriminator, what init.from takes), `head`, and `generator`; a run with
-objective masked_lm and the generator's sizes (`generator_config`) starts from that one with
+ELECTRA (Clark et al. 2020; `run_pretraining.py`). The generator has its own projection, layers and head and borrows the backbone's tables
+of tokens, positions and types and their norm. Its samples carry no gradient: the discriminator's loss leaves its parameters alone. A sample
+that equals the original counts as original. The loss is generator + 50 x discriminator. Parameters are `backbone` (the discriminator, which
+init.from takes), `head` and `generator`; a run with objective masked_lm and the generator's sizes (`generator_config`) starts from that one
+by
     --config.init.from=RUN --config.init.paths='^backbone/embed/,^backbone/encoder/(positions|types|embed_norm)/,^generator/'
     --config.init.rename='[("^generator/", "backbone/")]'
 """
@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import optax
 
 from data.objectives import replaced_token_detection
-from model import flops, heads, ops, transformer
+from model import config as model_config, flops, heads, ops, transformer
 from train.objectives import loss as losses
 from train.settings import schema
 
 BINS, REACH = 2048, 32.0                      # of the logits' histogram, from -REACH to REACH
 
 
-def generator_config(config, objective):
+def generator_config(config: model_config.Config, objective: replaced_token_detection.Objective) -> model_config.Config:
     """The generator's model.config.Config: ELECTRA's shape for a share of the width and of the layers of `config`.
 
     Heads are about 64 wide. All widths are even, because some positions are about pairs of columns.
@@ -108,13 +108,13 @@ class ReplacedTokenDetection(losses.Module):
         return found
 
 
-def put(tokens, batch, said):
+def put(tokens: jax.Array, batch: dict, ids: jax.Array) -> jax.Array:
     """int32[B, T]: `tokens` with int32[B, P] written to the slots that are used."""
     at = jnp.arange(len(tokens))[:, None], batch['slots']
-    return tokens.at[at].set(jnp.where(batch['weights'] > 0, said, tokens[at]))
+    return tokens.at[at].set(jnp.where(batch['weights'] > 0, ids, tokens[at]))
 
 
-def sample(logits, keys, temperature=1.0, not_these=None):
+def sample(logits: jax.Array, keys: jax.Array, temperature: float = 1.0, not_these: jax.Array | None = None) -> jax.Array:
     """int32[B, P] drawn from softmax(logits float32[B, P, V] / temperature), row b with keys[b] (Gumbel's maximum).
 
     temperature 0 takes the likeliest. not_these: int32[B, P] that must not come out, or None.
@@ -125,7 +125,7 @@ def sample(logits, keys, temperature=1.0, not_these=None):
     return jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
 
 
-def judged(logits, replaced, real, weight, curve):
+def judged(logits: jax.Array, replaced: jax.Array, real: jax.Array, weight: jax.Array, curve: bool) -> dict:
     """Metrics of logits float32[B, T] that tokens were `replaced` (0 or 1), over those that are `real`, `weight` in all."""
     guess, replaced = (logits > 0) * real, replaced * real
     found, guesses, wanted = jnp.sum(guess * replaced), jnp.sum(guess, dtype=jnp.float32), jnp.sum(replaced)
@@ -136,10 +136,10 @@ def judged(logits, replaced, real, weight, curve):
     return metrics
 
 
-def histogram(logits, weights):
+def histogram(logits: jax.Array, weights: jax.Array) -> jax.Array:
     """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluation.area)."""
-    place = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
-    return jnp.zeros(BINS, jnp.float32).at[place].add(weights)
+    bins = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
+    return jnp.zeros(BINS, jnp.float32).at[bins].add(weights)
 
 
 def build(config: schema.Config) -> ReplacedTokenDetection:

@@ -1,8 +1,8 @@
-"""The shared token loss: cross-entropy of the backbone's logits with the batch's targets, weighted by its weights.
+"""The shared loss of the tokens: cross-entropy of the backbone's logits with the batch's targets, weighted by its weights.
 
-Serves every objective that says tokens at positions: causal LM, prefix LM, masked LM (at its slots), span corruption and
-denoising (at the decoder's positions), and mixtures of them, whose metrics are also told apart by the batch's `task`. In
-evaluation (`rows` is None) the loss is the plain negative log-likelihood.
+It serves every objective that predicts tokens at positions: causal LM, prefix LM, masked LM (at its slots), span corruption and denoising
+(at the decoder's positions), and mixtures of them, whose metrics are also reported by the batch's `task`. In evaluation (`rows` is None)
+the loss is the plain negative log-likelihood.
 """
 from train.objectives import loss as losses
 from train.settings import schema

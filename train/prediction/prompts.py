@@ -1,4 +1,5 @@
-"""What the model of a run says to prompts: decoders continue them, encoder-decoders answer, encoders fill their masks."""
+"""Answers of a run's model to prompts: decoders continue them, encoder-decoders answer, encoders fill their masks."""
+import argparse
 import dataclasses
 import os
 import sys
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data import example, tokenizer as tokenizers
+from data import example, objectives, special_tokens, tokenizer as tokenizers
 from model import transformer
 from model.decoding import generate
 from train import state as states
@@ -16,7 +17,7 @@ from train.prediction import fill_mask
 from train.settings import errors
 
 
-def answers(options):
+def answers(options: argparse.Namespace) -> list[dict]:
     """[{'prompt', 'text', 'tokens'}] for the options of `train.generate`."""
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
     encoder = config.model.architecture == 'encoder'
@@ -31,11 +32,7 @@ def answers(options):
 
 
 def continuations(options, config, tokenizer, variables):
-    """What a decoder says after the prompts, or an encoder-decoder to them."""
-    import numpy as np
-
-    from data import example
-
+    """Continuations of the prompts by a decoder, or the answers of an encoder-decoder."""
     special, room = tokenizer.special, config.model.limit
     shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
@@ -47,16 +44,16 @@ def continuations(options, config, tokenizer, variables):
         raise errors.Error([errors.Problem(
             f'--max_new_tokens = {options.max_new_tokens}', f'the prompt has {longest} tokens with BOS and the model has {room} positions: '
             f'at most {max(room - longest, 0)} fit.')], kind='generate', end='nothing was generated')
-    tokens = generate.generate(
+    found = generate.generate(
         backbone.apply, states.part(variables, 'backbone'), tokens, lengths, jax.random.key(options.seed),
         max_new_tokens=options.max_new_tokens, temperature=0.0 if options.method == 'greedy' else options.temperature,
         top_k=options.top_k, top_p=options.top_p, eos=special.eos, pad=special.pad, source=source)
-    said = [example.before(row, special.eos) for row in np.asarray(tokens)]
-    return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, said)]
+    found = [example.before(row, special.eos) for row in np.asarray(found)]
+    return [{'prompt': prompt, 'text': tokenizer.decode(row), 'tokens': row.tolist()} for prompt, row in zip(prompts, found)]
 
 
-def inputs(prompts, special, architecture, objective=None):
-    """(what the decoder reads first int32[B, T], its lengths int32[B], further fields) for prompts of ids, as in training."""
+def inputs(prompts: list, special: special_tokens.Special, architecture: str, objective: objectives.Objective) -> tuple:
+    """(the decoder's first tokens int32[B, T], their numbers int32[B], further fields) for prompts of ids, as in training."""
     source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
     if architecture == 'encoder_decoder':
         asked = [objective.prompt(ids, special) for ids in prompts]
@@ -65,9 +62,9 @@ def inputs(prompts, special, architecture, objective=None):
         source = example.stack([example.encoder({
             'tokens': example.padded(np.append(ids, special.eos), size, special.pad),
             **example.bidirectional([len(ids) + 1], size)}) for ids in prompts])
-    elif prompts and objective.prefix(prompts[0], special) is not None:
+    elif objective.prefix(prompts[0], special) is not None:
         starts = [np.append(special.bos, objective.prefix(ids, special)) for ids in prompts]
-        places = [example.prefix([len(start)], [len(start)], max(map(len, starts))) for start in starts]
-        source = {name: np.stack([place[name] for place in places]) for name in ('sees', 'seen')}
+        rows = [example.prefix([len(start)], [len(start)], max(map(len, starts))) for start in starts]
+        source = {name: np.stack([row[name] for row in rows]) for name in ('sees', 'seen')}
     size = max(map(len, starts))
     return np.stack([example.padded(start, size, special.pad) for start in starts]), np.array([len(s) for s in starts], np.int32), source

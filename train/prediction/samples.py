@@ -1,22 +1,25 @@
-"""What the model says while it trains: continuations of prompts, or held-out examples with their holes filled.
+"""Samples during training: continuations of prompts, or held-out examples with their masks filled or their inputs answered.
 
-Same prompts, same keys at every call, so that samples of two steps differ by the parameters alone.
+Same prompts and keys at every call, so that samples of two steps differ by the parameters alone.
 """
+from collections.abc import Callable
+
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
-from data import example, pipeline
+from data import corpus as corpora, example, pipeline
 from model import transformer
 from model.decoding import generate
 from train import state as states
 from train.prediction import prompts as prompted
+from train.settings import schema
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
 
-def build(config, corpus, module):
+def build(config: schema.Config, corpus: corpora.Corpus, module) -> Callable[[dict], list[dict]]:
     """sampler(variables) -> [{'prompt', 'text'}] for a resolved config and its loss module."""
     if config.model.architecture == 'encoder':
         return filled(config, corpus, module)
@@ -42,22 +45,22 @@ def continuations(config, corpus, backbone):
             backbone.apply, variables, tokens, lengths, jax.random.key(config.seed), max_new_tokens=new, source=source,
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
         return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
-                for text, row in zip(settings.prompts, _whole(out))]
+                for text, row in zip(settings.prompts, _gathered(out))]
 
     return sampler
 
 
 def filled(config, corpus, module):
-    """Fills the slots of held-out examples with the likeliest tokens: those of the backbone, or what `module.say` says."""
+    """Fills the slots of held-out examples with the tokens of `module.say`."""
     batch, source = _examples(config, corpus), corpus.eval or corpus.train
     likeliest = jax.jit(lambda variables: module.apply(variables, batch, method='say'))
 
     def sampler(variables):
         out = []
-        for i, said in enumerate(_whole(likeliest(variables))):
+        for i, found in enumerate(_gathered(likeliest(variables))):
             real = batch['segments'][i] > 0
             text, used = batch['tokens'][i].copy(), batch['weights'][i] > 0
-            text[batch['slots'][i][used]] = said[used]
+            text[batch['slots'][i][used]] = found[used]
             decode = source.tokenizer.decode
             out.append({'prompt': f"{decode(batch['tokens'][i][real])}\n→ ", 'text': decode(text[real])})
         return out
@@ -77,7 +80,7 @@ def answers(config, corpus, backbone):
                                 max_new_tokens=new, pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
         decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))
-        return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(said)} for row, said in zip(inputs, _whole(out))]
+        return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(answer)} for row, answer in zip(inputs, _gathered(out))]
 
     return sampler
 
@@ -88,6 +91,6 @@ def _examples(config, corpus):
     return example.given(example.stack(made))
 
 
-def _whole(array):
+def _gathered(array):
     return multihost_utils.process_allgather(array, tiled=True) if jax.process_count() > 1 else np.asarray(array)
 

@@ -105,7 +105,7 @@ def test_bytes_of_a_character_that_a_piece_cuts_are_left_at_its_ends():
     raw = np.array(ids('é滚🙂a—🙂'))
     for start in range(len(raw)):
         for stop in range(start + 1, len(raw) + 1):
-            begin, end = fill_in_the_middle.whole(raw[start:stop], BYTES.table)
+            begin, end = fill_in_the_middle.characters(raw[start:stop], BYTES.table)
             spelt = [(i, j) for i in range(start, stop + 1) for j in range(i, stop + 1)
                      if '\ufffd' not in BYTES.decode(raw[i:j])]
             longest = max(j - i for i, j in spelt)

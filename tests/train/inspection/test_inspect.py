@@ -209,7 +209,7 @@ def test_each_check_finds_its_fault():
     def far(fields):
         fields['encoder_seen'][3] = 1
 
-    assert 'must say token' in broken(one_further) and "hint.order = 'causal'" in broken(one_further)
+    assert 'must predict token' in broken(one_further) and "hint.order = 'causal'" in broken(one_further)
     assert "encoder_hint.order = 'full', but position 0 does not see position 3" in broken(far, span_corruption.Objective(32))
     assert 'expected ids below' in broken(lambda fields: fields['tokens'].__setitem__(0, 10**6))
     assert 'positions[0] = 32' in broken(lambda fields: fields['positions'].__setitem__(0, 32))
