@@ -15,10 +15,8 @@ class Corpus(NamedTuple):
 
 
 def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
-    """Corpus of the settings `data` and `tokenizer` (train.settings.schema). Trains the tokenizer on the training part alone.
-
-    Raises data.errors.DataError for missing, empty or undecodable text.
-    """
+    """Corpus of the settings `data` and `tokenizer` (train.settings.schema). Trains the tokenizer on the training part alone. Raises
+    data.errors.DataError for missing, empty or undecodable text."""
     train, held = sources.open(data.train, data.field), None
     if data.eval:
         held = sources.open(data.eval, data.field)

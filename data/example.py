@@ -39,9 +39,7 @@ def rng(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 def causal(lengths: Sequence[int], size: int) -> Fields:
     """{positions, segments, sees, seen}, int32[size] each, of a row of segments of these lengths, in which no token sees later ones.
-
-    Positions restart at 0 in each segment, segments count from 1, the rest of the row is padding. The arrays are shared and read-only.
-    """
+    Positions restart at 0 in each segment, segments count from 1, the rest of the row is padding. The arrays are shared and read-only."""
     return _integers('causal', tuple(lengths), size)
 
 

@@ -12,13 +12,13 @@ import numpy as np
 _WORD = 2**32 - 1
 
 
-def index_shuffle(indices, *, max_index: int, seed: int, rounds: int = 4) -> np.ndarray:
-    """The images of the indices int[n] under a shuffle of 0..max_index: int64[n]. seed: below 2**32. rounds: even, at least 4."""
+def index_shuffle(indices, *, max_index: int, seed: int) -> np.ndarray:
+    """The images of the indices int[n] under a shuffle of 0..max_index: int64[n]. seed: below 2**32."""
     out = np.array(indices, np.uint64, ndmin=1)
     bits = max_index.bit_length()
     if bits <= 16:
-        return _table(max_index, seed, rounds)[out.astype(np.int64)]
-    half, keys = (bits + bits % 2) // 2, _keys(seed, rounds)
+        return _table(max_index, seed)[out.astype(np.int64)]
+    half, keys = (bits + bits % 2) // 2, _keys(seed)
     outside = np.arange(len(out))
     while len(outside):                       # at most three quarters of the domain are outside: few rounds
         out[outside] = _permute(out[outside], half, keys)
@@ -27,9 +27,9 @@ def index_shuffle(indices, *, max_index: int, seed: int, rounds: int = 4) -> np.
 
 
 @functools.lru_cache(maxsize=8)
-def _table(max_index, seed, rounds):
+def _table(max_index, seed):
     """int64[max_index + 1]: the image of each index. All walks through the outside at once, doubling their length."""
-    out = _permute(np.arange(2**16, dtype=np.uint64), 8, _keys(seed, rounds)).astype(np.int64)
+    out = _permute(np.arange(2**16, dtype=np.uint64), 8, _keys(seed)).astype(np.int64)
     while (out[:max_index + 1] > max_index).any():
         out = np.where(out > max_index, out[out], out)
     return out[:max_index + 1]
@@ -39,9 +39,8 @@ def _permute(values, half, keys):
     """The Feistel network on uint64[n] of 2 * half bits."""
     mask, half = np.uint64((1 << half) - 1), np.uint64(half)
     left, right = values >> half, values & mask
-    for first, second in zip(keys[::2], keys[1::2]):
-        left = left ^ _round(right, half, mask) ^ np.uint64(first) & mask
-        right = right ^ _round(left, half, mask) ^ np.uint64(second) & mask
+    for key in keys:
+        left, right = right, left ^ _round(right, half, mask) ^ np.uint64(key) & mask
     return left << half | right
 
 
@@ -51,25 +50,20 @@ def _round(x, half, mask):
 
 
 @functools.lru_cache(maxsize=16)
-def _keys(seed, count):
-    """`count` < 7 words of std::seed_seq{seed}."""
-    words, shift = [0x8b8b8b8b] * count, (count - 1) // 2
-    p = (count - shift) // 2
-    q = p + shift
-    for k in range(2 * count):
-        here, ahead, further = k % count, (k + p) % count, (k + q) % count
-        before = (k - 1) % count
-        if k < count:
+def _keys(seed):
+    """Four words of std::seed_seq{seed}."""
+    words = [0x8b8b8b8b] * 4
+    for k in range(8):
+        here, ahead, further, before = (i % 4 for i in (k, k + 1, k + 2, k - 1))
+        if k < 4:
             mixed = words[here] ^ words[ahead] ^ words[before]
             mixed = 1664525 * (mixed ^ mixed >> 27) & _WORD
-            added = mixed + (1 if k == 0 else here + seed if k == 1 else here) & _WORD
-            words[ahead] = words[ahead] + mixed & _WORD
-            words[further] = words[further] + added & _WORD
+            added = mixed + (1, 1 + seed, 2, 3)[k] & _WORD
+            words[ahead], words[further] = words[ahead] + mixed & _WORD, words[further] + added & _WORD
         else:
             mixed = words[here] + words[ahead] + words[before] & _WORD
             mixed = 1566083941 * (mixed ^ mixed >> 27) & _WORD
             added = mixed - here & _WORD
-            words[ahead] ^= mixed
-            words[further] ^= added
+            words[ahead], words[further] = words[ahead] ^ mixed, words[further] ^ added
         words[here] = added
     return tuple(words)

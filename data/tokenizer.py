@@ -117,11 +117,8 @@ def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, p
 
 
 def build(settings: Any, source: Any, cache: pathlib.Path | str) -> vocabulary.Vocabulary:
-    """The tokenizer of the settings (train.settings.schema.Tokenizer).
-
-    `path` is loaded, 'bytes' is made, anything else is trained on `source` (data/text/sources.py) and saved in cache/tokenizers/KEY, where
-    KEY is the hash of the text and the settings.
-    """
+    """The tokenizer of the settings (train.settings.schema.Tokenizer). `path` is loaded, 'bytes' is made, anything else is trained on
+    `source` (data/text/sources.py) and saved in cache/tokenizers/KEY, where KEY is the hash of the text and the settings."""
     if settings.path:
         return load(settings.path)
     if settings.kind == 'bytes':

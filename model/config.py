@@ -4,7 +4,7 @@ Pure data: importable without JAX, hashable (a Flax module attribute), and check
 compiled. A field states its type, range or choices, meaning and default; letters in the meanings are those of `model/ops.py`.
 """
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Iterator
 
 from model import positions as schemes
 
@@ -68,7 +68,7 @@ class Config:
     remat: Annotated[str, REMAT, 'what is computed again in the backward pass: nothing, all but matrix products, everything'] = 'none'
     unroll: Annotated[int, 'at least 1', 'layers in an iteration of the scan over layers'] = 1
 
-    def problems(self):
+    def problems(self) -> Iterator[tuple[str, str]]:
         """(config key, what is wrong with its value) where the settings of the model contradict one another."""
         if not self.head_dim and self.dim % self.heads:
             yield 'model.heads', (f'model.dim = {self.dim} is not divisible by {self.heads}. '

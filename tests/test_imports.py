@@ -1,4 +1,4 @@
-"""Imports point one way: configs and data know nothing of JAX, the model nothing of training, the parts of training nothing of either."""
+"""Imports point one way: configs and data know nothing of JAX, the model nothing of training."""
 import ast
 import pathlib
 import subprocess
@@ -37,7 +37,7 @@ ALLOWED = (
                            'model.resize', 'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config', 'model.positions', 'model.resize')),
     ('model', ()),
-    ('train.settings', ('data.objectives', 'data.rows', 'model.config', 'model.positions', 'train.settings')),
+    ('train.settings', ('data.objectives', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
     ('train.reliability', ('train.parallel',)),
     ('train.checkpoints', ('data.atomic', 'model.paths', 'model.resize', 'train.settings', 'train.parallel', 'train.checkpoints')),
@@ -50,7 +50,8 @@ ALLOWED = (
         'settings', 'optimization', 'parallel', 'state', 'step')))),
     ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state',
                           'train.step', 'train.prediction')),
-    ('train.inspection', ('data', 'train.settings', 'train.monitoring.curves', 'train.inspection')),
+    ('train.inspection', ('data', 'train.settings', 'train.objectives', 'train.state', 'train.step', 'train.monitoring.curves',
+                          'train.inspection')),
     ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring',
                           'train.conversion')),
     ('train.loop', ('data', 'model.paths', *(f'train.{room}' for room in (

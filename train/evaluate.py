@@ -71,7 +71,7 @@ def measured(options):
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
             notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.Evaluator(module, config.objective, source, mesh, config.batch_size, options.batches)(states.variables(params))
+        found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
     examples = pipeline.size(config.objective, source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
     return {'step': meta['step'], 'examples': read, **found}

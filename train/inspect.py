@@ -1,10 +1,11 @@
 """`python -m train.inspect --config=... [--num_examples=N] [--json | --html=FILE]`: what the model will be fed.
 
 Raw text, the ids before and after corruption, targets, weights, positions, segments, the attention picture, and what the
-objective did over N examples beside what its settings say. Nothing is trained or compiled and JAX is not imported. Every
-example is named by (epoch, index), from which it can be shown again. Also checks that the objective's static hint and its
-arrays say the same: exit code 7 when they do not, or when the batch contract is broken in another way.
+objective did over N examples beside what its settings say. Nothing is trained or compiled, and JAX is imported only to trace a
+loss of the objective's own. Every example is named by (epoch, index), from which it can be shown again. Exit code 7 if the
+objective's hint is wrong for its arrays, the batch contract is broken in another way, or its loss lacks what the loop calls.
 """
+import dataclasses
 import json
 import os
 import sys
@@ -66,12 +67,15 @@ def read(argv):
 def inspect(request):
     """Reads the examples and shows them; raises checks.Broken at the end if any breaks the contract."""
     from data import corpus as corpora, pipeline
+    from train import objectives
     from train.inspection import checks, look, rates
 
     config, options = request.config, request.options
     notices = list(request.notices)
     corpus = corpora.open(config.data, config.tokenizer, notices.append)
     config = parse.with_vocabulary(config, corpus.tokenizer, request.origins)
+    if options.split == 'eval':
+        config = dataclasses.replace(config, objective=config.objective.evaluated())
     objective, source, tokenizer = config.objective, getattr(corpus, options.split), corpus.tokenizer
     if source is None:
         text = 'nothing is held out: set data.eval, or data.eval_fraction above 0.'
@@ -79,6 +83,10 @@ def inspect(request):
     seed, shuffle = (0, False) if options.split == 'eval' else (config.seed, objective.shuffled)  # as train/prediction/evaluation.py
     sums, wrong, kept = rates.Rates(objective, source), {}, []
     write = shower(options, objective, tokenizer, notices)
+    if objective.own_loss or objectives.own(objective.name):
+        from train.inspection import losses
+        first = pipeline.make(objective, source, seed, 0, 0)
+        wrong = {sentence: sentence for sentence in losses.findings(config, first)}
     for epoch, index in places(objective, source, seed, options, shuffle):
         one = look.read(objective, source, seed, epoch, index)
         found = checks.findings(one.example, objective, tokenizer.special, config.model.limit)
@@ -98,7 +106,7 @@ def inspect(request):
         from train.inspection import terminal
         terminal.summary(terminal.console(), sums)
     if wrong:
-        raise checks.Broken('\n'.join([f'{len(wrong)} kind{"s" * (len(wrong) > 1)} of broken examples', *(
+        raise checks.Broken('\n'.join([f'{len(wrong)} kind{"s" * (len(wrong) > 1)} of fault', *(
             f'  {i}. {sentence}' for i, sentence in enumerate(wrong.values(), 1))]))
 
 

@@ -73,8 +73,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
-        evaluator = None if corpus.eval is None else evaluation.Evaluator(
-            module, config.objective, corpus.eval, mesh, config.batch_size, config.eval_batches)
+        evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
@@ -144,9 +143,9 @@ def introduce(screen, config, corpus, mesh, parameters, begun):
         return
     screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
-    fill, waste = getattr(config.objective, 'fill', None), getattr(config.objective, 'waste', dict)()
+    fill, waste = config.objective.fill(corpus.train, config.seed), config.objective.waste()
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
-                  + (f', rows {fill(corpus.train, config.seed):.1%} full' if fill else '')
+                  + (f', rows {fill:.1%} full' if fill is not None else '')
                   + ''.join(f', {share:.1%} padding in {name}' for name, share in waste.items() if share)
                   + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
                   + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')

@@ -15,10 +15,8 @@ from data.noise import masks
 
 
 def permute(tokens: np.ndarray, bounds: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Sentences [bounds[i], bounds[i + 1]) in another order: ceil(share * n) of the n change places among themselves.
-
-    Tokens after the last bound stay in place.
-    """
+    """Sentences [bounds[i], bounds[i + 1]) in another order: ceil(share * n) of the n change places among themselves. Tokens after the last
+    bound stay in place."""
     bounds = np.asarray(bounds)
     count = len(bounds) - 1
     order, moved = np.arange(count), rng.permutation(count)[:math.ceil(count * share)]
@@ -71,10 +69,8 @@ def infill(tokens: np.ndarray, starts: np.ndarray, share: float, mean: float, re
 
 
 def room(size: int, share: float, mean: float, replace_length: int) -> int:
-    """The most tokens of text that `infill` turns into at most `size`, with empty spans 6 standard deviations above their mean.
-
-    A token stays if no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens need less room.
-    """
+    """The most tokens of text that `infill` turns into at most `size`, with empty spans 6 standard deviations above their mean. A token
+    stays if no span that hides it begins before it, or, with replace_length = 0, at it. Words of several tokens need less room."""
     table, spans = poisson(mean), share / mean
     empty = spans * table[0]
     kept = 1 if replace_length == -1 else np.prod(1 - spans * (1 - table[replace_length:]))

@@ -15,10 +15,8 @@ from data.noise import masks
 
 
 def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, rng: np.random.Generator) -> tuple:
-    """(places, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each.
-
-    settings: the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None.
-    """
+    """(places, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each. settings:
+    the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None."""
     if settings.count_in == 'row':
         rate = settings.rate if settings.max_rate is None else rng.uniform(settings.rate, settings.max_rate)
         return _within(*_select(settings, source, read.ids, rate, slots, rng), slots, rng)
@@ -122,10 +120,8 @@ def fitting(sizes: np.ndarray, budget: int) -> np.ndarray:
 
 
 def ngrams(found: Words, budget: int, longest: int, rng: np.random.Generator) -> np.ndarray:
-    """As `whole_words`, of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT).
-
-    One that exceeds the budget is shortened until it fits; one that contains a chosen word is dropped.
-    """
+    """As `whole_words`, of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT). One that exceeds the budget is
+    shortened until it fits; one that contains a chosen word is dropped."""
     count, picks = len(found.begins), []
     sizes = 1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')
     lasts = np.minimum(np.arange(count) + sizes, found.reach)

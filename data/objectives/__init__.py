@@ -1,65 +1,185 @@
-"""Objectives: a file here is an objective, its name the file's name.
+"""Objectives: each file here is one, and the file's name is its name. `Objective` below is the base class of all."""
+from __future__ import annotations
 
-Each file holds one frozen dataclass `Objective` whose fields are the hyper-parameters (config keys `objective.*`; the first,
-`sequence_length`, and, where an objective has them, `batch_size` and `architecture` follow the config's). Beside them it states
-    architectures  the model architectures it fits           needs  special ids beyond pad, eos and bos
-    hint           what attention looks like: causal (decoders, self-attention), full, or ordered (any other integers)
-    shuffled       whether epochs shuffle the rows; False where batches must follow one another (memory), with a plan in that order
-    likelihood     whether the loss is the likelihood of the text, so that bits per byte mean something
-    own_loss       (optional) whether it needs more than the shared loss of tokens, so that a mixture cannot hold it
-    names          (optional) what the numbers in the field `task` of its examples mean
-    marks          (optional) whether it uses vocabulary.MARKS, so that other members of a mixture cannot have those sentinels
-and has
-    plan(source, seed, epoch) -> int64[n, k], one row an example, n the same in every epoch where possible
-    transform(source, row, rng) -> {field: array} as in data/example.py, from random access to the source
-    original(source, row) -> int32[n], the ids before corruption
-    lengths() -> {field: length} of what the model reads and says
-    problems(special=None) -> [(config key, what is wrong with its value)]
-and, for `train.inspect`, where they say something
-    denoiser(row) -> the name of the denoiser of that row
-    expected() -> {name of a rate: what the settings say}, measured by
-    realised(source, row, example) -> {name of a rate: (count, out of)}, to be summed over examples
-    prompt(ids, special) -> (ids that the encoder reads of a prompt, without EOS; the id that the decoder reads first), for an
-                   encoder-decoder whose rows are not just text and EOS, read from BOS on
-    prefix(ids, special) -> the ids that a decoder reads of a prompt behind BOS, where they see one another
-    waste() -> {field: share of its places that are padding}, where examples of different lengths are mixed
-"""
 import difflib
 import importlib
 import pathlib
+import typing
+
+if typing.TYPE_CHECKING:                      # `--help` does without numpy
+    import numpy as np
+
+    from data.special_tokens import Special
+    from data.text.cache import Tokens
+
+ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
+ORDERS = ('ordered', 'causal', 'full')        # the first of each is true of any integers
+SEGMENTS = ('packed', 'padded', 'one')        # each is true of what the next one is true of
 
 
-def names():
-    """The objectives that there are."""
+class Hint(typing.NamedTuple):
+    """What is true of the attention integers of every example, so that a kernel can skip blocks. A wrong hint is a silent leak."""
+    order: str = 'ordered'                    # causal: a token sees its segment up to itself | full: all of it | ordered: any integers
+    segments: str = 'packed'                  # one: a row is one segment without padding | padded: one segment, then padding | packed: any
+
+
+def weakest(*hints: Hint) -> Hint:
+    """What is true of all examples of several objectives, or of the two sides of cross attention."""
+    orders, segments = {hint.order for hint in hints}, {hint.segments for hint in hints}
+    return Hint(orders.pop() if len(orders) == 1 else 'ordered', min(segments, key=SEGMENTS.index, default='packed'))
+
+
+class Objective:
+    """What the rest of the program asks an objective, with the defaults.
+
+    A subclass is a frozen dataclass, also called Objective. Its annotated fields are the settings `objective.*`; the first,
+    `sequence_length`, and, where it has them, `batch_size` and `architecture` follow the config's. It states `plan`, `transform`
+    and `original`, and of the traits below those whose default is not right for it, as attributes or as properties of its settings.
+    A mixture answers for its members; whoever must ask each of them asks `parts()`.
+    """
+    architectures = ARCHITECTURES             # the model architectures that it fits
+    reads = ()                                # (fields, the field that decides, its values that read them; () = all but 0) of its settings
+    needs = ()                                # ids that the tokenizer must have: of 'mask', 'cls', 'sep', 'sentinels'
+    hint = Hint()                             # of the attention among `tokens`
+    encoder_hint = Hint('full', 'padded')     # of the attention among `encoder_tokens`, if there are any
+    shuffled = True                           # whether epochs shuffle the rows; False: batches follow one another as planned
+    likelihood = False                        # whether the loss is the likelihood of the text, so that it has bits per byte
+    own_loss = False                          # whether train/objectives/NAME.py has its loss, so that rows of a mixture cannot have it
+    head = 'language'                         # the head that it trains: a key of model/task_model.py's KINDS
+    parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
+    fills = True                              # whether its model predicts tokens at slots, and so fills masks
+    two_streams = False                       # whether queries of their own read the slots (XLNet)
+    types = 0                                 # how many token types it tells apart; 0 = it has none
+    memory_length = 0                         # positions of earlier batches that a row sees
+    backwards = None                          # name of the setting by which some rows are read backwards, with negative positions
+    frame = None                              # roles of the special tokens (before, after) a text; None = those of the architecture
+    names = ()                                # what the numbers in the field `task` of its examples mean
+    marks = False                             # whether it uses special_tokens.MARKS, the last of the sentinels
+    reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
+    members = None                            # of a mixture: its `mixture.Member`s
+
+    @property
+    def name(self) -> str:
+        """The name of the file that defines it."""
+        return type(self).__module__.rpartition('.')[2]
+
+    def parts(self) -> tuple[Objective, ...]:
+        """The objectives that make its examples: itself, or those of its members."""
+        return (self,)
+
+    def evaluated(self) -> Objective:
+        """The objective that an evaluation uses."""
+        return self
+
+    def plan(self, source: Tokens, seed: int, epoch: int) -> np.ndarray:
+        """int64[n, k]: a row an example, from which `transform` finds its text; n is the same in every epoch where possible."""
+        raise NotImplementedError
+
+    def transform(self, source: Tokens, row: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The example of a row of the plan: {field: array} as in data/example.py, of the same shapes for every row."""
+        raise NotImplementedError
+
+    def original(self, source: Tokens, row: np.ndarray) -> np.ndarray:
+        """int32[n]: the ids before corruption."""
+        raise NotImplementedError
+
+    def lengths(self) -> dict[str, int]:
+        """{field: length} of `tokens`, `targets` and, if it has them, `slots` and `encoder_tokens`."""
+        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
+
+    def problems(self, special: Special | None = None) -> list[tuple[str, str]]:
+        """[(config key, what is wrong with its value)]; special: the special ids of the tokenizer, once they are known."""
+        return []
+
+    def covered(self, batch: dict) -> typing.Any:
+        """bool[B, P]: the targets whose bytes the likelihood is about, of a batch of numpy or JAX arrays."""
+        return batch['weights'] > 0
+
+    def prompt(self, ids: list[int], special: Special) -> tuple[list[int], int]:
+        """(what the encoder of an encoder-decoder reads of a prompt, without EOS; the id that its decoder reads first)."""
+        return ids, special.bos
+
+    def prefix(self, ids: list[int], special: Special) -> list[int] | None:
+        """What a decoder reads of a prompt after BOS, if the tokens of a prompt see one another; else None."""
+        return None
+
+    def hide(self, fields: dict[str, np.ndarray], slots: np.ndarray) -> None:
+        """Changes the integers of a row so that its tokens at `slots`, [MASK]s to be filled, are targets as in training."""
+
+    def denoiser(self, row: np.ndarray) -> str | None:
+        """The name of the denoiser of a row of the plan, where there are several."""
+        return None
+
+    def expected(self) -> dict[str, float]:
+        """{name of a rate: its value by the settings}, for the inspector."""
+        return {}
+
+    def realised(self, source: Tokens, row: np.ndarray, fields: dict[str, np.ndarray]) -> dict[str, tuple[int, int]]:
+        """{name of a rate: (count, out of)} of an example; the inspector compares the sums with `expected`."""
+        return {}
+
+    def fill(self, source: Tokens, seed: int = 0) -> float | None:
+        """Share of the positions of an epoch that hold a token, if it is worth a notice."""
+        return None
+
+    def waste(self) -> dict[str, float]:
+        """{field: share of its positions that are padding}, where rows of different lengths are mixed."""
+        return {}
+
+    def made_by(self, fields: dict[str, np.ndarray]) -> tuple[Objective, dict[str, np.ndarray]]:
+        """(which of the parts made an example, the example as it made it)."""
+        return self, fields
+
+    def task(self, number: int) -> str:
+        """The name of a number in the field `task`."""
+        return self.names[number] if number < len(self.names) else f'task {number}'
+
+    def misnamed(self, **choices: tuple[str, ...]) -> list[tuple[str, str]]:
+        """The problems of the fields {field: the names that it may have} that have another."""
+        wrong = []
+        for field, names in choices.items():
+            value = getattr(self, field)
+            if value not in names:
+                near = difflib.get_close_matches(str(value), names, 1)
+                text = f'expected {", ".join(names[:-1])} or {names[-1]}.' + (f' Did you mean {near[0]}?' if near else '')
+                wrong.append((f'objective.{field}', text))
+        return wrong
+
+    def no_shares(self, *fields: str) -> list[tuple[str, str]]:
+        """The problems of the fields that must be 0 to 1 and are not."""
+        return [(f'objective.{field}', 'expected 0 to 1.') for field in fields if not 0 <= getattr(self, field) <= 1]
+
+    def lacking(self, special: Special | None) -> list[tuple[str, str]]:
+        """The problems of a tokenizer without the mask or the sentinels of `needs`; special None: unknown, no problem."""
+        found = {'mask': special is None or special.mask >= 0, 'sentinels': special is None or special.num_sentinels > 0}
+        names = {'mask': 'mask token ([MASK], <mask>)', 'sentinels': 'sentinels (<extra_id_0>, <extra_id_1>, ...)'}
+        advice = 'use another objective, or a tokenizer that has, such as one trained here (tokenizer.path = None).'
+        return [('tokenizer.path', f'has no {names[need]}, which {self.name} needs; {advice}')
+                for need in self.needs if not found.get(need, True)]
+
+
+def refused(*checks: tuple[str, bool, str]) -> list[tuple[str, str]]:
+    """The problems [(config key, text)] of rows (config key, whether its value is right, what is expected)."""
+    return [(key, text) for key, right, text in checks if not right]
+
+
+def field_of(name: str) -> str | None:
+    """The key of `lengths()` that states the length of a field of the batch; None: a field without a length of its own."""
+    if name in ('index', 'task', 'labels'):
+        return None
+    if name in ('slots', 'targets', 'weights'):
+        return 'slots' if name == 'slots' else 'targets'
+    return 'encoder_tokens' if name.startswith('encoder_') else 'tokens'
+
+
+def names() -> list[str]:
+    """The names of all objectives."""
     return sorted(path.stem for path in pathlib.Path(__file__).parent.glob('*.py') if path.stem != '__init__')
 
 
-def misnamed(objective, **choices):
-    """[(config key, text)] of the fields of an Objective, {field: the names that it may have}, that have none of them."""
-    wrong = []
-    for field, names in choices.items():
-        value = getattr(objective, field)
-        if value not in names:
-            near = difflib.get_close_matches(str(value), names, 1)
-            text = f'expected {", ".join(names[:-1])} or {names[-1]}.' + (f' Did you mean {near[0]}?' if near else '')
-            wrong.append((f'objective.{field}', text))
-    return wrong
-
-
-def lacking(objective, special, needs):
-    """[(config key, text)] of 'mask' and 'sentinels' among `needs` that a tokenizer has none of. special: None = unknown."""
-    there = {'mask': special is None or special.mask >= 0, 'sentinels': special is None or special.num_sentinels > 0}
-    names = {'mask': 'mask token ([MASK], <mask>)', 'sentinels': 'sentinels (<extra_id_0>, <extra_id_1>, ...)'}
-    advice = 'use another objective, or a tokenizer that has, such as one trained here (tokenizer.path = None).'
-    name = type(objective).__module__.rpartition('.')[2]
-    return [('tokenizer.path', f'has no {names[need]}, which {name} needs; {advice}')
-            for need in needs if not there.get(need, True)]
-
-
-def load(name):
-    """The class `Objective` of that name; ValueError names those that exist."""
+def load(name: str) -> type[Objective]:
+    """The class of an objective by its name. ValueError lists the names."""
     if name not in names():
         near = difflib.get_close_matches(str(name), names(), 1)
-        raise ValueError('no such objective.' + (f' Did you mean {near[0]}?' if near else '')
-                         + f' There are: {", ".join(names())}')
+        raise ValueError('no such objective.' + (f' Did you mean {near[0]}?' if near else '') + f' There are: {", ".join(names())}')
     return importlib.import_module(f'data.objectives.{name}').Objective

@@ -8,22 +8,24 @@ its last batch ended. train/objectives/alternation.py chooses the loss.
 """
 import dataclasses
 
-from data.rows import mixture
+from data.objectives import mixture
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective(mixture.Mixture):
+class Objective(mixture.Objective):
     batch_size: int = 1
 
     shuffled = False
+    own_loss = True
+    likelihood = False
+    block = property(lambda self: self.batch_size)
 
-    @property
-    def block(self):
-        return self.batch_size
-
-    def realised(self, source, row, made):
+    def realised(self, source, row, fields):
         """The shares are those of batches: counted at the first row of each."""
-        found = super().realised(source, row, made)
-        if int(made.get('index', 0)) % self.batch_size:
+        found = super().realised(source, row, fields)
+        if int(fields.get('index', 0)) % self.batch_size:
             found = {name: pair for name, pair in found.items() if name not in self.names}
         return found
+
+    def _apart(self):
+        return []

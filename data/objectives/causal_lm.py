@@ -17,21 +17,19 @@ DOCUMENTS = ('packed', 'stream', 'windows')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, targets in a row
     documents: str = 'packed'                 # packed | stream | windows
 
     architectures = ('decoder',)
-    hint = 'causal'
     likelihood = True
-    shuffled = True
-    needs = ()
 
-    def lengths(self):
-        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
+    @property
+    def hint(self):
+        return objectives.Hint('causal', 'packed' if self.documents == 'packed' else 'padded')
 
     def problems(self, special=None):
-        return objectives.misnamed(self, documents=DOCUMENTS)
+        return self.misnamed(documents=DOCUMENTS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row, or of a stream the one where it starts. n is the same for every epoch."""
@@ -55,10 +53,8 @@ class Objective:
         targets, lengths, first = self._read(source, row)
         total = len(targets)
         targets = example.padded(targets, self.sequence_length, source.special.pad)
-        return {'tokens': example.shifted(targets, lengths, first),
-                'targets': targets,
-                'weights': example.weights(total, self.sequence_length),
-                **example.causal(lengths, self.sequence_length)}
+        return {'tokens': example.shifted(targets, lengths, first), 'targets': targets,
+                'weights': example.weights(total, self.sequence_length), **example.causal(lengths, self.sequence_length)}
 
     def original(self, source, row):
         """The targets of the row, EOS included: nothing is corrupted."""

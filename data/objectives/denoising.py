@@ -20,7 +20,7 @@ SPANS_OF = ('words', 'tokens')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; <s> and </s> included
     permute: float = 1.0                      # share of the sentences that change places
     infill: float = 0.3                       # share of the words that spans may hide
@@ -35,27 +35,27 @@ class Objective:
     full_stop: Optional[int] = None           # id that ends a sentence; None = the corpus's sentences
 
     architectures = ('encoder_decoder',)
-    hint = 'causal'
-    likelihood = False
-    shuffled = True
-    needs = ('mask', 'cls')
+    hint = objectives.Hint('causal', 'padded')
+    frame = ('cls',), ('eos',)
+
+    @property
+    def needs(self):
+        return (*['mask'] * bool(self.infill or self.mask or self.insert), 'cls')
 
     def lengths(self):
         return sides.lengths('encoder_decoder', self.sequence_length, self.sequence_length)
 
     def problems(self, special=None):
-        wrong = [(f'objective.{name}', 'expected 0 to 1.') for name in ('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate')
-                 if not 0 <= getattr(self, name) <= 1]
-        if not 0.1 <= self.mean_span_length <= 50:
-            wrong.append(('objective.mean_span_length', 'expected 0.1 to 50.'))
-        if self.replace_length not in (-1, 0, 1):
-            wrong.append(('objective.replace_length', 'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
-        wrong += objectives.misnamed(self, spans_of=SPANS_OF)
-        if self.full_stop is not None and not 0 <= self.full_stop < (special.vocab_size if special else math.inf):
-            wrong.append(('objective.full_stop', 'expected the id of a token.'))
+        ids = special.vocab_size if special else math.inf
+        wrong = self.no_shares('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate') + objectives.refused(
+            ('objective.mean_span_length', 0.1 <= self.mean_span_length <= 50, 'expected 0.1 to 50.'),
+            ('objective.replace_length', self.replace_length in (-1, 0, 1),
+             'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
+        wrong += self.misnamed(spans_of=SPANS_OF) + objectives.refused(
+            ('objective.full_stop', self.full_stop is None or 0 <= self.full_stop < ids, 'expected the id of a token.'))
         if not wrong and self._room() < 2:
             wrong.append(('sequence_length', 'expected more: <s>, two tokens and </s>, and room for what is inserted.'))
-        return wrong + objectives.lacking(self, special, ('mask',) if self.infill or self.mask or self.insert else ())
+        return wrong + self.lacking(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 2]: where the text of each row begins in `source.flat`, and where it ends."""

@@ -7,36 +7,27 @@ import dataclasses
 
 import numpy as np
 
-from data import example
+from data import example, objectives
 from data.noise import spans
 from data.rows import packing, sides
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; EOS included
     noise_density: float = 1.0                # share of the tokens that are shuffled
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
-    likelihood = False
-    shuffled = True
-    needs = ()
-
-    @property
-    def hint(self):
-        return sides.hint(self.architecture)
+    hint = property(sides.hint)
 
     def lengths(self):
         return sides.lengths(self.architecture, self.sequence_length, self.sequence_length)
 
     def problems(self, special=None):
-        wrong = []
-        if self.sequence_length < 3:
-            wrong.append(('sequence_length', 'expected at least 3: two tokens and EOS.'))
-        if not 0 < self.noise_density <= 1:
-            wrong.append(('objective.noise_density', 'expected more than 0 and at most 1.'))
-        return wrong
+        return objectives.refused(
+            ('sequence_length', self.sequence_length >= 3, 'expected at least 3: two tokens and EOS.'),
+            ('objective.noise_density', 0 < self.noise_density <= 1, 'expected more than 0 and at most 1.'))
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py). n is the same for every epoch."""

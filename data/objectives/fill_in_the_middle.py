@@ -21,32 +21,25 @@ SPM = ('joint', 'paper')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, marks and EOS included
     fim_rate: float = 0.5                     # share of the documents that are rearranged
     spm_rate: float = 0.5                     # of those, the share whose suffix comes first
     spm: str = 'joint'                        # joint | paper: how it is written
 
     architectures = ('decoder',)
-    hint = 'causal'
-    likelihood = False
-    shuffled = True
+    hint = objectives.Hint('causal', 'packed')
     marks = True
     needs = ('sentinels',)
 
-    def lengths(self):
-        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
-
     def problems(self, special=None):
         least, marks = 2 * (3 + GROWTH), len(special_tokens.MARKS)
-        rates = {'fim_rate': self.fim_rate, 'spm_rate': self.spm_rate}
-        wrong = [(f'objective.{name}', 'expected 0 to 1.') for name, rate in rates.items() if not 0 <= rate <= 1]
-        if self.sequence_length < least:
-            wrong.append(('sequence_length', f'expected at least {least}: three marks, text and EOS.'))
-        wrong += objectives.misnamed(self, spm=SPM)
-        if special and 0 < special.num_sentinels < marks:
-            wrong.append(('tokenizer.path', f'marks take {marks} sentinels, the tokenizer has {special.num_sentinels}.'))
-        return wrong + objectives.lacking(self, special, self.needs)
+        found = special.num_sentinels if special else marks
+        return self.no_shares('fim_rate', 'spm_rate') + objectives.refused(
+            ('sequence_length', self.sequence_length >= least, f'expected at least {least}: three marks, text and EOS.'),
+        ) + self.misnamed(spm=SPM) + objectives.refused(
+            ('tokenizer.path', found == 0 or found >= marks, f'marks take {marks} sentinels, the tokenizer has {found}.'),
+        ) + self.lacking(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""

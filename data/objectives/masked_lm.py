@@ -30,7 +30,7 @@ OTHERS = {'next_sentence': ('random_next', sentence_pairs.RANDOM), 'sentence_ord
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and [SEP] included
     rate: float = 0.15                        # share of the tokens that are predicted
     mask: float = 0.8                         # of those, the share that becomes [MASK]
@@ -51,27 +51,43 @@ class Objective:
     masks: int = 0                            # epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)
 
     architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends as the integers say
-    hint = 'full'
-    likelihood = False
-    shuffled = True
-    needs = ('mask', 'cls', 'sep')
+    hint = objectives.Hint('full', 'padded')
+    own_loss = property(lambda self: self.pair is not None)
+    head = property(lambda self: 'pretraining' if self.pair else 'language')
+    parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
+    types = property(lambda self: 2 if self.pair else 0)
+    needs = property(lambda self: ('mask', 'cls', 'sep') if self.mask else ('cls', 'sep'))
 
     @property
     def pair(self):
         """The label of the pairs, or None."""
         return self.inputs if self.inputs in inputs.PAIRS else None
 
-    @property
-    def own_loss(self):
-        return self.pair is not None
-
     def lengths(self):
         slots = self.max_predictions or self._most()
         return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
-        wrong = [(key if key == 'sequence_length' else f'objective.{key}', text) for key, text in self._problems()]
-        return wrong + objectives.lacking(self, special, ('mask',) if self.mask else ())
+        size, expected = self.sequence_length, 'expected at least 1.'
+        least, holds = (5, '[CLS], a token, [SEP], a token') if self.pair else (3, '[CLS], a token')
+        shares = self.no_shares('mask', 'random')
+        choices = {name: names for name, names in CHOICES.items() if name != 'fate' or self.fate is not None}
+        return objectives.refused(
+            ('sequence_length', size >= least, f'expected at least {least}: {holds} and [SEP].'),
+            ('objective.rate', 0 < self.rate < 1, 'expected more than 0 and less than 1.'),
+        ) + shares + objectives.refused(
+            ('objective.random', shares or self.mask + self.random <= 1 + 1e-9,
+             f'objective.mask + objective.random = {self.mask + self.random:g}, expected at most 1; '
+             'the rest of the chosen tokens stays as it is.'),
+            ('objective.max_predictions', 0 <= self.max_predictions <= max(size - 2, 0),
+             f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'),
+        ) + self.misnamed(**choices) + objectives.refused(
+            ('objective.max_rate', self.max_rate is None or self.rate <= self.max_rate < 1,
+             f'expected objective.rate = {self.rate:g} or more, and less than 1.'),
+        ) + self.no_shares('short') + objectives.refused(
+            ('objective.span_p', 0 < self.span_p < 1, 'expected more than 0 and less than 1.'),
+            ('objective.max_ngram', self.max_ngram >= 1, expected), ('objective.max_span', self.max_span >= 1, expected),
+            ('objective.masks', self.masks >= 0, 'expected at least 0.')) + self.lacking(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, k], one row an example: where its text is (data/rows/inputs.py); a key of static masks; a key of rates."""
@@ -157,31 +173,3 @@ class Objective:
         most = math.ceil(rate * size) if self.count == 'roberta' else round(rate * size)
         several = self.count_in == 'document' and self.inputs != 'document'
         return min(max(1, most + several * size // 32), max(size - 2, 1))
-
-    def _problems(self):
-        size = self.sequence_length
-        least, holds = (5, '[CLS], a token, [SEP], a token') if self.pair else (3, '[CLS], a token')
-        if size < least:
-            yield 'sequence_length', f'expected at least {least}: {holds} and [SEP].'
-        if not 0 < self.rate < 1:
-            yield 'rate', 'expected more than 0 and less than 1.'
-        shares = [name for name in ('mask', 'random') if not 0 <= getattr(self, name) <= 1]
-        yield from ((name, 'expected 0 to 1.') for name in shares)
-        if not shares and self.mask + self.random > 1 + 1e-9:
-            yield 'random', (f'objective.mask + objective.random = {self.mask + self.random:g}, '
-                             'expected at most 1; the rest of the chosen tokens stays as it is.')
-        if not 0 <= self.max_predictions <= max(size - 2, 0):
-            yield 'max_predictions', f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'
-        choices = {name: names for name, names in CHOICES.items() if name != 'fate' or self.fate is not None}
-        yield from ((key.removeprefix('objective.'), text) for key, text in objectives.misnamed(self, **choices))
-        if self.max_rate is not None and not self.rate <= self.max_rate < 1:
-            yield 'max_rate', f'expected objective.rate = {self.rate:g} or more, and less than 1.'
-        if not 0 <= self.short <= 1:
-            yield 'short', 'expected 0 to 1.'
-        if not 0 < self.span_p < 1:
-            yield 'span_p', 'expected more than 0 and less than 1.'
-        for name in ('max_ngram', 'max_span'):
-            if getattr(self, name) < 1:
-                yield name, 'expected at least 1.'
-        if self.masks < 0:
-            yield 'masks', 'expected at least 0.'

@@ -16,7 +16,7 @@ from data.rows import streams
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, <sep> <sep> <cls> included
     batch_size: int = 0                       # rows that read side by side
     reuse_length: int = 0                     # R: tokens that the next batch remembers, and its step; 0 = half of the row
@@ -29,11 +29,14 @@ class Objective:
     directions: str = 'both'                  # both (the second half of the rows reads backwards) | forward
 
     architectures = ('encoder',)
-    hint = 'ordered'
-    likelihood = False
+    hint = objectives.Hint('ordered', 'padded')
     shuffled = False
     own_loss = True
+    two_streams = True
+    types = 3
+    frame = (), ('sep', 'cls')
     needs = ('cls', 'sep')
+    backwards = property(lambda self: 'directions' if self.directions == 'both' else None)
 
     def lengths(self):
         return {'tokens': self.sequence_length, 'targets': self._predicted, 'slots': self._predicted}
@@ -54,7 +57,7 @@ class Objective:
         for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
             if getattr(self, name) < least:
                 wrong.append((f'objective.{name}', f'expected at least {least}.'))
-        wrong += objectives.misnamed(self, span_unit=('token', 'word'), directions=('both', 'forward'))
+        wrong += self.misnamed(span_unit=('token', 'word'), directions=('both', 'forward'))
         if self.directions == 'both' and self.batch_size % 2:
             wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; '
                                         'or set objective.directions = forward.'))
@@ -67,8 +70,7 @@ class Objective:
 
     def plan(self, source, seed, epoch):
         """int64[n, 6] (data/rows/streams.py): each run of batch_size rows continues the streams of the run before it."""
-        rows = streams.plan(source, self.batch_size, self.sequence_length, self.reused, self.directions,
-                            example.rng(seed, epoch, -1))
+        rows = streams.plan(source, self.batch_size, self.sequence_length, self.reused, self.directions, example.rng(seed, epoch, -1))
         if not len(rows):
             raise errors.DataError(f'{source.num_tokens:,} tokens are too few for one stream of sequence_length = '
                                    f'{self.sequence_length}; look at data.train, data.eval and data.eval_fraction')
@@ -115,8 +117,7 @@ class Objective:
             half = half[:len(half) // 2 * 2].reshape(-1, 2)
             pairs += len(half)
             inverted += int(np.sum(one['seen'][half[:, 0]] > one['seen'][half[:, 1]]))
-        return {'predicted_first_half': (int(np.sum(first)), self.reused if len(slots) else 0),
-                'order_inverted': (inverted, pairs)}
+        return {'predicted_first_half': (int(np.sum(first)), self.reused if len(slots) else 0), 'order_inverted': (inverted, pairs)}
 
     def _read(self, source, row):
         """(tokens, types, which are special) of a row, all empty if the row is."""

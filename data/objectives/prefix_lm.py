@@ -17,27 +17,18 @@ SEPARATORS = ('none', 'eos')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, prefix and targets
     noise_density: float = 0.5                # share of a text that are targets, on average; at most a half
     separator: str = 'none'                   # none | eos: what ends the prefix
 
     architectures = ('decoder',)
-    hint = 'ordered'
-    likelihood = False
-    shuffled = True
-    needs = ()
-
-    def lengths(self):
-        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
 
     def problems(self, special=None):
-        wrong = []
-        if self.sequence_length < 4:
-            wrong.append(('sequence_length', 'expected at least 4: a token, EOS, a token, EOS.'))
-        if not 0 < self.noise_density <= 0.5:
-            wrong.append(('objective.noise_density', 'expected more than 0 and at most 0.5.'))
-        return wrong + objectives.misnamed(self, separator=SEPARATORS)
+        return objectives.refused(
+            ('sequence_length', self.sequence_length >= 4, 'expected at least 4: a token, EOS, a token, EOS.'),
+            ('objective.noise_density', 0 < self.noise_density <= 0.5, 'expected more than 0 and at most 0.5.'),
+        ) + self.misnamed(separator=SEPARATORS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""

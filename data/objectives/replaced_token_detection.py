@@ -22,7 +22,7 @@ SINGLE, JOINS = 1, 2                          # bits of a row's coins
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and both [SEP] included
     rate: float = 0.15                        # share of the tokens that are drawn
     mask: float = 0.85                        # of those, the share that the generator reads as [MASK]; the rest stays
@@ -37,32 +37,31 @@ class Objective:
     discriminator_weight: float = 50.0        # of the discriminator's loss
 
     architectures = ('encoder',)
-    hint = 'full'
-    likelihood = False
-    shuffled = True
+    hint = objectives.Hint('full', 'padded')
     own_loss = True
-    needs = ('mask', 'cls', 'sep')
+    head = 'discriminator'
+    types = 2
+    fills = property(lambda self: self.generator == 'model')
+    parameters = property(lambda self: ('head/labels/', *['generator/'] * self.fills))
+    needs = property(lambda self: ('mask', 'cls', 'sep') if self.fills else ('cls', 'sep'))
 
     def lengths(self):
         slots = max(1, int((self.rate + 0.005) * self.sequence_length))
         return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
-        wrong = []
-        if self.sequence_length < SHORTEST:
-            wrong.append(('sequence_length', f'expected at least {SHORTEST}: [CLS], a token, [SEP], a token, [SEP].'))
-        if not 0 < self.rate < 1:
-            wrong.append(('objective.rate', 'expected more than 0 and less than 1.'))
-        wrong += [(f'objective.{name}', 'expected 0 to 1.') for name in ('mask', 'single', 'short')
-                  if not 0 <= getattr(self, name) <= 1]
-        wrong += objectives.misnamed(self, generator=GENERATORS)
-        if self.disallow_correct and self.generator in GENERATORS[1:]:
-            wrong.append(('objective.disallow_correct', "is for samples of a network; expected objective.generator = 'model'."))
-        wrong += [(f'objective.{name}', 'expected more than 0 and at most 1, a share of the discriminator\'s.')
-                  for name in ('generator_dim', 'generator_layers') if not 0 < getattr(self, name) <= 1]
-        wrong += [(f'objective.{name}', 'expected at least 0.')
-                  for name in ('temperature', 'generator_weight', 'discriminator_weight') if not getattr(self, name) >= 0]
-        return wrong + objectives.lacking(self, special, ('mask',) if self.generator == 'model' else ())
+        share, positive = "expected more than 0 and at most 1, a share of the discriminator's.", 'expected at least 0.'
+        return objectives.refused(
+            ('sequence_length', self.sequence_length >= SHORTEST, f'expected at least {SHORTEST}: [CLS], a token, [SEP], a token, [SEP].'),
+            ('objective.rate', 0 < self.rate < 1, 'expected more than 0 and less than 1.'),
+        ) + self.no_shares('mask', 'single', 'short') + self.misnamed(generator=GENERATORS) + objectives.refused(
+            ('objective.disallow_correct', not (self.disallow_correct and self.generator in GENERATORS[1:]),
+             "is for samples of a network; expected objective.generator = 'model'."),
+            ('objective.generator_dim', 0 < self.generator_dim <= 1, share),
+            ('objective.generator_layers', 0 < self.generator_layers <= 1, share),
+            ('objective.temperature', self.temperature >= 0, positive),
+            ('objective.generator_weight', self.generator_weight >= 0, positive),
+            ('objective.discriminator_weight', self.discriminator_weight >= 0, positive)) + self.lacking(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 4]: first sentence, the sentence after the last, target length, coins (SINGLE + JOINS) of each row."""

@@ -20,7 +20,7 @@ STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, sentinels and EOS included, also where targets follow in the row
     noise_density: float = 0.15               # share of the tokens that are hidden
     mean_span_length: float = 3.0             # tokens in a hidden span, on average; iid noise has no spans
@@ -30,29 +30,22 @@ class Objective:
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
-    likelihood = False
-    shuffled = True
-    needs = ('sentinels',)
+    hint = property(sides.hint)
 
     @property
-    def hint(self):
-        return sides.hint(self.architecture)
+    def needs(self):
+        return ('sentinels',) if self.style != 'drop' else ()
 
     def lengths(self):
         return sides.lengths(self.architecture, self.sequence_length, self._sizes()[1])
 
     def problems(self, special=None):
-        wrong = objectives.misnamed(self, noise=NOISE, style=STYLES)
         least = 4 + (self.noise == 'rolled')
-        if self.sequence_length < least:
-            wrong.append(('sequence_length', f'expected at least {least}: a token, a sentinel, a token and EOS.'))
-        if not 0 < self.noise_density < 1:
-            wrong.append(('objective.noise_density', 'expected more than 0 and less than 1.'))
-        if not 1 <= self.mean_span_length < float('inf'):
-            wrong.append(('objective.mean_span_length', 'expected at least 1.'))
-        if not 0 <= self.random <= 1:
-            wrong.append(('objective.random', 'expected 0 to 1.'))
-        wrong += objectives.lacking(self, special, self.needs if self.style != 'drop' else ())
+        wrong = self.misnamed(noise=NOISE, style=STYLES) + objectives.refused(
+            ('sequence_length', self.sequence_length >= least, f'expected at least {least}: a token, a sentinel, a token and EOS.'),
+            ('objective.noise_density', 0 < self.noise_density < 1, 'expected more than 0 and less than 1.'),
+            ('objective.mean_span_length', 1 <= self.mean_span_length < math.inf, 'expected at least 1.'),
+        ) + self.no_shares('random') + self.lacking(special)
         if wrong or self.noise == 'iid':
             return wrong or self._iid_problems(special)
         tokens = self._sizes()[0]

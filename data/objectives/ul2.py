@@ -19,14 +19,13 @@ from data.noise import spans
 from data.rows import packing, sides
 
 MODES = {'R': 'nlu', 'S': 's2s', 'X': 'nlg'}
-PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15),
-             ('X', 64.0, 0.5))
+PUBLISHED = (('R', 3.0, 0.15), ('R', 8.0, 0.15), ('S', 0.0, 0.25), ('X', 3.0, 0.5), ('X', 8.0, 0.5), ('X', 64.0, 0.15), ('X', 64.0, 0.5))
 # T5's masks, or the same turned by a random offset for R and X: otherwise (64, 0.15), one span at 512, is always the row's end.
 NOISE = ('spans', 'rolled')
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs: mode, sentinels and EOS included
     denoisers: Tuple[Tuple[str, float, float], ...] = PUBLISHED  # (R | S | X, mean span length, noise density); S has one span
     rates: Tuple[float, ...] = ()             # how often each is used, in proportion; () = equally; the paper's were not verified
@@ -35,13 +34,8 @@ class Objective:
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
-    likelihood = False
-    shuffled = True
+    hint = property(sides.hint)
     needs = ('sentinels',)
-
-    @property
-    def hint(self):
-        return sides.hint(self.architecture)
 
     @property
     def marks(self):
@@ -50,8 +44,7 @@ class Objective:
     @property
     def names(self):
         """The denoisers' names, in their order: 'R(3,0.15)', 'S(0.25)'; `task` of an example is a number of this list."""
-        return tuple(f'{mode}({density:g})' if mode == 'S' else f'{mode}({mean:g},{density:g})'
-                     for mode, mean, density in self.denoisers)
+        return tuple(f'{mode}({density:g})' if mode == 'S' else f'{mode}({mean:g},{density:g})' for mode, mean, density in self.denoisers)
 
     def lengths(self):
         """As long as the longest denoiser's sides would be without a mode: 512 targets for 512 inputs, whether or not there is one."""
@@ -63,19 +56,18 @@ class Objective:
         return _sizes(self.sequence_length, self.denoisers, self.mode_tokens, self.noise)
 
     def problems(self, special=None):
-        wrong = []
-        if not self.denoisers or any(mode not in MODES for mode, _, _ in self.denoisers):
-            wrong.append(('objective.denoisers', f'expected a list of ({" | ".join(MODES)}, mean span length, noise density).'))
-        if not all(0 < density < 1 and (mode == 'S' or 1 <= mean < float('inf')) for mode, mean, density in self.denoisers):
-            wrong.append(('objective.denoisers', 'expected mean span lengths of at least 1, noise densities between 0 and 1.'))
-        if len(set(self.names)) < len(self.names):
-            wrong.append(('objective.denoisers', 'expected each denoiser once; objective.rates says how often it is used.'))
-        if self.rates and (len(self.rates) != len(self.denoisers) or min(self.rates) < 0 or not 0 < sum(self.rates) < float('inf')):
-            wrong.append(('objective.rates', f'expected {len(self.denoisers)} numbers of at least 0, one a denoiser, not all 0.'))
-        wrong += objectives.misnamed(self, noise=NOISE)
-        if self.sequence_length < 8:
-            wrong.append(('sequence_length', 'expected at least 8: a mode, text, sentinels and EOS.'))
-        return wrong or objectives.lacking(self, special, self.needs) or self._span_problems(special)
+        key, rates, count = 'objective.denoisers', self.rates, len(self.denoisers)
+        wrong = objectives.refused(
+            (key, count and all(mode in MODES for mode, _, _ in self.denoisers),
+             f'expected a list of ({" | ".join(MODES)}, mean span length, noise density).'),
+            (key, all(0 < density < 1 and (mode == 'S' or 1 <= mean < math.inf) for mode, mean, density in self.denoisers),
+             'expected mean span lengths of at least 1, noise densities between 0 and 1.'),
+            (key, len(set(self.names)) == count, 'expected each denoiser once; objective.rates says how often it is used.'),
+            ('objective.rates', not rates or len(rates) == count and min(rates) >= 0 and 0 < sum(rates) < math.inf,
+             f'expected {count} numbers of at least 0, one a denoiser, not all 0.'),
+        ) + self.misnamed(noise=NOISE) + objectives.refused(
+            ('sequence_length', self.sequence_length >= 8, 'expected at least 8: a mode, text, sentinels and EOS.'))
+        return wrong or self.lacking(special) or self._span_problems(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/rows/packing.py). n is the same for every epoch."""

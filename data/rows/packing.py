@@ -63,10 +63,8 @@ def ended(lengths: np.ndarray) -> np.ndarray:
 
 
 def rows(lengths: np.ndarray, size: int, rng: np.random.Generator, extra: int = 0) -> np.ndarray:
-    """int64[n, k]: the pieces of each row of `size`, longest first, of documents of these lengths, each in a segment of its own.
-
-    extra: places that every piece needs besides its tokens. n is the same for every epoch.
-    """
+    """int64[n, k]: the pieces of each row of `size`, longest first, of documents of these lengths, each in a segment of its own. extra:
+    places that every piece needs besides its tokens. n is the same for every epoch."""
     cut, lengths = pieces(lengths, size - extra)
     packed = pack(lengths + extra, size, rng)
     return np.where(packed >= 0, cut[packed], -1)
@@ -86,10 +84,8 @@ def segments(source: Any, row: np.ndarray, size: int) -> tuple[np.ndarray, np.nd
 
 
 def concatenate(lengths: np.ndarray, size: int | np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Documents in a shuffled order, one after the other, cut into rows of `size` tokens: int64[n, k] pieces.
-
-    A row reads its pieces to the end of their documents until it is full; the last row may be short. size: of all rows, or int64[n].
-    """
+    """Documents in a shuffled order, one after the other, cut into rows of `size` tokens: int64[n, k] pieces. A row reads its pieces to the
+    end of their documents until it is full; the last row may be short. size: of all rows, or int64[n]."""
     order = rng.permutation(np.flatnonzero(lengths))
     lengths = np.asarray(lengths, np.int64)[order]
     ends = np.cumsum(lengths)

@@ -37,10 +37,8 @@ def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Gener
 
 
 def full(source: Any, size: int, crossing: bool) -> np.ndarray:
-    """int64[n, 2], begin and end in `source.flat`: sentences in the order of the text, as many as fit `size` tokens.
-
-    crossing: rows continue in the next document, after a separator of one token. A sentence longer than a row is cut into pieces of `size`.
-    """
+    """int64[n, 2], begin and end in `source.flat`: sentences in the order of the text, as many as fit `size` tokens. crossing: rows
+    continue in the next document, after a separator of one token. A sentence longer than a row is cut into pieces of `size`."""
     firsts, documents, rows = _firsts(source), np.unique(source.offsets), [np.zeros((0, 2), np.int64)]
     for first, last in blocks(firsts, BLOCK):
         sentences = np.arange(firsts[first], firsts[last])
@@ -59,10 +57,8 @@ def full(source: Any, size: int, crossing: bool) -> np.ndarray:
 
 
 def truncated(a: np.ndarray, b: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(cut from A, cut from B): tokens to remove from pairs of these lengths until they have `size` together.
-
-    One token at a time from the longer side, from B where they are equally long.
-    """
+    """(cut from A, cut from B): tokens to remove from pairs of these lengths until they have `size` together. One token at a time from the
+    longer side, from B where they are equally long."""
     excess = np.maximum(a + b - size, 0)
     first = np.minimum(excess, np.abs(a - b))
     rest = excess - first

@@ -6,7 +6,7 @@ first target, see one another; the loss is on the targets. Either side ends with
 """
 import numpy as np
 
-from data import example, special_tokens
+from data import example, objectives, special_tokens
 
 ARCHITECTURES = ('encoder_decoder', 'decoder')
 
@@ -18,17 +18,15 @@ def lengths(architecture: str, inputs: int, targets: int) -> dict[str, int]:
     return {'tokens': targets, 'targets': targets, 'encoder_tokens': inputs}
 
 
-def hint(architecture: str) -> str:
-    """The decoder's attention, as `hint` in data/objectives."""
-    return 'ordered' if architecture == 'decoder' else 'causal'
+def hint(objective: objectives.Objective) -> objectives.Hint:
+    """The hint of an objective of two sides: of the decoder's attention."""
+    return objectives.Hint('ordered' if objective.architecture == 'decoder' else 'causal', 'padded')
 
 
 def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], special: special_tokens.Special,
            start: int | None = None) -> example.Fields:
-    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`).
-
-    start: what the decoder reads first, None = special.bos. ValueError when a side does not fit.
-    """
+    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`). start: what the decoder
+    reads first, None = special.bos. ValueError when a side does not fit."""
     start, read, said = special.bos if start is None else start, len(inputs) + 1, len(targets) + 1
     if 'encoder_tokens' in lengths:
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)

@@ -25,11 +25,8 @@ def starts(text: bytes) -> np.ndarray:
 
 
 def token_starts(text: bytes, ids: np.ndarray, token_bytes: np.ndarray) -> np.ndarray:
-    """int64[s]: positions in `ids` (the tokens of `text`) where sentences start.
-
-    A sentence that starts inside a token starts with the next one. Exact for a lossless tokenizer; for others, whose token_bytes do not sum
-    to the text, offsets are scaled.
-    """
+    """int64[s]: positions in `ids` (the tokens of `text`) where sentences start. A sentence that starts inside a token starts with the next
+    one. Exact for a lossless tokenizer; for others, whose token_bytes do not sum to the text, offsets are scaled."""
     begins = np.concatenate([[0], np.cumsum(token_bytes[ids], dtype=np.int64)])
     where = starts(text)
     if begins[-1] != len(text):

@@ -52,11 +52,8 @@ def _suggest(word, words, end=''):
 
 
 class Source:
-    """Documents (str, never empty) that can be read any number of times.
-
-    read: () -> iterator of (text, number of bad bytes replaced). identity: () -> JSON values that determine the content. `replaced` and
-    `empty` count the last complete pass.
-    """
+    """Documents (str, never empty) that can be read any number of times. read: () -> iterator of (text, number of bad bytes replaced).
+    identity: () -> JSON values that determine the content. `replaced` and `empty` count the last complete pass."""
 
     def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any]):
         self.name, self.read, self.identity = name, read, identity
@@ -119,10 +116,8 @@ class Part(Source):
 
 
 def split(source: Source, fraction: float, part: str) -> Source:
-    """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file.
-
-    The document on the border is cut in two. Counting the characters takes one more pass.
-    """
+    """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file. The document on the
+    border is cut in two. Counting the characters takes one more pass."""
     if not 0 < fraction < 1 or part not in ('train', 'eval'):
         raise errors.DataError(f'data.eval_fraction: expected a number between 0 and 1, got {fraction}')
     return Part(source, fraction, part)

@@ -19,11 +19,8 @@ CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that
 
 
 class Tokenizer(vocabulary.Vocabulary):
-    """The tokenizer of a folder's files, {name: bytes}.
-
-    special: special_tokens.Special of a saved tokenizer; None = found in the files (data/vocabularies/roles.py).
-    `lossless` is False where the tokenizer normalises, or puts a space before every text.
-    """
+    """The tokenizer of a folder's files, {name: bytes}. special: special_tokens.Special of a saved tokenizer; None = found in the files
+    (data/vocabularies/roles.py). `lossless` is False where the tokenizer normalises, or puts a space before every text."""
     kind = 'huggingface'
 
     def __init__(self, originals: dict[str, bytes], special: special_tokens.Special | None = None):
@@ -113,11 +110,8 @@ def holds(folder) -> bool:
 
 
 def runnable(pipeline: dict, names: dict[int, str]) -> dict:
-    """The pipeline without the special tokens `names`, so that no text gives their ids.
-
-    Their spellings become ones that no text has (spaces and control characters never reach a model), and merges that make them are left
-    out. Ids do not change.
-    """
+    """The pipeline without the special tokens `names`, so that no text gives their ids. Their spellings become ones that no text has
+    (spaces and control characters never reach a model), and merges that make them are left out. Ids do not change."""
     hidden = {text: f'\0 {i} \uffff' for i, text in names.items()}
     model, rename = dict(pipeline['model']), lambda text: hidden.get(text, text)
     if isinstance(model['vocab'], list):

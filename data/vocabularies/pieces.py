@@ -103,11 +103,8 @@ def layout(model: Any, sentinels: int) -> special_tokens.Special:
 
 
 def chunks(text: str, size: int) -> Iterator[str]:
-    """`text` as strings of at most `size` characters that join to it.
-
-    Cut before a space, which no piece of our vocabularies crosses, so that the ids are those of the whole text; in a stretch of `size`
-    characters without one, after a newline; without that, anywhere.
-    """
+    """`text` as strings of at most `size` characters that join to it. Cut before a space, which no piece of our vocabularies crosses, so
+    that the ids are those of the whole text; in a stretch of `size` characters without one, after a newline; without that, anywhere."""
     start = 0
     while len(text) - start > size:
         cut = text.rfind(' ', start + 1, start + size)

@@ -22,10 +22,8 @@ UNUSED = re.compile(r'(\[unused\d+\]|<unused\d+>|<\|reserved_special_token_\d+\|
 
 
 def find(spellings: dict[int, str], marked: list[int], settings: dict[str, dict]) -> special_tokens.Special | None:
-    """Special of a vocabulary; None if no token ends a text.
-
-    spellings: {id: spelling}. marked: ids of added tokens that are special. settings: {file name: dict}, see data/vocabularies/folders.py.
-    """
+    """Special of a vocabulary; None if no token ends a text. spellings: {id: spelling}. marked: ids of added tokens that are special.
+    settings: {file name: dict}, see data/vocabularies/folders.py."""
     ids = {text: i for i, text in spellings.items()}
     found = {role: _role(role, ids, settings) for role in SPELLINGS}
     marks = sentinels(ids)

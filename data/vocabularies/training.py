@@ -24,10 +24,8 @@ SEEDS = 30000       # candidates unigram starts from; SentencePiece's million co
 
 
 def sample(texts: Iterable[str], size: int) -> list[str]:
-    """Blocks of about `size` UTF-8 bytes in all, spread evenly over the texts; everything if size is 0 or more than there is.
-
-    One pass, at most twice the sample in memory: when that is full, every second block is dropped and the stride doubles.
-    """
+    """Blocks of about `size` UTF-8 bytes in all, spread evenly over the texts; everything if size is 0 or more than there is. One pass, at
+    most twice the sample in memory: when that is full, every second block is dropped and the stride doubles."""
     kept, kept_bytes, stride, count = [], 0, 1, 0
     for text in texts:
         for block in pieces.chunks(text, BLOCK):
@@ -78,10 +76,8 @@ def without_rare(counts: collections.Counter, characters: str) -> collections.Co
 
 
 def train(texts: list[str], kind: str, size: int, sentinels: int) -> bytes:
-    """A SentencePiece model with which `pieces.SentencePiece` has `size` ids, reserved ones included, or fewer for a small text.
-
-    DataError when there is no text, or `size` is too small.
-    """
+    """A SentencePiece model with which `pieces.SentencePiece` has `size` ids, reserved ones included, or fewer for a small text. DataError
+    when there is no text, or `size` is too small."""
     number = size - APPENDED - sentinels
     least = META + BYTES + 64
     if number < least:

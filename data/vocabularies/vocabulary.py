@@ -23,11 +23,8 @@ LEADS = frozenset([0xC2, *range(0xE2, 0xEA), 0xEE, 0xEF, *range(0xF0, 0xF5)])
 
 
 class Vocabulary:
-    """What tokenizers share: the byte string of every id, and everything that follows from it.
-
-    A child has `encode`, and sets `special`, `table` (one `bytes` an id: the text it stands for, empty for reserved ids) and `definition`
-    (bytes that determine the tokenizer).
-    """
+    """What tokenizers share: the byte string of every id, and everything that follows from it. A child has `encode`, and sets `special`,
+    `table` (one `bytes` an id: the text it stands for, empty for reserved ids) and `definition` (bytes that determine the tokenizer)."""
     kind = ''           # in the tokenizer.json that `save` writes
     lossless = True     # decode(encode(text)) == text, and token_bytes sums to the text's bytes
     prefix = b''        # b' ' if the tokenizer puts a space before every text

@@ -1,4 +1,4 @@
-"""Every objective learns: what it says about held-out, corrupted text is worth at least 0.2 nats a target more than the frequencies are.
+"""Every objective learns: on held-out text its loss is at least 0.2 nats a target below the entropy of the frequencies.
 
 The guess to beat is the unigram entropy of the very targets that the evaluation weighs. Curves must also stay within the stored bands
 (tests/fixtures/learning): three seeds and MARGIN nats around them, measured by

@@ -19,9 +19,8 @@ def too_few_bits(largest):
 def test_it_is_grains():
     same = [row for row in STORED if not too_few_bits(row[0])]
     assert len(same) > 250 and {row[0] for row in STORED if too_few_bits(row[0])} == {2**16, 2**18}
-    for largest, seed, index, four, six in same:
-        found = [int(shuffle.index_shuffle([index], max_index=largest, seed=seed, rounds=rounds)[0]) for rounds in (4, 6)]
-        assert found == [four, six], (largest, seed, index)
+    for largest, seed, index, four, _ in same:  # the last: with six rounds
+        assert int(shuffle.index_shuffle([index], max_index=largest, seed=seed)[0]) == four, (largest, seed, index)
 
 
 def permuted(size, seed):

@@ -20,13 +20,12 @@ def batch(config, arrays):
     return found
 
 
-def says(module, variables, arrays, options=None):
-    """{PyTorch's name of an output: ours}, logits of the vocabulary without its padding. options: of the compiler."""
+def says(module, variables, arrays):
+    """{PyTorch's name of an output: ours}, logits of the vocabulary without its padding."""
     config, given = module.config, batch(module.config, arrays)
 
     def call(method=None):
-        apply = jax.jit(lambda variables: module.apply(variables, given, method=method), compiler_options=options)
-        return np.asarray(apply(variables))
+        return np.asarray(jax.jit(lambda variables: module.apply(variables, given, method=method))(variables))
 
     wanted = {name.removeprefix('expected/') for name in arrays if name.startswith('expected/')}
     if 'mems' in arrays:

@@ -1,4 +1,4 @@
-"""PanGu-alpha's last layer against its definition in numpy, through the cache, and with what only it could do wrong."""
+"""PanGu-alpha's last layer against its definition in numpy, through the cache, and its queries, gradients and dropout."""
 import dataclasses
 import functools
 import json

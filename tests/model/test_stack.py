@@ -1,4 +1,4 @@
-"""What a stack tells an implementation of attention, and keys that an adapter adds without a change of the model."""
+"""What a stack passes to an implementation of attention, and keys that an adapter adds without a change of the model."""
 import functools
 import itertools
 import types

@@ -1,4 +1,4 @@
-"""Any imported model goes straight into train.main: what a config takes from init.from, and runs that start from it."""
+"""Training from an imported model: what a config takes from init.from, and runs that start from it."""
 import dataclasses
 import io
 import json

@@ -1,4 +1,4 @@
-"""The command's exit codes: each kind of trouble is one message on standard error, no traceback, and its own number."""
+"""The command's exit codes: each kind of error is one message on standard error, without a traceback, and a number of its own."""
 import os
 import pathlib
 import subprocess

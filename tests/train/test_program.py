@@ -1,4 +1,4 @@
-"""A Program is built from shapes: those of the real batches, or any others; what it creates is what it foretold."""
+"""A Program is built from shapes: those of the real batches, or any others; what it creates has the shapes that it announced."""
 import dataclasses
 
 import jax

@@ -34,7 +34,7 @@ def case(name):
         return token.TokenLoss(backbone=transformer.Transformer(ENCODER)), masked_lm.Objective(32, rate=0.3)
     if name == 'replaced_token_detection':
         objective = rtd.Objective(32, rate=0.3)
-        return replaced_token_detection.ReplacedTokenDetection(transformer.Transformer(ENCODER), objective), objective
+        return replaced_token_detection.ReplacedTokenDetection(transformer.Transformer(ENCODER), objective=objective), objective
     backbone = transformer.Transformer(dataclasses.replace(ENCODER, positions='xl', relative_segments=True))
     return permuted_lm.PermutedLoss(backbone, memory=12, reuse=8), plm.Objective(16, batch_size=4, memory_length=12, num_predict=6)
 

@@ -1,4 +1,4 @@
-"""Runs with the vocabularies of published models: they train, are cached and shown; what an objective lacks is said in words."""
+"""Runs with the vocabularies of published models: they train, are cached and shown; a missing special token is one message."""
 import io
 import json
 import math

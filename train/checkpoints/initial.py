@@ -10,7 +10,7 @@ import jax
 
 from model import paths, resize
 from train.checkpoints import checkpoint
-from train.settings import errors, inherited, parse, schema
+from train.settings import errors, inherited, parse
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
 EVERYTHING = ('.*',)                          # the default of init.paths
@@ -46,13 +46,11 @@ def parameters(config, like, notice):
 def complete(folder, config, kind, end):
     """errors.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
     stored, objective, model = checkpoint.stored(folder), config.objective, config.model
-    needed = [] if model.tied and model.head == 'linear' and model.width == model.dim else ['backbone/head/']
-    if schema.objective_name(objective) == 'replaced_token_detection':
-        needed = ['head/labels/'] + ['generator/'] * (objective.generator == 'model')
-    needed += ['head/pooler/'] * (getattr(objective, 'pair', None) is not None)
-    lost = [part for part in needed if not any(path.startswith(part) for path in stored)] if stored else []
+    bare = objective.head == 'discriminator' or model.tied and model.head == 'linear' and model.width == model.dim
+    needed = ['backbone/head/'] * (not bare) + [path for part in objective.parts() for path in part.parameters]
+    lost = [part for part in needed if not any(f'/{part}' in f'/{path}' for path in stored)] if stored else []
     if lost:
-        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {schema.objective_name(objective)} needs. '
+        text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {objective.name} needs. '
                 f'Train a run that starts from it: --config.init.from={folder}.')
         raise errors.Error([errors.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 

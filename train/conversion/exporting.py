@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     what = 'params' if config.ema is None else 'ema'
     params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
     own = kept is not None and kept.parent == source
-    head = settings.read(kept)[1] if own else task_model.Head(recipes.heads(config.objective))
+    head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
     module, params = network(options, config, head, paths.flatten(params))
     family = choose(options.family, module, kept)
     wanted = paths.flatten(huggingface.abstract(module))

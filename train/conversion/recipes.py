@@ -1,6 +1,5 @@
 """What an imported model was pretrained with: the objective of its family and head, as the papers and their code have it."""
 from model import families
-from train.settings import schema
 
 ARCHITECTURES = {'decoder': dict(name='causal_lm'), 'encoder': dict(name='masked_lm'),
                  'encoder_decoder': dict(name='span_corruption')}
@@ -16,15 +15,7 @@ def objective(family: families.Family, architecture: str, head: str) -> dict:
     return found
 
 
-def heads(objective):
-    """The kind of head (model/task_model.py) that a run with this objective trains."""
-    if schema.objective_name(objective) == 'replaced_token_detection':
-        return 'discriminator'
-    return 'pretraining' if getattr(objective, 'pair', None) else 'language'
-
-
 def frame(objective, architecture):
     """(roles before, roles after) of the special tokens around a text that a model reads, as its training rows have them."""
-    own = {'denoising': (('cls',), ('eos',)), 'permuted_lm': ((), ('sep', 'cls'))}
     plain = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
-    return own.get(schema.objective_name(objective), plain[architecture])
+    return objective.frame or plain[architecture]

@@ -21,11 +21,11 @@ def allowed(sees, seen, query_segments, key_segments):
     return (np.asarray(seen)[None] <= np.asarray(sees)[:, None]) & ((query == key) | (key == -1)) & (query != 0) & (key != 0)
 
 
-def pictures(fields, streams=1):
+def pictures(fields: dict, two_streams: bool = False) -> dict[str, np.ndarray]:
     """{name of the attention: bool[queries, keys]} of an example."""
     sees, seen, segments = (np.asarray(fields[name]) for name in ('sees', 'seen', 'segments'))
     own = {'self-attention': allowed(sees, seen, segments, segments)}
-    if streams == 2:
+    if two_streams:
         slots, counted = np.asarray(fields['slots']), np.asarray(fields['weights']) > 0
         query = allowed(seen[slots] - 1, seen, segments[slots], segments)
         return {'content stream': own['self-attention'], 'query stream (a row is a slot)': query & counted[:, None]}

@@ -3,10 +3,12 @@
 A kernel skips work by the hint (`causal`: the triangle above the diagonal), so a wrong one either shows the answer, silently,
 or hides text. Every finding is a sentence that names a position.
 """
+from collections.abc import Iterator
+
 import numpy as np
 
-from data import example as examples
-from train.inspection import attention, look
+from data import example as examples, objectives
+from train.inspection import attention
 
 
 class Broken(Exception):
@@ -20,40 +22,39 @@ def findings(fields, objective, special, max_length=None):
     missing = list(names(fields))
     if missing:
         return missing                         # nothing else can be looked at
-    found = [*shapes(fields, objective), *ids(fields, special), *places(fields, max_length), *weights(fields),
-             *hint(fields, objective.hint, '')]
-    own, narrow = look.member(objective, fields)
-    return found + [*(hint(narrow, own.hint, '') if own is not objective else ()), *sides(narrow)]
+    found = [*shapes(fields, objective), *ids(fields, special), *places(fields, max_length), *weights(fields)]
+    own, narrow = objective.made_by(fields)
+    for one, made in [(objective, fields)] + [(own, narrow)] * (own is not objective):
+        found += hint(made, one.hint, '')
+        if 'encoder_tokens' in made:
+            found += hint(made, one.encoder_hint, 'encoder_')
+    return found if 'slots' in narrow else [*found, *said(narrow)]
 
 
-def sides(fields):
-    """Beside the hint: an encoder that has a decoder is bidirectional, and a decoder does not see what it must say."""
-    if 'encoder_tokens' in fields:
-        yield from hint(fields, 'full', 'encoder_')
-    if 'slots' not in fields:
-        yield from said(fields)
-
-
-def hint(fields, promised, side):
-    """causal: each token sees itself and what came before in its segment. full: all of its segment. ordered: promises nothing."""
+def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
+    """The integers of an example that are not as the hint promises. side: 'encoder_' or ''."""
     sees, seen, segments = (np.asarray(fields[side + name]) for name in ('sees', 'seen', 'segments'))
-    cells = attention.allowed(sees, seen, segments, segments)
-    if promised not in ('causal', 'full', 'ordered'):
-        yield f'hint = {promised!r}: expected causal, full or ordered'
-    if promised not in ('causal', 'full'):
-        return
-    real = segments > 0
-    wanted = (segments[:, None] == segments[None]) & real[:, None] & real[None]
-    wanted = np.tril(wanted) if promised == 'causal' else wanted
-    owner = f'hint = {promised!r}' if not side else 'the encoder is bidirectional'
-    for where, verb, meaning in ((cells & ~wanted, 'sees', 'a kernel that trusts the hint hides it, one that does not leaks it'),
-                                 (wanted & ~cells, 'does not see', 'a kernel that trusts the hint shows it')):
-        if where.any():
-            query, key = (int(i) for i in np.argwhere(where)[0])
-            yield (f'{owner}, but position {query} {verb} position {key} ({side}sees[{query}] = {sees[query]}, '
-                   f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; '
-                   f'{int(where.sum())} such pairs): '
-                   f"{meaning}; expected hint = 'ordered' or other integers")
+    order, rows, real = promised.order, promised.segments, segments > 0
+    for name, value, values in (('order', order, objectives.ORDERS), ('segments', rows, objectives.SEGMENTS)):
+        if value not in values:
+            yield f'{side}hint.{name} = {value!r}: expected {", ".join(values)}'
+    if rows in ('one', 'padded'):
+        size = len(real) if rows == 'one' else int(real.sum())
+        wrong = np.flatnonzero(segments != np.where(np.arange(len(real)) < size, segments[0] or 1, 0))
+        if len(wrong):
+            yield (f'{side}hint.segments = {rows!r}, but {side}segments[{wrong[0]}] = {segments[wrong[0]]} where {side}segments[0] = '
+                   f"{segments[0]}: a kernel that trusts the hint shows one to the other; expected 'packed' or other segments")
+    if order in ('causal', 'full'):
+        cells = attention.allowed(sees, seen, segments, segments)
+        wanted = (segments[:, None] == segments[None]) & real[:, None] & real[None]
+        wanted = np.tril(wanted) if order == 'causal' else wanted
+        for where, verb, meaning in ((cells & ~wanted, 'sees', 'a kernel that trusts the hint hides it, one that does not leaks it'),
+                                     (wanted & ~cells, 'does not see', 'a kernel that trusts the hint shows it')):
+            if where.any():
+                query, key = (int(i) for i in np.argwhere(where)[0])
+                yield (f'{side}hint.order = {order!r}, but position {query} {verb} position {key} ({side}sees[{query}] = {sees[query]}, '
+                       f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; {int(where.sum())} such pairs): '
+                       f"{meaning}; expected 'ordered' or other integers")
 
 
 def said(fields):
@@ -85,8 +86,7 @@ def names(fields):
 def shapes(fields, objective):
     sizes = objective.lengths()
     for name, value in fields.items():
-        group = name if name in sizes else 'targets' if name == 'weights' else \
-            'encoder_tokens' if name.startswith('encoder_') else 'tokens' if name in (*examples.SIDE, 'types') else None
+        group = objectives.field_of(name)
         if group in sizes and np.shape(value) != (sizes[group],):
             yield f'field {name}: expected shape [{sizes[group]}] from lengths(), got {list(np.shape(value))}'
 

@@ -5,7 +5,6 @@ from typing import Any, Optional
 import numpy as np
 
 from data import example as examples, pipeline, special_tokens
-from train.settings import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +24,9 @@ def read(objective, source, seed, epoch, index):
     fields = pipeline.make(objective, source, seed, epoch, index)
     rows = pipeline.plan(objective, source, seed, epoch)
     row = rows[index % len(rows)]
-    denoiser = getattr(objective, 'denoiser', lambda row: None)(row)
+    denoiser = objective.denoiser(row)
     original = np.asarray(objective.original(source, row))
-    return Look(schema.objective_name(objective), denoiser, epoch, index, row, original, fields)
+    return Look(objective.name, denoiser, epoch, index, row, original, fields)
 
 
 def record(look, tokenizer):
@@ -39,28 +38,6 @@ def record(look, tokenizer):
         text['encoder_tokens'] = tokenizer.decode(fields['encoder_tokens'][used(fields, 'encoder_')])
     return {'objective': look.objective, 'denoiser': look.denoiser, 'index': look.index, 'epoch': look.epoch,
             'original': look.original.tolist(), 'example': plain(fields), 'text': text, 'special': described(special)}
-
-
-def member(objective, fields):
-    """(objective, fields) of the member of a mixture that made an example, in its own shapes; of no mixture, the same again."""
-    if not hasattr(objective, 'members'):
-        return objective, fields
-    task = int(fields['task']) % len(objective.members)
-    return member(objective.members[task].objective, objective.narrow(fields, task))
-
-
-def task(objective, number):
-    """What `task` = number means: the name of a denoiser or of a member, and of the member's own task if it has several."""
-    names = getattr(objective, 'names', ())
-    if not names or not hasattr(objective, 'members'):
-        return names[number] if number < len(names) else f'task {number}'
-    inner, own = objective.members[number % len(names)].objective, number // len(names)
-    return names[number % len(names)] + (f'/{task(inner, own)}' if getattr(inner, 'names', ()) else '')
-
-
-def streams(objective):
-    """2 where slots are read by queries of their own: attention by rank, in which the content sees itself (permuted LM)."""
-    return 2 if objective.hint == 'ordered' and 'slots' in objective.lengths() else 1
 
 
 def used(fields, side=''):

@@ -11,7 +11,7 @@ import markupsafe
 import numpy as np
 
 from train.inspection import attention, look, pieces, terminal
-from train.settings import config_file, parse, schema
+from train.settings import config_file, parse
 
 SETTINGS = ('seed', 'batch_size', 'sequence_length', 'model.architecture', 'data.train', 'data.eval', 'data.eval_fraction',
             'tokenizer.kind', 'tokenizer.path')
@@ -32,14 +32,15 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
     used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}
     kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('page.html').render(
-        title=schema.objective_name(config.objective), script=markupsafe.Markup(script), digest=digest, kinds=kinds,
-        notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
-        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {config.objective.hint}',
+        title=config.objective.name, script=markupsafe.Markup(script), digest=digest, kinds=kinds,
+        notices=notices, hint=' '.join(config.objective.hint),
+        lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
+        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,}',
         settings=settings, findings=findings,
         rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))}
                for rate in sums.rates],
         denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
-        fill=[('all' if owner is None else look.task(config.objective, owner), what, f'{count:,}', f'{size:,}',
+        fill=[('all' if owner is None else config.objective.task(owner), what, f'{count:,}', f'{size:,}',
                f'{count / max(size, 1):.1%}', f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
         waste=[(field, f'{share:.1%}') for field, share in sums.waste],
         looked=looked)
@@ -50,7 +51,7 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
 def example(one, found, objective, tokenizer):
     """What the template shows of one example."""
     special = tokenizer.special
-    own, fields = look.member(objective, one.example)
+    own, fields = objective.made_by(one.example)
     named = [f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items()]
     about = [*([one.denoiser] if one.denoiser else []), *named]
     counted = int((np.asarray(fields['weights']) > 0).sum())
@@ -64,7 +65,7 @@ def example(one, found, objective, tokenizer):
             'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
                           'size': f'{len(cells)} × {cells.shape[1]}'}
-                          for name, cells in attention.pictures(fields, look.streams(own)).items()]}
+                         for name, cells in attention.pictures(fields, own.two_streams).items()]}
 
 
 def block(name, ids, kinds, tokenizer, fields=None, side=''):

@@ -51,15 +51,14 @@ class Rates:
 
     def __init__(self, objective, source):
         self.objective, self.source = objective, source
-        self.expected = dict(getattr(objective, 'expected', dict)())
+        self.expected = objective.expected()
         self.sums, self.filled, self.denoisers, self.examples = {}, {}, collections.Counter(), 0
 
     def add(self, look):
         fields, self.examples = look.example, self.examples + 1
         if look.denoiser is not None:
             self.denoisers[look.denoiser] += 1
-        measure = getattr(self.objective, 'realised', None)
-        for name, pair in (measure(self.source, look.row, fields) if measure else {}).items():
+        for name, pair in self.objective.realised(self.source, look.row, fields).items():
             self.sums[name] = np.add(self.sums.get(name, (0, 0)), pair)
         sides = {'tokens read': np.asarray(fields['segments']) != 0, 'targets that count': np.asarray(fields['weights']) > 0}
         if 'encoder_segments' in fields:
@@ -78,7 +77,7 @@ class Rates:
     @property
     def waste(self):
         """[(field, share of its places that a row has only because rows of another kind are longer)] of a mixture."""
-        return list(getattr(self.objective, 'waste', dict)().items())
+        return list(self.objective.waste().items())
 
     @property
     def fill(self):

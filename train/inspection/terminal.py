@@ -4,7 +4,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from train.inspection import attention, look as looks, pieces
+from train.inspection import attention, pieces
 
 STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
@@ -17,7 +17,7 @@ def console(file=None):
 def show(screen, one, objective, tokenizer, wrong=()):
     """Prints one example."""
     special = tokenizer.special
-    own, fields = looks.member(objective, one.example)
+    own, fields = objective.made_by(one.example)
     about = [f'epoch {one.epoch}', f'index {one.index}', *([one.denoiser] if one.denoiser else []),
              *(f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
@@ -30,7 +30,7 @@ def show(screen, one, objective, tokenizer, wrong=()):
         screen.print(coloured(pieces.pieces(ids, kinds, tokenizer, breaks)))
     for name, value in integers(fields):
         screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
-    for name, cells in attention.pictures(fields, looks.streams(own)).items():
+    for name, cells in attention.pictures(fields, own.two_streams).items():
         plain = attention.described(cells)
         screen.print(rich.text.Text(f'{name}: ', style='bold') + rich.text.Text(plain or 'rows see columns'))
         if not plain:
@@ -75,7 +75,7 @@ def summary(screen, rates):
             table.add_row(*cells(rate), style='red' if rate.off else '')
         screen.print(table)
     for owner, name, count, size in rates.fill:
-        who = '' if owner is None else f'{looks.task(rates.objective, owner)}: '
+        who = '' if owner is None else f'{rates.objective.task(owner)}: '
         share = count / max(size, 1)
         screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} places, {share:.1%}; empty {1 - share:.1%}'))
     for name, share in rates.waste:

@@ -1,23 +1,26 @@
-"""Loss modules: `NAME.py` where an objective needs a loss or a network of its own, `token.py` for all the others."""
+"""Losses: `NAME.py` where an objective needs a loss or a network of its own, `token.py` for all the others."""
 import importlib
 import pkgutil
+import types
 
-from model import flops
 from train.settings import schema
 
 
-def build(config):
-    """The Flax module, batch -> Loss, of a resolved config: `train/objectives/NAME.py` if it exists, else the token loss."""
-    return module(config).build(config)
+def build(config: schema.Config):
+    """The `loss.Module` of a resolved config, batch -> Loss; of an alternation the same methods (alternation.py)."""
+    return module(config.objective.name).build(config)
 
 
-def train_flops(config):
-    """Operations of a training step of a resolved config: three forward passes of the backbone, or what the module says."""
-    own = getattr(module(config), 'forward_flops', None)
-    return 3 * own(config) if own else flops.train_flops(config.model, config.batch_size, config.objective.lengths())
+def train_flops(config: schema.Config) -> int:
+    """Operations of a training step: the backward pass counts twice the forward."""
+    return 3 * build(config).forward_flops(config)
 
 
-def module(config):
-    own = {module.name for module in pkgutil.iter_modules(__path__)}
-    name = schema.objective_name(config.objective)
-    return importlib.import_module(f"train.objectives.{name if name in own else 'token'}")
+def module(name: str) -> types.ModuleType:
+    """The file of an objective's loss: `train/objectives/NAME.py` if there is one, else that of the tokens."""
+    return importlib.import_module(f"train.objectives.{name if own(name) else 'token'}")
+
+
+def own(name: str) -> bool:
+    """Whether an objective has a file here."""
+    return name in {file.name for file in pkgutil.iter_modules(__path__)}

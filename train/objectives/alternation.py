@@ -5,8 +5,8 @@ Every member is the loss module that it would be alone. Their parameters are one
 member's own shapes. The terms and metrics of the others weigh nothing, their memories stay as they are. An optimizer with
 momentum goes on moving a member's own parameters in the steps of the others, as it does for any gradient of zero.
 
-Not a Flax module, because the members are applied one by one as functions of their parameters; it offers what the step
-asks of one: `init`, `apply`, `initial_carry`, `weights`, `scales`.
+Not a Flax module, because the members are applied one by one as functions of their parameters; it has the methods of
+`loss.Module` that the program calls, and `init` and `apply`.
 """
 import dataclasses
 from typing import Any
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from train import objectives
 from train.objectives import loss as losses
+from train.settings import schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Alternation:
         return {'params': {part: value for part, value in params.items() if value}}
 
     def apply(self, variables, batch, carry=None, rows=None, rngs=None, method=None):
-        """Loss of a batch of one member, with the terms and metrics of all; `method`: `say`."""
-        if method is not None:
-            return method(self, variables, batch)
+        """Loss of a batch of one member, with the terms and metrics of all; with method='say' what that returns."""
+        if method == 'say':
+            return self.say(variables, batch)
 
         def branch(task):
             name, module = self.members()[task]
@@ -96,8 +97,18 @@ class Alternation:
     def _say(self, variables, batch):
         task = int(batch['task'][0]) % len(self.modules)
         name, module = self.members()[task]
-        said = module.apply(self.view(variables, name), self.objective.narrow(batch, task), method=losses.say(module))
+        said = module.apply(self.view(variables, name), self.objective.narrow(batch, task), method='say')
         return jnp.pad(said, ((0, 0), (0, batch['weights'].shape[1] - said.shape[1])))
+
+    def filling(self, objective, variables):
+        """The first member that can."""
+        found = next(number for number, kind in enumerate(objective.kinds) if kind.fills)
+        return self.modules[found].filling(objective.kinds[found], self.view(variables, objective.names[found]))
+
+    def forward_flops(self, config):
+        """The mean over the members' turns."""
+        found = [module.forward_flops(own) for module, own in zip(self.modules, _alone(config))]
+        return round(sum(share * count for share, count in zip(self.objective.shares, found)))
 
     def view(self, variables, name):
         """The variables as the member has them alone."""
@@ -116,16 +127,11 @@ def _joined(one, other):
     return {**other, **one, **deeper}
 
 
-def build(config):
-    """The losses of the members of a resolved `schema.Config`."""
-    return Alternation(config.objective, tuple(map(objectives.build, _alone(config))))
-
-
-def forward_flops(config):
-    """Operations of one forward pass of a global batch, the mean over the members' turns."""
-    return round(sum(share * objectives.train_flops(own) / 3 for share, own in zip(config.objective.shares, _alone(config))))
+def build(config: schema.Config) -> Alternation:
+    """The losses of the members of a resolved config."""
+    return Alternation(config.objective, tuple(objectives.build(own) for own in _alone(config)))
 
 
 def _alone(config):
     """The config of each member by itself."""
-    return [dataclasses.replace(config, objective=member.objective) for member in config.objective.members]
+    return [dataclasses.replace(config, objective=kind) for kind in config.objective.kinds]

@@ -1,4 +1,4 @@
-"""What an objective returns, and the cross-entropy that most of them share.
+"""The base class of losses, what they return, and the cross-entropy that most of them share.
 
 Sums and weights, never means: the step divides each term by its weight over the *global* batch, so that accumulation,
 packing, padding and many hosts are exact. The cross-entropy is T5X's (`compute_weighted_cross_entropy`): label smoothing
@@ -7,9 +7,13 @@ spreads eps over the V - 1 wrong tokens and subtracts the entropy of that target
 import math
 from typing import Any, Dict, NamedTuple, Tuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from data import objectives
+from model import flops, transformer
+from model.attention import rule as rules
 from train.settings import schema
 
 
@@ -20,8 +24,58 @@ class Loss(NamedTuple):
     carry: Any = None
 
 
+class Module(nn.Module):
+    """The loss of an objective as a function of a batch; a subclass states `__call__`, and what differs from the loss of the tokens.
+
+    backbone: the Transformer that fine-tuning takes; settings: label smoothing and z-loss, of training alone.
+    """
+    backbone: transformer.Transformer
+    settings: schema.Loss = schema.Loss()
+
+    scales = {'tokens': 1.0}                  # {term: its factor in the loss}
+    shares = {}                               # {term: share of the steps that have it}, where that is not 1
+
+    def __call__(self, batch: dict, carry: Any = None, rows: jax.Array | None = None) -> Loss:
+        """Loss of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
+        raise NotImplementedError
+
+    def weights(self, batch: dict) -> dict[str, jax.Array]:
+        """{term: scalar}, from the batch alone: what each term's sum is divided by."""
+        return {'tokens': jnp.sum(batch['weights'])}
+
+    def initial_carry(self, batch_size: int) -> Any:
+        """The `carry` of the first batch: a pytree whose leaves lead with the batch axis, or None."""
+        return None
+
+    def say(self, batch: dict) -> jax.Array:
+        """int32[B, P]: the likeliest tokens at the slots, for samples and for filling masks."""
+        return jnp.argmax(self.backbone(batch), axis=-1).astype(jnp.int32)
+
+    def filling(self, objective: objectives.Objective, variables: dict) -> tuple:
+        """(module, Objective, variables) of the part that fills masks, of this module's objective and variables."""
+        return self, objective, variables
+
+    def forward_flops(self, config: schema.Config) -> int:
+        """Operations of one forward pass of a global batch."""
+        return flops.forward_flops(config.model, config.batch_size, config.objective.lengths())
+
+
+def backbone(config: schema.Config) -> transformer.Transformer:
+    """The Transformer of a resolved config, with the hints of its objective."""
+    return transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype), hints=hints(config))
+
+
+def hints(config: schema.Config) -> rules.Hints:
+    """What the batches of a config's objective promise of attention in the stacks of its model."""
+    own, source = config.objective.hint, config.objective.encoder_hint
+    if config.model.architecture == 'encoder':
+        return rules.Hints(encoder=rules.Hint(*own))
+    cross = objectives.weakest(own, source)._replace(order='full')
+    return rules.Hints(*(rules.Hint(*hint) for hint in (source, own, cross)))
+
+
 class Scores(NamedTuple):
-    """How well logits foretell a batch: the loss's term (sum, weight) and metrics; of each target nll and correct, float32[B, P]."""
+    """How well logits predict a batch: the loss's term (sum, weight) and metrics; of each target nll and correct, float32[B, P]."""
     term: Tuple[jax.Array, jax.Array]
     metrics: Dict[str, Tuple[jax.Array, jax.Array]]
     nll: jax.Array
@@ -65,8 +119,3 @@ def cross_entropy(logits, targets, vocab_size, label_smoothing=0.0, z_loss=0.0):
     if z_loss:
         loss = loss + z_loss * jnp.square(log_z)
     return loss, nll, (target >= jnp.max(logits, axis=-1)).astype(jnp.float32)
-
-
-def say(module):
-    """method(module, batch) -> int32[B, P], the likeliest tokens at the slots: the loss module's own, or that of its backbone."""
-    return getattr(type(module), 'say', lambda module, batch: jnp.argmax(module.backbone(batch), axis=-1).astype(jnp.int32))

@@ -3,36 +3,30 @@
 loss = masked LM over its targets + the pair's cross-entropy over rows, unweighted. Rows of padding judge nothing. Without
 pairs this is the shared token loss.
 """
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import heads, ops, transformer
+from model import heads, ops
 from train.objectives import loss as losses, token
 from train.settings import schema
 
 
-class PairLoss(nn.Module):
-    """backbone: the Transformer; head: of the label `pair`; settings: label smoothing and z-loss, of the tokens alone."""
-    backbone: transformer.Transformer
-    head: heads.PairHead
+class PairLoss(losses.Module):
+    """pair: the label that `head` predicts; the settings of the loss are of the tokens alone."""
     pair: str = 'next_sentence'
-    settings: schema.Loss = schema.Loss()
+
+    def setup(self):
+        self.head = heads.PairHead(self.backbone.config, self.backbone.dtype)
 
     @property
     def scales(self):
         return {'masked_lm': 1.0, self.pair: 1.0}
 
-    def initial_carry(self, batch_size):
-        """What the first batch is given as `carry`: nothing."""
-        return None
-
     def weights(self, batch):
-        """{term: scalar}, from the batch alone: targets, and rows that hold text."""
+        """The number of targets, and of rows that hold text."""
         return {'masked_lm': jnp.sum(batch['weights']), self.pair: jnp.sum(_real(batch))}
 
     def __call__(self, batch, carry=None, rows=None):
-        """Loss of a batch (design: fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
         hidden = self.backbone.hidden(batch, rows)
         logits = self.backbone.logits(ops.gather(hidden, batch['slots']))
         scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
@@ -51,10 +45,8 @@ def _real(batch):
     return jnp.any(batch['segments'] > 0, axis=1).astype(jnp.float32)
 
 
-def build(config):
-    """The module for a resolved `schema.Config`."""
-    pair = config.objective.pair
-    if pair is None:
+def build(config: schema.Config) -> losses.Module:
+    """The module of a resolved config."""
+    if config.objective.pair is None:
         return token.build(config)
-    dtype = jnp.dtype(config.dtype)
-    return PairLoss(transformer.Transformer(config.model, dtype=dtype), heads.PairHead(config.model, dtype), pair, config.loss)
+    return PairLoss(losses.backbone(config), config.loss, config.objective.pair)

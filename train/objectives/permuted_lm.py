@@ -4,22 +4,17 @@ Queries start from one learned vector and pass through the backbone behind the c
 layer, is the carry, so that it is sharded, saved and cut into microbatches by row. Fine-tuning takes the backbone and reads
 its content stream alone. In evaluation (`rows` is None) the loss is the plain negative log-likelihood.
 """
-import flax.linen as nn
 import jax.numpy as jnp
 
-from model import flops, layers, memory as memories, transformer
+from model import flops, layers, memory as memories
 from train.objectives import loss as losses
 from train.settings import schema
 
 
-class PermutedLoss(nn.Module):
-    """backbone: an encoder; settings: label smoothing and z-loss; memory: M, positions a row remembers; reuse: R of each row."""
-    backbone: transformer.Transformer
-    settings: schema.Loss = schema.Loss()
+class PermutedLoss(losses.Module):
+    """memory: M, positions of earlier batches that a row sees; reuse: R, the tokens of a row that enter the next memory."""
     memory: int = 0
     reuse: int = 0
-
-    scales = {'tokens': 1.0}
 
     def setup(self):
         self.query = layers.Embed(self.backbone.config, 1, self.backbone.config.width)
@@ -29,12 +24,7 @@ class PermutedLoss(nn.Module):
         backbone = self.backbone
         return memories.empty(backbone.config, batch_size, self.memory, backbone.dtype) if self.memory else None
 
-    def weights(self, batch):
-        """{term: scalar}, from the batch alone."""
-        return {'tokens': jnp.sum(batch['weights'])}
-
     def __call__(self, batch, carry=None, rows=None):
-        """Loss of a batch (fields of data/example.py); rows int32[B] as in `Transformer`, None in evaluation."""
         memory = None if carry is None else memories.Memory(carry, self.reuse)
         logits, carry = self.predict(batch, memory, rows)
         scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
@@ -49,16 +39,12 @@ class PermutedLoss(nn.Module):
         """What the queries, which do not see their targets, find likeliest: int32[B, P]. Without memory, for samples."""
         return jnp.argmax(self.predict(batch)[0], axis=-1)
 
-
-def build(config):
-    """The module for a resolved `schema.Config`."""
-    objective = config.objective
-    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
-    return PermutedLoss(backbone, config.loss, objective.memory_length, objective.reused)
+    def forward_flops(self, config):
+        """Content and queries attend to the memory and the row."""
+        lengths = config.objective.lengths()
+        return flops.forward_flops(config.model, config.batch_size, {**lengths, 'queries': lengths['slots'], 'memory': self.memory})
 
 
-def forward_flops(config):
-    """Operations of one forward pass of a global batch: content and queries, over the memory and the row."""
-    lengths = config.objective.lengths()
-    lengths = {**lengths, 'queries': lengths['slots'], 'memory': config.objective.memory_length}
-    return flops.forward_flops(config.model, config.batch_size, lengths)
+def build(config: schema.Config) -> PermutedLoss:
+    """The module of a resolved config."""
+    return PermutedLoss(losses.backbone(config), config.loss, config.objective.memory_length, config.objective.reused)

@@ -9,13 +9,12 @@ objective masked_lm and the generator's sizes (`generator_config`) starts from t
     --config.init.rename='[("^generator/", "backbone/")]'
 """
 import dataclasses
-from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
+from data.objectives import replaced_token_detection
 from model import flops, heads, ops, transformer
 from train.objectives import loss as losses
 from train.settings import schema
@@ -35,38 +34,31 @@ def generator_config(config, objective):
         kv_heads=None, head_dim=2 * (dim // count // 2), mlp_dim=None, head='transform', tied=True)
 
 
-class ReplacedTokenDetection(nn.Module):
-    """backbone: the discriminator; objective: data.objectives.replaced_token_detection.Objective, whose settings these are."""
-    backbone: transformer.Transformer
-    objective: Any
-    settings: schema.Loss = schema.Loss()     # of the generator's loss
+class ReplacedTokenDetection(losses.Module):
+    """backbone: the discriminator; the settings of the loss are of the generator; objective: whose settings these are.
+
+    A network makes the replacements where the objective `fills`; otherwise the batch holds them.
+    """
+    objective: replaced_token_detection.Objective = replaced_token_detection.Objective()
 
     def setup(self):
-        config, dtype = self.backbone.config, self.backbone.dtype
+        config, dtype, hints = self.backbone.config, self.backbone.dtype, self.backbone.hints
         self.head = heads.TokenHead(config, dtype)
-        if self.generates:
-            self.generator = transformer.Transformer(generator_config(config, self.objective), dtype, borrowed=self.backbone)
-
-    @property
-    def generates(self):
-        """Whether a network makes the replacements; otherwise the batch holds them."""
-        return self.objective.generator == 'model'
+        if self.objective.fills:
+            self.generator = transformer.Transformer(generator_config(config, self.objective), dtype, self.backbone, hints)
 
     @property
     def scales(self):
         scales = {'generator': self.objective.generator_weight, 'discriminator': self.objective.discriminator_weight}
-        return scales if self.generates else {'discriminator': scales['discriminator']}
-
-    def initial_carry(self, batch_size):
-        return None
+        return scales if self.objective.fills else {'discriminator': scales['discriminator']}
 
     def weights(self, batch):
-        """{term: scalar}: drawn tokens for the generator, all tokens that are not padding for the discriminator."""
+        """Drawn tokens for the generator, all tokens that are not padding for the discriminator."""
         tokens = jnp.sum(batch['segments'] > 0).astype(jnp.float32)
         return {name: {'generator': jnp.sum(batch['weights']), 'discriminator': tokens}[name] for name in self.scales}
 
     def __call__(self, batch, carry=None, rows=None):
-        """Loss of a batch; rows int32[B] as in `Transformer`, None in evaluation, which also measures the AUC."""
+        """An evaluation (`rows` is None) also measures the area under the curve."""
         seen, replaced, terms, metrics = self.replace(batch, rows)
         logits, real = self.detect(batch, seen, rows), batch['segments'] > 0
         binary = optax.sigmoid_binary_cross_entropy(logits, replaced)
@@ -80,7 +72,7 @@ class ReplacedTokenDetection(nn.Module):
         """(what the discriminator reads int32[B, T], 1 where that is not the original float32[B, T], terms, metrics)."""
         original = put(batch['tokens'], batch, batch['targets'])
         terms, metrics, seen = {}, {}, batch['tokens']
-        if self.generates:
+        if self.objective.fills:
             sampled, terms, metrics = self.generate(batch, rows)
             seen = put(original, batch, sampled)
         return seen, (seen != original).astype(jnp.float32), terms, metrics
@@ -102,9 +94,18 @@ class ReplacedTokenDetection(nn.Module):
 
     def say(self, batch):
         """int32[B, P]: the likeliest tokens at the slots; without a generator, those of the batch."""
-        if not self.generates:
+        if not self.objective.fills:
             return jnp.take_along_axis(batch['tokens'], batch['slots'], axis=1)
         return jnp.argmax(self.generator(batch), axis=-1).astype(jnp.int32)
+
+    def forward_flops(self, config):
+        """The discriminator without a language head, and the generator."""
+        model, rows, lengths = config.model, config.batch_size, self.objective.lengths()
+        head = 2 * lengths['tokens'] * model.dim * (model.dim + 1)
+        found = flops.forward_flops(model, rows, {**lengths, 'slots': 0}) + rows * head
+        if self.objective.fills:
+            found += flops.forward_flops(generator_config(model, self.objective), rows, lengths)
+        return found
 
 
 def put(tokens, batch, said):
@@ -141,17 +142,6 @@ def histogram(logits, weights):
     return jnp.zeros(BINS, jnp.float32).at[place].add(weights)
 
 
-def build(config):
-    """The module for a resolved `schema.Config`."""
-    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
-    return ReplacedTokenDetection(backbone=backbone, objective=config.objective, settings=config.loss)
-
-
-def forward_flops(config):
-    """Operations of one forward pass of a global batch: the discriminator without a language head, and the generator."""
-    model, rows, lengths = config.model, config.batch_size, config.objective.lengths()
-    head = 2 * lengths['tokens'] * model.dim * (model.dim + 1)
-    found = flops.forward_flops(model, rows, {**lengths, 'slots': 0}) + rows * head
-    if config.objective.generator == 'model':
-        found += flops.forward_flops(generator_config(model, config.objective), rows, lengths)
-    return found
+def build(config: schema.Config) -> ReplacedTokenDetection:
+    """The module of a resolved config."""
+    return ReplacedTokenDetection(losses.backbone(config), config.loss, config.objective)

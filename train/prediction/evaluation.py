@@ -2,6 +2,7 @@
 
 Keys and data depend on the split alone, never on the training state, so that an evaluation does not change the training.
 """
+import dataclasses
 import math
 
 import jax
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import example, pipeline
-from train import step as steps
+from data.text import cache
+from train import objectives, step as steps
 from train.parallel import sharding
+from train.settings import schema
 
 SEED = 0  # of the fixed corruption
 
@@ -29,7 +32,7 @@ class Evaluator:
 
         def step(variables, batch, carry, key):
             terms, metrics, carry = evaluation(variables, batch, carry, key)
-            text = jnp.where(batch['weights'] > 0, jnp.asarray(token_bytes)[batch['targets']], 0)
+            text = jnp.where(objective.covered(batch), jnp.asarray(token_bytes)[batch['targets']], 0)
             return terms, metrics, jnp.sum(text), carry
 
         self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
@@ -59,7 +62,7 @@ class Evaluator:
                  for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
         shown = [name for name in means if name not in terms or len(terms) > 1]
         self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
-        scales = {name: self.module.scales.get(name, 1.0) * getattr(self.module, 'shares', {}).get(name, 1.0) for name in terms}
+        scales = {name: self.module.scales.get(name, 1.0) * self.module.shares.get(name, 1.0) for name in terms}
         out = {f'eval/{name}': means[name] for name in shown}
         if all(name in means for name in terms):
             out = {'eval/loss': sum(scale * means[name] for name, scale in scales.items()), **out}
@@ -71,6 +74,12 @@ class Evaluator:
         return out
 
 
+def build(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, batches: int | None = None) -> Evaluator:
+    """The Evaluator of a resolved config on a held-out text, with the objective that evaluation uses."""
+    config = dataclasses.replace(config, objective=config.objective.evaluated())
+    return Evaluator(objectives.build(config), config.objective, source, mesh, config.batch_size, batches)
+
+
 def area(positives: np.ndarray, negatives: np.ndarray) -> float:
     """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs in the right
     order, half of those in the same bin (Mann and Whitney 1947). 0 where one of them is empty."""
@@ -79,8 +88,7 @@ def area(positives: np.ndarray, negatives: np.ndarray) -> float:
 
 
 def _add(results):
-    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1))
-            for name in (results[0] if results else {})}
+    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1)) for name in (results[0] if results else {})}
 
 
 def _sum(values):

@@ -7,15 +7,14 @@ import numpy as np
 
 from data import example
 from train import objectives
-from train.objectives import loss as losses
 from train.settings import errors
 
 
 def answers(prompts, config, tokenizer, variables):
     """[{'prompt', 'text', 'tokens'}]: the text without its masks, and the ids that took their places; variables of the loss module."""
-    batch = read([ids(text, tokenizer) for text in prompts], tokenizer.special, config.objective)
-    module = objectives.build(config)
-    said = np.asarray(jax.jit(lambda variables: module.apply(variables, batch, method=losses.say(module)))(variables))
+    module, objective, variables = objectives.build(config).filling(config.objective, variables)
+    batch = read([ids(text, tokenizer) for text in prompts], tokenizer.special, objective)
+    said = np.asarray(jax.jit(lambda variables: module.apply(variables, batch, method='say'))(variables))
     found = []
     for row, prompt in enumerate(prompts):
         used, real = batch['weights'][row] > 0, batch['segments'][row] > 0
@@ -28,9 +27,9 @@ def answers(prompts, config, tokenizer, variables):
 def check(options, config, tokenizer):
     """errors.Error unless the run can fill the masks of the prompts."""
     wrong, spelt = [], spellings(tokenizer)
-    if getattr(config.objective, 'generator', 'model') != 'model':
-        wrong.append(errors.Problem(f'--workdir = {options.workdir}',
-                                    'holds a discriminator, which says no tokens; expected a run that does.'))
+    if not config.objective.fills:
+        wrong.append(errors.Problem(f'--workdir = {options.workdir}', 'holds a discriminator, which predicts no tokens; expected a run '
+                                                                     'that does.'))
     for text in options.prompt or ['']:
         if not any(mask in text for mask in spelt):
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', 'the run holds an encoder, which fills masks: expected '
@@ -69,7 +68,7 @@ def read(rows, special, objective):
     made = []
     for row, places in zip(rows, masks):
         fields = {name: value.copy() for name, value in example.bidirectional([len(row)], size).items()}
-        getattr(objective, 'hide', lambda fields, places: None)(fields, places)
+        objective.hide(fields, places)
         made.append({**fields, 'tokens': example.padded(row, size, special.pad), 'slots': example.padded(places, count, 0),
                      'weights': example.weights(len(places), count)})
     return example.stack(made)

@@ -59,13 +59,13 @@ def inputs(prompts, special, architecture, objective=None):
     """(what the decoder reads first int32[B, T], its lengths int32[B], further fields) for prompts of ids, as in training."""
     source, starts = {}, [np.append(special.bos, ids) for ids in prompts]
     if architecture == 'encoder_decoder':
-        asked = [getattr(objective, 'prompt', lambda ids, special: (ids, special.bos))(ids, special) for ids in prompts]
+        asked = [objective.prompt(ids, special) for ids in prompts]
         prompts, starts = [ids for ids, _ in asked], [np.array([first]) for _, first in asked]
         size = max(map(len, prompts)) + 1
         source = example.stack([example.encoder({
             'tokens': example.padded(np.append(ids, special.eos), size, special.pad),
             **example.bidirectional([len(ids) + 1], size)}) for ids in prompts])
-    elif hasattr(objective, 'prefix'):        # its tokens see one another, as in training
+    elif prompts and objective.prefix(prompts[0], special) is not None:
         starts = [np.append(special.bos, objective.prefix(ids, special)) for ids in prompts]
         places = [example.prefix([len(start)], [len(start)], max(map(len, starts))) for start in starts]
         source = {name: np.stack([place[name] for place in places]) for name in ('sees', 'seen')}

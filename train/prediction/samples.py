@@ -11,7 +11,6 @@ from data import example, pipeline
 from model import transformer
 from model.decoding import generate
 from train import state as states
-from train.objectives import loss as losses
 from train.prediction import prompts as prompted
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
@@ -51,7 +50,7 @@ def continuations(config, corpus, backbone):
 def filled(config, corpus, module):
     """Fills the slots of held-out examples with the likeliest tokens: those of the backbone, or what `module.say` says."""
     batch, source = _examples(config, corpus), corpus.eval or corpus.train
-    likeliest = jax.jit(lambda variables: module.apply(variables, batch, method=losses.say(module)))
+    likeliest = jax.jit(lambda variables: module.apply(variables, batch, method='say'))
 
     def sampler(variables):
         out = []

@@ -5,9 +5,12 @@ who set it. No JAX: these run before it is imported. The mesh has its own file, 
 """
 import dataclasses
 import types
+from typing import Any, Callable, Iterable, Iterator
 
 from model import positions as schemes
-from train.settings import errors, schema
+from train.settings import errors, members, schema
+
+Found = Iterator[tuple[str, str]]             # (key, what is wrong)
 
 
 class Reported(Exception):
@@ -34,45 +37,45 @@ class Reader:
         return Reader(value, bad, key + '.') if dataclasses.is_dataclass(value) and key != 'objective' else value
 
 
-def length(config):
+def length(config: schema.Config) -> Found:
     if bool(config.steps) == bool(config.epochs):
         key = 'epochs' if config.epochs else 'steps'
         both = f'steps = {config.steps} is set too, expected one of them; unset the other, such as --config.steps=None.'
         yield key, both if config.epochs else 'expected steps or epochs; set one, such as --config.steps=1000.'
 
 
-def positions(config):
+def positions(config: schema.Config) -> Found:
     if schemes.of(config.model).limit and longest(config) > config.model.limit:
         yield 'model.max_length', f'expected at least {longest(config)} for sequence_length = {config.sequence_length}.'
 
 
-def sentence_types(config):
+def sentence_types(config: schema.Config) -> Found:
     """An objective tells pairs of sentences apart by types; ids past the end of a table have no embedding."""
-    name = config.objective and schema.objective_name(config.objective)
-    wanted = {'replaced_token_detection': 2, 'permuted_lm': 3}.get(name, 2 if getattr(config.objective, 'pair', None) else 0)
-    if 0 < config.model.types < wanted:
-        yield 'model.types', f'objective.name = {name} tells {wanted} types apart; expected at least {wanted}, or 0 for none.'
+    for prefix, part in members.walk(config.objective).items():
+        if 0 < config.model.types < part.types:
+            yield 'model.types', (f'{prefix}name = {part.name} tells {part.types} types apart; '
+                                  f'expected at least {part.types}, or 0 for none.')
 
 
-def longest(config):
+def longest(config: schema.Config) -> int:
     """The most tokens that a stack of the model reads in a row."""
     return max([config.sequence_length, *lengths(config).values()])
 
 
-def lengths(config):
+def lengths(config: schema.Config) -> dict[str, int]:
     """{'tokens': ..., 'encoder_tokens': ...} of the batch; {} for an objective whose settings are wrong."""
     if config.objective is None or config.objective.problems():
         return {}
     return {name: size for name, size in config.objective.lengths().items() if name in ('tokens', 'encoder_tokens')}
 
 
-def vocabulary(config):
+def vocabulary(config: schema.Config) -> Found:
     size, settings = config.model.vocab_size, config.tokenizer
     if size and not settings.path and settings.kind != 'bytes' and size < settings.vocab_size:
         yield 'model.vocab_size', f'expected at least tokenizer.vocab_size = {settings.vocab_size}; None takes that.'
 
 
-def objective(config):
+def objective(config: schema.Config) -> Found:
     if config.objective is not None:
         yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
@@ -80,19 +83,20 @@ def objective(config):
         yield 'model.architecture', f'objective.name = {name} needs {errors.one_of(config.objective.architectures)}.'
 
 
-def streams(config):
+def streams(config: schema.Config) -> Found:
     """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
     scheme = config.model.positions
     if schemes.of(config.model).absolute:
-        if getattr(config.objective, 'memory_length', 0):
-            yield 'objective.memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
-                                              'expected 0, or model.positions = xl.')
-        if getattr(config.objective, 'directions', 'forward') == 'both':
-            yield 'objective.directions', (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
-                                           'ones; expected forward, or model.positions = xl.')
+        for prefix, part in members.walk(config.objective).items():
+            if part.memory_length:
+                yield f'{prefix}memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
+                                                 'expected 0, or model.positions = xl.')
+            if part.backwards:
+                yield prefix + part.backwards, (f'model.positions = {scheme} are absolute, rows that are read backwards have negative '
+                                                'ones; expected forward, or model.positions = xl.')
 
 
-def schedule(config):
+def schedule(config: schema.Config) -> Found:
     optimizer, steps = config.optimizer, config.steps
     if not steps:
         return
@@ -105,7 +109,7 @@ def schedule(config):
         yield 'optimizer.cycle', f'expected at most steps = {steps}.'
 
 
-def evaluation(config):
+def evaluation(config: schema.Config) -> Found:
     metrics = {'checkpoint.best': config.checkpoint.best, 'early_stopping.metric': config.early_stopping.metric}
     for key, metric in ((key, metric) for key, metric in metrics.items() if metric is not None):
         if not metric.startswith('eval/'):
@@ -120,7 +124,7 @@ GROUPS = ('model', 'optimizer', 'mesh', 'init')
 CHECKS = (positions, sentence_types, vocabulary, objective, streams, schedule, evaluation)
 
 
-def unreported(check, config, bad, *more):
+def unreported(check: Callable, config: schema.Config, bad: set[str], *more: Any) -> list[tuple[str, str]]:
     """[(key, text)] of check(config, *more), as far as it reads no value of the keys `bad`."""
     found = []
     try:
@@ -131,7 +135,7 @@ def unreported(check, config, bad, *more):
     return found
 
 
-def together(config, bad=()):
+def together(config: schema.Config, bad: Iterable[str] = ()) -> list[tuple[str, str]]:
     """[(key, text)] for every disagreement between values; what depends on a key in `bad` is left out."""
     checks = [length, *(lambda config, name=name: getattr(config, name).problems() for name in GROUPS), *CHECKS]
     return [found for check in checks for found in unreported(check, config, bad)]

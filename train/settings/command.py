@@ -7,11 +7,12 @@ An exception that a user can cause has `exit_code` and `kind`; any other is a bu
 import os
 import signal
 import sys
+from typing import Callable
 
 from train.settings import errors
 
 
-def run(function):
+def run(function: Callable[[], int | None]) -> int:
     """Calls `function()`: its exit code, or that of the trouble that it raised."""
     try:
         return function() or 0
@@ -27,7 +28,7 @@ def run(function):
     return code
 
 
-def without_run(workdir):
+def without_run(workdir: str) -> list[errors.Problem]:
     """[Problem] of a --workdir that holds no run; [] for one that does, and for a remote one, which is looked at later."""
     if '://' in workdir or os.path.exists(os.path.join(workdir, 'config.json')):
         return []
@@ -35,7 +36,7 @@ def without_run(workdir):
     return [errors.Problem(f'--workdir = {workdir}', text)]
 
 
-def main(function):
+def main(function: Callable[[], int]) -> None:
     """For `if __name__ == '__main__'`: Ctrl-C before anything is worth saving just ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(function())

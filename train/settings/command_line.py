@@ -10,6 +10,7 @@ import importlib
 import pathlib
 import re
 import textwrap
+from typing import Iterable, Iterator
 
 from train.settings import errors
 
@@ -48,7 +49,7 @@ class Line:
     unknown: list = dataclasses.field(default_factory=list)    # tokens that no flag explains
 
 
-def parser(prog, description, workdir=True):
+def parser(prog: str, description: str, workdir: bool = True) -> Parser:
     """An argparse parser whose help explains --config; the command adds its own flags. `workdir`: does it need one?"""
     required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
     epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs='\n'.join(listing()))
@@ -60,7 +61,7 @@ def parser(prog, description, workdir=True):
     return made
 
 
-def distributed(made):
+def distributed(made: Parser) -> Parser:
     """Adds the flags of a run over several processes; without them JAX detects a cluster by itself or runs alone."""
     group = made.add_argument_group('several processes')
     group.add_argument('--coordinator_address', metavar='HOST:PORT', help='of process 0')
@@ -69,7 +70,7 @@ def distributed(made):
     return made
 
 
-def read(argv, made):
+def read(argv: Iterable[str], made: Parser) -> Line:
     """argv (without the program's name) as a Line. Exits with status 0 at --help; other trouble is in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
@@ -110,7 +111,7 @@ def without(tokens, name):
     return kept
 
 
-def missing(line, made):
+def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
     """Problems with the flags that train.main cannot do without."""
     if made.needs_workdir and not line.options.workdir:
         yield errors.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
@@ -126,7 +127,7 @@ def missing(line, made):
         yield errors.Problem(absent[0], f'missing. --{", --".join(DISTRIBUTED)} go together.')
 
 
-def unknown(line, made, keys):
+def unknown(line: Line, made: Parser, keys: list[str]) -> Iterator[errors.Problem]:
     """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
     known = ['--config'] + [name for action in made._actions for name in action.option_strings if name[:2] == '--']
     after_flag = False
@@ -141,12 +142,12 @@ def unknown(line, made, keys):
         yield errors.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
 
 
-def configs():
+def configs() -> list[str]:
     """Every config of the repository, as paths from its root."""
     return sorted(f'configs/{p.name}' for p in (ROOT / 'configs').glob('*.py') if p.name != '__init__.py')
 
 
-def listing():
+def listing() -> Iterator[str]:
     """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
     for path in configs():
         tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
@@ -166,6 +167,6 @@ def variants(node):
             yield ast.literal_eval(part)
 
 
-def find(path):
+def find(path: str) -> pathlib.Path | None:
     """The config file that a path names, relative to the current folder or else to the repository, or None."""
     return next((candidate for candidate in (pathlib.Path(path), ROOT / path) if candidate.is_file()), None)

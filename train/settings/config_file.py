@@ -8,11 +8,12 @@ import linecache
 import os
 import runpy
 import traceback
+from typing import Any
 
 from train.settings import command_line, errors, schema
 
 
-def read(path, variant=''):
+def read(path: str | None, variant: str = '') -> tuple[list, list[errors.Problem]]:
     """([(dotted key, value)] that a config file sets, problems). `path` None means that none was given."""
     try:
         return list(leaves(values(path, variant))), []
@@ -20,7 +21,7 @@ def read(path, variant=''):
         return [], list(error.problems)
 
 
-def values(path, variant):
+def values(path: str | None, variant: str) -> collections.abc.Mapping:
     """What get_config returns, as nested dicts. errors.Error."""
     there = command_line.configs()
     if not path:
@@ -63,7 +64,7 @@ def raised(name, path, error):
     return wrong(f'{name}:{number}' if number else name, text)
 
 
-def leaves(tree, prefix=''):
+def leaves(tree: collections.abc.Mapping, prefix: str = '') -> collections.abc.Iterator[tuple[str, Any]]:
     """(dotted key, value) of nested dicts; a dict at a setting that is no group stays a value."""
     for name, value in tree.items():
         key = prefix + normal(str(name))
@@ -73,6 +74,6 @@ def leaves(tree, prefix=''):
             yield key, value
 
 
-def normal(key):
+def normal(key: str) -> str:
     """`init.from_` is `init.from`."""
     return '.'.join(schema.external(part) for part in key.split('.'))

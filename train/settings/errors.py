@@ -5,6 +5,7 @@ origin (the file or flag that set the value). `closest` finds what a misspelt ke
 name (insert, delete, replace, swap two neighbours; Damerau 1964) plus a price for another group.
 """
 import dataclasses
+from typing import Any, Iterable, Sequence
 
 FOREIGN = {                                   # names of other codebases, and ours
     'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim', 'depth': 'layers',
@@ -37,7 +38,7 @@ class Error(Exception):
         super().__init__(render(self.problems, kind, end))
 
 
-def render(problems, kind='config', end='nothing was run'):
+def render(problems: Sequence[Problem], kind: str = 'config', end: str = 'nothing was run') -> str:
     """The message: a heading, the problems in columns, and what happened."""
     subjects = [printable(p.subject) for p in problems]
     width = max([len(s) for s in subjects if len(s) <= 60] or [0])
@@ -49,23 +50,23 @@ def render(problems, kind='config', end='nothing was run'):
     return '\n'.join(lines + [end] * bool(end))
 
 
-def printable(text):
+def printable(text: str) -> str:
     """The text without control characters: a message never moves the terminal's cursor."""
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def shown(value, limit=60):
+def shown(value: Any, limit: int = 60) -> str:
     """A value as a message shows it: its literal, cut when long."""
     text = repr(value)
     return text if len(text) <= limit else text[:limit - 1] + '…'
 
 
-def one_of(names):
+def one_of(names: Iterable[str]) -> str:
     """'a', 'a or b', 'a, b or c'."""
     return ' or '.join(filter(None, [', '.join([*names][:-1]), [*names][-1]]))
 
 
-def edits(a, b):
+def edits(a: str, b: str) -> int:
     """How many letters are inserted, deleted, replaced or swapped with their neighbour between two strings."""
     before, row = None, list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
@@ -79,7 +80,7 @@ def edits(a, b):
     return row[-1]
 
 
-def distance(key, other):
+def distance(key: str, other: str) -> float:
     """How far a dotted key is from another: infinity when nobody would confuse them."""
     (group, _, name), (other_group, _, other_name) = key.rpartition('.'), other.rpartition('.')
     cost = edits(name, other_name)
@@ -91,14 +92,14 @@ def distance(key, other):
     return cost + (0 if group == other_group else min(0.5 * edits(group, other_group), 1.0 if not group else 1.5))
 
 
-def closest(key, known, most=3):
+def closest(key: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known keys that `key` may stand for, best first; [] when none is near."""
     key = key.lower().replace('-', '_')
     costs = sorted((distance(key, other), i, other) for i, other in enumerate(known))
     return [other for cost, _, other in costs if cost == costs[0][0] < float('inf')][:most]
 
 
-def did_you_mean(key, known, template='{}'):
+def did_you_mean(key: str, known: Iterable[str], template: str = '{}') -> str:
     """' Did you mean a or b?', or '' when nothing is near."""
     near = [template.format(other) for other in closest(key, known)]
     return f' Did you mean {" or ".join(near)}?' if near else ''

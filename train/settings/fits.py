@@ -4,11 +4,11 @@ Called twice: before JAX is imported, when the devices are known without it (for
 JAX, with the true count. Axes are those of `train/parallel/sharding.py`: data x fsdp split the batch, tensor splits heads,
 feed-forward and vocabulary, context the sequence.
 """
-import importlib.metadata
 import importlib.util
 import itertools
 import math
 import re
+from typing import Iterator, Mapping
 
 from model import config as model_config
 from train.settings import checks, schema
@@ -16,7 +16,7 @@ from train.settings import checks, schema
 REACH = 10_000                                # the largest divisor that is looked for
 
 
-def devices(environ, processes=None):
+def devices(environ: Mapping[str, str], processes: int | None = None) -> int | None:
     """How many devices JAX will see, without importing it; None when an accelerator may be present."""
     platforms = environ.get('JAX_PLATFORMS') or environ.get('JAX_PLATFORM_NAME') or ''
     if platforms != 'cpu' and (platforms or accelerator(environ)):
@@ -27,19 +27,20 @@ def devices(environ, processes=None):
     return (int(found[-1]) if found else 1) * (processes or 1)
 
 
-def accelerator(environ):
+def accelerator(environ: Mapping[str, str]) -> bool:
     """Could JAX find more than the CPU here: a plugin, libtpu or an explicit PJRT library?"""
+    from importlib import metadata  # not above: `--help` is fast
     return bool(environ.get('PJRT_NAMES_AND_LIBRARY_PATHS') or importlib.util.find_spec('jax_plugins')
-                or importlib.util.find_spec('libtpu') or importlib.metadata.entry_points(group='jax_plugins'))
+                or importlib.util.find_spec('libtpu') or metadata.entry_points(group='jax_plugins'))
 
 
-def data_axis(mesh, count):
+def data_axis(mesh: schema.Mesh, count: int | None) -> int | None:
     """mesh.data, derived from the devices when it is None; None when neither is known."""
     others = mesh.fsdp * mesh.tensor * mesh.context
     return mesh.data or (count // others if count and count % others == 0 else None)
 
 
-def check(config, count):
+def check(config: schema.Config, count: int | None) -> Iterator[tuple[str, str]]:
     """(key, text) where config.mesh does not fit `count` devices (None: unknown), the model or the batch."""
     wrong = list(on_devices(config, count))
     yield from wrong
@@ -86,7 +87,7 @@ def on_batch(config, mesh, count):
         yield 'batch_size', f'expected a multiple of {" × ".join(factors)} = {numbers}{each}. {near}'
 
 
-def suggestion(config, count):
+def suggestion(config: schema.Config, count: int) -> str:
     """' Fits: data=8 · data=4,tensor=2': data alone, then the closest mesh over the axes that were asked for."""
     asked, meshes = [getattr(config.mesh, axis) or 1 for axis in schema.AXES], []
     for sizes in splits(count):
@@ -102,7 +103,7 @@ def suggestion(config, count):
     return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2])
 
 
-def splits(count):
+def splits(count: int) -> Iterator[tuple[int, ...]]:
     """Every (fsdp, tensor, context) whose product divides `count`."""
     sizes = [d for d in range(1, min(count, REACH) + 1) if count % d == 0]
     return (found for found in itertools.product(sizes, repeat=3) if count % math.prod(found) == 0)

@@ -6,12 +6,13 @@ flags set wins over what is taken. Read from the run's config.json, without JAX.
 """
 import json
 import os
+from typing import Any
 
 from model import positions as schemes
 from train.settings import config_file, errors
 
 
-def read(given, workdir=None):
+def read(given: list[tuple], workdir: str | None = None) -> tuple[list[tuple], list[errors.Problem]]:
     """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in parse.assemble.
 
     A run that has begun in `workdir` is its own source: the one it started from may have been moved since. Nothing is taken from a
@@ -46,12 +47,12 @@ def read(given, workdir=None):
     return [(key, value, f'taken from {source}', False) for key, value in found.items()], wrong
 
 
-def taken(one):
+def taken(one: tuple) -> bool:
     """Whether an entry of `given` comes from `read`."""
     return one[2].startswith('taken from')
 
 
-def config_json(folder):
+def config_json(folder: str) -> dict:
     """The config.json in a folder, or {}: train/checkpoints/workdir.py says what is wrong with it."""
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     path = epath.Path(folder).expanduser() / 'config.json'
@@ -61,18 +62,18 @@ def config_json(folder):
         return {}
 
 
-def begun(workdir, source):
+def begun(workdir: str | None, source: str | None) -> dict:
     """config.json of the run in `workdir` if it started from `source`, else {}."""
     tree = config_json(workdir) if workdir and source else {}
     return tree if tree.get('init', {}).get('from') == source else {}
 
 
-def value(workdir, key):
+def value(workdir: str | None, key: str) -> Any:
     """The value of a setting in the config.json of `workdir`, or None."""
     return dict(config_file.leaves(config_json(workdir))).get(key) if workdir else None
 
 
-def run(folder):
+def run(folder: str) -> tuple[Any, dict | None]:
     """(workdir, its config.json) of a workdir, its checkpoints/ or one of the steps there; (folder, None) if it has none.
 
     ValueError if that file is no JSON.

@@ -4,11 +4,13 @@ Members are settings like all others, `objective.members.NAME.*`: `name` (of the
 objective's dataclass. What there is to set follows from the names alone. A prefix here is that of an objective's keys: 'objective.', or
 'objective.members.NAME.' and so on.
 """
+from typing import Any
+
 from data import objectives
 from train.settings import errors, schema, values
 
 
-def classes(given, complete=True, prefix='objective.'):
+def classes(given: list[tuple], complete: bool = True, prefix: str = 'objective.') -> tuple[dict, list[str], list[errors.Problem]]:
     """({prefix: Objective class} of the objective and its members, prefixes whose objective is unknown, problems).
 
     given: [(key, value or text, origin, is it text)]; later ones win. `complete`: a missing name is a problem.
@@ -29,12 +31,12 @@ def classes(given, complete=True, prefix='objective.'):
     return found, lost, wrong
 
 
-def mixes(objective):
-    """Whether an Objective (class or instance) has members."""
-    return getattr(objective, 'members', None) is not None
+def mixes(objective: Any) -> bool:
+    """Whether an Objective (class or instance, or None) has members."""
+    return objective is not None and objective.members is not None
 
 
-def walk(objective, prefix='objective.'):
+def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
     """{prefix: Objective} of an objective and its members; {} for None."""
     found = {} if objective is None else {prefix: objective}
     for member in objective.members if mixes(objective) else ():
@@ -42,7 +44,12 @@ def walk(objective, prefix='objective.'):
     return found
 
 
-def kinds(parts):
+def parts(objective: Any) -> list[tuple[str, Any]]:
+    """[(prefix, Objective)] of those that make examples: of a mixture its members, else the objective itself."""
+    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
+
+
+def kinds(parts: dict[str, Any]) -> dict[str, Any]:
     """{dotted key: annotation} of the settings of {prefix: Objective class or instance}."""
     found = {'objective.name': str}
     for prefix, part in parts.items():
@@ -52,11 +59,11 @@ def kinds(parts):
     return found
 
 
-def build(parts, found, follows, prefix='objective.'):
+def build(parts: dict[str, type], found: dict[str, Any], follows: dict[str, Any], prefix: str = 'objective.') -> Any:
     """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if mixes(parts[prefix]):
-        from data.rows import mixture  # here, not above: --help does without numpy
+        from data.objectives import mixture  # here, not above: --help does without numpy
         start = prefix + 'members.'
         inner = {part[len(start):-1]: part for part in parts if part.startswith(start) and '.' not in part[len(start):-1]}
         given[prefix + 'members'] = tuple(mixture.Member(name, build(parts, found, follows, part), found.get(part + 'weight', 1.0))
@@ -64,11 +71,11 @@ def build(parts, found, follows, prefix='objective.'):
     return schema.build(parts[prefix], given, prefix)
 
 
-def owner(parts, key):
+def owner(parts: dict[str, Any], key: str) -> str:
     """The prefix of the objective that a key belongs to: the innermost member's; the weight is its mixture's."""
     return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
 
 
-def path(objective):
+def path(objective: Any) -> str:
     """The file of an Objective (class or instance)."""
     return f'data/objectives/{schema.objective_name(objective)}.py'

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 import re
+from typing import Any, Iterable
 
 from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
 
@@ -24,17 +25,17 @@ class Request:
     notices: tuple = ()                       # a sentence for each setting that was dropped
 
     @property
-    def workdir(self):
+    def workdir(self) -> str | None:
         return self.options.workdir
 
     @property
-    def distributed(self):
+    def distributed(self) -> dict:
         """{coordinator_address, num_processes, process_id}, or {} for one process."""
         found = {name: getattr(self.options, name, None) for name in command_line.DISTRIBUTED}
         return found if any(value is not None for value in found.values()) else {}
 
 
-def parse(argv, parser=None, devices=True):
+def parse(argv: list[str], parser: command_line.Parser | None = None, devices: bool = True) -> Request:
     """argv (without the program's name) as a Request. `parser`: from command_line.parser, with the command's own flags added.
 
     `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
@@ -64,7 +65,7 @@ def parse(argv, parser=None, devices=True):
     return request
 
 
-def assemble(given, complete=True):
+def assemble(given: list[tuple], complete: bool = True) -> tuple[schema.Config, dict, set, list[errors.Problem]]:
     """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)]; later ones win.
 
     With `complete`, a config without objective.name is a problem.
@@ -86,7 +87,7 @@ def assemble(given, complete=True):
             origins[key] = origin
             bad.discard(key)
         except ValueError as error:
-            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.outline has reported it
+            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.classes has reported it
                 wrong.append(errors.Problem(f'{key} = {errors.shown(value)}', f'{error}.', origin))
             bad.add(key)
     for key in list(found):
@@ -103,11 +104,12 @@ def assemble(given, complete=True):
     return config, origins, bad, wrong
 
 
-def settle(given, complete, workdir):
-    """(given without the settings that are dropped, a notice for each, {key: text} of the others that nothing reads).
+def settle(given: list[tuple], complete: bool, workdir: str | None) -> tuple[list[tuple], Iterable[str], dict[str, str]]:
+    """(given without the settings that are ignored, a notice for each of them, {key: problem} of the others that nothing reads).
 
-    Dropped is what the file says where a flag, or the run that it starts from, made the choice, what the run in `workdir` has too, and
-    what may change on resume, as it has no part in training. All else is a problem, unless it is 0, None, False or empty by default.
+    A setting that nothing reads is ignored if the file gives it and a flag, or the run of init.from, made the choice that leaves it
+    unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
+    may be given anywhere if it means off: 0, None, False or empty.
     """
     config, _, bad, _ = assemble(given, complete)
     kinds, default = {**schema.kinds(), **members.kinds(members.walk(config.objective))}, schema.values(schema.Config())
@@ -126,17 +128,17 @@ def settle(given, complete, workdir):
     return [one for one in given if one[0] not in notices], notices.values(), idle
 
 
-def may_change(key):
+def may_change(key: str) -> bool:
     """Whether a run may be continued with another value of a setting."""
     return any(re.fullmatch(pattern, key) for pattern in schema.MAY_CHANGE_ON_RESUME)
 
 
-def unread(config):
+def unread(config: schema.Config) -> dict[str, tuple[str, str]]:
     """{key: (the setting that decides, text)} of the settings that nothing reads (train/settings/reads.py)."""
     return reads.unread(config, schema.values(config), members.walk(config.objective))
 
 
-def unknown(key, origin, text, kinds, parts):
+def unknown(key: str, origin: str, text: bool, kinds: dict, parts: dict) -> errors.Problem:
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
     subject, field, prefix = f'--config.{key}' if text else key, key.rpartition('.')[2], members.owner(parts, key)
     inside = ['--config.' * text + k for k in kinds if k.startswith(key + '.')]
@@ -156,7 +158,7 @@ def unknown(key, origin, text, kinds, parts):
     return errors.Problem(subject, message, '' if text else origin)
 
 
-def problem(config, origins, key, text):
+def problem(config: schema.Config, origins: dict, key: str, text: str) -> errors.Problem:
     """A check's (key, text) with the value and who set it."""
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
@@ -167,13 +169,13 @@ def problem(config, origins, key, text):
     return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
 
 
-def refuse(config, origins, found):
+def refuse(config: schema.Config, origins: dict | None, found: Iterable[tuple[str, str]]) -> None:
     """Raises Error for [(key, text)], if there are any."""
     if wrong := [problem(config, origins or {}, key, text) for key, text in found]:
         raise Error(wrong)
 
 
-def to_dict(config):
+def to_dict(config: schema.Config) -> dict:
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
     tree = {}
     found = {**schema.values(config), 'objective.name': config.objective and schema.objective_name(config.objective)}
@@ -185,7 +187,7 @@ def to_dict(config):
     return tree
 
 
-def from_dict(tree, origin='config.json'):
+def from_dict(tree: dict, origin: str = 'config.json') -> schema.Config:
     """The Config that to_dict wrote; settings that it lacks take their defaults. Error for what no longer exists."""
     config, _, _, wrong = assemble([(key, value, f'in {origin}', False) for key, value in config_file.leaves(tree)])
     if wrong:
@@ -193,13 +195,13 @@ def from_dict(tree, origin='config.json'):
     return config
 
 
-def diff(old, new):
+def diff(old: schema.Config, new: schema.Config) -> list[tuple]:
     """[(dotted key, old value, new value)] where two Configs differ, JSON types."""
     old, new = (dict(config_file.leaves(to_dict(config))) for config in (old, new))
     return [(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
 
 
-def resume(old, new, workdir, origins=None):
+def resume(old: schema.Config, new: schema.Config, workdir: str, origins: dict | None = None) -> list[str]:
     """Notices (strings) for what changed since the run in `workdir` was started with `old`.
 
     Raises Error with every change that would make the continued run neither the old nor a new one.
@@ -220,7 +222,7 @@ def resume(old, new, workdir, origins=None):
     return notices
 
 
-def with_vocabulary(config, tokenizer, origins=None):
+def with_vocabulary(config: schema.Config, tokenizer: Any, origins: dict | None = None) -> schema.Config:
     """The config with model.vocab_size from a tokenizer (`vocab_size`, `special`).
 
     Error if the model has fewer rows than the tokenizer ids, or if the tokenizer lacks what the objective needs.
@@ -231,7 +233,7 @@ def with_vocabulary(config, tokenizer, origins=None):
     return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
 
 
-def with_steps(config, examples, origins=None):
+def with_steps(config: schema.Config, examples: int, origins: dict | None = None) -> schema.Config:
     """The config with `steps` from `epochs` and the number of training examples, rounded down, at least 1."""
     if config.steps:
         return config
@@ -240,7 +242,7 @@ def with_steps(config, examples, origins=None):
     return config
 
 
-def with_devices(config, count, origins=None):
+def with_devices(config: schema.Config, count: int, origins: dict | None = None) -> schema.Config:
     """The config with mesh.data derived from the number of devices of all processes. Error if the mesh does not fit."""
     refuse(config, origins, fits.check(config, count))
     mesh = dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count))

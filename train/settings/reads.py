@@ -6,6 +6,7 @@ calls), without running it: a new one needs no row here. A position scheme and a
 import ast
 import functools
 import pathlib
+from typing import Any, Iterator
 
 from model import positions
 from train.settings import errors
@@ -15,7 +16,7 @@ COLUMNLESS = ('.txt', '.txt.gz', '.txt.xz')
 
 
 @functools.cache
-def functions(module):
+def functions(module: str) -> tuple[dict[str, set[str]], set[str]]:
     """({name in a table of train/optimization/MODULE.py: what its functions read}, what all other functions read).
 
     Both as sets of names: `settings.NAME` is 'optimizer.NAME', other variables are their own names.
@@ -37,17 +38,17 @@ def functions(module):
     return found, set().union(*(read(name) for name in known.keys() - used))
 
 
-def choices(module):
+def choices(module: str) -> dict[str, set[str]]:
     """{name of an optimizer ('optimizer') or a schedule ('schedules'): what its functions read}."""
     return functions(module)[0]
 
 
-def stretched(schedule):
+def stretched(schedule: str) -> bool:
     """Whether the shape of a schedule depends on `steps`."""
     return 'steps' in choices('schedules')[schedule]
 
 
-def rows(config, parts):
+def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
     """(settings, the setting that decides whether they are read, are they, what it would have to be).
 
     parts: {prefix of its keys: Objective} of the objective and its members.
@@ -73,14 +74,14 @@ def rows(config, parts):
                                    ('model.positions', config.model.positions, schemes)):
         for key in sorted(key for key in set().union(*readers.values()) - everywhere if '.' in key):
             yield key, choice, key in readers[value], errors.one_of([name for name, read in readers.items() if key in read])
-    for prefix, objective in parts.items():
-        for fields, choice, values in getattr(objective, 'reads', ()):
-            value = getattr(objective, choice)
+    for prefix, part in parts.items():
+        for fields, choice, values in part.reads:
+            value = getattr(part, choice)
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
 
 
-def unread(config, values, parts):
+def unread(config: Any, values: dict[str, Any], parts: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """{key: (the setting that decides, text)} of the settings that nothing reads. values: {key: value} of the config."""
     found = {}
     for keys, choice, read, expected in rows(config, parts):

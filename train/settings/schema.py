@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Iterable, Iterator
 
 from model import config as model_config
 from train.settings import errors, reads
@@ -21,7 +21,7 @@ DTYPES = ('float32', 'bfloat16')
 AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
 
-def regexes(key, patterns, replace=None):
+def regexes(key: str, patterns: Iterable, replace: str | None = None) -> Iterator[tuple[str, str]]:
     """(key, text) for the first of some regular expressions that is none; replace: pairs with a replacement."""
     for pattern in patterns:
         try:
@@ -72,7 +72,7 @@ class Optimizer:
     l1: Annotated[float, 'at least 0', 'penalty on |w|, in the gradient'] = 0.0
     l2: Annotated[float, 'at least 0', 'penalty on w^2 / 2, in the gradient (weight_decay is decoupled)'] = 0.0
 
-    def problems(self):
+    def problems(self) -> Iterator[tuple[str, str]]:
         if self.name == 'adam' and self.weight_decay:
             yield 'optimizer.weight_decay', ('adam has no decoupled weight decay; use optimizer.name = adamw, '
                                              'or optimizer.l2 for a penalty in the gradient.')
@@ -98,7 +98,7 @@ class Mesh:
     context: Annotated[int, 'at least 1', 'devices that split the sequence'] = 1
     rules: Annotated[tuple[tuple[str, Any], ...], '(path regex, partition spec), tried before the built-in table'] = ()
 
-    def problems(self):
+    def problems(self) -> Iterator[tuple[str, str]]:
         yield from regexes('mesh.rules', [regex for regex, _ in self.rules])
         for pattern, spec in self.rules:
             for name in spec if isinstance(spec, tuple) else (spec,):
@@ -114,7 +114,7 @@ class Init:
     paths: Annotated[tuple[str, ...], 'regexes of the parameters to take'] = ('.*',)
     rename: Annotated[tuple[tuple[str, str], ...], '(regex, replacement): what the paths taken are called here'] = ()
 
-    def problems(self):
+    def problems(self) -> Iterator[tuple[str, str]]:
         yield from regexes('init.paths', self.paths)
         yield from regexes('init.rename', self.rename, '(regular expression, replacement) pairs')
         if self.from_ and '://' not in self.from_ and not os.path.exists(os.path.expanduser(self.from_)):
@@ -180,19 +180,19 @@ MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_e
                         r'sample\..*', r'checkpoint\..*', r'data\.(cache|threads|prefetch)', r'tensorboard')
 
 
-def external(name):
+def external(name: str) -> str:
     """The name of a field as users write it: `from_` is `from`."""
     return name.rstrip('_')
 
 
-def objective_name(objective):
+def objective_name(objective: Any) -> str:
     """The name of an Objective (class or instance): that of the file in data/objectives/ that defines it."""
     kind = objective if isinstance(objective, type) else type(objective)
     return kind.__module__.rpartition('.')[2]
 
 
 @functools.cache
-def kinds(group=Config, prefix=''):
+def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     """{dotted key: annotation} of every setting but those of the objective and of members, which have dataclasses of their own (Any)."""
     found = {}
     for field in dataclasses.fields(group):
@@ -204,7 +204,7 @@ def kinds(group=Config, prefix=''):
     return found
 
 
-def build(group, found, prefix=''):
+def build(group: type, found: dict[str, Any], prefix: str = '') -> Any:
     """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default."""
     given = {}
     for field in dataclasses.fields(group):
@@ -216,7 +216,7 @@ def build(group, found, prefix=''):
     return group(**given)
 
 
-def values(config, prefix=''):
+def values(config: Any, prefix: str = '') -> dict[str, Any]:
     """{dotted key: value} of a Config, leaves only, in the order of the schema; the objective's fields included."""
     found = {}
     for field in dataclasses.fields(config):

@@ -26,13 +26,13 @@ RANGES = {
 }
 
 
-def stated(kind):
+def stated(kind: Any) -> tuple[str | tuple[str, ...] | None, str]:
     """(range in words, choices or None; meaning) that an annotation states."""
     *rule, meaning = kind.__metadata__ if get_origin(kind) is Annotated else ('',)
     return rule[0] if rule else None, meaning
 
 
-def outside(kind, value):
+def outside(kind: Any, value: Any) -> str | None:
     """What is wrong with a value of the right type by itself, as a sentence; None if nothing is."""
     rule, _ = stated(kind)
     if value is None or rule is None or (RANGES[rule](value) if isinstance(rule, str) else value in rule):
@@ -40,7 +40,7 @@ def outside(kind, value):
     return f'expected {rule}.' if isinstance(rule, str) else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
 
 
-def parts(kind):
+def parts(kind: Any) -> tuple[Any, bool, tuple | None, bool]:
     """(the type without Annotated and None, may it be None, element types of a tuple or None, any number of elements?)."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -52,7 +52,7 @@ def parts(kind):
     return kind, optional, elements[:1] if many else elements, many
 
 
-def describe(kind, plural=False):
+def describe(kind: Any, plural: bool = False) -> str:
     """What is expected, in words: 'an integer or None', 'a list of (string, number) pairs'."""
     kind, optional, elements, many = parts(kind)
     if elements and many:
@@ -66,7 +66,7 @@ def describe(kind, plural=False):
     return text + (', or None' if ' or ' in text else ' or None') * optional
 
 
-def convert(kind, value):
+def convert(kind: Any, value: Any) -> Any:
     """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. Or ValueError."""
     base, optional, elements, many = parts(kind)
     if getattr(value, 'ndim', None) == 0:
@@ -91,12 +91,12 @@ def convert(kind, value):
     raise ValueError(f'expected {describe(kind)}')
 
 
-def given(kind, value, text):
+def given(kind: Any, value: Any, text: bool) -> Any:
     """The value of a file, or with `text` that of a flag, as `kind`; a flag without a value is True."""
     return read(kind, 'true' if value is None else value) if text else convert(kind, value)
 
 
-def read(kind, text):
+def read(kind: Any, text: str) -> Any:
     """The text of a flag as `kind`. ValueError if it does not read as one."""
     base, optional, elements, many = parts(kind)
     text = text.strip()
@@ -116,7 +116,7 @@ def read(kind, text):
         raise ValueError(f'expected {describe(kind)}') from None
 
 
-def literal(text):
+def literal(text: str) -> Any:
     """The Python literal that a text is, or the text."""
     try:
         return ast.literal_eval(text)
@@ -124,7 +124,7 @@ def literal(text):
         return text
 
 
-def freeze(value):
+def freeze(value: Any) -> Any:
     """A JSON-like value with tuples for lists, hashable. ValueError for anything else."""
     if isinstance(value, (list, tuple)):
         return tuple(freeze(v) for v in value)
@@ -133,6 +133,6 @@ def freeze(value):
     raise ValueError('expected numbers, strings, None and lists of them')
 
 
-def to_json(value):
+def to_json(value: Any) -> Any:
     """Lists for tuples, so that json.dumps and json.loads give back an equal value through `convert`."""
     return [to_json(v) for v in value] if isinstance(value, (list, tuple)) else value

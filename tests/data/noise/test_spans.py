@@ -81,11 +81,6 @@ def test_segmentations_are_equally_likely(items, parts):
     assert uniform(list(counts.values()), len(every)) or len(every) == 1
 
 
-def test_too_many_parts():
-    with pytest.raises(ValueError, match='objective.noise_density'):
-        spans.segmentation(3, 4, example.rng(0, 0, 0))
-
-
 def test_all_masks_are_equally_likely():
     """Length 12, 4 noise tokens in 2 spans: C(3, 1) x C(7, 1) masks."""
     assert spans.span_counts(12, 0.33, 2.0) == (4, 2)

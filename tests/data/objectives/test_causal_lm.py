@@ -106,7 +106,7 @@ def test_no_text_no_rows():
 def test_what_it_states():
     objective = causal_lm.Objective(16)
     assert objective.lengths() == {'tokens': 16, 'targets': 16} and objective.problems(SPECIAL) == []
-    assert objective.architectures == ('decoder',) and objective.hint == 'causal' and objective.likelihood
+    assert objective.architectures == ('decoder',) and objective.hint == ('causal', 'packed') and objective.likelihood
 
 
 def test_a_stream_by_hand():

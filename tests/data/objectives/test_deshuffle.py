@@ -1,4 +1,4 @@
-"""Deshuffling: the same tokens in a random order, said in theirs."""
+"""Deshuffling: the encoder reads the tokens in a random order and the decoder predicts them in the original one."""
 import itertools
 
 import numpy as np
@@ -59,6 +59,7 @@ def test_chinese_in_bytes():
 def test_lengths_and_problems():
     assert deshuffle.Objective(64).lengths() == {'tokens': 64, 'targets': 64, 'encoder_tokens': 64}
     decoder = deshuffle.Objective(64, architecture='decoder')
-    assert decoder.lengths() == {'tokens': 128, 'targets': 128} and (decoder.hint, deshuffle.Objective(64).hint) == ('ordered', 'causal')
+    assert decoder.lengths() == {'tokens': 128, 'targets': 128}
+    assert (decoder.hint.order, deshuffle.Objective(64).hint.order) == ('ordered', 'causal')
     assert deshuffle.Objective(64).problems(SPECIAL) == []
     assert [key for key, _ in deshuffle.Objective(2, 0.0).problems()] == ['sequence_length', 'objective.noise_density']

@@ -1,4 +1,4 @@
-"""Several objectives in one run, as data: shares, whose row comes next, fields of one shape, batches that belong to one member."""
+"""Several objectives in one run, as data: shares, the order of the members, fields of one shape, batches of a single member."""
 import dataclasses
 
 import numpy as np
@@ -32,7 +32,7 @@ def text(count=40, longest=60, seed=0):
 
 def members(**weights):
     kinds = {'masked': masked_lm.Objective(SIZE, rate=0.3), 'prefix': prefix_lm.Objective(SIZE), 'text': causal_lm.Objective(SIZE)}
-    return tuple(mixture.Member(name, kinds[name], weight) for name, weight in weights.items())
+    return tuple(mixtures.Member(name, kinds[name], weight) for name, weight in weights.items())
 
 
 def mixed(**weights):
@@ -75,14 +75,14 @@ def test_a_member_sees_all_of_its_rows_before_it_sees_one_again(make):
                     seen.append(tuple(mixture.split(row)[1].tolist()))
         size = len(member.objective.plan(source, 0, 0))
         assert len(seen) >= size
-        alone = member.objective.plan(source, mixture._seed(3, task), 0)
+        alone = member.objective.plan(source, mixture.member_seed(3, task), 0)
         bare = [[tuple(i for i in row if i >= 0) for row in rows] for rows in (seen[:size], alone.tolist())]
         assert sorted(bare[0]) == sorted(bare[1]) and bare[0] != bare[1]
 
 
 def test_two_members_of_a_kind_read_different_texts():
-    objective = mixtures.Objective(SIZE, (mixture.Member('one', causal_lm.Objective(SIZE)),
-                                          mixture.Member('two', causal_lm.Objective(SIZE))))
+    objective = mixtures.Objective(SIZE, (mixtures.Member('one', causal_lm.Objective(SIZE)),
+                                          mixtures.Member('two', causal_lm.Objective(SIZE))))
     plan = objective.plan(text(200), 0, 0)
     first, second = (set(map(tuple, plan[plan[:, 0] == task, 2:])) for task in (0, 1))
     assert len(first & second) < 0.75 * len(first)
@@ -108,7 +108,7 @@ def test_fields_are_padded_to_the_longest_and_slots_are_a_members_own_positions(
 
 def test_encoder_sides_types_and_labels():
     pairs = masked_lm.Objective(SIZE, inputs='next_sentence')
-    objective = alternation.Objective(SIZE, (mixture.Member('pairs', pairs), mixture.Member('plain', masked_lm.Objective(SIZE))), 2)
+    objective = alternation.Objective(SIZE, (mixtures.Member('pairs', pairs), mixtures.Member('plain', masked_lm.Objective(SIZE))), 2)
     source = cache.Tokens.from_arrays([np.arange(6, 46)] * 9, SPECIAL, sentences=[[0, 7, 15, 21, 30]] * 9)
     made = [pipeline.make(objective, source, 0, 0, i) for i in range(8)]
     assert {int(one['task']) for one in made} == {0, 1}
@@ -116,8 +116,8 @@ def test_encoder_sides_types_and_labels():
         assert one['types'].shape == (SIZE,) and one['labels'].keys() == {'next_sentence'}
         assert one['task'] == 0 or not one['types'].any()
     example.stack(made)
-    both = mixtures.Objective(SIZE, (mixture.Member('spans', span_corruption.Objective(SIZE)),
-                                     mixture.Member('denoisers', ul2.Objective(SIZE))))
+    both = mixtures.Objective(SIZE, (mixtures.Member('spans', span_corruption.Objective(SIZE)),
+                                     mixtures.Member('denoisers', ul2.Objective(SIZE))))
     assert both.architectures == ('decoder', 'encoder_decoder')
     for row in both.plan(text(), 0, 0)[:20]:
         one = both.transform(text(), row, example.rng(0, 0, 0))
@@ -138,9 +138,9 @@ def test_waste_by_hand():
 
 def test_what_a_mixture_states():
     one = mixed(prefix=1.0, text=1.0)
-    assert (one.hint, one.architectures, one.likelihood, one.shuffled) == ('ordered', ('decoder',), False, True)
+    assert (one.hint.order, one.architectures, one.likelihood, one.shuffled) == ('ordered', ('decoder',), False, True)
     assert one.names == ('prefix', 'text')
-    assert mixed(text=1.0).likelihood and mixed(text=1.0).hint == 'causal' and not alternating(text=1.0).likelihood
+    assert mixed(text=1.0).likelihood and mixed(text=1.0).hint == ('causal', 'packed') and not alternating(text=1.0).likelihood
     assert mixed(masked=1.0, text=1.0).needs == ('mask', 'cls', 'sep') and mixed(masked=1.0, text=1.0).architectures == ('decoder',)
     assert alternating(text=1.0).shuffled is False
     hash(one)
@@ -162,7 +162,7 @@ def test_realised_rates_agree_with_expected(make):
 
 def test_the_same_text_in_chinese_and_in_bytes(tmp_path):
     source = corpus.open(schema.Data(train='bundled:sanguo', cache=str(tmp_path)), schema.Tokenizer(kind='bytes'), lambda line: None).train
-    objective = mixtures.Objective(SIZE, (*members(masked=1.0, text=1.0), mixture.Member('fim', fill_in_the_middle.Objective(SIZE))))
+    objective = mixtures.Objective(SIZE, (*members(masked=1.0, text=1.0), mixtures.Member('fim', fill_in_the_middle.Objective(SIZE))))
     batch = next(pipeline.batches(objective, source, seed=0, batch_size=12, threads=0))
     assert set(batch['task'].tolist()) == {0, 1, 2} and batch['weights'].any(axis=1).all()
 
@@ -193,13 +193,13 @@ def test_a_memory_goes_on_where_the_members_last_batch_ended():
     """Permuted LM between batches of masked LM: its own batches are those of a run of its own, in their order."""
     source = cache.Tokens.from_arrays([np.random.default_rng(1).integers(6, 744, 3000)], SPECIAL, sentences=[np.arange(0, 3000, 11)])
     permuted = permuted_lm.Objective(SIZE, 4, memory_length=16)
-    objective = alternation.Objective(SIZE, (*members(masked=2.0), mixture.Member('permuted', permuted)), 4)
+    objective = alternation.Objective(SIZE, (*members(masked=2.0), mixtures.Member('permuted', permuted)), 4)
     assert objective.problems(SPECIAL) == []
     rows, count = [], len(permuted.plan(source, 0, 0))
     for epoch in range(10):
         plan = objective.plan(source, 0, epoch)
         rows += [mixture.split(row)[1].tolist() for row in plan if row[0] == 1]
-    seed = mixture._seed(0, 1)
+    seed = mixture.member_seed(0, 1)
     alone = [row for epoch in range(len(rows) // count + 1) for row in permuted.plan(source, seed, epoch).tolist()]
     assert len(rows) > count and rows == alone[:len(rows)]
 
@@ -220,24 +220,24 @@ def test_marks_of_a_member_are_no_sentinels_of_another(other, left, make):
     """Six of the 256 sentinels are marks: 256 spans do not fit beside a member that uses them, 250 do."""
     for noise, size, spans in (('spans', 1024, 256), ('spans', 1000, 250), ('rolled', 1021, 256), ('iid', 967, 256), ('iid', 939, 250)):
         holes = span_corruption.Objective(size, 0.5 if noise != 'iid' else 0.2, 3.0, noise, architecture='decoder')
-        wrong = make(1024, (mixture.Member('other', other), mixture.Member('holes', holes))).problems(SPECIAL)
+        wrong = make(1024, (mixtures.Member('other', other), mixtures.Member('holes', holes))).problems(SPECIAL)
         assert [key.rpartition('.')[0] for key, _ in wrong] == ['objective.members.holes'] * (spans > left), (noise, size, wrong)
         assert all(f' {spans} spans' in text and f'tokenizer has {left} sentinels' in text for _, text in wrong)
 
 
 def test_what_is_wrong_is_told_with_the_members_keys():
     wrong = mixtures.Objective(SIZE, (
-        mixture.Member('masked', masked_lm.Objective(SIZE, rate=2.0), 0.0), mixture.Member('a-b', causal_lm.Objective(SIZE)),
-        mixture.Member('swapped', replaced_token_detection.Objective(SIZE)),
-        mixture.Member('later', permuted_lm.Objective(SIZE, 4)))).problems()
+        mixtures.Member('masked', masked_lm.Objective(SIZE, rate=2.0), 0.0), mixtures.Member('a-b', causal_lm.Objective(SIZE)),
+        mixtures.Member('swapped', replaced_token_detection.Objective(SIZE)),
+        mixtures.Member('later', permuted_lm.Objective(SIZE, 4)))).problems()
     keys = [key for key, _ in wrong]
     assert keys == ['objective.members.masked.weight', 'objective.members.masked.rate', 'objective.members', 'objective.members',
                     'objective.members.swapped.name', 'objective.members.later.name']
     assert "'a-b': expected a name" in wrong[2][1] and 'no model.architecture fits all of them: masked: encoder' in wrong[3][1]
     assert [key for key, _ in mixtures.Objective(SIZE).problems()] == ['objective.members']
-    inner = mixtures.Objective(SIZE, (mixture.Member('text', causal_lm.Objective(SIZE, 'flat')),))
-    outer = alternation.Objective(SIZE, (mixture.Member('both', inner),))
+    inner = mixtures.Objective(SIZE, (mixtures.Member('text', causal_lm.Objective(SIZE, 'flat')),))
+    outer = alternation.Objective(SIZE, (mixtures.Member('both', inner),))
     assert outer.problems()[0][0] == 'objective.members.both.members.text.documents'
     random = dataclasses.replace(members(masked=1.0)[0].objective, random=0.5)
-    (key, message), = mixtures.Objective(SIZE, (mixture.Member('masked', random),)).problems()
+    (key, message), = mixtures.Objective(SIZE, (mixtures.Member('masked', random),)).problems()
     assert key == 'objective.members.masked.random' and 'objective.members.masked.mask + objective.members.masked.random = 1.3' in message

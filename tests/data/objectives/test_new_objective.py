@@ -1,4 +1,4 @@
-"""The page on adding an objective keeps its word: its diff is one file and one config, and in a clone they train."""
+"""docs/adding-an-objective.md is true: its diff is one file and one config, and in a clone they train."""
 import json
 import math
 import pathlib

@@ -157,9 +157,9 @@ def test_too_many_spans_is_a_clear_error_even_unchecked():
 def test_what_it_states():
     objective = span_corruption.Objective(512)
     assert objective.lengths() == {'tokens': 114, 'targets': 114, 'encoder_tokens': 512}
-    assert objective.architectures == ('encoder_decoder', 'decoder') and objective.hint == 'causal' and not objective.likelihood
+    assert objective.architectures == ('encoder_decoder', 'decoder') and objective.hint == ('causal', 'padded') and not objective.likelihood
     decoder = span_corruption.Objective(512, architecture='decoder')
-    assert decoder.lengths() == {'tokens': 626, 'targets': 626} and decoder.hint == 'ordered'
+    assert decoder.lengths() == {'tokens': 626, 'targets': 626} and decoder.hint == ('ordered', 'padded')
 
 
 @pytest.mark.parametrize('noise', span_corruption.NOISE)

@@ -20,7 +20,7 @@ INPUTS, TARGETS = np.array([11, 12, 99, 13], np.int32), np.array([99, 21, 22], n
 
 def test_an_encoder_decoder_by_hand():
     sizes = sides.lengths('encoder_decoder', 6, 5)
-    assert sizes == {'tokens': 5, 'targets': 5, 'encoder_tokens': 6} and sides.hint('encoder_decoder') == 'causal'
+    assert sizes == {'tokens': 5, 'targets': 5, 'encoder_tokens': 6} and sides.hint(deshuffle.Objective(6)) == ('causal', 'padded')
     one = sides.fields(INPUTS, TARGETS, sizes, SPECIAL)
     assert {name: value.tolist() for name, value in one.items()} == {
         'encoder_tokens': [11, 12, 99, 13, 1, 0], 'encoder_positions': [0, 1, 2, 3, 4, 0], 'encoder_segments': [1] * 5 + [0],
@@ -33,7 +33,7 @@ def test_an_encoder_decoder_by_hand():
 def test_a_decoder_by_hand():
     """BOS and the five inputs see one another; the place that reads their last says the first target."""
     sizes = sides.lengths('decoder', 6, 5)
-    assert sizes == {'tokens': 11, 'targets': 11} and sides.hint('decoder') == 'ordered'
+    assert sizes == {'tokens': 11, 'targets': 11} and sides.hint(deshuffle.Objective(6, architecture='decoder')) == ('ordered', 'padded')
     one = sides.fields(INPUTS, TARGETS, sizes, SPECIAL)
     assert {name: value.tolist() for name, value in one.items()} == {
         'tokens': [0, 11, 12, 99, 13, 1, 99, 21, 22, 0, 0], 'targets': [11, 12, 99, 13, 1, 99, 21, 22, 1, 0, 0],

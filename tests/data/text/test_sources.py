@@ -1,4 +1,4 @@
-"""Sources: every kind of file gives the same documents, damage gives one clear message, nothing large is held twice."""
+"""Sources: every kind of file gives the same documents, damage gives one message, and no large file is in memory twice."""
 import gzip
 import json
 import lzma

@@ -1,4 +1,4 @@
-"""Tokenizers of published models give the ids of `transformers`, stored for small vocabularies; ours leave with their ids.
+"""Tokenizers of published models give the ids of `transformers`, stored for small vocabularies; exported ones keep their ids.
 
 tests/fixtures/tokenizers/README.md says how the ids were made. The slow tests ask transformers again; PEERS names a Python that has it.
 """

@@ -1,4 +1,4 @@
-"""Multi-head attention as a module: grouped queries, scale, QK-norm, dropout of the weights, and the one method it passes through."""
+"""Multi-head attention as a module: grouped queries, scale, QK-norm, dropout of the weights, and the one method that adapters intercept."""
 import functools
 
 from flax import linen as nn

@@ -1,4 +1,4 @@
-"""The attention rule against a triple loop over its definition, and what is known of it before its integers are."""
+"""The attention rule against a triple loop over its definition, and what the hint states before the integers exist."""
 import jax
 import jax.numpy as jnp
 import numpy as np

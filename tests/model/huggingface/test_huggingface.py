@@ -15,7 +15,6 @@ from model import config as model_config, families, huggingface, paths, task_mod
 from model.families import albert, bart, bert, roberta, t5
 from tests.helpers import huggingface_folder as folders, huggingface_logits
 
-QUICKLY = {'xla_backend_optimization_level': 0}  # compiled: half of the time of these tests
 BUFFERS = {'final_logits_bias'}               # what an export leaves out: no parameters
 
 
@@ -44,7 +43,7 @@ def description(folder):
 
 def test_logits_are_those_of_pytorch(loaded):
     _, arrays, _, module, variables = loaded
-    said = huggingface_logits.says(module, variables, arrays, QUICKLY)
+    said = huggingface_logits.says(module, variables, arrays)
     assert {f'expected/{name}' for name in said} == {name for name in arrays if name.startswith('expected/')}
     assert huggingface_logits.difference(said, arrays) <= 1e-4
 
@@ -71,7 +70,7 @@ def test_a_bare_backbone_says_what_pytorch_says(name, tmp_path):
     case, arrays = folders.read(name)
     notices, folder = [], folders.write(case, tmp_path / 'folder')
     module, variables = huggingface.load(folder, notice=notices.append)
-    assert huggingface_logits.difference(huggingface_logits.says(module, variables, arrays, QUICKLY), arrays) <= 1e-4
+    assert huggingface_logits.difference(huggingface_logits.says(module, variables, arrays), arrays) <= 1e-4
     own = {path for path in paths.flatten(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
     assert notices == ([f'not in {folder}, and so initialised: {", ".join(sorted(own))}'] if own else [])
 

@@ -88,4 +88,4 @@ def test_no_rename_where_there_is_none(tmp_path, monkeypatch):
 def test_needs_no_jax():
     modules = 'train.checkpoints.manifest, train.checkpoints.folders, train.parallel.processes, train.reliability.signals'
     code = f'import sys; import {modules}; assert "jax" not in sys.modules'
-    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True, timeout=60)
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0

@@ -1,4 +1,4 @@
-"""The command in both directions: what it writes, that it comes back byte for byte, and what it refuses, in words."""
+"""The command in both directions: what it writes, that an export has the bytes of the import, and the messages of what it refuses."""
 import json
 import os
 import pathlib

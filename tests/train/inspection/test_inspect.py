@@ -1,4 +1,4 @@
-"""The inspector: the run's own examples, JSON as the contract says, checks that find a leak, a page that trusts no text."""
+"""The inspector: the run's own examples, JSON as the contract says, checks that find a leak, a page that escapes all text."""
 import base64
 import hashlib
 import html.parser
@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 import pytest
 
-from data import corpus, pipeline, special_tokens, tokenizer as tokenizers
+from data import corpus, objectives, pipeline, special_tokens, tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, span_corruption
 from data.text import cache
 from data.vocabularies import vocabulary
@@ -187,11 +187,11 @@ def test_sound_examples_have_no_findings(objective):
 @pytest.mark.parametrize('objective, hint, sees', [
     (causal_lm.Objective, 'full', 'does not see position 1'), (masked_lm.Objective, 'causal', 'sees position 1')])
 def test_a_wrong_hint_is_found_and_has_its_own_exit_code(objective, hint, sees, monkeypatch, text_cache, capsys):
-    monkeypatch.setattr(objective, 'hint', hint)
+    monkeypatch.setattr(objective, 'hint', objectives.Hint(hint))
     variant = objective.__module__.rpartition('.')[2]
     code, objects, err = printed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--json', '--num_examples=5')
     assert code == 7 and len(objects) == 5
-    assert err.startswith('contract: 1 kind of broken examples\n  1. example ') and f"hint = '{hint}', but position 0 {sees}" in err
+    assert err.startswith('contract: 1 kind of fault\n  1. example ') and f"hint.order = '{hint}', but position 0 {sees}" in err
 
 
 def broken(change, objective=None):
@@ -209,8 +209,8 @@ def test_each_check_finds_its_fault():
     def far(fields):
         fields['encoder_seen'][3] = 1
 
-    assert 'must say token' in broken(one_further) and "hint = 'causal'" in broken(one_further)
-    assert 'the encoder is bidirectional, but position 0 does not see position 3' in broken(far, span_corruption.Objective(32))
+    assert 'must say token' in broken(one_further) and "hint.order = 'causal'" in broken(one_further)
+    assert "encoder_hint.order = 'full', but position 0 does not see position 3" in broken(far, span_corruption.Objective(32))
     assert 'expected ids below' in broken(lambda fields: fields['tokens'].__setitem__(0, 10**6))
     assert 'positions[0] = 32' in broken(lambda fields: fields['positions'].__setitem__(0, 32))
     assert 'no such field' in broken(lambda fields: fields.__setitem__('attention_mask', np.ones(32)))

@@ -1,3 +1,4 @@
+"""metrics.jsonl: lines are appended, truncated on resume and read back, and a damaged line is named."""
 import json
 
 import pytest

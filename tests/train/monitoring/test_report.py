@@ -1,3 +1,4 @@
+"""The report: one page without requests, of one run or several, for losses of every kind."""
 import html.parser
 import json
 

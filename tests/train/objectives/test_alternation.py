@@ -1,4 +1,4 @@
-"""Losses that alternate over one backbone: each batch trains as its member alone would, and tells of no other member."""
+"""Losses that alternate over one backbone: each batch trains as its member alone would, and has no metrics of another member."""
 import dataclasses
 import functools
 import io
@@ -12,7 +12,6 @@ import rich.console
 
 from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures, permuted_lm, replaced_token_detection
-from data.rows import mixture
 from data.text import cache
 from model import config as model_config
 from train import loop, objectives, state as states, step as steps
@@ -32,7 +31,7 @@ def source():
 
 
 def config(architecture, *members, kind=alternation.Objective, **model):
-    found = tuple(mixture.Member(name, objective, weight) for name, objective, weight in members)
+    found = tuple(mixtures.Member(name, objective, weight) for name, objective, weight in members)
     objective = kind(SIZE, found, ROWS) if kind is alternation.Objective else kind(SIZE, found)
     shape = model_config.Config(architecture=architecture, vocab_size=BYTES.vocab_size, layers=1, dim=16, heads=2, max_length=SIZE, **model)
     return schema.Config(steps=10, batch_size=ROWS, sequence_length=SIZE, objective=objective, model=shape)

@@ -1,4 +1,4 @@
-"""Masked LM with pairs: the loss by hand, rows of padding that judge nothing, accumulation, what no gradient may reach."""
+"""Masked LM with pairs: the loss by hand, rows of padding, accumulation, and where gradients are zero."""
 import functools
 
 import jax
@@ -10,7 +10,7 @@ import pytest
 from data import example, tokenizer as tokenizers
 from data.objectives import masked_lm
 from data.text import cache
-from model import config as model_config, heads, paths, transformer
+from model import config as model_config, paths, transformer
 from train import state as states, step as steps
 from train.objectives import masked_lm as losses, token
 from train.settings import schema
@@ -39,7 +39,7 @@ def batch(pair, rows=8, padding=0):
 
 
 def module(pair, settings=None):
-    return losses.PairLoss(transformer.Transformer(SHAPE), heads.PairHead(SHAPE), pair, settings or schema.Loss())
+    return losses.PairLoss(transformer.Transformer(SHAPE), settings or schema.Loss(), pair)
 
 
 @functools.lru_cache

@@ -1,3 +1,4 @@
+"""The environment variables that are set for JAX before it is imported, and those of the user that stay."""
 from train.parallel import platform
 
 

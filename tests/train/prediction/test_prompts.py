@@ -78,6 +78,22 @@ def test_the_word_behind_a_mask_holds_its_space():
     assert fill_mask.ids('It is <mask>', plain).tolist() == [*plain.encode('It is '), plain.special.mask]
 
 
+@pytest.mark.parametrize('first, second', [('masked_lm', 'permuted_lm'), ('permuted_lm', 'masked_lm'),
+                                           ('replaced_token_detection', 'masked_lm')])
+def test_a_member_of_an_alternation_fills_masks(first, second, tmp_path):
+    """The first that can, as it does alone: with its own network, from its part of the parameters."""
+    flags = [f'--config.objective.members.{name}.name={kind}' for name, kind in (('masked', first), ('text', second))]
+    flags += ['--config.objective.members.masked.generator=uniform'] * (first == 'replaced_token_detection')
+    memory = 'masked' if first == 'permuted_lm' else 'text'
+    flags += [f'--config.objective.members.{memory}.memory_length=8'] * ('permuted_lm' in (first, second))
+    workdir = f'--workdir={tmp_path}/run'
+    assert main.main(['--config=configs/tiny.py:alternation', workdir, *flags, '--config.model.architecture=encoder', '--config.steps=2',
+                      '--config.model.positions=xl', '--config.mesh.data=8', '--config.eval_batches=1',
+                      f'--config.data.cache={tmp_path}/cache']) == 0
+    one, = answers(workdir, '--prompt=Call me <mask>.')
+    assert len(one['tokens']) == 1 and 'mask' not in one['text'] and one['text'].endswith('.')
+
+
 def test_xlnets_queries_do_not_see_what_they_fill(runs):
     one, two = answers(f'--workdir={runs}/permuted_lm', '--prompt=It w<mask>s', '--prompt=<mask>')
     assert one['text'].startswith('It w') and len(one['tokens']) == len(two['tokens']) == 1

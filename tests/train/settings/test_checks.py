@@ -1,4 +1,4 @@
-"""Checks of values beside one another, on Configs built by hand; test_config has the wording."""
+"""Checks of values beside one another, on Configs built by hand; test_parse.py compares the messages."""
 import dataclasses
 
 import pytest

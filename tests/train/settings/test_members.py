@@ -5,7 +5,6 @@ import json
 import pytest
 
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
-from data.rows import mixture
 from train.settings import errors, members, parse, schema, values
 
 MIXTURE = '--config=configs/tiny.py:mixture'
@@ -52,9 +51,26 @@ def test_a_mixture_may_be_a_member():
     objective = parsed(*NESTED).config.objective
     inner = objective.members[2].objective
     assert isinstance(objective, alternation.Objective) and isinstance(inner, mixtures.Objective) and objective.members[2].weight == 2
-    assert inner.members[1] == mixture.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
+    assert inner.members[1] == mixtures.Member('two', masked_lm.Objective(64, rate=0.25), 1.0)
     with pytest.raises(errors.Error, match=r'members\.both\.members\.two\.rat .*Did you mean objective\.members\.both\.members\.two\.rate'):
         parsed(*NESTED, '--config.objective.members.both.members.two.rat=1')
+
+
+def test_every_check_asks_every_member():
+    """Absolute positions, a memory and rows read backwards: the problems of permuted_lm alone, with the member's keys."""
+    encoder = ('--config.model.architecture=encoder', '--config.model.positions=learned')
+    with pytest.raises(errors.Error) as alone:
+        parsed('--config=configs/tiny.py:permuted_lm', *encoder, '--config.objective.memory_length=48',
+               '--config.model.relative_segments=False')
+    with pytest.raises(errors.Error) as among:
+        parsed('--config=configs/tiny.py:alternation', *encoder, '--config.objective.members.masked.name=masked_lm',
+               '--config.objective.members.text.name=permuted_lm', '--config.objective.members.text.memory_length=48')
+    texts = [[(problem.subject.split(' = ')[0], problem.text) for problem in error.value.problems] for error in (alone, among)]
+    assert [key for key, _ in texts[0]] == ['objective.memory_length', 'objective.directions'], texts[0]
+    assert [(key.replace('members.text.', ''), text) for key, text in texts[1]] == texts[0]
+    with pytest.raises(errors.Error, match=r'model\.types.*objective\.members\.text\.name = replaced_token_detection tells 2 types apart'):
+        parsed('--config=configs/tiny.py:alternation', '--config.model.architecture=encoder', '--config.model.types=1',
+               '--config.objective.members.text.name=replaced_token_detection')
 
 
 def test_a_resume_with_other_members_is_refused_with_a_diff():
@@ -78,7 +94,7 @@ def test_classes_kinds_build_and_owner():
     assert kinds['objective.members.a.weight'] is float and values.parts(kinds['objective.members.a.rate'])[0] is float
     assert not any('sequence_length' in key for key in kinds)
     built = members.build(parts, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
-    assert built == mixtures.Objective(32, (mixture.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
+    assert built == mixtures.Objective(32, (mixtures.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
     assert members.owner(parts, 'objective.members.a.rate') == 'objective.members.a.'
     assert members.owner(parts, 'objective.members.a.weight') == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
