@@ -136,22 +136,23 @@ def start(state: states.State, config: schema.Config, screen: display.Display) -
     return dataclasses.replace(state, params=params, frozen=frozen, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 
 
-def introduce(screen, config, corpus, mesh, parameters, begun):
+def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Corpus, mesh: jax.sharding.Mesh, parameters: dict[str, Any],
+              begun: int) -> None:
     """Shows the parameters, the data and the devices of a run that begins."""
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
     screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
-    fill, waste = config.objective.fill(corpus.train, config.seed), config.objective.waste()
-    screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}'
-                  + (f', rows {fill:.1%} full' if fill is not None else '')
-                  + ''.join(f', {share:.1%} padding in {name}' for name, share in waste.items() if share)
-                  + f' · vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind}'
-                  + f' · mesh {" x ".join(f"{axis}={getattr(config.mesh, axis)}" for axis in sharding.schema.AXES)}')
+    fill = config.objective.fill(corpus.train, config.seed)
+    rows = '' if fill is None else f', rows {fill:.1%} full'
+    rows += ''.join(f', {share:.1%} padding in {name}' for name, share in config.objective.waste().items() if share)
+    axes = ' x '.join(f'{axis}={getattr(config.mesh, axis)}' for axis in schema.AXES)
+    screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}{rows} · vocabulary '
+                  f'{config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind} · mesh {axes}')
 
 
-def finished(folder, begun, config, patience):
+def finished(folder: str, begun: int, config: schema.Config, patience: early_stopping.EarlyStopping) -> str:
     """The notice of a run that is finished, and how to continue it."""
     another = f'start another workdir from it: --config.init.from={folder} --workdir=OTHER'
     if patience.over:

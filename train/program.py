@@ -1,6 +1,6 @@
-"""What is compiled for a config on a mesh: the train state, made in place, and the train step.
+"""What is compiled for a config on a mesh: the function that makes the sharded train state, and the train step.
 
-Built from shapes alone: nothing is allocated, and nothing compiled before `create` or `update` are called or lowered.
+Built from shapes alone: nothing is allocated, and nothing is compiled before `create` or `update` are called or lowered.
 """
 import dataclasses
 from typing import Any, Callable
@@ -17,7 +17,7 @@ from train.settings import schema
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """create() -> State; update(state, batch) -> (State, metrics), which takes the memory of the state that it is given."""
+    """create() -> State; update(state, batch) -> (State, metrics), which donates the memory of its argument `state`."""
     abstract: states.State                    # ShapeDtypeStructs with their shardings
     create: Callable
     update: Callable
@@ -26,7 +26,7 @@ class Program:
 def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[str, Any]) -> Program:
     """The Program of a resolved config and its loss module; run it under `jax.set_mesh(mesh)`. batch: ShapeDtypeStructs (`shapes`)."""
 
-    def carry():                               # inside traced functions alone: whole, it would fill every device
+    def carry():                              # called only inside traced functions: outside, each device would get all of it
         return module.initial_carry(config.batch_size)
 
     params = jax.eval_shape(lambda batch: module.init(jax.random.key(0), batch, carry(), None)['params'], batch)
@@ -40,12 +40,10 @@ def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[st
     shardings = sharding.state(mesh, abstract, config.mesh.rules)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
     update = steps.build(module, chain, config.accumulation, config.ema)
-    return Program(abstract, jax.jit(create, out_shardings=shardings),
-                   jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
+    return Program(abstract, jax.jit(create, out_shardings=shardings), jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
 
 
 def shapes(config: schema.Config, source) -> dict[str, Any]:
     """A global batch of the config's objective over a source (`data.text.cache.Tokens`), as ShapeDtypeStructs."""
-    like = example.given(pipeline.make(config.objective, source, config.seed, 0, 0))
-    like = example.stack([like])              # in the types of a batch
+    like = example.stack([example.given(pipeline.make(config.objective, source, config.seed, 0, 0))])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), like)

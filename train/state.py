@@ -1,7 +1,7 @@
-"""Everything that a run carries from step to step, as one pytree, and what its two trees of parameters mean to Flax.
+"""Everything that a run carries from step to step, as one pytree, and its two trees of parameters as Flax's variables.
 
-A tree holds parameters by path. What lies under its key `adapter` is Flax's collection 'adapter', all else the collection
-'params'. The trained tree gets gradients, optimizer state and a moving average; the frozen tree stays as it is.
+A tree holds parameters by path. Its key `adapter` is Flax's collection 'adapter'; all other keys are in the collection
+'params'. The trained tree gets gradients, optimizer state and a moving average; the frozen tree does not change.
 """
 import dataclasses
 from typing import Any
@@ -16,8 +16,8 @@ from model import paths
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """step int32[]; params {'backbone': ...}, what trains; opt_state; carry (leaves lead with the batch axis) or None;
-    rng a typed key that never changes (steps fold their number into it); ema like params, or None; frozen, what does not train."""
+    """step int32[]; params {'backbone': ...}, trained; opt_state; carry (the leading axis of each leaf is the batch) or None;
+    rng a typed key that never changes (each step folds its number into it); ema like params, or None; frozen, not trained."""
     step: jax.Array
     params: Any
     opt_state: Any
@@ -37,7 +37,7 @@ def create(module, optimizer: optax.GradientTransformation, batch: dict, carry: 
 
 
 def union(trained: dict, frozen: dict | None) -> dict:
-    """One tree of two. ValueError if both have a leaf."""
+    """Both trees as one. ValueError if a path is in both."""
     one, other = paths.flatten(trained), paths.flatten(frozen)
     if both := sorted(one.keys() & other.keys()):
         raise ValueError(f'trained and frozen at once: {paths.listed(both)}')
@@ -45,7 +45,7 @@ def union(trained: dict, frozen: dict | None) -> dict:
 
 
 def variables(trained: dict, frozen: dict | None = None) -> dict:
-    """{'params': ..., 'adapter': ...}, what a Flax module is applied to; without 'adapter' if neither tree has that key."""
+    """{'params': ..., 'adapter': ...} for Flax's `apply`; without 'adapter' if neither tree has that key."""
     tree = union(trained, frozen)
     adapter = {'adapter': tree.pop('adapter')} if 'adapter' in tree else {}
     return {'params': tree, **adapter}

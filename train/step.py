@@ -78,5 +78,4 @@ def evaluation(module) -> Callable:
 
 def means(pairs: dict) -> dict:
     """{name: sum / weight}; NaN where the weight is 0 (another member's metric), which the loop leaves out."""
-    return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan)
-            for name, (value, weight) in pairs.items()}
+    return {name: jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), jnp.nan) for name, (value, weight) in pairs.items()}

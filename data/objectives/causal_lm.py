@@ -7,6 +7,7 @@ all documents in their order, each between two EOS, cut into rows that ignore th
 EOS exactly once an epoch. `windows` is nanoGPT's reading of that stream: rows that start anywhere, drawn with replacement.
 """
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -19,7 +20,7 @@ DOCUMENTS = ('packed', 'stream', 'windows')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, targets in a row
-    documents: str = 'packed'                 # packed | stream | windows
+    documents: Annotated[str, 'how documents fill rows: packed, stream or windows'] = 'packed'
 
     architectures = ('decoder',)
     likelihood = True

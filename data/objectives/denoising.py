@@ -8,7 +8,7 @@ The defaults are the paper's; the released model was trained with spans of mean 
 """
 import dataclasses
 import math
-from typing import Optional
+from typing import Annotated
 
 import numpy as np
 
@@ -22,20 +22,21 @@ SPANS_OF = ('words', 'tokens')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; <s> and </s> included
-    permute: float = 1.0                      # share of the sentences that change places
-    infill: float = 0.3                       # share of the words that spans may hide
-    mean_span_length: float = 3.0             # of the Poisson law of span lengths, in words
-    replace_length: int = 1                   # what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token
-    random: float = 0.0                       # share of the [MASK]s that are random ids instead
-    mask: float = 0.0                         # share of the tokens that become [MASK], one by one
-    delete: float = 0.0                       # share of the tokens that vanish
-    insert: float = 0.0                       # [MASK]s inserted, as a share of the tokens
-    rotate: float = 0.0                       # probability that the text begins at a random token
-    spans_of: str = 'words'                   # words | tokens: what spans begin with and are counted in
-    full_stop: Optional[int] = None           # id that ends a sentence; None = the corpus's sentences
+    permute: Annotated[float, 'share of the sentences that change places'] = 1.0
+    infill: Annotated[float, 'share of the words that spans may hide'] = 0.3
+    mean_span_length: Annotated[float, 'of the Poisson law of span lengths, in words'] = 3.0
+    replace_length: Annotated[int, 'what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token'] = 1
+    random: Annotated[float, 'share of the [MASK]s that are random ids instead'] = 0.0
+    mask: Annotated[float, 'share of the tokens that become [MASK], one by one'] = 0.0
+    delete: Annotated[float, 'share of the tokens that vanish'] = 0.0
+    insert: Annotated[float, '[MASK]s inserted, as a share of the tokens'] = 0.0
+    rotate: Annotated[float, 'probability that the text begins at a random token'] = 0.0
+    spans_of: Annotated[str, 'words | tokens: what spans begin with and are counted in'] = 'words'
+    full_stop: Annotated[int | None, "id that ends a sentence; None = the corpus's sentences"] = None
 
     architectures = ('encoder_decoder',)
     hint = objectives.Hint('causal', 'padded')
+    reads = (('mean_span_length replace_length spans_of', 'infill', ()), ('full_stop', 'permute', ()))
     frame = ('cls',), ('eos',)
 
     @property

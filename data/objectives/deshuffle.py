@@ -4,6 +4,7 @@ Rows are cut as for span corruption: documents joined, shuffled each epoch, one 
 With `noise_density` below 1 tokens are chosen one by one and change places among themselves (T5's `permute_noise_tokens`).
 """
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from data.rows import packing, sides
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; EOS included
-    noise_density: float = 1.0                # share of the tokens that are shuffled
+    noise_density: Annotated[float, 'share of the tokens that are shuffled'] = 1.0
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES

@@ -8,6 +8,7 @@ former length, and with it most EOS; here a piece has room for its marks and som
 that does not do, the cuts fall between tokens. Bytes of a character that a piece's limits cut stay at its two ends.
 """
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -23,12 +24,13 @@ SPM = ('joint', 'paper')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, marks and EOS included
-    fim_rate: float = 0.5                     # share of the documents that are rearranged
-    spm_rate: float = 0.5                     # of those, the share whose suffix comes first
-    spm: str = 'joint'                        # joint | paper: how it is written
+    fim_rate: Annotated[float, 'share of the documents that are rearranged'] = 0.5
+    spm_rate: Annotated[float, 'of the documents rearranged, the share whose suffix comes first'] = 0.5
+    spm: Annotated[str, 'joint or paper: how a document with its suffix first is written'] = 'joint'
 
     architectures = ('decoder',)
     hint = objectives.Hint('causal', 'packed')
+    reads = (('spm_rate', 'fim_rate', ()), ('spm', 'spm_rate', ()))
     marks = True
     needs = ('sentinels',)
 

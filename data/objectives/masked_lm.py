@@ -8,7 +8,7 @@ swapped or not the next (ALBERT). See data/rows/inputs.py for rows, data/noise/m
 """
 import dataclasses
 import math
-from typing import Optional
+from typing import Annotated
 
 import numpy as np
 
@@ -32,26 +32,28 @@ OTHERS = {'next_sentence': ('random_next', sentence_pairs.RANDOM), 'sentence_ord
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and [SEP] included
-    rate: float = 0.15                        # share of the tokens that are predicted
-    mask: float = 0.8                         # of those, the share that becomes [MASK]
-    random: float = 0.1                       # and the share that becomes a random id; the rest stays
-    max_predictions: int = 0                  # slots P of a row; 0 = what `rate` and `count` make of a full row
-    inputs: str = 'document'                  # document | doc_sentences | full_sentences | next_sentence | sentence_order
-    short: float = 0.1                        # pairs: share of documents that are cut into shorter ones
-    select: str = 'token'                     # token | word | ngram (ALBERT) | span (SpanBERT), the last two of whole words
-    max_ngram: int = 3                        # words of an n-gram, p(n) proportional to 1 / n
-    span_p: float = 0.2                       # lengths of spans in words are geometric with this,
-    max_span: int = 10                        # up to this
-    count: str = 'bert'                       # bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)
-    count_in: str = 'row'                     # n is the length, specials included, of the row | each document or side in it
-    max_rate: Optional[float] = None          # each row or document draws its own rate from rate to this; None = rate
-    fate: Optional[str] = None                # [MASK], random or kept is drawn for each token | unit; None: as published
-    candidates: str = 'text'                  # text | row: [CLS] and [SEP] are chosen too (RoBERTa)
-    random_ids: str = 'vocabulary'            # vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)
-    masks: int = 0                            # epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)
+    rate: Annotated[float, 'share of the tokens that are predicted'] = 0.15
+    mask: Annotated[float, 'of the tokens predicted, the share that becomes [MASK]'] = 0.8
+    random: Annotated[float, 'the share that becomes a random id; the rest stays'] = 0.1
+    max_predictions: Annotated[int, 'slots P of a row; 0 = what `rate` and `count` make of a full row'] = 0
+    inputs: Annotated[str, 'document | doc_sentences | full_sentences | next_sentence | sentence_order'] = 'document'
+    short: Annotated[float, 'pairs: share of documents that are cut into shorter ones'] = 0.1
+    select: Annotated[str, 'token | word | ngram (ALBERT) | span (SpanBERT), the last two of whole words'] = 'token'
+    max_ngram: Annotated[int, 'words of an n-gram, p(n) proportional to 1 / n'] = 3
+    span_p: Annotated[float, 'of the geometric law of the lengths of spans, in words'] = 0.2
+    max_span: Annotated[int, 'the longest span, in words'] = 10
+    count: Annotated[str, 'bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)'] = 'bert'
+    count_in: Annotated[str, 'n is the length, specials included, of the row | each document or side in it'] = 'row'
+    max_rate: Annotated[float | None, 'each row or document draws its own rate from rate to this; None = rate'] = None
+    fate: Annotated[str | None, '[MASK], random or kept is drawn for each token | unit; None: as published'] = None
+    candidates: Annotated[str, 'text | row: [CLS] and [SEP] are chosen too (RoBERTa)'] = 'text'
+    random_ids: Annotated[str, 'vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)'] = 'vocabulary'
+    masks: Annotated[int, 'epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)'] = 0
 
     architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends as the integers say
     hint = objectives.Hint('full', 'padded')
+    reads = (('short', 'inputs', ('next_sentence', 'sentence_order')), ('max_ngram', 'select', ('ngram',)),
+             ('span_p max_span', 'select', ('span',)), ('random_ids', 'random', ()))
     own_loss = property(lambda self: self.pair is not None)
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())

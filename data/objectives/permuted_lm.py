@@ -8,6 +8,7 @@ that start a word: the code meant n words, and tested the wrong token (`span_uni
 """
 import bisect
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -19,14 +20,14 @@ from data.rows import streams
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, <sep> <sep> <cls> included
     batch_size: int = 0                       # rows that read side by side
-    reuse_length: int = 0                     # R: tokens that the next batch remembers, and its step; 0 = half of the row
-    memory_length: int = 384                  # tokens that a row remembers; 0 = none
-    num_predict: int = 0                      # slots P of a row; 0 = a sixth of the row (85 of 512), at least 2
-    permutation_length: int = 0               # tokens in a permutation, repeated along each half; 0 = reuse_length
-    max_span: int = 5                         # n of a span is 1..max_span with p(n) proportional to 1 / n
-    context: int = 6                          # tokens left alone around a span, for each of its own
-    span_unit: str = 'token'                  # token (n tokens from the start of a word) | word (n words)
-    directions: str = 'both'                  # both (the second half of the rows reads backwards) | forward
+    reuse_length: Annotated[int, 'R: tokens that the next batch remembers, and its step; 0 = half of the row'] = 0
+    memory_length: Annotated[int, 'tokens that a row remembers; 0 = none'] = 384
+    num_predict: Annotated[int, 'slots P of a row; 0 = a sixth of the row (85 of 512), at least 2'] = 0
+    permutation_length: Annotated[int, 'tokens in a permutation, repeated along each half; 0 = reuse_length'] = 0
+    max_span: Annotated[int, 'n of a span is 1..max_span with p(n) proportional to 1 / n'] = 5
+    context: Annotated[int, 'tokens left alone around a span, for each of its own'] = 6
+    span_unit: Annotated[str, 'token (n tokens from the start of a word) | word (n words)'] = 'token'
+    directions: Annotated[str, 'both (the second half of the rows reads backwards) | forward'] = 'both'
 
     architectures = ('encoder',)
     hint = objectives.Hint('ordered', 'padded')

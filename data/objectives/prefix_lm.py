@@ -7,6 +7,7 @@ prefix a place sees the token that it would say. Each piece with a target has at
 an empty prefix or a padding target. T5 ends its inputs with EOS as it ends its targets: `separator = 'eos'`.
 """
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -19,8 +20,8 @@ SEPARATORS = ('none', 'eos')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, prefix and targets
-    noise_density: float = 0.5                # share of a text that are targets, on average; at most a half
-    separator: str = 'none'                   # none | eos: what ends the prefix
+    noise_density: Annotated[float, 'share of a text that are targets, on average; at most a half'] = 0.5
+    separator: Annotated[str, 'none | eos: what ends the prefix'] = 'none'
 
     architectures = ('decoder',)
 

@@ -9,6 +9,7 @@ original draws positions with replacement and averages the ids sampled at one dr
 drawn anew each epoch; the original builds its rows once.
 """
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
@@ -24,20 +25,21 @@ SINGLE, JOINS = 1, 2                          # bits of a row's coins
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and both [SEP] included
-    rate: float = 0.15                        # share of the tokens that are drawn
-    mask: float = 0.85                        # of those, the share that the generator reads as [MASK]; the rest stays
-    single: float = 0.1                       # share of rows that are one segment
-    short: float = 0.05                       # share of rows with a random target length of 5 to T
-    generator: str = 'model'                  # model (a second Transformer) | unigram | uniform
-    generator_dim: float = 0.25               # width of the generator / model.dim
-    generator_layers: float = 1.0             # its layers / model.layers
-    temperature: float = 1.0                  # of its samples; 0 = its likeliest token
-    disallow_correct: bool = False            # never sample the original token
-    generator_weight: float = 1.0             # of the generator's loss
-    discriminator_weight: float = 50.0        # of the discriminator's loss
+    rate: Annotated[float, 'share of the tokens that are drawn'] = 0.15
+    mask: Annotated[float, 'of the tokens drawn, the share that the generator reads as [MASK]; the rest stays'] = 0.85
+    single: Annotated[float, 'share of rows that are one segment'] = 0.1
+    short: Annotated[float, 'share of rows with a random target length of 5 to T'] = 0.05
+    generator: Annotated[str, 'model (a second Transformer) | unigram | uniform'] = 'model'
+    generator_dim: Annotated[float, 'width of the generator / model.dim'] = 0.25
+    generator_layers: Annotated[float, 'layers of the generator / model.layers'] = 1.0
+    temperature: Annotated[float, 'of the generator, when it samples; 0 = its likeliest token'] = 1.0
+    disallow_correct: Annotated[bool, 'never sample the original token'] = False
+    generator_weight: Annotated[float, "of the generator's loss"] = 1.0
+    discriminator_weight: Annotated[float, "of the discriminator's loss"] = 50.0
 
     architectures = ('encoder',)
     hint = objectives.Hint('full', 'padded')
+    reads = (('mask generator_dim generator_layers temperature disallow_correct generator_weight', 'generator', ('model',)),)
     own_loss = True
     head = 'discriminator'
     types = 2

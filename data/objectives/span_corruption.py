@@ -8,6 +8,7 @@ T5's loader took one stretch of at most 65,536 tokens of each document.
 """
 import dataclasses
 import math
+from typing import Annotated
 
 from data import example, objectives
 from data.noise import masks, spans
@@ -22,15 +23,16 @@ STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, sentinels and EOS included, also where targets follow in the row
-    noise_density: float = 0.15               # share of the tokens that are hidden
-    mean_span_length: float = 3.0             # tokens in a hidden span, on average; iid noise has no spans
-    noise: str = 'spans'                      # spans | rolled (spans, turned by a random offset) | iid (each token by itself)
-    style: str = 'sentinels'                  # one of STYLES
-    random: float = 0.1                       # of the hidden tokens, the share that replace_full makes random
+    noise_density: Annotated[float, 'share of the tokens that are hidden'] = 0.15
+    mean_span_length: Annotated[float, 'tokens in a hidden span, on average; iid noise has no spans'] = 3.0
+    noise: Annotated[str, 'spans | rolled (spans, turned by a random offset) | iid (each token by itself)'] = 'spans'
+    style: Annotated[str, 'what stands for the noise, and what the targets are: STYLES in data/objectives/span_corruption.py'] = 'sentinels'
+    random: Annotated[float, 'of the hidden tokens, the share that replace_full makes random'] = 0.1
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
     hint = property(sides.hint)
+    reads = (('mean_span_length', 'noise', ('spans', 'rolled')), ('random', 'style', ('replace_full',)))
 
     @property
     def needs(self):

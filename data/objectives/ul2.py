@@ -10,7 +10,7 @@ row, so that even a small corpus, or the first batches of an evaluation, show ev
 import dataclasses
 import functools
 import math
-from typing import Tuple
+from typing import Annotated
 
 import numpy as np
 
@@ -27,10 +27,10 @@ NOISE = ('spans', 'rolled')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs: mode, sentinels and EOS included
-    denoisers: Tuple[Tuple[str, float, float], ...] = PUBLISHED  # (R | S | X, mean span length, noise density); S has one span
-    rates: Tuple[float, ...] = ()             # how often each is used, in proportion; () = equally; the paper's were not verified
-    mode_tokens: bool = True                  # whether inputs begin with the mode
-    noise: str = 'spans'                      # spans | rolled
+    denoisers: Annotated[tuple[tuple[str, float, float], ...], '(R | S | X, mean span length, noise density); S has one span'] = PUBLISHED
+    rates: Annotated[tuple[float, ...], "how often each is used, in proportion; () = equally; the paper's were not verified"] = ()
+    mode_tokens: Annotated[bool, 'whether inputs begin with the mode'] = True
+    noise: Annotated[str, 'spans | rolled'] = 'spans'
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES

@@ -102,7 +102,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         to bad/ with a line to `notice`. NothingRestorable if all steps are damaged; Mismatch if the undamaged one does not fit.
         """
         self.wait()
-        step = folders.choose_together(self.folder, notice, move=True)
+        step = folders.choose(self.folder, notice, move=True)
         if step is None:
             return None
         wanted = paths.flatten(abstract_state)
@@ -172,8 +172,7 @@ def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, .
     stored_at = _stored_at(specs, what)
     taken = [path for path in stored_at if any(re.search(pattern, path) for pattern in patterns)]
     if not taken:
-        raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; '
-                       f'it holds {paths.listed(sorted(stored_at)) or "none"}')
+        raise Mismatch(f'{source}: nothing in {what} matches {", ".join(patterns)}; it holds {paths.listed(sorted(stored_at)) or "none"}')
     origin = {functools.reduce(lambda name, row: re.sub(*row, name), rename, path): stored_at[path] for path in taken}
     if len(origin) < len(taken):
         raise Mismatch(f'{source}: two parameters get one name by {", ".join(map(repr, rename))}; take fewer of them')

@@ -34,7 +34,7 @@ def complete(folder: epath.PathLike) -> list[int]:
 
 def higher_is_better(metric: str) -> bool:
     """Whether a metric is to be maximised: a part of its name is in HIGHER ('token_accuracy'). All others are minimised."""
-    return bool(set(re.split(r'[/_. -]', metric.lower())) & set(HIGHER)) or metric.lower().split('/')[-1] in HIGHER
+    return re.search(rf'(^|[/_. -])({"|".join(HIGHER)})($|[/_. -])', metric.lower()) is not None
 
 
 def best(folder: epath.PathLike, metric: str) -> int | None:
@@ -56,12 +56,22 @@ def read_meta(target: epath.Path) -> dict:
     return json.loads((target / 'meta.json').read_text())
 
 
-def choose(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
+def choose(folder: epath.PathLike, notice: Callable[[str], None], only: int | None = None, move: bool = False) -> int | None:
     """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 
-    notice(line) is called for each step that is skipped. With `move`, damaged steps are moved to bad/.
+    notice(line) is called for each step that is skipped. With `move`, damaged steps are moved to bad/. Process 0 decides for all:
+    the others read and move nothing, and get the same step or error.
     """
-    folder = epath.Path(folder)
+    step, bad = processes.lead('choose', lambda: _choose(epath.Path(folder), notice, only, move))
+    if step is None and bad:
+        raise NothingRestorable('\n'.join([
+            f'none of the checkpoints in {folder} can be restored', *(f'  {line}' for line in bad),
+            f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
+    return step
+
+
+def _choose(folder, notice, only, move):
+    """[the step or None, a line for each step that is damaged]."""
     found = complete(folder) if only is None else [only]
     for entry in _steps(folder) if only is None else ():
         if int(entry.name) > max(found, default=-1) and not (entry / manifest.NAME).exists():
@@ -71,29 +81,11 @@ def choose(folder: epath.PathLike, notice: Callable, only: int | None = None, mo
     for step in reversed(found):
         problems = manifest.check(folder / str(step))
         if not problems:
-            return step
+            return [step, bad]
         where = f', {move_aside(folder / str(step), problems)}' if move else ''
         notice(f'checkpoint {step} is damaged{where}: {summary(problems)}')
         bad.insert(0, f'{step}: {summary(problems)}')
-    if not bad:
-        return None
-    raise NothingRestorable('\n'.join([
-        f'none of the checkpoints in {folder} can be restored', *(f'  {line}' for line in bad),
-        f'Put a good copy of one back as {folder}/STEP, or start anew with another --workdir.']))
-
-
-def choose_together(folder: epath.PathLike, notice: Callable, only: int | None = None, move: bool = False) -> int | None:
-    """`choose` in process 0; the others read and move nothing, and get the same step or error."""
-    def outcome():
-        try:
-            return [choose(folder, notice, only, move), None]
-        except NothingRestorable as error:
-            return [None, str(error)]
-
-    step, message = processes.lead('choose', outcome)
-    if message:
-        raise NothingRestorable(message)
-    return step
+    return [None, bad]
 
 
 def absolute(folder: epath.PathLike) -> epath.Path:
@@ -118,7 +110,7 @@ def locate(folder: epath.PathLike, step: int | str | None = None, notice: Callab
         newest = complete(folder)[-1:]
         metric = newest and read_meta(folder / str(newest[0])).get('best')
         step = best(folder, metric) if metric else None
-    chosen = choose_together(folder, notice, step)
+    chosen = choose(folder, notice, step)
     if chosen is None:
         raise NothingRestorable(f'there is no checkpoint in {folder}')
     return folder / str(chosen)

@@ -1,50 +1,54 @@
-"""A fresh run's parameters from those of another run or an imported model, as `init` says.
+"""The parameters with which a fresh run starts from another run or an imported model, chosen by the settings `init`.
 
-Heads of another objective are left aside (ELECTRA's discriminator is no use to a masked LM), a vocabulary of another size is
-grown or cut (model/resize.py); a notice says both. Everything else must be there with the same shapes.
+Heads that this run has not are left out (ELECTRA's discriminator is no use to a masked LM); a vocabulary of another size is
+grown or cut (model/resize.py); a notice reports both. All other parameters must have the same shapes.
 """
 import json
 import re
+from typing import Any, Callable
 
 import jax
 
-from model import paths, resize
+from model import config as model_config, paths, resize
 from train.checkpoints import checkpoint
-from train.settings import errors, inherited, parse
+from train.settings import errors, inherited, parse, schema
 
-HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # what follows from the objective
+HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # the parts that depend on the objective
 EVERYTHING = ('.*',)                          # the default of init.paths
 
 
-def parameters(config, like, notice):
-    """{path: array} of what `config.init` takes; like: this run's (abstract) parameters, whose shardings they get."""
-    init, wanted = config.init, paths.flatten(like)
-    there = before(init.from_)
-    patterns = init.paths
+def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) -> dict[str, jax.Array]:
+    """{path: array} of what `config.init` takes from another checkpoint.
+
+    like: this run's (abstract) parameters, whose shardings the arrays get. Mismatch (checkpoint.py) if a shape differs.
+    """
+    init, here, wanted = config.init, config.model, paths.flatten(like)
+    other, patterns = model_of(init.from_), init.paths
     if patterns == EVERYTHING and not init.rename:
         stored = checkpoint.stored(init.from_)
-        aside = sorted(path for part in unused(stored, wanted, there, config.model) for path in stored if path.startswith(part))
-        if aside:
-            patterns = (f'^(?!({"|".join(map(re.escape, aside))})$)',)
-            notice(f'left aside, as this objective has no such head: {paths.listed(aside)}')
-    resized = {} if there is None or not there.vocab_size or there.vocab_size == config.model.vocab_size else {
-        path: shape_before(path, leaf, there) for path, leaf in wanted.items() if resize.axis(path) is not None}
+        unused = sorted(path for head in _unused_heads(stored, wanted, other, here) for path in stored if path.startswith(head))
+        if unused:
+            patterns = (f'^(?!({"|".join(map(re.escape, unused))})$)',)
+            notice(f'left aside, as this objective has no such head: {paths.listed(unused)}')
+    resized = {}
+    if other is not None and other.vocab_size and other.vocab_size != here.vocab_size:
+        axes = {path: axis for path in wanted if (axis := resize.axis(path)) is not None}
+        shapes = {path: (*wanted[path].shape[:axis], other.padded_vocab, *wanted[path].shape[axis + 1:]) for path, axis in axes.items()}
+        resized = {path: jax.ShapeDtypeStruct(shape, wanted[path].dtype) for path, shape in shapes.items()}
     found, _ = checkpoint.load_params(init.from_, {**wanted, **resized}, patterns, notice=notice, rename=init.rename)
     found = paths.flatten(found)
     for path in resized.keys() & found.keys():
-        rows = resize.rows(path, found[path], there, config.model)
-        found[path] = jax.device_put(rows, getattr(wanted[path], 'sharding', None))
+        found[path] = jax.device_put(resize.rows(path, found[path], other, here), getattr(wanted[path], 'sharding', None))
     if resized.keys() & found.keys():
-        notice(f'{there.vocab_size:,} tokens in {init.from_}, {config.model.vocab_size:,} here: '
-               + ('new ones start as the mean of the others' if there.vocab_size < config.model.vocab_size else
-                  'the last ones are cut off'))
+        change = 'new ones start as the mean of the others' if other.vocab_size < here.vocab_size else 'the last ones are cut off'
+        notice(f'{other.vocab_size:,} tokens in {init.from_}, {here.vocab_size:,} here: {change}')
     fresh = sorted(wanted.keys() - found.keys())
     notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}' + (f'; fresh: {paths.listed(fresh)}' if fresh else ''))
     return found
 
 
-def complete(folder, config, kind, end):
-    """errors.Error if the checkpoint in a workdir lacks a head that its objective speaks with, as imported ones may."""
+def complete(folder: str, config: schema.Config, kind: str, end: str) -> None:
+    """errors.Error if the checkpoint in a workdir lacks a head that its objective predicts with, as imported ones may."""
     stored, objective, model = checkpoint.stored(folder), config.objective, config.model
     bare = objective.head == 'discriminator' or model.tied and model.head == 'linear' and model.width == model.dim
     needed = ['backbone/head/'] * (not bare) + [path for part in objective.parts() for path in part.parameters]
@@ -55,8 +59,8 @@ def complete(folder, config, kind, end):
         raise errors.Error([errors.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
 
 
-def before(folder):
-    """The model.config.Config of the run in a folder (or of its checkpoints), or None if none is told there."""
+def model_of(folder: str) -> model_config.Config | None:
+    """The model of the run in a folder (or of its checkpoints), or None without a config.json."""
     try:
         _, tree = inherited.run(folder)
         return tree and parse.from_dict(tree, f'{folder}/config.json').model
@@ -64,19 +68,10 @@ def before(folder):
         return None
 
 
-def unused(stored, wanted, there, here):
-    """Which of HEADS the checkpoint's paths `stored` have and this run has no place for."""
-    for part in HEADS:
-        mine = {path for path in stored if path.startswith(part)}
-        if not mine or mine <= wanted.keys():
-            continue
-        same = there is not None and (there.tied, there.head) == (here.tied, here.head)
-        if part != 'backbone/head/' or same and not any(path.startswith(part) for path in wanted):
-            yield part
-
-
-def shape_before(path, leaf, config):
-    """A leaf's ShapeDtypeStruct with as many tokens as `config` has."""
-    axis = resize.axis(path)
-    shape = (*leaf.shape[:axis], config.padded_vocab, *leaf.shape[axis + 1:])
-    return jax.ShapeDtypeStruct(shape, leaf.dtype)
+def _unused_heads(stored, wanted, other, here):
+    """The members of HEADS that the checkpoint's paths `stored` have and this run has not."""
+    for head in HEADS:
+        paths_of_head = {path for path in stored if path.startswith(head)}
+        same = other is not None and (other.tied, other.head) == (here.tied, here.head)
+        if not paths_of_head <= wanted.keys() and (head != 'backbone/head/' or same and not any(path.startswith(head) for path in wanted)):
+            yield head

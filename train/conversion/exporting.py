@@ -15,9 +15,12 @@ from data.vocabularies import export
 from model import families, huggingface, paths, resize, task_model
 from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import checkpoint, folders, workdir
-from train.conversion import card, recipes
+from train.conversion import card
 from train.objectives import replaced_token_detection
 from train.settings import errors, inherited, schema
+
+# (roles before, roles after) of the special tokens around a text in training rows; an objective may have its own (`frame`)
+FRAMES = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
 
 
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
@@ -55,7 +58,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
             notice(f'{source} has no tokenizer: none was written')
         else:
             try:
-                export.save(tokenizer, folder, *recipes.frame(config.objective, config.model.architecture))
+                export.save(tokenizer, folder, *(config.objective.frame or FRAMES[config.model.architecture]))
             except data_errors.DataError as error:
                 notice(f'no tokenizer was written: {error}')
         write_generation(folder, kept if imported and same else None, config.model.architecture)
@@ -90,19 +93,18 @@ def network(options: argparse.Namespace, config: schema.Config, head: task_model
 
 def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> families.Family:
     """The family `name`, or that of the import, or the one whose structure fits. ConfigError if none does."""
-    families = settings.known()
-    if name is not None and name not in families:
-        near = errors.did_you_mean(name, list(families))
-        text = f'no such family.{near} There are: {", ".join(sorted(families))}.'
+    known = settings.known()
+    if name is not None and name not in known:
+        text = f'no such family.{errors.did_you_mean(name, list(known))} There are: {", ".join(sorted(known))}.'
         raise errors.Error([errors.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
     if name is None:
         hint = json.loads((kept / 'config.json').read_text())['model_type'] if kept else None
         return settings.fit(module.config, module.settings, hint)
-    wrong = settings.differences(families[name], module.config)
+    wrong = settings.differences(known[name], module.config)
     if wrong:
         rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
         raise huggingface_errors.ConfigError(f'this model is no {name}:\n  {rows}')
-    return families[name]
+    return known[name]
 
 
 def ids(tokenizer: Any, architecture: str) -> dict[str, int]:

@@ -11,12 +11,13 @@ from typing import Any, Callable, Iterator
 
 from data import atomic, tokenizer as tokenizers
 from data.vocabularies import huggingface as published
-from model import config as model_config, huggingface, paths, resize, task_model
+from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.conversion import card, recipes
+from train.conversion import card
 from train.settings import checks, errors, parse, schema
 
+OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
 KEPT = ('config.json', 'generation_config.json', 'README.md')
 LENGTH = 512                                  # tokens of a row, or fewer if the model has fewer positions
 
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
     tokenizer = read_tokenizer(folder, size, notice)
-    objective = recipes.objective(family, model.architecture, head.kind)
+    objective = pretrained_with(family, model.architecture, head.kind)
     config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
     module = task_model.Model(model, head)
     wanted = huggingface.abstract(task_model.Model(config.model, head))
@@ -54,6 +55,14 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
            f'{schema.objective_name(config.objective)}')
     for line in next_steps(options.out, config):
         notice(line)
+
+
+def pretrained_with(family: families.Family, architecture: str, head: str) -> dict[str, str]:
+    """{setting: value} of the objective that the model was pretrained with. head: its kind (model/task_model.py)."""
+    if head == 'discriminator':
+        return {'name': 'replaced_token_detection'}
+    pair = {'inputs': family.pairs} if head in ('pair', 'pretraining') and family.pairs else {}
+    return {**(family.objective or OBJECTIVES[architecture]), **pair}
 
 
 def read_tokenizer(folder: pathlib.Path, size: int, notice: Callable[[str], None]) -> Any:

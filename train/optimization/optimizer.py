@@ -1,11 +1,12 @@
 """Optimizers from optax, chained: penalties, clipping, the optimizer, decoupled decay, multipliers by path, schedule.
 
 All that differs between parameters is a function of their path (model/paths.py), so the result works on any part of
-the tree that it was built for: parameters that do not train are left out of the tree and get no state. Leaves stacked
-by the scan over layers are treated layer by layer (`per_layer`), otherwise Adafactor, LAMB and Muon would be different
-optimizers. The learning rate alone is `schedules.build(settings, steps)`; the gradient norm `optax.global_norm(grads)`.
+the tree that it was built for: parameters that do not train are not in the tree and get no state. Leaves stacked
+by the scan over layers are updated layer by layer (`per_layer`), otherwise Adafactor, LAMB and Muon would be different
+optimizers. A new optimizer is a function and a row of OPTIMIZERS: docs/adding-an-optimizer.md.
 """
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,21 +15,25 @@ from optax import contrib
 
 from model import paths
 from train.optimization import schedules
-from train.settings import errors
+from train.settings import errors, schema
 
 MUON = r'(^|/)(query_)?block[^/]*/.*kernel$'  # the matrices of the blocks; all else gets Adam (Jordan et al. 2024)
 
 
-def build(settings, steps, params):
-    """optax.GradientTransformation from the config's `optimizer` group.
+def build(settings: schema.Optimizer, steps: int, params: Any) -> optax.GradientTransformation:
+    """The transformation for the config's `optimizer` group and number of steps.
 
-    `params`: the tree that will train, as arrays or ShapeDtypeStructs. The state is {stage: optax namedtuples}, so that
-    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. Raises errors.Error.
+    params: the tree that will train, as arrays or ShapeDtypeStructs. The state is {stage: optax namedtuples}, so that
+    'optimizer/mu/blocks/mlp/up/kernel' mirrors the parameter 'blocks/mlp/up/kernel'. errors.Error for a multiplier that matches nothing.
     """
-    check(settings, params)
+    known = list(paths.flatten(params))
+    wrong = [errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. There are {paths.listed(known)}.')
+             for regex, _ in settings.multipliers if not any(re.search(regex, path) for path in known)]
+    if wrong:
+        raise errors.Error(wrong)
 
     def decays(tree):
-        return paths.apply(lambda path, _: not searched(settings.no_decay, path), tree)
+        return paths.apply(lambda path, _: not any(re.search(regex, path) for regex in settings.no_decay), tree)
 
     stages = []
     if settings.l1 or settings.l2:
@@ -39,47 +44,28 @@ def build(settings, steps, params):
     if settings.weight_decay and settings.name != 'lamb':
         stages.append(('decay', optax.add_decayed_weights(settings.weight_decay, decays)))
     if settings.multipliers or settings.name in RATES:
-        stages.append(('multipliers', scale_by_path(lambda path: multiplier(settings, path))))
+        stages.append(('multipliers', optax.stateless(lambda updates, params: paths.apply(
+            lambda path, update: update * multiplier(settings, path), updates))))
     stages.append(('schedule', optax.scale_by_learning_rate(schedules.build(settings, steps))))
     return optax.named_chain(*stages)
 
 
-def check(settings, params):
-    """errors.Error for a multiplier that would do nothing."""
-    flat = paths.flatten(params)
-    found = [errors.Problem('optimizer.multipliers', f'{regex!r} matches no parameter that trains. There are {paths.listed(list(flat))}.')
-             for regex, _ in settings.multipliers if not any(re.search(regex, path) for path in flat)]
-    if found:
-        raise errors.Error(found)
-
-
-def searched(regexes, path):
-    return any(re.search(regex, path) for regex in regexes)
-
-
-def multiplier(settings, path):
+def multiplier(settings: schema.Optimizer, path: str) -> float:
     """The factor on a parameter's learning rate: the first match of `multipliers`, or 1, times that of the optimizer (RATES)."""
     factor = next((factor for regex, factor in settings.multipliers if re.search(regex, path)), 1.0)
     return factor * RATES[settings.name](settings, path) if settings.name in RATES else factor
 
 
-def penalties(l1, l2):
+def penalties(l1: float, l2: float) -> optax.GradientTransformation:
     """Adds the gradient of l1 * |w| + l2 * w^2 / 2."""
-    def update(grads, params):
-        return jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params)
-    return optax.stateless(update)
+    return optax.stateless(lambda grads, params: jax.tree.map(lambda g, w: g + l2 * w + l1 * jnp.sign(w), grads, params))
 
 
-def scale_by_path(factor):
-    """Each update times factor(path), a Python number."""
-    return optax.stateless(lambda updates, params: paths.apply(lambda path, u: u * factor(path), updates))
-
-
-def per_layer(inner):
+def per_layer(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """`inner` applied to each leaf alone and, where layers are stacked, to each layer alone (jax.vmap).
 
-    `inner` keeps a namedtuple of trees like the parameters and of scalars that do not depend on them (its step count);
-    the state keeps exactly that form, with a leading layer axis where the parameter has one.
+    The state of `inner` is a namedtuple of trees like the parameters and of scalars that do not depend on them (its step count);
+    so is the result's, with a leading layer axis where the parameter has one.
     """
     probe = jax.eval_shape(inner.init, jax.ShapeDtypeStruct((2, 2), jnp.float32))
     axes = type(probe)(*(0 if leaf.ndim else None for leaf in probe))
@@ -87,8 +73,7 @@ def per_layer(inner):
     def join(states, treedef):
         if not states:
             return inner.init(treedef.unflatten([]))
-        return type(probe)(*(values[0] if axis is None else treedef.unflatten(values)
-                             for axis, values in zip(axes, zip(*states))))
+        return type(probe)(*(values[0] if axis is None else treedef.unflatten(values) for axis, values in zip(axes, zip(*states))))
 
     def init(params):
         flat, treedef = jax.tree_util.tree_flatten_with_path(params)
@@ -97,8 +82,7 @@ def per_layer(inner):
 
     def update(updates, state, params=None):
         flat, treedef = jax.tree_util.tree_flatten_with_path(updates)
-        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field)
-                  for axis, field in zip(axes, state)]
+        fields = [[field] * len(flat) if axis is None else treedef.flatten_up_to(field) for axis, field in zip(axes, state)]
         results = []
         for i, ((keys, leaf), param) in enumerate(zip(flat, treedef.flatten_up_to(params))):
             step = inner.update
@@ -152,8 +136,7 @@ def muon(settings, decays):
     def labels(tree):
         return paths.apply(lambda path, _: 'muon' if re.search(MUON, path) else 'adam', tree)
 
-    shape = optax.stateless(lambda updates, params: jax.tree.map(
-        lambda u: u * max(1.0, u.shape[-1] / u.shape[-2]) ** 0.5, updates))
+    shape = optax.stateless(lambda updates, params: jax.tree.map(lambda u: u * max(1.0, u.shape[-1] / u.shape[-2]) ** 0.5, updates))
     matrices = contrib.scale_by_muon(beta=settings.momentum or 0.95, weight_dimension_numbers=axes)
     return optax.partition({'muon': optax.chain(matrices, shape), 'adam': adam(settings)}, labels)
 

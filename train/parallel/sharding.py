@@ -154,12 +154,8 @@ def batch(mesh: Mesh, tree: dict[str, Any]) -> dict[str, Any]:
     unsplit = {'slots', 'labels'} | ({'targets', 'weights'} if 'slots' in tree else set())
 
     def one(path, leaf):
-        if len(leaf.shape) < 2 or path.split('/')[0] in unsplit:
-            return by_row(mesh, leaf)
-        if leaf.shape[1] % mesh.shape['context']:
-            text = f'it does not divide the length of {path}, {leaf.shape[1]}; see sequence_length.'
-            raise errors.Error([errors.Problem(f'mesh.context = {mesh.shape["context"]}', text)])
-        return NamedSharding(mesh, LENGTH)
+        found = by_row(mesh, leaf)
+        return found if len(leaf.shape) < 2 or path.split('/')[0] in unsplit else NamedSharding(mesh, LENGTH)
 
     return paths.apply(one, tree)
 
@@ -184,12 +180,5 @@ def put(mesh: Mesh, tree: dict[str, Any], batch_size: int) -> dict[str, Any]:
     shardings = batch(mesh, shapes)
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
-
-    def one(leaf, shape, sharding):
-        def shard(index):
-            start, stop, _ = index[0].indices(batch_size)
-            first = np.searchsorted(mine, start)
-            return leaf[(slice(first, first + stop - start), *index[1:])]
-        return jax.make_array_from_callback(shape.shape, sharding, shard)
-
-    return jax.tree.map(one, tree, shapes, shardings)
+    return jax.tree.map(lambda leaf, shape, sharding: jax.make_array_from_process_local_data(sharding, leaf, shape.shape),
+                        tree, shapes, shardings)

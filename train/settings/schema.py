@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import re
-from typing import Annotated, Any, Iterable, Iterator
+from typing import Annotated, Any, get_type_hints, Iterable, Iterator
 
 from model import config as model_config
 from train.settings import errors, reads
@@ -194,13 +194,13 @@ def objective_name(objective: Any) -> str:
 @functools.cache
 def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     """{dotted key: annotation} of every setting but those of the objective and of members, which have dataclasses of their own (Any)."""
-    found = {}
+    found, types = {}, get_type_hints(group, include_extras=True)
     for field in dataclasses.fields(group):
-        key = prefix + external(field.name)
-        if dataclasses.is_dataclass(field.type):
-            found.update(kinds(field.type, key + '.'))
-        elif field.type is not Any:
-            found[key] = field.type
+        key, kind = prefix + external(field.name), types[field.name]
+        if dataclasses.is_dataclass(kind):
+            found.update(kinds(kind, key + '.'))
+        elif kind is not Any:
+            found[key] = kind
     return found
 
 
@@ -209,8 +209,8 @@ def build(group: type, found: dict[str, Any], prefix: str = '') -> Any:
     given = {}
     for field in dataclasses.fields(group):
         key = prefix + external(field.name)
-        if dataclasses.is_dataclass(field.type):
-            given[field.name] = build(field.type, found, key + '.')
+        if dataclasses.is_dataclass(field.default):
+            given[field.name] = build(type(field.default), found, key + '.')
         elif key in found:
             given[field.name] = found[key]
     return group(**given)

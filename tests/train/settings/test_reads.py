@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data import objectives
 from model import config as model_config, positions, transformer
 from train.optimization import optimizer, schedules
-from train.settings import members, parse, reads, schema
+from train.settings import members, parse, reads, schema, values
 
 # A value of each setting that an optimizer, a schedule or a position scheme may not read, other than its default.
 OTHER = {
@@ -94,10 +95,27 @@ def test_what_has_no_part_in_training_is_only_a_notice():
                                '(set by --config.sample.top_k)',)
 
 
-def test_members_of_a_mixture_are_asked_too():
-    objective = parse.parse(['--config=configs/tiny.py:mixture', '--workdir=/nowhere'], devices=False).config.objective
-    assert list(members.walk(objective)) == [
-        'objective.', 'objective.members.masked.', 'objective.members.prefix.', 'objective.members.text.']
+@pytest.mark.parametrize('variant, flags, text', [
+    ('masked_lm', 'max_ngram=2', 'objective.max_ngram = 2   nothing reads it with objective.select = token; expected ngram.'),
+    ('masked_lm', 'short=0.2', 'nothing reads it with objective.inputs = document; expected next_sentence or sentence_order.'),
+    ('masked_lm', 'random=0 random_ids=text', 'nothing reads it with objective.random = 0.0; expected more than 0.'),
+    ('span_corruption', 'random=0.2', 'nothing reads it with objective.style = sentinels; expected replace_full.'),
+    ('denoising', 'infill=0 spans_of=tokens', 'nothing reads it with objective.infill = 0.0; expected more than 0.'),
+    ('fill_in_the_middle', 'spm_rate=0 spm=paper', 'nothing reads it with objective.spm_rate = 0.0; expected more than 0.'),
+    ('replaced_token_detection', 'generator=unigram temperature=0.5', 'nothing reads it with objective.generator = unigram; expected'),
+    ('mixture', 'members.masked.span_p=0.3', 'span_p = 0.3   nothing reads it with objective.members.masked.select = token')])
+def test_settings_of_objectives_that_nothing_reads(variant, flags, text):
+    with pytest.raises(parse.Error, match=text):
+        flags = [f'--config.objective.{flag}' for flag in flags.split()]
+        parse.parse([f'--config=configs/tiny.py:{variant}', '--workdir=/nowhere', *flags], devices=False)
+
+
+def test_objectives_state_rows_of_their_own_settings():
+    for name in objectives.names():
+        kinds = members.kinds({'objective.': objectives.load(name)})
+        assert all(values.stated(kind)[1] for key, kind in kinds.items() if not key.endswith('.name')), name
+        for fields, choice, _ in objectives.load(name).reads:
+            assert {f'objective.{field}' for field in (*fields.split(), choice)} <= set(kinds), name
 
 
 def updates(settings):
