@@ -406,7 +406,7 @@ def test_pictures_of_each_architecture():
     assert attention.described(np.zeros((3, 4), bool)) == 'nothing is seen'
     fields = {'slots': np.array([2, 0]), 'weights': np.array([1.0, 0]), 'sees': np.array([0, 0, 1, 2]), 'seen': np.array([0, 0, 1, 2]),
               'segments': np.ones(4, int)}
-    streams = attention.pictures(fields, streams=2)
+    streams = attention.pictures(fields, two_streams=True)
     content, query = streams.values()
     assert query.astype(int).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]] and content[2].astype(int).tolist() == [1, 1, 1, 0]
 
