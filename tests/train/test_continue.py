@@ -18,7 +18,7 @@ from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
 from tests.helpers import huggingface_tokenizers as published
 from train import convert, loop, objectives, program
-from train.checkpoints import checkpoint, workdir
+from train.checkpoints import checkpoint, initial, workdir
 from train.monitoring import display, metrics
 from train.parallel import sharding
 from train.settings import parse
@@ -159,6 +159,12 @@ def test_objectives_and_heads(imported, tmp_path, name, variant, aside, fresh):
     for path in stored.keys() - left:
         np.testing.assert_array_equal(params[path], stored[path], err_msg=path)
     assert {path for path in params if path not in stored or path in left} == {path for path in params if fresh and re.match(fresh, path)}
+
+
+def test_heads_of_an_alternations_members_are_left_aside():
+    stored = {'backbone/embed/embedding', 'members/pairs/head/labels/kernel'}
+    assert list(initial._unused_heads(stored, {'backbone/embed/embedding': None}, None, None)) == ['members/']
+    assert list(initial._unused_heads(stored, dict.fromkeys(stored), None, None)) == []
 
 
 MEMORY = {'xlnet': ['--config.objective.memory_length=16']}

@@ -13,7 +13,7 @@ from model import config as model_config, paths, resize
 from train.checkpoints import checkpoint
 from train.settings import errors, inherited, parse, schema
 
-HEADS = ('backbone/head/', 'head/', 'query/', 'generator/')  # the parts that depend on the objective
+HEADS = ('backbone/head/', 'head/', 'query/', 'generator/', 'members/')  # the parts that depend on the objective
 EVERYTHING = ('.*',)                          # the default of init.paths
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from data import corpus, objectives, pipeline, special_tokens, tokenizer as tokenizers
-from data.objectives import causal_lm, masked_lm, span_corruption
+from data.objectives import causal_lm, masked_lm, mixture, span_corruption
 from data.text import cache
 from data.vocabularies import vocabulary
 from tests import inspect_properties
@@ -192,6 +192,26 @@ def test_a_wrong_hint_is_found_and_has_its_own_exit_code(objective, hint, sees, 
     code, objects, err = printed(capsys, f'--config=configs/tiny.py:{variant}', text_cache, '--json', '--num_examples=5')
     assert code == 7 and len(objects) == 5
     assert err.startswith('contract: 1 kind of fault\n  1. example ') and f"hint.order = '{hint}', but position 0 {sees}" in err
+
+
+@pytest.mark.parametrize('kind, hint, message', [
+    (causal_lm.Objective, objectives.Hint('causal', 'padded'), "hint.segments = 'padded', but segments["),
+    (masked_lm.Objective, objectives.Hint('full', 'one'), "hint.segments = 'one', but segments["),
+    (masked_lm.Objective, objectives.Hint('full', 'both'), "hint.segments = 'both': expected packed, padded, one")])
+def test_a_wrong_hint_of_segments_is_found(kind, hint, message):
+    wrong = type('Wrong', (kind,), {'hint': hint})
+    source = tokens()
+    made = [pipeline.make(wrong(32), source, 0, 0, index) for index in range(pipeline.size(wrong(32), source, 0))]
+    assert any(message in sentence for one in made for sentence in checks.findings(one, wrong(32), source.special, 32))
+
+
+def test_a_mixture_promises_what_all_of_its_members_promise():
+    text, masked = causal_lm.Objective(32), masked_lm.Objective(32)
+    made = lambda *kinds: mixture.Objective(32, tuple(mixture.Member(f'm{i}', kind) for i, kind in enumerate(kinds)))
+    assert made(text, text).hint == ('causal', 'packed') and made(masked, masked).hint == ('full', 'padded')
+    assert made(text, masked).hint == ('ordered', 'packed')
+    whole = type('Whole', (causal_lm.Objective,), {'hint': objectives.Hint('causal', 'one')})
+    assert made(whole(32), whole(32)).hint == ('causal', 'one') and made(whole(32), whole(16)).hint == ('causal', 'padded')
 
 
 def broken(change, objective=None):
@@ -386,7 +406,7 @@ def test_pictures_of_each_architecture():
     assert attention.described(np.zeros((3, 4), bool)) == 'nothing is seen'
     fields = {'slots': np.array([2, 0]), 'weights': np.array([1.0, 0]), 'sees': np.array([0, 0, 1, 2]), 'seen': np.array([0, 0, 1, 2]),
               'segments': np.ones(4, int)}
-    streams = attention.pictures(fields, streams=2)
+    streams = attention.pictures(fields, two_streams=True)
     content, query = streams.values()
     assert query.astype(int).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]] and content[2].astype(int).tolist() == [1, 1, 1, 0]
 
