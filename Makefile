@@ -23,7 +23,7 @@ test: $(VENV)/installed
 	$(PYTEST) -m "not slow" tests
 
 test-all: $(VENV)/installed $(PEERS)/weights
-	PEERS=$(abspath $(PEERS))/bin/python $(PYTEST) tests
+	XLA_FLAGS=--xla_backend_optimization_level=3 PEERS=$(abspath $(PEERS))/bin/python $(PYTEST) tests
 
 bench: $(VENV)/installed $(PEERS)/installed
 	$(RUN) -m bench --peers=$(PEERS)/bin/python

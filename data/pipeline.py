@@ -57,7 +57,7 @@ def make(objective: Any, source: Any, seed: int, epoch: int, index: int) -> exam
                    f'{type(error).__name__}: {error}') from error
 
 
-def batches(objective: Any, source: Any, *, seed: int, batch_size: int, start: int = 0, stop: int | None = None, rows=None,
+def batches(objective: Any, source: Any, *, seed: int, batch_size: int, start: int = 0, stop: int | None = None, rows: Any = None,
             shuffle: bool = True, epochs: float | None = None, threads: int = 2, prefetch: int = 4, pad_last: bool = False
             ) -> Iterator[example.Fields]:
     """Batches, dicts of numpy arrays [len(rows), ...]; close the iterator (or drop it) to stop its threads.

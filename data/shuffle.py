@@ -8,11 +8,12 @@ and at least 16, where Grain counts one bit too few, so that one index comes twi
 import functools
 
 import numpy as np
+from numpy import typing as npt
 
 _WORD = 2**32 - 1
 
 
-def index_shuffle(indices, *, max_index: int, seed: int) -> np.ndarray:
+def index_shuffle(indices: npt.ArrayLike, *, max_index: int, seed: int) -> np.ndarray:
     """The images of the indices int[n] under a shuffle of 0..max_index: int64[n]. seed: below 2**32."""
     out = np.array(indices, np.uint64, ndmin=1)
     bits = max_index.bit_length()

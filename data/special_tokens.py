@@ -49,7 +49,7 @@ class Special:
     def num_sentinels(self) -> int:
         return self.sentinels[0] - self.sentinels[1] + 1
 
-    def is_sentinel(self, ids) -> Any:
+    def is_sentinel(self, ids: Any) -> Any:
         """Which of the ids (int or array) are sentinels."""
         return (ids >= self.sentinels[1]) & (ids <= self.sentinels[0])
 

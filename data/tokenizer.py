@@ -7,6 +7,7 @@ Every tokenizer is a data/vocabularies/vocabulary.py `Vocabulary`. Trains one fr
 import argparse
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -44,7 +45,7 @@ class Bytes(vocabulary.Vocabulary):
         return np.frombuffer(vocabulary.utf8(text), np.uint8).astype(np.int32) + self.OFFSET
 
 
-def load(path) -> vocabulary.Vocabulary:
+def load(path: str | os.PathLike) -> vocabulary.Vocabulary:
     """A tokenizer from a folder that `save` wrote, a folder (or a file in it) of Hugging Face, or a SentencePiece .model.
 
     A folder of Hugging Face has a tokenizer.json, vocab.txt, vocab.json and merges.txt, or a .model beside a config.json or
@@ -96,7 +97,7 @@ def _saved(folder, definition):
     return result
 
 
-def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, path=None, sample_bytes: int = 0,
+def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, path: str | os.PathLike | None = None, sample_bytes: int = 0,
           sentinels: int = special_tokens.SENTINELS) -> vocabulary.Vocabulary:
     """A tokenizer for `texts`, saved to the folder `path` if given.
 

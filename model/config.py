@@ -92,52 +92,52 @@ class Config:
         yield from schemes.of(self).problems()
 
     @property
-    def kv(self):
+    def kv(self) -> int:
         """K, the number of key and value heads."""
         return self.kv_heads or self.heads
 
     @property
-    def size(self):
+    def size(self) -> int:
         """H, the width of a head."""
         return self.head_dim or self.dim // self.heads
 
     @property
-    def hidden(self):
+    def hidden(self) -> int:
         """F, the width of the feed-forward layer."""
         return self.mlp_dim or 4 * self.dim
 
     @property
-    def width(self):
+    def width(self) -> int:
         """E, the width of the embedding tables."""
         return self.embed_dim or self.dim
 
     @property
-    def norms_embeddings(self):
+    def norms_embeddings(self) -> bool:
         """Whether the sum of the embeddings is normalized before the first block."""
         return self.norm_position == 'post' if self.embed_norm is None else self.embed_norm
 
     @property
-    def limit(self):
+    def limit(self) -> int | None:
         """The largest number of tokens in a row, where positions are a table; None = any number."""
         return schemes.of(self).limit
 
-    def depth(self, role):
+    def depth(self, role: str) -> int:
         """L of the 'encoder' or the 'decoder' stack."""
         if role == 'decoder' and self.architecture == 'encoder_decoder' and self.decoder_layers is not None:
             return self.decoder_layers
         return self.layers
 
-    def crosses(self, role):
+    def crosses(self, role: str) -> bool:
         """Whether the blocks of that stack attend to an encoder."""
         return role == 'decoder' and self.architecture == 'encoder_decoder'
 
-    def window(self, role):
+    def window(self, role: str) -> tuple[int | None, ...]:
         """The attention window of each layer of that stack: (int or None) x L."""
         pattern = self.windows or (None,)
         return tuple(pattern[layer % len(pattern)] for layer in range(self.depth(role)))
 
     @property
-    def padded_vocab(self):
+    def padded_vocab(self) -> int:
         """V rounded up to a multiple of 128, so that every mesh divides it."""
         return -(-self.vocab_size // 128) * 128
 

@@ -1,7 +1,7 @@
 """`python -m train.convert import --hf=DIR --out=DIR`, `export --workdir=DIR --hf=DIR`: Hugging Face folders in and out.
 
 A Hugging Face folder is config.json, safetensors and the tokenizer's files, nothing else: no pickle is opened and no code of a
-folder runs. Both commands write a whole folder or none. JAX is imported after the flags were checked.
+folder runs. Both commands write all of a folder or nothing. JAX is imported after the flags were checked.
 """
 import argparse
 import os

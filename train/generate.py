@@ -1,4 +1,4 @@
-"""`python -m train.generate --workdir=DIR --prompt="..."`: what the model of a run says.
+"""`python -m train.generate --workdir=DIR --prompt="..."`: text from the model of a run.
 
 Decoders continue the prompt; encoder-decoders read it and answer; encoders fill its masks, spelt <mask>. The newest good
 checkpoint is used, its moving average of the weights if it has one, on whatever devices there are.

@@ -77,6 +77,7 @@ class Words(NamedTuple):
 
     @property
     def sizes(self) -> np.ndarray:
+        """int64[w]: tokens of each word."""
         return self.ends - self.begins
 
 

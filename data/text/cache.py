@@ -30,8 +30,8 @@ class Tokens:
         self.tokenizer, self.num_bytes, self._word_starts = tokenizer, num_bytes, word_starts
 
     @classmethod
-    def from_arrays(cls, documents: list, special: special_tokens.Special, sentences: list | None = None, token_bytes=None, tokenizer=None,
-                    word_starts=None) -> 'Tokens':
+    def from_arrays(cls, documents: list, special: special_tokens.Special, sentences: list | None = None, token_bytes: Any = None,
+                    tokenizer: Any = None, word_starts: Any = None) -> 'Tokens':
         """Tokens in memory, for tests and small data.
 
         documents: list of int arrays. sentences: for every document the token positions where sentences start (0 is added); None = one

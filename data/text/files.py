@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import pathlib
 import re
 from typing import Any, Iterator
@@ -25,7 +26,7 @@ SURROGATE = re.compile('[\ud800-\udfff]')
 KINDS = {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number', str: 'a string', type(None): 'null'}
 
 
-def path(location) -> Any:
+def path(location: str | os.PathLike) -> Any:
     """pathlib.Path, or etils.epath.Path for gs:// and the like (importing it costs 0.1 s: only when needed)."""
     if '://' in str(location):
         from etils import epath
@@ -51,7 +52,7 @@ def find(pattern: str) -> list:
     raise errors.DataError(f'{pattern}: expected files that match, got none; quote the pattern, ** crosses folders')
 
 
-def kind(file) -> tuple[str, str]:
+def kind(file: Any) -> tuple[str, str]:
     """(.txt or .jsonl or .parquet ..., compression or ''); DataError for any other ending."""
     suffixes = [suffix.lower() for suffix in pathlib.PurePosixPath(file.name).suffixes] or ['']
     compression = suffixes.pop() if suffixes[-1] in COMPRESSED else ''
@@ -62,13 +63,13 @@ def kind(file) -> tuple[str, str]:
     return suffix, compression
 
 
-def digest(file) -> str:
+def digest(file: Any) -> str:
     """sha256 of the bytes."""
     with _errors(file), file.open('rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
-def read(file, field: str) -> Iterator[tuple[str, int]]:
+def read(file: Any, field: str) -> Iterator[tuple[str, int]]:
     """(text, replaced) of every document of one file."""
     suffix, compression = kind(file)
     with _errors(file), file.open('rb') as raw:

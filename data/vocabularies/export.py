@@ -7,16 +7,17 @@ token; with split_special_tokens=True it is text, as here. Two limits: in runs o
 folder by PreTrainedTokenizerFast.
 """
 import json
+import os
 import re
 
 from data import errors
 from data.text import files as locations
-from data.vocabularies import huggingface, pieces, pipelines
+from data.vocabularies import huggingface, pieces, pipelines, vocabulary
 
 UNK = '<unk>'
 
 
-def save(tokenizer, folder, before: tuple = (), after: tuple = ()) -> list[str]:
+def save(tokenizer: vocabulary.Vocabulary, folder: str | os.PathLike, before: tuple = (), after: tuple = ()) -> list[str]:
     """Writes the files of Hugging Face that `transformers` loads to the same ids; those of a published model unchanged. Their names.
 
     before, after: roles of special tokens ('cls', ...) that `transformers` puts around a text, for a tokenizer of ours; between two texts
@@ -34,7 +35,7 @@ def save(tokenizer, folder, before: tuple = (), after: tuple = ()) -> list[str]:
     return sorted(made)
 
 
-def own(tokenizer, before: tuple = (), after: tuple = ()) -> dict[str, dict]:
+def own(tokenizer: vocabulary.Vocabulary, before: tuple = (), after: tuple = ()) -> dict[str, dict]:
     """{file name: JSON value} of a byte vocabulary or a SentencePiece model without normalisation. before, after: as in `save`."""
     if not tokenizer.lossless or getattr(tokenizer, 'byte_ids', True) is None:
         raise errors.DataError('expected a tokenizer that reads every text as it is, got a SentencePiece model that normalises or has no '

@@ -6,6 +6,8 @@ for SentencePiece's pieces <pad>, </s> and <unk>, which no text gives here.
 """
 import hashlib
 import json
+import os
+from typing import Any, Callable
 
 import numpy as np
 
@@ -87,7 +89,7 @@ class Tokenizer(vocabulary.Vocabulary):
         return {f'original/{name}': data for name, data in self.originals.items()}
 
 
-def load(folder, special: special_tokens.Special | None = None) -> Tokenizer:
+def load(folder: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
     """The Tokenizer of a folder's files; DataError names the file that is wrong."""
     folder = locations.path(folder)
     names = [*folders.SETTINGS, *folders.VOCABULARIES, *sorted(path.name for path in folder.glob('*.model'))]
@@ -102,7 +104,7 @@ def load(folder, special: special_tokens.Special | None = None) -> Tokenizer:
         raise errors.DataError(f'{folder}: expected files that can be read, got {error.strerror}') from None
 
 
-def holds(folder) -> bool:
+def holds(folder: Any) -> bool:
     """Whether a folder has a tokenizer of Hugging Face. A SentencePiece model alone is none, because its class is unknown."""
     there = {name for name in (*folders.SETTINGS, *folders.VOCABULARIES) if (folder / name).exists()}
     named = {'tokenizer_config.json', 'config.json'} & there and any(folder.glob('*.model'))
@@ -134,7 +136,7 @@ def runnable(pipeline: dict, names: dict[int, str]) -> dict:
     return {**pipeline, 'model': model, 'pre_tokenizer': before, 'added_tokens': added, 'post_processor': None, 'decoder': None}
 
 
-def reader(pipeline: dict, added: dict):
+def reader(pipeline: dict, added: dict) -> Callable[[int, str], bytes]:
     """f(id, spelling) -> the bytes of text that a piece stands for. added: ids of added tokens."""
     model, keys = pipeline['model'], ('normalizer', 'pre_tokenizer', 'decoder')
     steps = [step for key in keys for step in pipelines.parts(pipeline[key])]

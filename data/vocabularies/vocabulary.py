@@ -2,10 +2,12 @@
 import functools
 import hashlib
 import json
+import os
 import re
 import unicodedata
 
 import numpy as np
+from numpy import typing as npt
 
 from data import atomic
 from data.text import files as locations
@@ -57,7 +59,7 @@ class Vocabulary:
         """int32[n] of each text."""
         return [self.encode(text) for text in texts]
 
-    def decode(self, ids, skip_special: bool = False) -> str:
+    def decode(self, ids: npt.ArrayLike, skip_special: bool = False) -> str:
         """Text of a row of ids; special ids are shown as <mask>, <extra_0>, ... or skipped.
 
         A row may begin or end inside a character that is spelt in bytes: the stray bytes become U+FFFD. Ids past the vocabulary, which a
@@ -94,7 +96,7 @@ class Vocabulary:
         """The files, by name, that `save` writes beside tokenizer.json."""
         return {}
 
-    def save(self, folder) -> None:
+    def save(self, folder: str | os.PathLike) -> None:
         """Writes a folder that data/tokenizer.py loads; tokenizer.json, with the special ids, is last."""
         definition = {'kind': self.kind, 'special': self.special.as_dict(), 'hash': self.hash}
         for name, data in {**self.files(), 'tokenizer.json': (json.dumps(definition, indent=1) + '\n').encode()}.items():

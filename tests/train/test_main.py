@@ -63,7 +63,7 @@ def test_nothing_restorable_exits_4_and_unsavable_exits_6(tmp_path, capsys):
     (tmp_path / 'other' / 'checkpoints').write_text('not a folder')
     code, error = run(capsys, f'--workdir={tmp_path}/other', f'--config.data.cache={tmp_path}/cache')
     assert code == 2 and error == f'''config: 1 problem
-  1. --workdir={tmp_path}/other   holds checkpoints but no config.json, so that nobody knows what they belong to. Put it back, or start with another --workdir.
+  1. --workdir={tmp_path}/other   holds checkpoints but no config.json, which states their settings. Put it back, or start with another --workdir.
 nothing was run
 '''  # noqa: E501
 

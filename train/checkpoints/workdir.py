@@ -34,7 +34,7 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
     if (folder / 'config.json').exists():
         return parse.resume(read(folder), config, workdir, origins)
     if (folder / 'checkpoints').exists():
-        text = 'holds checkpoints but no config.json, which says what they belong to. Put it back, or start with another --workdir.'
+        text = 'holds checkpoints but no config.json, which states their settings. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(f'--workdir={workdir}', text)])
     return []
 

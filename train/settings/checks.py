@@ -1,6 +1,6 @@
 """What settings of two groups must be beside one another: warm-up and steps, an objective and the architecture, ...
 
-Every check yields (key, text): the text says what was expected and what to change; `train/settings/parse.py` adds the value and
+Every check yields (key, text): what was expected and what to change; `train/settings/parse.py` adds the value and
 who set it. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
 """
 import dataclasses
@@ -14,7 +14,7 @@ Found = Iterator[tuple[str, str]]             # (key, what is wrong)
 
 
 class Reported(Exception):
-    """A check reads a value that is already reported as wrong: it has nothing to say."""
+    """A check has read a value that is already reported as wrong; it ends there."""
 
 
 class Reader:
@@ -50,7 +50,7 @@ def positions(config: schema.Config) -> Found:
 
 
 def sentence_types(config: schema.Config) -> Found:
-    """An objective tells pairs of sentences apart by types; ids past the end of a table have no embedding."""
+    """A table of types has a row for each of those of the objective: ids past its end have no embedding."""
     for prefix, part in members.walk(config.objective).items():
         if 0 < config.model.types < part.types:
             yield 'model.types', (f'{prefix}name = {part.name} tells {part.types} types apart; '

@@ -1,6 +1,6 @@
-"""How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of trouble.
+"""How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of error.
 
-0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples are not what it says
+0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples break its contract
 (train.inspect) · 75 stopped by a signal, saved.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
@@ -13,7 +13,7 @@ from train.settings import errors
 
 
 def run(function: Callable[[], int | None]) -> int:
-    """Calls `function()`: its exit code, or that of the trouble that it raised."""
+    """Calls `function()` and returns its exit code, or that of the error that it raised."""
     try:
         return function() or 0
     except errors.Error as error:

@@ -71,7 +71,7 @@ def distributed(made: Parser) -> Parser:
 
 
 def read(argv: Iterable[str], made: Parser) -> Line:
-    """argv (without the program's name) as a Line. Exits with status 0 at --help; other trouble is in `problems`."""
+    """argv (without the program's name) as a Line. Exits with status 0 at --help; errors are in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
         flag, equals, value = tokens.pop(0).partition('=')
@@ -85,7 +85,7 @@ def read(argv: Iterable[str], made: Parser) -> Line:
             line.path, line.variant = match[1] or match[3], match[2] or ''
         else:
             line.overrides.append((flag[len('--config.'):], value if equals else None))
-    while True:                                # argparse reports one error at a time: leave that flag out, and go on
+    while True:                                # argparse reports one error at a time: try again without that flag
         try:
             line.options, line.unknown = made.parse_known_args(rest)
             return line

@@ -1,6 +1,6 @@
 """What a config takes from the run that `init.from` names: the shape of its model, its tokenizer and its objective.
 
-Only where the config file says nothing: a file with a setting under `model` has a model of its own. Then `tokenizer` and
+Only if the config file states none: a file with a setting under `model` has a model of its own. Then `tokenizer` and
 `objective` are taken too, unless the file or a flag sets them; a vocabulary of its own comes with another tokenizer. What
 flags set wins over what is taken. Read from the run's config.json, without JAX.
 """
@@ -16,7 +16,7 @@ def read(given: list[tuple], workdir: str | None = None) -> tuple[list[tuple], l
     """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in parse.assemble.
 
     A run that has begun in `workdir` is its own source: the one it started from may have been moved since. Nothing is taken from a
-    folder without config.json: a checkpoint alone does not say what it is.
+    folder without config.json: a checkpoint alone does not describe its model.
     """
     source, origin = next(((value, origin) for key, value, origin, _ in reversed(given) if key == 'init.from'), (None, ''))
     file, both = ({key.partition('.')[0] for key, _, _, text in given if not text or flags} for flags in (False, True))
@@ -53,7 +53,7 @@ def taken(one: tuple) -> bool:
 
 
 def config_json(folder: str) -> dict:
-    """The config.json in a folder, or {}: train/checkpoints/workdir.py says what is wrong with it."""
+    """The config.json in a folder, or {}: train/checkpoints/workdir.py reports a damaged one."""
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     path = epath.Path(folder).expanduser() / 'config.json'
     try:

@@ -44,11 +44,6 @@ def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
     return found
 
 
-def parts(objective: Any) -> list[tuple[str, Any]]:
-    """[(prefix, Objective)] of those that make examples: of a mixture its members, else the objective itself."""
-    return [(prefix, part) for prefix, part in walk(objective).items() if not mixes(part)]
-
-
 def kinds(parts: dict[str, Any]) -> dict[str, Any]:
     """{dotted key: annotation} of the settings of {prefix: Objective class or instance}."""
     found = {'objective.name': str}
@@ -60,7 +55,7 @@ def kinds(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(parts: dict[str, type], found: dict[str, Any], follows: dict[str, Any], prefix: str = 'objective.') -> Any:
-    """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value} of what the config says (schema.FOLLOWS)."""
+    """The Objective of {prefix: class} and {dotted key: value}; `follows`: {field: value of the config} (schema.FOLLOWS)."""
     given = {**found, **{prefix + name: value for name, value in follows.items()}}
     if mixes(parts[prefix]):
         from data.objectives import mixture  # here, not above: --help does without numpy

@@ -41,14 +41,14 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
     `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
     Raises errors.Error (print it, exit with its code) with everything that is wrong; exits with status 0 at --help.
     """
-    parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config says.'))
+    parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     line = command_line.read(argv, parser)
     workdir = getattr(line.options, 'workdir', None)
     pairs, wrong = config_file.read(line.path, line.variant)
     given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
     given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
     taken, lost = inherited.read(given, workdir)
-    complete = not wrong and not lost          # otherwise a check of what the flags say alone would mislead
+    complete = not wrong and not lost          # otherwise the checks would see the flags alone and mislead
     given, notices, idle = settle([*taken, *given], complete, workdir)
     config, origins, bad, more = assemble(given, complete)
     request = Request(config, origins, line.options, tuple(notices))

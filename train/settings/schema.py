@@ -51,7 +51,7 @@ class Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    name: Annotated[str, OPTIMIZERS, 'optax, chained as train/optimization/optimizer.py says'] = 'adamw'
+    name: Annotated[str, OPTIMIZERS, 'of optax, chained in train/optimization/optimizer.py'] = 'adamw'
     learning_rate: Annotated[float, 'more than 0', 'its peak, after warm-up'] = 1e-3
     schedule: Annotated[str, SCHEDULES, 'of the learning rate: train/optimization/schedules.py'] = 'cosine'
     warmup: Annotated[int, 'at least 0', 'steps of linear warm-up'] = 0
@@ -156,7 +156,7 @@ class Config:
     dtype: Annotated[str, DTYPES, 'of the computation; parameters are float32'] = 'float32'
     log_every: Annotated[int, 'at least 1', 'steps between lines of metrics'] = 10
     eval_every: Annotated[int, 'at least 0', 'steps between evaluations; 0 = only at the end'] = 0
-    eval_batches: Annotated[int | None, 'at least 1', 'batches of an evaluation; None = the whole split'] = None
+    eval_batches: Annotated[int | None, 'at least 1', 'batches of an evaluation; None = all of the split'] = None
     sample_every: Annotated[int, 'at least 0', 'steps between samples; 0 = only at the end'] = 0
     ema: Annotated[float | None, 'more than 0 and below 1', 'decay of a moving average of the weights, for evaluation; None = off'] = None
     overfit_one_batch: Annotated[bool, 'trains on the first batch again and again, to see whether the loss falls to 0'] = False
@@ -217,7 +217,7 @@ def build(group: type, found: dict[str, Any], prefix: str = '') -> Any:
 
 
 def values(config: Any, prefix: str = '') -> dict[str, Any]:
-    """{dotted key: value} of a Config, leaves only, in the order of the schema; the objective's fields included."""
+    """{dotted key: value} of a Config, groups left out, in the order of the schema; the objective's fields included."""
     found = {}
     for field in dataclasses.fields(config):
         key, value = prefix + external(field.name), getattr(config, field.name)

@@ -1,8 +1,8 @@
 """Values by type: from the text of a flag, from a Python file or JSON, and back to JSON; and whether one is in its range.
 
 Types are the annotations of `train/settings/schema.py`: int, float, bool, str, `X | None`, tuple, Any, and `Annotated` with a range or
-choices and a meaning. A value that does not fit raises ValueError('expected ...'), for the caller to say which setting it was. No code
-is run: lists are read with `ast.literal_eval`.
+choices and a meaning. A value that does not fit raises ValueError('expected ...'), to which the caller adds the name of the setting.
+Lists are read with `ast.literal_eval`: no code is run.
 """
 import ast
 import math
@@ -67,7 +67,7 @@ def describe(kind: Any, plural: bool = False) -> str:
 
 
 def convert(kind: Any, value: Any) -> Any:
-    """A Python value as `kind`: lists become tuples, whole floats integers, numpy scalars numbers. Or ValueError."""
+    """A Python value as `kind`: lists become tuples, floats without a fraction integers, numpy scalars numbers. Or ValueError."""
     base, optional, elements, many = parts(kind)
     if getattr(value, 'ndim', None) == 0:
         value = value.item()

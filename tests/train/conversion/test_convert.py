@@ -4,7 +4,6 @@ import os
 import pathlib
 import pickle
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from data import atomic, corpus, tokenizer as tokenizers
+from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths, resize, transformer
 from tests.helpers import huggingface_tokenizers as published
 from train import convert, evaluate, generate, main, objectives, program
@@ -354,22 +353,6 @@ def test_what_a_killed_process_left_is_in_nobodys_way(imported, tmp_path):
     (left / 'half').write_text('')
     assert convert.main(['import', f'--hf={imported("gpt2")[0]}', f'--out={tmp_path}/out']) == 0
     assert manifest.check(tmp_path / 'out' / 'checkpoints' / '0') == [] and len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_folder_that_was_filled_meanwhile_is_left_as_it_is(tmp_path):
-    (tmp_path / 'out').mkdir()
-    with pytest.raises(OSError), atomic.folder(tmp_path / 'out'):
-        (tmp_path / 'out' / 'mine.txt').write_text('kept')
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*')] == ['out', 'out/mine.txt']
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_leaves_nothing(tmp_path, number):
-    before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as error, atomic.folder(tmp_path / 'out') as made:
-        (made / 'half').write_text('')
-        signal.raise_signal(number)
-    assert error.value.code == 128 + number and list(tmp_path.iterdir()) == [] and signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize('card, expected', [
