@@ -79,7 +79,7 @@ def objective(config: schema.Config) -> Found:
     if config.objective is not None:
         yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
-        name = schema.objective_name(config.objective)
+        name = config.objective.name
         yield 'model.architecture', f'objective.name = {name} needs {errors.one_of(config.objective.architectures)}.'
 
 

@@ -5,6 +5,7 @@ choices and a meaning. A value that does not fit raises ValueError('expected ...
 Lists are read with `ast.literal_eval`: no code is run.
 """
 import ast
+import dataclasses
 import math
 import types
 from typing import Annotated, Any, get_args, get_origin, Union
@@ -38,6 +39,28 @@ def outside(kind: Any, value: Any) -> str | None:
     if value is None or rule is None or (RANGES[rule](value) if isinstance(rule, str) else value in rule):
         return None
     return f'expected {rule}.' if isinstance(rule, str) else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A setting as it was given, before its type is known."""
+    key: str
+    value: Any                                # of a file; of a flag its text, None if it has none
+    origin: str                               # 'set in configs/tiny.py'
+    flag: bool = False                        # whether a flag set it
+    taken: bool = False                       # whether it comes from the run of init.from
+
+    def read(self, kind: Any) -> Any:
+        """The value as `kind`; a flag without a value is True. ValueError if it does not fit."""
+        if self.flag and self.value is None and parts(kind)[0] is not bool:
+            raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE')
+        return read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
+
+    def problem(self, error: ValueError) -> errors.Problem:
+        """The problem that `read` found."""
+        if self.flag and self.value is None:
+            return errors.Problem(f'--config.{self.key}', f'{error}.')
+        return errors.Problem(f'{self.key} = {errors.shown(self.value)}', f'{error}.', self.origin)
 
 
 def parts(kind: Any) -> tuple[Any, bool, tuple | None, bool]:
@@ -89,11 +112,6 @@ def convert(kind: Any, value: Any) -> Any:
     elif base in (bool, str) and type(value) is base:
         return value
     raise ValueError(f'expected {describe(kind)}')
-
-
-def given(kind: Any, value: Any, text: bool) -> Any:
-    """The value of a file, or with `text` that of a flag, as `kind`; a flag without a value is True."""
-    return read(kind, 'true' if value is None else value) if text else convert(kind, value)
 
 
 def read(kind: Any, text: str) -> Any:

@@ -23,7 +23,7 @@ from tests import inspect_properties
 from tests.helpers.properties import denoising
 from train import inspect
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
-from train.settings import command_line, parse, schema
+from train.settings import command_line, parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TINY = [name for name in runpy.run_path(str(ROOT / 'configs/tiny.py'))['VARIANTS'] if name not in ('', 'tiny')]
@@ -51,7 +51,7 @@ def settings(objective):
     """What inspect_properties is told of an objective: the values of its fields, and those of its members."""
     found = dict(vars(objective))
     if 'members' in found:
-        found['members'] = {member.name: {'name': schema.objective_name(member.objective), 'weight': member.weight,
+        found['members'] = {member.name: {'name': member.objective.name, 'weight': member.weight,
                                           'lengths': member.objective.lengths(), **settings(member.objective)}
                             for member in objective.members}
     return found
@@ -62,7 +62,7 @@ def confirmed(capsys, *arguments):
     code, objects, err = printed(capsys, *arguments, '--json')
     assert code == 0, err
     objective = inspect.read(list(arguments)).config.objective
-    assert inspect_properties.confirm(objects, **settings(objective)) == schema.objective_name(objective)
+    assert inspect_properties.confirm(objects, **settings(objective)) == objective.name
     return objects
 
 
