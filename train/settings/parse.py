@@ -65,7 +65,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
         count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
-        found = checks.together(config, bad | settled) + checks.unreported(fits.check, config, bad, count)
+        found = checks.together(config, bad | settled, lambda config: fits.check(config, count))
         found += [(key, text) for key, text in idle.items() if key not in dict(found)]
         wrong += [problem(config, request.origins, key, text) for key, text in found]
     if wrong:
