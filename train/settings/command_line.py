@@ -129,7 +129,7 @@ def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
 
 def unknown(line: Line, made: Parser, keys: list[str]) -> Iterator[errors.Problem]:
     """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
-    known = ['--config'] + [name for action in made._actions for name in action.option_strings if name[:2] == '--']
+    known = ['config'] + [name[2:] for action in made._actions for name in action.option_strings if name[:2] == '--']
     after_flag = False
     for token in line.unknown:
         flag, equals, value = token.partition('=')
@@ -137,7 +137,7 @@ def unknown(line: Line, made: Parser, keys: list[str]) -> Iterator[errors.Proble
         if is_value:                           # of the unknown flag before it
             continue
         name = flag.lstrip('-')
-        near = [f for f in known if errors.edits(name, f.lstrip('-')) <= 2]
+        near = [f'--{other}' for other in errors.closest(name, known)]
         near = near or [f'--config.{key}{equals}{value}' for key in errors.closest(name, keys)]
         yield errors.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
 

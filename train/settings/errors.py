@@ -1,10 +1,11 @@
 """What is wrong with a command or a config, all problems at once: one numbered line a problem, with the fix.
 
 A problem is a subject (the setting and its value, or the flag), a sentence (expected, got, what to change) and an
-origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: edits of its last
-name (insert, delete, replace, swap two neighbours; Damerau 1964) plus a price for another group.
+origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: how many letters of its last
+name differ (difflib), plus a price for another group.
 """
 import dataclasses
+import difflib
 from typing import Any, Iterable, Sequence
 
 FOREIGN = {                                   # names of other codebases, and ours
@@ -66,30 +67,20 @@ def one_of(names: Iterable[str]) -> str:
     return ' or '.join(filter(None, [', '.join([*names][:-1]), [*names][-1]]))
 
 
-def edits(a: str, b: str) -> int:
-    """How many letters are inserted, deleted, replaced or swapped with their neighbour between two strings."""
-    before, row = None, list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        new = [i]
-        for j, y in enumerate(b, 1):
-            cost = min(row[j] + 1, new[-1] + 1, row[j - 1] + (x != y))
-            if before and i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
-                cost = min(cost, before[j - 2] + 1)
-            new.append(cost)
-        before, row = row, new
-    return row[-1]
-
-
 def distance(key: str, other: str) -> float:
     """How far a dotted key is from another: infinity when nobody would confuse them."""
     (group, _, name), (other_group, _, other_name) = key.rpartition('.'), other.rpartition('.')
-    cost = edits(name, other_name)
-    words, other_words = set(name.split('_')), set(other_name.split('_'))
-    if cost > max(1, max(len(name), len(other_name)) // 3):
-        cost = 2 if words <= other_words or other_words <= words else float('inf')
     if FOREIGN.get(name) in (other_name, other):
-        return 0.25
-    return cost + (0 if group == other_group else min(0.5 * edits(group, other_group), 1.0 if not group else 1.5))
+        return 0.02
+    cost, (words, other_words) = unlike(name, other_name), (set(text.split('_')) for text in (name, other_name))
+    if cost > 0.3 and sorted(name) != sorted(other_name):
+        cost = 0.25 if words <= other_words or other_words <= words else float('inf')
+    return cost + (0 if group == other_group else 0.1 + 0.2 * bool(group) * unlike(group, other_group))
+
+
+def unlike(a: str, b: str) -> float:
+    """0 for equal strings to 1 for strings that share no letter."""
+    return 1 - difflib.SequenceMatcher(None, a, b).ratio()
 
 
 def closest(key: str, known: Iterable[str], most: int = 3) -> list[str]:

@@ -60,13 +60,6 @@ def test_nothing_near_suggests_nothing():
     assert errors.did_you_mean('model.zzzzzzzz', candidates()) == ''
 
 
-@pytest.mark.parametrize('a, b, cost', [
-    ('', '', 0), ('', 'ab', 2), ('heads', 'heads', 0), ('heads', 'haeds', 1), ('heads', 'head', 1),
-    ('heads', 'hheads', 1), ('heads', 'hoads', 1), ('abcd', 'badc', 2), ('kitten', 'sitting', 3)])
-def test_edits(a, b, cost):
-    assert errors.edits(a, b) == errors.edits(b, a) == cost
-
-
 def test_numbers_and_columns():
     found = [errors.Problem('a', 'one.'), errors.Problem('longer', 'two.', 'set in x.py')]
     assert errors.render(found) == '''\
