@@ -10,7 +10,7 @@ import functools
 import math
 import os
 import re
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
 from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
 
@@ -36,10 +36,12 @@ class Request:
         return found if any(value is not None for value in found.values()) else {}
 
 
-def parse(argv: list[str], parser: command_line.Parser | None = None, devices: bool = True) -> Request:
+def parse(argv: list[str], parser: command_line.Parser | None = None, devices: bool = True,
+          check: Callable[[argparse.Namespace], Iterable[errors.Problem]] = lambda options: (), end: str = 'nothing was run') -> Request:
     """argv (without the program's name) as a Request. `parser`: from command_line.parser, with the command's own flags added.
 
-    `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
+    `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then. `check`: the
+    problems of the command's own flags. `end`: the last line of the message.
     Raises errors.Error (print it, exit with its code) with everything that is wrong; exits with status 0 at --help.
     """
     parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
@@ -68,8 +70,8 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
         found = checks.together(config, bad | settled, lambda config: fits.check(config, count))
         found += [(key, text) for key, text in idle.items() if key not in dict(found)]
         wrong += [problem(config, request.origins, key, text) for key, text in found]
-    if wrong:
-        raise Error(wrong)
+    if wrong := [*wrong, *check(line.options)]:
+        raise Error(wrong, end=end)
     return request
 
 
@@ -107,10 +109,13 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
     unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
     may be given anywhere if it means off: 0, None, False or empty.
     """
-    current, default, notices, idle = schema.values(config), schema.values(schema.Config()), {}, {}
+    kinds, default, notices, idle = members.kinds(members.walk(config.objective)), schema.values(schema.Config()), {}, {}
     for key, (choice, text) in unread(config).items():
-        one, value, decides = given.get(key), current[key], given.get(choice)
-        if one is None or one.taken or bad & {key, choice} or not value and value == default.get(key, value):
+        one, decides = given.get(key), given.get(choice)
+        if one is None or one.taken or bad & {key, choice}:
+            continue
+        value = one.read(kinds[key])
+        if not value and value == default.get(key, value):
             continue
         overruled = not one.flag and decides and (decides.flag or decides.taken)
         if overruled or may_change(key) or inherited.value(workdir, key) == values.to_json(value):

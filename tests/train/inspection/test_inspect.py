@@ -43,7 +43,7 @@ def printed(capsys, *arguments):
 
 def resolved(*arguments):
     """(Config, Corpus) of the same command line."""
-    config = inspect.read(list(arguments)).config
+    config = parse.parse(list(arguments), inspect.parser(), devices=False).config
     return config, corpus.open(config.data, config.tokenizer, lambda text: None)
 
 
@@ -61,7 +61,7 @@ def confirmed(capsys, *arguments):
     """The objects of a command line, after every property of its objective was confirmed."""
     code, objects, err = printed(capsys, *arguments, '--json')
     assert code == 0, err
-    objective = inspect.read(list(arguments)).config.objective
+    objective = parse.parse(list(arguments), inspect.parser(), devices=False).config.objective
     assert inspect_properties.confirm(objects, **settings(objective)) == objective.name
     return objects
 
@@ -300,7 +300,7 @@ def wrongly(capsys, text_cache, name, change, *common):
     plain = (f'--config=configs/{name}', text_cache, *common)
     code, objects, err = printed(capsys, *plain, f'--config.objective.{change}', '--num_examples=200', '--json')
     assert code == 0, err
-    return objects, settings(inspect.read(list(plain)).config.objective)
+    return objects, settings(parse.parse(list(plain), inspect.parser(), devices=False).config.objective)
 
 
 @pytest.mark.parametrize('name, change, message', WRONG)
@@ -363,7 +363,8 @@ def labels_of_one(one):
 ])
 def test_a_spoilt_row_is_seen(name, change, spoil, message, text_cache, capsys):
     _, objects, _ = printed(capsys, f'--config=configs/{name}', text_cache, f'--config.objective.{change}', '--num_examples=200', '--json')
-    told = settings(inspect.read([f'--config=configs/{name}', f'--config.objective.{change}']).config.objective)
+    argv = [f'--config=configs/{name}', f'--config.objective.{change}']
+    told = settings(parse.parse(argv, inspect.parser(), devices=False).config.objective)
     inspect_properties.confirm(objects, **told)
     spared = next((i for i, one in enumerate(objects) if one['example'].get('labels') == {'next_sentence': 0}), None)
     for i, one in enumerate(objects):
