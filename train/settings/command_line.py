@@ -6,7 +6,6 @@ plain argparse parser, whose errors are collected too. Imports nothing heavy: `-
 import argparse
 import ast
 import dataclasses
-import importlib
 import pathlib
 import re
 import textwrap
@@ -148,23 +147,15 @@ def configs() -> list[str]:
 
 
 def listing() -> Iterator[str]:
-    """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
+    """One line a config: its path, the first line of its docstring, its variants. Only its VARIANTS and their imports are run."""
     for path in configs():
-        tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
+        tree, names = ast.parse((ROOT / path).read_text(encoding='utf-8')), {}
         yield f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}'
-        names = [f':{name}' for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'VARIANTS'
-                 for name in variants(node.value) if name]
-        if names:
-            yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
-
-
-def variants(node):
-    """The names in the value of VARIANTS: strings, and `*FAMILY.SIZES` of model/families, which is pure data."""
-    for part in node.elts:
-        if isinstance(part, ast.Starred):
-            yield from getattr(importlib.import_module(f'model.families.{part.value.value.id}'), part.value.attr)
-        else:
-            yield ast.literal_eval(part)
+        found = (node for node in tree.body if isinstance(node, (ast.Assign, ast.ImportFrom)))
+        tree.body = [node for node in found if ast.unparse(node).startswith(('VARIANTS =', 'from model.families'))]
+        exec(compile(tree, path, 'exec'), names)
+        if found := ' '.join(f':{name}' for name in names.get('VARIANTS', ()) if name):
+            yield textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30)
 
 
 def find(path: str) -> pathlib.Path | None:

@@ -48,8 +48,10 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
     return config_file.given(tree, f'taken from {source}', taken=True), wrong
 
 
-def config_json(folder: str) -> dict:
+def config_json(folder: str | None) -> dict:
     """The config.json in a folder, or {}: train/checkpoints/workdir.py reports a damaged one."""
+    if not folder:
+        return {}
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     path = epath.Path(folder).expanduser() / 'config.json'
     try:
@@ -60,13 +62,8 @@ def config_json(folder: str) -> dict:
 
 def begun(workdir: str | None, source: str | None) -> dict:
     """config.json of the run in `workdir` if it started from `source`, else {}."""
-    tree = config_json(workdir) if workdir and source else {}
+    tree = config_json(workdir) if source else {}
     return tree if tree.get('init', {}).get('from') == source else {}
-
-
-def value(workdir: str | None, key: str) -> Any:
-    """The value of a setting in the config.json of `workdir`, or None."""
-    return dict(config_file.leaves(config_json(workdir))).get(key) if workdir else None
 
 
 def run(folder: str) -> tuple[Any, dict | None]:

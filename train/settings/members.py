@@ -4,32 +4,23 @@ Members are settings like all others, `objective.members.NAME.*`: `name` (of the
 objective's dataclass. What there is to set follows from the names alone. A prefix here is that of an objective's keys: 'objective.', or
 'objective.members.NAME.' and so on.
 """
-from typing import Any
+from typing import Annotated, Any
 
 from data import objectives
-from train.settings import errors, schema, values
+from train.settings import schema, values
 
 
-def classes(given: dict[str, values.Given], complete: bool = True,
-            prefix: str = 'objective.') -> tuple[dict[str, type], list[str], list[errors.Problem]]:
-    """({prefix: Objective class} of the objective and its members, prefixes whose objective is unknown, problems).
-
-    `complete`: a missing name is a problem.
-    """
-    named = given.get(prefix + 'name')
-    if named is None:
-        text = f'missing; expected one of {", ".join(objectives.names())}.'
-        return {}, [prefix], [errors.Problem(prefix + 'name', text)] * complete
+def classes(given: dict[str, values.Given], prefix: str = 'objective.') -> dict[str, type | None]:
+    """{prefix: Objective class} of the objective and its members; None where the name is missing or unknown."""
     try:
-        found, lost, wrong = {prefix: objectives.load(named.read(str))}, [], []
-    except ValueError as error:
-        return {}, [prefix], [named.problem(error)]
+        found = {prefix: objectives.load(given[prefix + 'name'].read(str))}
+    except (KeyError, ValueError):
+        return {prefix: None}
     start = prefix + 'members.'
     names = [key[len(start):].partition('.')[0] for key in given if key.startswith(start) and '.' in key[len(start):]]
     for name in dict.fromkeys(names if found[prefix].members is not None else ()):
-        inside, *more = classes(given, complete, f'{start}{name}.')
-        found, lost, wrong = {**found, **inside}, lost + more[0], wrong + more[1]
-    return found, lost, wrong
+        found.update(classes(given, f'{start}{name}.'))
+    return found
 
 
 def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
@@ -41,11 +32,12 @@ def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
 
 
 def kinds(parts: dict[str, Any]) -> dict[str, Any]:
-    """{dotted key: annotation} of every setting, with those of {prefix: Objective class or instance}."""
-    found = {**schema.kinds(), 'objective.name': str}
+    """{dotted key: annotation} of every setting, with those of {prefix: Objective class or instance, or None}."""
+    name = Annotated[str, tuple(objectives.names()), 'of a file in data/objectives']
+    found = {**schema.kinds(), 'objective.name': name}
     for prefix, part in parts.items():
-        found.update({prefix + 'name': str} | ({prefix + 'weight': float} if prefix != 'objective.' else {}))
-        fields = schema.kinds(part if isinstance(part, type) else type(part), prefix)
+        found.update({prefix + 'name': name} | ({prefix + 'weight': float} if prefix != 'objective.' else {}))
+        fields = schema.kinds(part if isinstance(part, type) else type(part), prefix) if part else {}
         found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in schema.FOLLOWS})
     return found
 

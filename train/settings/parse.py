@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any, Callable, Iterable
 
+from data import objectives
 from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
 
 Error = errors.Error
@@ -77,22 +78,25 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
 
 def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[schema.Config, set[str], list[errors.Problem]]:
     """(Config, keys that are wrong, problems) from {key: Given}. With `complete`, a config without objective.name is a problem."""
-    parts, lost, wrong = members.classes(given, complete)
-    kinds, found, bad = members.kinds(parts), {}, set()
+    parts, found, bad = members.classes(given), {}, set()
+    kinds, lost = members.kinds(parts), tuple(prefix for prefix, part in parts.items() if part is None)
+    parts = {prefix: part for prefix, part in parts.items() if part}
+    text = f'missing; expected {errors.one_of(objectives.names())}.'
+    wrong = [errors.Problem(prefix + 'name', text) for prefix in lost if complete and prefix + 'name' not in given]
     for key, one in given.items():
         if key not in kinds:
-            wrong += [] if key.startswith(tuple(lost)) else [unknown(one, kinds, parts)]
+            wrong += [] if key.startswith(lost) else [unknown(one, kinds, parts)]
             continue
         try:
             found[key] = one.read(kinds[key])
         except ValueError as error:
-            if not (key.startswith('objective.') and key.endswith('.name')):  # members.classes has reported it
-                wrong.append(one.problem(error))
+            wrong.append(one.problem(error))
             bad.add(key)
             continue
         if text := values.outside(kinds[key], found[key]):
             wrong.append(errors.Problem(f'{key} = {errors.shown(found.pop(key))}', text, one.origin))
             bad.add(key)
+    bad -= {prefix + 'name' for prefix in lost}  # checks treat that objective as missing
     everything = {**schema.values(schema.Config()), **found}
     follows = {prefix + name: everything[key] for prefix in parts for name, key in schema.FOLLOWS.items()}
     config = schema.build(schema.Config, {**found, **follows}, parts)
@@ -118,7 +122,7 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
         if not value and value == default.get(key, value):
             continue
         overruled = not one.flag and decides and (decides.flag or decides.taken)
-        if overruled or may_change(key) or inherited.value(workdir, key) == values.to_json(value):
+        if overruled or may_change(key) or dict(config_file.leaves(inherited.config_json(workdir))).get(key) == values.to_json(value):
             notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({one.origin})'
         else:
             idle[key] = text
