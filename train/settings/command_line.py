@@ -73,17 +73,17 @@ def read(argv: Iterable[str], made: Parser) -> Line:
     """argv (without the program's name) as a Line. Exits with status 0 at --help; errors are in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
-        flag, equals, value = tokens.pop(0).partition('=')
-        if flag != '--config' and not flag.startswith('--config.'):
-            rest.append(flag + equals + value)
-            continue
-        if not equals and tokens and not re.match(r'--?[a-zA-Z]', tokens[0]):
-            value, equals = tokens.pop(0), '='
+        token = tokens.pop(0)
+        if token.startswith('--') and '=' not in token and tokens and not re.match(r'--?[a-zA-Z]', tokens[0]):
+            token += f'={tokens.pop(0)}'
+        flag, equals, value = token.partition('=')
         if flag == '--config':
             match = re.fullmatch(r'(.*\.py):(.*)|(.*)', value)
             line.path, line.variant = match[1] or match[3], match[2] or ''
-        else:
+        elif flag.startswith('--config.'):
             line.overrides.append((flag[len('--config.'):], value if equals else None))
+        else:
+            rest.append(token)
     while True:                                # argparse reports one error at a time: try again without that flag
         try:
             line.options, line.unknown = made.parse_known_args(rest)
@@ -93,21 +93,11 @@ def read(argv: Iterable[str], made: Parser) -> Line:
             text = error.message.replace('invalid int value: ', 'expected an integer, got ')
             text = text.replace('invalid float value: ', 'expected a number, got ')
             line.problems.append(errors.Problem(name or 'flags', text + '.'))
-            shorter = without(rest, name)
-            if len(shorter) == len(rest):
+            shorter = [token for token in rest if token.partition('=')[0] != name]
+            if shorter == rest:
                 line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
                 return line
             rest = shorter
-
-
-def without(tokens, name):
-    """The tokens without a flag and its value."""
-    kept, drop = [], False
-    for token in tokens:
-        drop = token == name or token.startswith(name + '=') or (drop and not token.startswith('-'))
-        kept += [] if drop else [token]
-        drop = drop and token == name
-    return kept
 
 
 def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
@@ -129,12 +119,8 @@ def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
 def unknown(line: Line, made: Parser, keys: list[str]) -> Iterator[errors.Problem]:
     """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
     known = ['config'] + [name[2:] for action in made._actions for name in action.option_strings if name[:2] == '--']
-    after_flag = False
     for token in line.unknown:
         flag, equals, value = token.partition('=')
-        is_value, after_flag = after_flag and not flag.startswith('-'), flag.startswith('-') and not equals
-        if is_value:                           # of the unknown flag before it
-            continue
         name = flag.lstrip('-')
         near = [f'--{other}' for other in errors.closest(name, known)]
         near = near or [f'--config.{key}{equals}{value}' for key in errors.closest(name, keys)]
@@ -156,8 +142,3 @@ def listing() -> Iterator[str]:
         exec(compile(tree, path, 'exec'), names)
         if found := ' '.join(f':{name}' for name in names.get('VARIANTS', ()) if name):
             yield textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30)
-
-
-def find(path: str) -> pathlib.Path | None:
-    """The config file that a path names, relative to the current folder or else to the repository, or None."""
-    return next((candidate for candidate in (pathlib.Path(path), ROOT / path) if candidate.is_file()), None)

@@ -6,6 +6,7 @@ has a get_config() without arguments. What the file raises becomes one problem t
 import collections.abc
 import linecache
 import os
+import pathlib
 import runpy
 import traceback
 from typing import Any
@@ -18,7 +19,7 @@ def read(path: str | None, variant: str = '') -> dict[str, values.Given]:
     there = command_line.configs()
     if not path:
         raise wrong('--config', f'missing. There are: {", ".join(there)}.')
-    file = command_line.find(path)
+    file = next((file for file in (pathlib.Path(path), command_line.ROOT / path) if file.is_file()), None)
     if not file:
         names = [os.path.basename(p).removesuffix('.py') for p in there]
         near = errors.did_you_mean(os.path.basename(path).removesuffix('.py'), names, 'configs/{}.py')

@@ -6,7 +6,7 @@ name differ (difflib), plus a price for another group.
 """
 import dataclasses
 import difflib
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable
 
 FOREIGN = {                                   # names of other codebases, and ours
     'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim', 'depth': 'layers',
@@ -30,25 +30,20 @@ class Problem:
 
 
 class Error(Exception):
-    """The user has to change something. `str(error)` is the whole message; `code` the exit status."""
+    """The user has to change something. `str(error)`: a heading, the problems in columns, what happened; `code`: the exit status."""
 
     code = 2
 
     def __init__(self, problems, kind='config', end='nothing was run'):
         self.problems = tuple(problems)
-        super().__init__(render(self.problems, kind, end))
-
-
-def render(problems: Sequence[Problem], kind: str = 'config', end: str = 'nothing was run') -> str:
-    """The message: a heading, the problems in columns, and what happened."""
-    subjects = [printable(p.subject) for p in problems]
-    width = max([len(s) for s in subjects if len(s) <= 60] or [0])
-    digits = len(str(len(problems)))
-    lines = [f'{kind}: {len(problems)} problem' + ('s' if len(problems) > 1 else '')]
-    for i, (subject, p) in enumerate(zip(subjects, problems), 1):
-        origin = f'   ({p.origin})' if p.origin else ''
-        lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
-    return '\n'.join(lines + [end] * bool(end))
+        subjects = [printable(p.subject) for p in self.problems]
+        width = max([len(s) for s in subjects if len(s) <= 60] or [0])
+        digits = len(str(len(subjects)))
+        lines = [f'{kind}: {len(subjects)} problem' + ('s' if len(subjects) > 1 else '')]
+        for i, (subject, p) in enumerate(zip(subjects, self.problems), 1):
+            origin = f'   ({p.origin})' if p.origin else ''
+            lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
+        super().__init__('\n'.join(lines + [end] * bool(end)))
 
 
 def printable(text: str) -> str:
