@@ -28,12 +28,12 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
     source = one.value.strip('\'"')
     if tree := begun(workdir, source):
         return config_file.given({group: tree[group] for group in groups}, f'taken from {workdir}', taken=True), []
-    if wrong := [text for key, text in schema.Init(source).problems() if key == 'init.from']:
-        return {}, [errors.Problem(f'init.from = {errors.shown(one.value)}', *wrong, one.origin)]
+    if wrong := [one.problem(text) for key, text in schema.Init(source).problems() if key == 'init.from']:
+        return {}, wrong
     try:
         folder, tree = run(source)
     except ValueError as error:
-        return {}, [one.problem(f'expected JSON in its config.json, got {error}')]
+        return {}, [one.problem(f'expected JSON in its config.json, got {error}.')]
     if tree is None:
         return {}, []
     tree = {group: dict(tree.get(group, {})) for group in groups if group != 'tokenizer'}

@@ -90,11 +90,7 @@ def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[sch
         try:
             found[key] = one.read(kinds[key])
         except ValueError as error:
-            wrong.append(one.problem(error))
-            bad.add(key)
-            continue
-        if text := values.outside(kinds[key], found[key]):
-            wrong.append(errors.Problem(f'{key} = {errors.shown(found.pop(key))}', text, one.origin))
+            wrong.append(one.problem(*error.args))
             bad.add(key)
     bad -= {prefix + 'name' for prefix in lost}  # checks treat that objective as missing
     everything = {**schema.values(schema.Config()), **found}
@@ -216,7 +212,7 @@ def resume(old: schema.Config, new: schema.Config, workdir: str, origins: dict |
         if key in idle:
             notices.append(f'{change}: nothing reads it')
         elif may_change(key):
-            stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
+            stretched = key == 'steps' in reads.choices('schedules')[new.optimizer.schedule]
             notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
             text = f'the run in {workdir} has {errors.shown(before)}. Set it back, or start a new run with another --workdir.'

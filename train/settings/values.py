@@ -51,16 +51,19 @@ class Given:
     taken: bool = False                       # whether it comes from the run of init.from
 
     def read(self, kind: Any) -> Any:
-        """The value as `kind`; a flag without a value is True. ValueError if it does not fit."""
+        """The value as `kind`; a flag without a value is True. ValueError(text, value) if it does not fit."""
         if self.flag and self.value is None and parts(kind)[0] is not bool:
-            raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE')
-        return read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
+            raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE.')
+        value = read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
+        if text := outside(kind, value):
+            raise ValueError(text, value)
+        return value
 
-    def problem(self, error: ValueError) -> errors.Problem:
-        """The problem that `read` found."""
+    def problem(self, text: str, value: Any = None) -> errors.Problem:
+        """The problem with a text about the value, or about what `read` made of it."""
         if self.flag and self.value is None:
-            return errors.Problem(f'--config.{self.key}', f'{error}.')
-        return errors.Problem(f'{self.key} = {errors.shown(self.value)}', f'{error}.', self.origin)
+            return errors.Problem(f'--config.{self.key}', text)
+        return errors.Problem(f'{self.key} = {errors.shown(self.value if value is None else value)}', text, self.origin)
 
 
 def parts(kind: Any) -> tuple[Any, bool, tuple | None, bool]:
@@ -107,11 +110,11 @@ def convert(kind: Any, value: Any) -> Any:
         return float(value)
     elif base is int and type(value) in (int, float) and value == value // 1:
         if abs(value) >= 2**63:
-            raise ValueError('expected an integer below 2**63')
+            raise ValueError('expected an integer below 2**63.')
         return int(value)
     elif base in (bool, str) and type(value) is base:
         return value
-    raise ValueError(f'expected {describe(kind)}')
+    raise ValueError(f'expected {describe(kind)}.')
 
 
 def read(kind: Any, text: str) -> Any:
@@ -131,7 +134,7 @@ def read(kind: Any, text: str) -> Any:
     try:
         return tuple(read(e, item) for e, item in zip(elements * len(items) if many else elements, items, strict=True))
     except ValueError:
-        raise ValueError(f'expected {describe(kind)}') from None
+        raise ValueError(f'expected {describe(kind)}.') from None
 
 
 def literal(text: str) -> Any:
@@ -148,7 +151,7 @@ def freeze(value: Any) -> Any:
         return tuple(freeze(v) for v in value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError('expected numbers, strings, None and lists of them')
+    raise ValueError('expected numbers, strings, None and lists of them.')
 
 
 def to_json(value: Any) -> Any:
