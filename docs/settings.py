@@ -19,7 +19,8 @@ def page() -> str:
     for name in objectives.names():
         kind = objectives.load(name)
         config = dataclasses.replace(schema.Config(), objective=kind())
-        kinds = {key: stated for key, stated in members.kinds({'objective.': kind}).items() if key != 'objective.name'}
+        kinds = {key: stated for key, stated in members.kinds({'objective.': kind}).items() if key not in schema.kinds()}
+        del kinds['objective.name']
         lines += table(kinds, config, f' with objective.name = {name}')
     return '\n'.join(lines) + '\n'
 

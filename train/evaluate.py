@@ -30,9 +30,7 @@ def parser():
 
 def check(options):
     """errors.Error with everything that is wrong with the options."""
-    wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', 'expected at least 1.') for name in ('batches', 'batch_size')
-             if getattr(options, name) is not None and getattr(options, name) < 1]
-    if wrong := wrong + command.without_run(options.workdir):
+    if wrong := command.below(options, batches=1, batch_size=1) + command.without_run(options.workdir):
         raise errors.Error(wrong, kind='evaluate', end=END)
 
 
@@ -88,10 +86,7 @@ def run(options):
         print(f'{name:{width}}  {value:,.4f}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: run(parser().parse_args(argv)))
-
+main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
     command.main(main)

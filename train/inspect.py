@@ -40,28 +40,13 @@ def parser():
 
 def check(options):
     """Problems of the command's own flags."""
-    for name, least in (('num_examples', 1), ('shown', 0), ('start', 0), ('epoch', 0), ('index', 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            yield errors.Problem(f'--{name} = {value}', f'expected at least {least}.')
+    yield from command.below(options, num_examples=1, shown=0, start=0, epoch=0, index=0)
     if options.json and options.html:
         yield errors.Problem(f'--html = {options.html}', '--json writes to standard output; choose one of them.')
     if options.start is not None and (options.epoch is not None or options.index is not None):
         yield errors.Problem(f'--start = {options.start}', 'counts over epochs; choose it or --epoch and --index.')
     if options.html and not os.path.isdir(os.path.dirname(os.path.abspath(options.html))):
         yield errors.Problem(f'--html = {options.html}', 'no such folder; make it first.')
-
-
-def read(argv):
-    """The Request of a command line; errors.Error with everything that is wrong with config and flags."""
-    wrong = list(check(command_line.read(argv, parser()).options))
-    try:
-        request = parse.parse(argv, parser(), devices=False)
-    except errors.Error as error:
-        raise errors.Error([*error.problems, *wrong], end='nothing was shown') from None
-    if wrong:
-        raise errors.Error(wrong, end='nothing was shown')
-    return request
 
 
 def inspect(request):
@@ -141,16 +126,13 @@ def places(objective, source, seed, options, shuffle):
 def run(argv):
     """Shows the examples that a command line asks for."""
     try:
-        inspect(read(argv))
+        inspect(parse.parse(argv, parser(), devices=False, check=check, end='nothing was shown'))
         sys.stdout.flush()
     except BrokenPipeError:                   # `| head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: run(sys.argv[1:] if argv is None else argv))
-
+main = command.entry(run)
 
 if __name__ == '__main__':
     command.main(main)

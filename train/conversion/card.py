@@ -62,7 +62,7 @@ def text(folder: pathlib.Path, weights: list[str], source: epath.Path, config: s
     tokenizer = (folder / 'tokenizer_config.json').exists()
     return CARD.format(
         license=options.license or (imported or {}).get('license') or 'unknown', task=task, name=called, parameters=parameters,
-        objective=schema.objective_name(config.objective).replace('_', '-'), architecture=loader, model_type=raw['model_type'],
+        objective=config.objective.name.replace('_', '-'), architecture=loader, model_type=raw['model_type'],
         layers=model.layers, dim=model.dim, vocabulary=model.vocab_size, origin=origin(imported, config, meta), loader=loader,
         folder=called, tokenizer=f'tokenizer = transformers.AutoTokenizer.from_pretrained({called!r})\n' if tokenizer else '',
         training=training(config, meta), evaluation=evaluation(source, meta),
@@ -94,7 +94,7 @@ def training(config: schema.Config, meta: dict) -> str:
     optimizer, average = config.optimizer, '' if config.ema is None else f', their moving average with decay {config.ema:g}'
     return '\n'.join([
         f'- data: `{config.data.train}`' + (f' (sha256 of the tokens `{meta["data"][:12]}`)' if meta.get('data') else ''),
-        f'- objective: {schema.objective_name(config.objective)}, rows of {config.sequence_length} tokens',
+        f'- objective: {config.objective.name}, rows of {config.sequence_length} tokens',
         f'- {step:,} steps of {config.batch_size:,} rows: {meta["examples"]:,} examples, {tokens:,} tokens, padding included',
         f'- compute: {operations:.3g} floating-point operations (three forward passes a step, products only), in {config.dtype}',
         f'- optimizer: {optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}, '

@@ -15,7 +15,7 @@ from model import config as model_config, families, huggingface, paths, resize, 
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
 from train.conversion import card
-from train.settings import checks, errors, parse, schema
+from train.settings import checks, errors, parse, schema, values
 
 OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
                 atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
     notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
-           f'{schema.objective_name(config.objective)}')
+           f'{config.objective.name}')
     for line in next_steps(options.out, config):
         notice(line)
 
@@ -83,8 +83,8 @@ def configuration(model: model_config.Config, objective: dict[str, Any], dtype: 
     given |= {f'objective.{key}': value for key, value in objective.items()} | {'dtype': dtype, 'steps': 1}
     length = LENGTH
     while True:
-        pairs = [(key, value, 'from config.json', False) for key, value in {**given, 'sequence_length': length}.items()]
-        config, _, _, wrong = parse.assemble(pairs)
+        pairs = {key: values.Given(key, value, 'from config.json') for key, value in {**given, 'sequence_length': length}.items()}
+        config, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
         if not model.limit or checks.longest(config) <= model.limit or length == 1:
@@ -107,5 +107,5 @@ def next_steps(out: str, config: schema.Config) -> Iterator[str]:
         initial.complete(out, config, 'convert', '')
         yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
     except errors.Error:
-        yield f'no head of {schema.objective_name(config.objective)} came with it: a run that starts from it makes one'
+        yield f'no head of {config.objective.name} came with it: a run that starts from it makes one'
     yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=TEXT --workdir=OTHER'

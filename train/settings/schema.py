@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import re
-from typing import Annotated, Any, get_type_hints, Iterable, Iterator
+from typing import Annotated, Any, get_type_hints, Iterable, Iterator, Mapping
 
 from model import config as model_config
 from train.settings import errors, reads
@@ -185,12 +185,6 @@ def external(name: str) -> str:
     return name.rstrip('_')
 
 
-def objective_name(objective: Any) -> str:
-    """The name of an Objective (class or instance): that of the file in data/objectives/ that defines it."""
-    kind = objective if isinstance(objective, type) else type(objective)
-    return kind.__module__.rpartition('.')[2]
-
-
 @functools.cache
 def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     """{dotted key: annotation} of every setting but those of the objective and of members, which have dataclasses of their own (Any)."""
@@ -204,30 +198,39 @@ def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     return found
 
 
-def build(group: type, found: dict[str, Any], prefix: str = '') -> Any:
-    """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default."""
+def build(group: type, found: dict[str, Any], parts: Mapping[str, type] = {}, prefix: str = '') -> Any:
+    """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default.
+
+    parts: {prefix: class} of the objective and its members (members.classes).
+    """
     given = {}
     for field in dataclasses.fields(group):
         key = prefix + external(field.name)
-        if dataclasses.is_dataclass(field.default):
-            given[field.name] = build(type(field.default), found, key + '.')
+        if dataclasses.is_dataclass(field.default) or key + '.' in parts:
+            given[field.name] = build(parts.get(key + '.') or type(field.default), found, parts, key + '.')
+        elif field.name == 'members':             # of a mixture
+            from data.objectives import mixture  # here, not above: --help does without numpy
+            inner = {part: part[:-1].rpartition('.') for part in parts}
+            given['members'] = tuple(mixture.Member(name, build(parts[part], found, parts, part), found.get(part + 'weight', 1.0))
+                                     for part, (above, _, name) in inner.items() if above == key)
         elif key in found:
             given[field.name] = found[key]
     return group(**given)
 
 
 def values(config: Any, prefix: str = '') -> dict[str, Any]:
-    """{dotted key: value} of a Config, groups left out, in the order of the schema; the objective's fields included."""
+    """{dotted key: value} of a Config, groups left out, in the order of the schema; the objective's name and fields included."""
     found = {}
     for field in dataclasses.fields(config):
         key, value = prefix + external(field.name), getattr(config, field.name)
+        if key == 'objective':
+            found['objective.name'] = value and value.name
         if dataclasses.is_dataclass(value):
             found.update(values(value, key + '.'))
-        elif field.name == 'members':             # of a mixture (data/rows/mixture.py)
+        elif field.name == 'members':
             for member in value:
                 inner = f'{key}.{member.name}.'
-                found.update({inner + 'name': objective_name(member.objective), inner + 'weight': member.weight})
-                found.update(values(member.objective, inner))
+                found.update({inner + 'name': member.objective.name, inner + 'weight': member.weight, **values(member.objective, inner)})
         elif key != 'objective':
             found[key] = value
     return found

@@ -5,6 +5,7 @@ choices and a meaning. A value that does not fit raises ValueError('expected ...
 Lists are read with `ast.literal_eval`: no code is run.
 """
 import ast
+import dataclasses
 import math
 import types
 from typing import Annotated, Any, get_args, get_origin, Union
@@ -38,6 +39,31 @@ def outside(kind: Any, value: Any) -> str | None:
     if value is None or rule is None or (RANGES[rule](value) if isinstance(rule, str) else value in rule):
         return None
     return f'expected {rule}.' if isinstance(rule, str) else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A setting as it was given, before its type is known."""
+    key: str
+    value: Any                                # of a file; of a flag its text, None if it has none
+    origin: str                               # 'set in configs/tiny.py'
+    flag: bool = False                        # whether a flag set it
+    taken: bool = False                       # whether it comes from the run of init.from
+
+    def read(self, kind: Any) -> Any:
+        """The value as `kind`; a flag without a value is True. ValueError(text, value) if it does not fit."""
+        if self.flag and self.value is None and parts(kind)[0] is not bool:
+            raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE.')
+        value = read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
+        if text := outside(kind, value):
+            raise ValueError(text, value)
+        return value
+
+    def problem(self, text: str, value: Any = None) -> errors.Problem:
+        """The problem with a text about the value, or about what `read` made of it."""
+        if self.flag and self.value is None:
+            return errors.Problem(f'--config.{self.key}', text)
+        return errors.Problem(f'{self.key} = {errors.shown(self.value if value is None else value)}', text, self.origin)
 
 
 def parts(kind: Any) -> tuple[Any, bool, tuple | None, bool]:
@@ -84,16 +110,11 @@ def convert(kind: Any, value: Any) -> Any:
         return float(value)
     elif base is int and type(value) in (int, float) and value == value // 1:
         if abs(value) >= 2**63:
-            raise ValueError('expected an integer below 2**63')
+            raise ValueError('expected an integer below 2**63.')
         return int(value)
     elif base in (bool, str) and type(value) is base:
         return value
-    raise ValueError(f'expected {describe(kind)}')
-
-
-def given(kind: Any, value: Any, text: bool) -> Any:
-    """The value of a file, or with `text` that of a flag, as `kind`; a flag without a value is True."""
-    return read(kind, 'true' if value is None else value) if text else convert(kind, value)
+    raise ValueError(f'expected {describe(kind)}.')
 
 
 def read(kind: Any, text: str) -> Any:
@@ -113,7 +134,7 @@ def read(kind: Any, text: str) -> Any:
     try:
         return tuple(read(e, item) for e, item in zip(elements * len(items) if many else elements, items, strict=True))
     except ValueError:
-        raise ValueError(f'expected {describe(kind)}') from None
+        raise ValueError(f'expected {describe(kind)}.') from None
 
 
 def literal(text: str) -> Any:
@@ -130,7 +151,7 @@ def freeze(value: Any) -> Any:
         return tuple(freeze(v) for v in value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError('expected numbers, strings, None and lists of them')
+    raise ValueError('expected numbers, strings, None and lists of them.')
 
 
 def to_json(value: Any) -> Any:
