@@ -20,7 +20,7 @@ DOCUMENTS = ('packed', 'stream', 'windows')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, targets in a row
-    documents: Annotated[str, 'how documents fill rows: packed, stream or windows'] = 'packed'
+    documents: Annotated[str, DOCUMENTS, 'how documents fill rows'] = 'packed'
 
     architectures = ('decoder',)
     likelihood = True
@@ -28,9 +28,6 @@ class Objective(objectives.Objective):
     @property
     def hint(self):
         return objectives.Hint('causal', 'packed' if self.documents == 'packed' else 'padded')
-
-    def problems(self, special=None):
-        return self.misnamed(documents=DOCUMENTS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row, or of a stream the one where it starts. n is the same for every epoch."""

@@ -21,13 +21,13 @@ class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, <sep> <sep> <cls> included
     batch_size: int = 0                       # rows that read side by side
     reuse_length: Annotated[int, 'R: tokens that the next batch remembers, and its step; 0 = half of the row'] = 0
-    memory_length: Annotated[int, 'tokens that a row remembers; 0 = none'] = 384
+    memory_length: Annotated[int, 'at least 0', 'tokens that a row remembers; 0 = none'] = 384
     num_predict: Annotated[int, 'slots P of a row; 0 = a sixth of the row (85 of 512), at least 2'] = 0
     permutation_length: Annotated[int, 'tokens in a permutation, repeated along each half; 0 = reuse_length'] = 0
-    max_span: Annotated[int, 'n of a span is 1..max_span with p(n) proportional to 1 / n'] = 5
-    context: Annotated[int, 'tokens left alone around a span, for each of its own'] = 6
-    span_unit: Annotated[str, 'token (n tokens from the start of a word) | word (n words)'] = 'token'
-    directions: Annotated[str, 'both (the second half of the rows reads backwards) | forward'] = 'both'
+    max_span: Annotated[int, 'at least 1', 'n of a span is 1..max_span with p(n) proportional to 1 / n'] = 5
+    context: Annotated[int, 'at least 1', 'tokens left alone around a span, for each of its own'] = 6
+    span_unit: Annotated[str, ('token', 'word'), 'n tokens from the start of a word, or n words'] = 'token'
+    directions: Annotated[str, ('both', 'forward'), 'both: the second half of the rows reads backwards'] = 'both'
 
     architectures = ('encoder',)
     hint = objectives.Hint('ordered', 'padded')
@@ -43,7 +43,7 @@ class Objective(objectives.Objective):
         return {'tokens': self.sequence_length, 'targets': self._predicted, 'slots': self._predicted}
 
     def problems(self, special=None):
-        wrong, size, reuse = [], self.sequence_length, self.reused
+        wrong, size, reuse = super().problems(special), self.sequence_length, self.reused
         if size < 10:
             return [('sequence_length', 'expected at least 10: R tokens, A <sep> B <sep> <cls>.')]
         if not 1 <= reuse <= size - 5:
@@ -55,10 +55,6 @@ class Objective(objectives.Objective):
             key = 'objective.permutation_length' if self.permutation_length else 'objective.reuse_length'
             wrong.append((key, f'permutations of {self._permutation} tokens do not fill the {reuse} that are remembered and the '
                                f'{size - reuse} behind them; expected a divisor of both as objective.permutation_length.'))
-        for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
-            if getattr(self, name) < least:
-                wrong.append((f'objective.{name}', f'expected at least {least}.'))
-        wrong += self.misnamed(span_unit=('token', 'word'), directions=('both', 'forward'))
         if self.directions == 'both' and self.batch_size % 2:
             wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; '
                                         'or set objective.directions = forward.'))

@@ -30,7 +30,7 @@ class Objective(objectives.Objective):
     denoisers: Annotated[tuple[tuple[str, float, float], ...], '(R | S | X, mean span length, noise density); S has one span'] = PUBLISHED
     rates: Annotated[tuple[float, ...], "how often each is used, in proportion; () = equally; the paper's were not verified"] = ()
     mode_tokens: Annotated[bool, 'whether inputs begin with the mode'] = True
-    noise: Annotated[str, 'spans | rolled'] = 'spans'
+    noise: Annotated[str, NOISE, 'rolled: spans, turned by a random offset'] = 'spans'
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
@@ -57,7 +57,7 @@ class Objective(objectives.Objective):
 
     def problems(self, special=None):
         key, rates, count = 'objective.denoisers', self.rates, len(self.denoisers)
-        wrong = objectives.refused(
+        wrong = super().problems(special) + objectives.refused(
             (key, count and all(mode in MODES for mode, _, _ in self.denoisers),
              f'expected a list of ({" | ".join(MODES)}, mean span length, noise density).'),
             (key, all(0 < density < 1 and (mode == 'S' or 1 <= mean < math.inf) for mode, mean, density in self.denoisers),
@@ -65,9 +65,8 @@ class Objective(objectives.Objective):
             (key, len(set(self.names)) == count, 'expected each denoiser once; objective.rates says how often it is used.'),
             ('objective.rates', not rates or len(rates) == count and min(rates) >= 0 and 0 < sum(rates) < math.inf,
              f'expected {count} numbers of at least 0, one a denoiser, not all 0.'),
-        ) + self.misnamed(noise=NOISE) + objectives.refused(
             ('sequence_length', self.sequence_length >= 8, 'expected at least 8: a mode, text, sentinels and EOS.'))
-        return wrong or self.lacking(special) or self._span_problems(special)
+        return wrong or self._span_problems(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/rows/packing.py). n is the same for every epoch."""
