@@ -127,7 +127,6 @@ def test_masks_are_dynamic_and_reproducible():
 @pytest.mark.parametrize('fields, key', [
     (dict(sequence_length=3), 'sequence_length'), (dict(noise_density=0.0), 'objective.noise_density'),
     (dict(noise_density=1.0), 'objective.noise_density'), (dict(mean_span_length=0.5), 'objective.mean_span_length'),
-    (dict(mean_span_length=float('inf')), 'objective.mean_span_length'),
     (dict(noise_density=0.7, mean_span_length=1.0), 'objective.noise_density'),
     (dict(sequence_length=1100, noise_density=0.5), 'objective.mean_span_length'), (dict(noise='normal'), 'objective.noise'),
     (dict(style='dropped'), 'objective.style'), (dict(random=1.5), 'objective.random')])
