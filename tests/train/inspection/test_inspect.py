@@ -481,7 +481,7 @@ def test_fill_is_told_for_each_member_of_a_mixture():
         one = look.read(objective, source, 0, 0, index)
         sums.add(look.Look(**{**vars(one), 'example': {**one.example, 'task': np.int32(index % 2)}}))
     assert [(owner, name) for owner, name, _, _ in sums.fill] == [
-        (owner, name) for owner in (None, 0, 1) for name in ('tokens read', 'targets that count')]
+        (owner, name) for owner in (None, 'task 0', 'task 1') for name in ('tokens read', 'targets that count')]
     assert sum(count for owner, name, count, _ in sums.fill if owner is not None and name == 'tokens read') == sums.fill[0][2]
 
 
