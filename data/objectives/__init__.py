@@ -49,6 +49,7 @@ class Objective:
     parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
     fills = True                              # whether its model predicts tokens at slots, and so fills masks
     two_streams = False                       # whether queries of their own read the slots (XLNet)
+    slots = 0                                 # P, how many targets a row has at slots; 0: one at every position
     types = 0                                 # how many token types it distinguishes; 0 = none
     memory_length = 0                         # positions of earlier batches that a row sees
     backwards = None                          # name of the setting by which some rows are read backwards, with negative positions
@@ -85,7 +86,8 @@ class Objective:
 
     def lengths(self) -> dict[str, int]:
         """{field: length} of `tokens`, `targets` and, if it has them, `slots` and `encoder_tokens`."""
-        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
+        targets = self.slots or self.sequence_length
+        return {'tokens': self.sequence_length, 'targets': targets, **({'slots': targets} if self.slots else {})}
 
     def problems(self, special: Special | None = None) -> list[tuple[str, str]]:
         """[(config key, what is wrong with its value)]: of the fields outside the range or choices of their annotations, and of a tokenizer

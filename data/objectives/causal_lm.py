@@ -71,14 +71,6 @@ class Objective(objectives.Objective):
 
 def _stream(source, document, start, size):
     """int32[<= size]: the stream from token `start` of a document on, EOS after each document that is not empty."""
-    out, filled = np.empty(size, np.int32), 0
-    while filled < size and document < len(source):
-        begin, end = int(source.offsets[document]), int(source.offsets[document + 1])
-        if begin < end:
-            text = source.flat[begin + start:min(end, begin + start + size - filled)]
-            out[filled:filled + len(text)] = text
-            filled += len(text)
-            if filled < size:
-                out[filled], filled = source.special.eos, filled + 1
-        document, start = document + 1, 0
-    return out[:filled]
+    begin = int(source.offsets[document]) + start
+    ends = np.unique(source.offsets[document + 1:np.searchsorted(source.offsets, begin + size, side='right')])
+    return np.insert(source.flat[begin:begin + size].astype(np.int32), ends - begin, source.special.eos)[:size]

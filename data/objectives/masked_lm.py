@@ -50,16 +50,13 @@ class Objective(objectives.Objective):
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
     types = property(lambda self: 2 if self.pair else 0)
+    slots = property(lambda self: self.max_predictions or self._most())
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.mask else ('cls', 'sep'))
 
     @property
     def pair(self):
         """The label of the pairs, or None."""
         return self.inputs if self.inputs in inputs.PAIRS else None
-
-    def lengths(self):
-        slots = self.max_predictions or self._most()
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
         wrong, size = super().problems(special), self.sequence_length
@@ -89,7 +86,7 @@ class Objective(objectives.Objective):
         return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
 
     def transform(self, source, row, rng):
-        special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
+        special, size, slots = source.special, self.sequence_length, self.slots
         read = inputs.read(self.inputs, source, row)
         text = read.ids
         if self.masks:
@@ -99,9 +96,7 @@ class Objective(objectives.Objective):
             text, chosen, self.mask, self.random, special, rng, units=units if self._fate == 'unit' else None,
             pool=masks.text_ids(special) if self.random_ids == 'text' else None)
         fields = {'tokens': example.padded(tokens, size, special.pad),
-                  'targets': example.padded(text[chosen], slots, special.pad),
-                  'slots': example.padded(chosen, slots, 0),
-                  'weights': example.weights(len(chosen), slots),
+                  **example.predicted(text, chosen, slots, special.pad),
                   **example.bidirectional([len(text)], size)}
         if self.pair:
             fields['types'] = np.zeros(size, np.int32)
@@ -120,7 +115,7 @@ class Objective(objectives.Objective):
         """
         rates = {'mask': self.mask, 'random': self.random, 'kept': 1 - self.mask - self.random}
         if self.select == 'token' and self.count_in == 'row' and self.max_rate is None:
-            slots = self.lengths()['slots']
+            slots = self.slots
             full = masks.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
             rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
         return rates | ({OTHERS[self.pair][0]: 0.5} if self.pair else {})

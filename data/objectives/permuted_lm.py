@@ -37,10 +37,8 @@ class Objective(objectives.Objective):
     types = 3
     frame = (), ('sep', 'cls')
     needs = ('cls', 'sep')
+    slots = property(lambda self: self.num_predict or max(2, self.sequence_length // 6))
     backwards = property(lambda self: 'directions' if self.directions == 'both' else None)
-
-    def lengths(self):
-        return {'tokens': self.sequence_length, 'targets': self._predicted, 'slots': self._predicted}
 
     def problems(self, special=None):
         wrong, size, reuse = super().problems(special), self.sequence_length, self.reused
@@ -48,7 +46,7 @@ class Objective(objectives.Objective):
             return [('sequence_length', 'expected at least 10: R tokens, A <sep> B <sep> <cls>.')]
         if not 1 <= reuse <= size - 5:
             wrong.append(('objective.reuse_length', f'expected 0 (half of the row) to sequence_length - 5 = {size - 5}.'))
-        elif not 2 <= self._predicted <= 2 * min(reuse, size - reuse):
+        elif not 2 <= self.slots <= 2 * min(reuse, size - reuse):
             wrong.append(('objective.num_predict', f'expected 0 (a sixth of the row) or 2 to {2 * min(reuse, size - reuse)}; '
                                                    'half of them are in the first reuse_length tokens, half behind.'))
         elif self._permutation < 1 or reuse % self._permutation or (size - reuse) % self._permutation:
@@ -73,7 +71,7 @@ class Objective(objectives.Objective):
         return rows
 
     def transform(self, source, row, rng):
-        size, reuse, slots = self.sequence_length, self.reused, self._predicted
+        size, reuse, slots = self.sequence_length, self.reused, self.slots
         tokens, types, special = self._read(source, row)
         if not len(tokens):
             return self._nothing(source.special.pad)
@@ -90,10 +88,7 @@ class Objective(objectives.Objective):
             rank[begin:end] = half * (reuse + 1) + np.where((chosen | special)[begin:end], 1 + order, 0)
         predicted = np.flatnonzero(chosen & ~special)
         positions = min(int(row[3]), self.memory_length) + np.arange(size, dtype=np.int32)
-        return {'tokens': tokens,
-                'targets': example.padded(tokens[predicted], slots, source.special.pad),
-                'slots': example.padded(predicted, slots, 0),
-                'weights': example.weights(len(predicted), slots),
+        return {'tokens': tokens, **example.predicted(tokens, predicted, slots, source.special.pad),
                 'positions': -positions if backwards else positions,
                 'segments': np.ones(size, np.int32), 'types': types, 'sees': rank, 'seen': rank}
 
@@ -102,7 +97,7 @@ class Objective(objectives.Objective):
         return self._read(source, row)[0]
 
     def expected(self):
-        return {'predicted_first_half': (self._predicted - self._predicted // 2) / self.reused, 'order_inverted': 0.5}
+        return {'predicted_first_half': (self.slots - self.slots // 2) / self.reused, 'order_inverted': 0.5}
 
     def realised(self, source, row, one):
         """Targets of the first half, and how often the later of two neighbouring targets of a permutation is predicted first."""
@@ -131,17 +126,13 @@ class Objective(objectives.Objective):
         return tokens, types, special
 
     def _nothing(self, pad):
-        size, slots = np.zeros(self.sequence_length, np.int32), np.zeros(self._predicted, np.int32)
+        size, slots = np.zeros(self.sequence_length, np.int32), np.zeros(self.slots, np.int32)
         return example.empty({**dict.fromkeys(('tokens', 'positions', 'segments', 'types', 'sees', 'seen'), size),
                               **dict.fromkeys(('targets', 'slots', 'weights'), slots)}, pad)
 
     @property
     def reused(self):
         return self.reuse_length or self.sequence_length // 2
-
-    @property
-    def _predicted(self):
-        return self.num_predict or max(2, self.sequence_length // 6)
 
     @property
     def _permutation(self):

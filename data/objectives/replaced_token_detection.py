@@ -44,11 +44,8 @@ class Objective(objectives.Objective):
     types = 2
     fills = property(lambda self: self.generator == 'model')
     parameters = property(lambda self: ('head/labels/', *['generator/'] * self.fills))
+    slots = property(lambda self: max(1, int((self.rate + 0.005) * self.sequence_length)))
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.fills else ('cls', 'sep'))
-
-    def lengths(self):
-        slots = max(1, int((self.rate + 0.005) * self.sequence_length))
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
 
     def problems(self, special=None):
         return super().problems(special) + objectives.refused(
@@ -75,7 +72,7 @@ class Objective(objectives.Objective):
         return sum(len(self.original(source, row)) for row in rows) / max(1, len(rows) * self.sequence_length)
 
     def transform(self, source, row, rng):
-        special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
+        special, size, slots = source.special, self.sequence_length, self.slots
         first, second = self._segments(source, row)
         text = _join(special, first, second)
         candidates = np.flatnonzero(masks.is_text(special)[text])
@@ -90,9 +87,7 @@ class Objective(objectives.Objective):
         types[len(first) + 2:len(text)] = 1
         return {'tokens': example.padded(tokens, size, special.pad),
                 'types': types,
-                'targets': example.padded(text[drawn], slots, special.pad),
-                'slots': example.padded(drawn, slots, 0),
-                'weights': example.weights(len(drawn), slots),
+                **example.predicted(text, drawn, slots, special.pad),
                 **example.bidirectional([len(text)], size)}
 
     def original(self, source, row):
@@ -107,7 +102,7 @@ class Objective(objectives.Objective):
         """drawn: of the tokens that the slots allow for; masked: of the drawn ones; single_segment: of the rows."""
         real, drawn = int((one['segments'] > 0).sum()), one['weights'] > 0
         masked = int((one['tokens'][one['slots'][drawn]] == source.special.mask).sum())
-        rates = {'drawn': (int(drawn.sum()), min(real, self.lengths()['slots'] / self.rate)),
+        rates = {'drawn': (int(drawn.sum()), min(real, self.slots / self.rate)),
                  'single_segment': (int(row[3] & SINGLE), 1), 'masked': (masked, int(drawn.sum()))}
         return {name: rates[name] for name in self.expected()}
 

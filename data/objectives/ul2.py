@@ -76,12 +76,10 @@ class Objective(objectives.Objective):
         return np.concatenate([which[:, None], pieces], axis=1)
 
     def transform(self, source, row, rng):
-        text, special, (mode, mean, density) = self.original(source, row), source.special, self.denoisers[row[0]]
-        if mode == 'S':                       # one span: the end of the row
-            noise = spans.random_spans(len(text), density, float('inf'), rng)
-        else:
-            noise = spans.random_spans(len(text), density, mean, rng)
-            noise = spans.rolled(noise, rng) if self.noise == 'rolled' else noise
+        text, special, (mode, _, density) = self.original(source, row), source.special, self.denoisers[row[0]]
+        noise = spans.random_spans(len(text), density, self._mean(row[0]), rng)
+        if self.noise == 'rolled' and mode != 'S':
+            noise = spans.rolled(noise, rng)
         inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         if self.mode_tokens:
             inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
@@ -122,8 +120,9 @@ class Objective(objectives.Objective):
         return rates / rates.sum()
 
     def _mean(self, i):
+        """The mean length of a denoiser's spans; S has one span, the end of the row."""
         mode, mean, _ = self.denoisers[i]
-        return float('inf') if mode == 'S' else mean
+        return math.inf if mode == 'S' else mean
 
     def _span_problems(self, special):
         for i, (name, (tokens, _, _), (_, _, density)) in enumerate(zip(self.names, self.sizes(), self.denoisers)):
@@ -144,7 +143,7 @@ def _sizes(length, denoisers, mode_tokens, noise):
     for mode, mean, density in denoisers:
         if mode == 'S':                       # the row is as long as the inputs
             tokens = room
-            hidden, count = spans.span_counts(tokens, density, float('inf'))
+            hidden, count = spans.span_counts(tokens, density, math.inf)
             targets = hidden + count + 1
         else:
             turned = noise == 'rolled'        # the turn may cut a run in two

