@@ -62,10 +62,13 @@ def iid(length: int, density: float, rng: np.random.Generator) -> np.ndarray:
     return rng.random(length) < density
 
 
-def rolled(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask shifted cyclically by a random offset, T5's `random_roll`: every place is noise equally often. This may cut a run in two, so
-    either side may need one sentinel more."""
-    return np.roll(noise, rng.integers(len(noise)))
+def noise(kind: str, length: int, density: float, mean_span: float, rng: np.random.Generator) -> np.ndarray:
+    """bool[length], True = noise: 'iid', 'spans', or 'rolled', spans shifted cyclically by a random offset, T5's `random_roll`: every place
+    is noise equally often. This may cut a run in two, so either side may need one sentinel more."""
+    if kind == 'iid':
+        return iid(length, density, rng)
+    found = random_spans(length, density, mean_span, rng)
+    return np.roll(found, rng.integers(length)) if kind == 'rolled' else found
 
 
 def sentinels(tokens: np.ndarray, hidden: np.ndarray, special: special_tokens.Special) -> np.ndarray:

@@ -115,10 +115,6 @@ class Objective:
     def hide(self, fields: dict[str, np.ndarray], slots: np.ndarray) -> None:
         """Changes the integers of a row so that its tokens at `slots`, [MASK]s to be filled, are targets as in training."""
 
-    def denoiser(self, row: np.ndarray) -> str | None:
-        """The name of the denoiser of a row of the plan, where there are several."""
-        return None
-
     def expected(self) -> dict[str, float]:
         """{name of a rate: its value by the settings}, for the inspector."""
         return {}

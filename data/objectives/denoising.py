@@ -64,7 +64,8 @@ class Objective(objectives.Objective):
         if self.permute:
             tokens = infilling.permute(tokens, self._bounds(source, row, clean), self.permute, rng)
         if self.infill:
-            tokens = infilling.infill(tokens, self._starts(source, tokens), self.infill, self.mean_span_length,
+            starts = np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
+            tokens = infilling.infill(tokens, starts, self.infill, self.mean_span_length,
                                       self.replace_length, self.random, special, rng, self._infilled)
         if self.mask:
             tokens = infilling.mask(tokens, self.mask, self.random, special, rng)
@@ -113,7 +114,4 @@ class Objective(objectives.Objective):
         begin, end = int(row[0]), int(row[1])
         first, last = np.searchsorted(source.sentence_offsets, (begin + 1, end))
         return np.concatenate([[0], source.sentence_offsets[first:last] - begin, [end - begin]])
-
-    def _starts(self, source, tokens):
-        return np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
 

@@ -66,7 +66,7 @@ class Objective(objectives.Objective):
 
     def transform(self, source, row, rng):
         text, special = self.original(source, row), source.special
-        noise = self._mask(len(text), rng)
+        noise = spans.noise(self.noise, len(text), self.noise_density, self.mean_span_length, rng)
         if self.style == 'sentinels':
             inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         elif self.style == 'drop':
@@ -97,12 +97,6 @@ class Objective(objectives.Objective):
         if self.style in ('mask_full', 'replace_full'):
             return {'noise': (int((inputs == source.special.sentinels[0]).sum()), len(inputs))}
         return {'noise': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
-
-    def _mask(self, length, rng):
-        if self.noise == 'iid':
-            return spans.iid(length, self.noise_density, rng)
-        noise = spans.random_spans(length, self.noise_density, self.mean_span_length, rng)
-        return spans.rolled(noise, rng) if self.noise == 'rolled' else noise
 
     def _sizes(self):
         """(tokens, targets): the tokens of a row, and the most ids that its targets take, EOS included."""

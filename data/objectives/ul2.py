@@ -77,9 +77,7 @@ class Objective(objectives.Objective):
 
     def transform(self, source, row, rng):
         text, special, (mode, _, density) = self.original(source, row), source.special, self.denoisers[row[0]]
-        noise = spans.random_spans(len(text), density, self._mean(row[0]), rng)
-        if self.noise == 'rolled' and mode != 'S':
-            noise = spans.rolled(noise, rng)
+        noise = spans.noise('spans' if mode == 'S' else self.noise, len(text), density, self._mean(row[0]), rng)
         inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         if self.mode_tokens:
             inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
@@ -93,9 +91,6 @@ class Objective(objectives.Objective):
         """(what the encoder reads to continue a text, EOS left out; what the decoder reads first): S, as the release is used."""
         return [special.mark(MODES['S'])] * self.mode_tokens + [*ids, special.sentinels[0]], special.bos
 
-    def denoiser(self, row):
-        return self.names[row[0]]
-
     def expected(self):
         """How often each denoiser is used, and the noise in its rows."""
         counts = (spans.span_counts(size[0], density, self._mean(i))[0] / size[0]
@@ -103,7 +98,7 @@ class Objective(objectives.Objective):
         return {**dict(zip(self.names, self._shares().tolist())), **{f'noise of {name}': share for name, share in zip(self.names, counts)}}
 
     def realised(self, source, row, made):
-        targets, name = sides.split(made)[1], self.denoiser(row)
+        targets, name = sides.split(made)[1], self.names[row[0]]
         return {**{other: (int(other == name), 1) for other in self.names},
                 f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
@@ -160,10 +155,8 @@ def deal(total, sizes, shares, rng):
     The counts are exact to a row and do not depend on rng; only the last row may find less than its size left.
     """
     sizes, rows = np.asarray(sizes), math.floor(total / (shares @ sizes))
-    counts = _apportion(rows, shares)
-    while counts @ sizes > total:
+    while (counts := _apportion(rows, shares)) @ sizes > total:
         rows -= 1
-        counts = _apportion(rows, shares)
     which, rest = [rng.permutation(np.repeat(np.arange(len(sizes)), counts))], total - counts @ sizes
     while rest > 0:
         most = np.argmax(shares * (counts.sum() + 1) - counts)

@@ -26,7 +26,8 @@ def read(objective: objectives.Objective, source: cache.Tokens, seed: int, epoch
     fields = pipeline.make(objective, source, seed, epoch, index)
     plan = pipeline.plan(objective, source, seed, epoch)
     row = plan[index % len(plan)]
-    return Look(objective.name, objective.denoiser(row), epoch, index, row, np.asarray(objective.original(source, row)), fields)
+    denoiser = objective.task(int(fields['task'])) if objective.names else None
+    return Look(objective.name, denoiser, epoch, index, row, np.asarray(objective.original(source, row)), fields)
 
 
 def record(look: Look, tokenizer) -> dict:

@@ -132,7 +132,7 @@ def test_rolled_noise_is_the_same_circle_and_hides_every_place_equally_often():
     mask = spans.random_spans(40, 0.15, 64.0, example.rng(0, 0, 0))
     counts = np.zeros(40)
     for i in range(4000):
-        turned = spans.rolled(mask, example.rng(0, 1, i))
+        turned = spans.noise('rolled', 40, 0.15, 64.0, example.rng(0, 1, i))
         assert turned.sum() == mask.sum() and np.sum(turned != np.roll(turned, 1)) == 2
         counts += turned
     assert abs(counts - 4000 * mask.mean()).max() < 5 * np.sqrt(4000 * mask.mean() * (1 - mask.mean()))

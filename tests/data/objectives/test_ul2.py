@@ -50,7 +50,7 @@ def test_counts_modes_and_the_inverse(size, noise, architecture):
     objective, seen, text_seen = ul2.Objective(size, noise=noise, architecture=architecture), collections.Counter(), []
     assert objective.problems(SPECIAL) == []
     for row, text, one in rows(objective, SOURCE):
-        name, (mode, mean, density) = objective.denoiser(row), objective.denoisers[row[0]]
+        name, (mode, mean, density) = objective.names[row[0]], objective.denoisers[row[0]]
         inputs, targets = sides.split(one)
         assert inputs[0] == SPECIAL.mark(MODES[name[0]]) and one['task'] == row[0]
         inputs = inputs[1:]
