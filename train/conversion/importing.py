@@ -10,11 +10,11 @@ import re
 from typing import Any, Callable, Iterator
 
 from data import atomic, tokenizer as tokenizers
+from data.text import files
 from data.vocabularies import huggingface as published
 from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.conversion import card
 from train.settings import checks, errors, parse, schema
 
 OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
-                         'sha256': {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
+                         'sha256': {path.name: files.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
