@@ -21,7 +21,7 @@ from data.text import sentences, sources
 from data.vocabularies import vocabulary
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
-BATCH = 1 << 22     # characters tokenised at once
+BATCH = 1 << 22     # characters tokenised at once: bounds the memory, for some tokenizers 100 bytes a character
 
 
 def layout(vocab_size: int) -> dict[str, np.dtype]:

@@ -2,6 +2,7 @@
 
 Curves are inline SVG, nothing is loaded from anywhere and no script runs; every text from the run is escaped.
 """
+import itertools
 import json
 
 from etils import epath
@@ -27,7 +28,7 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
                   [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
         series = {key: points for key, points in series.items() if points}
         if svg := curves.chart(series):
-            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
+            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, itertools.cycle(curves.COLOURS))) * (len(series) > 1)})
     loader = jinja2.PackageLoader('train.monitoring', '.')
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     first = runs[0]
