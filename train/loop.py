@@ -142,7 +142,7 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
-    screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
     fill = config.objective.fill(corpus.train, config.seed)
     rows = '' if fill is None else f', rows {fill:.1%} full'

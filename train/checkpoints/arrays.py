@@ -92,22 +92,16 @@ def implementation(spec: str) -> str | None:
 def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     """Raises Mismatch if two {path: spec} differ: '-' lines are in the checkpoint, '+' lines are wanted."""
     both = sorted(saved.keys() | wanted.keys())
-    different = [path for path in both if saved.get(path) != wanted.get(path)]
+    different = {path: axes(saved.get(path), wanted.get(path)) for path in both if saved.get(path) != wanted.get(path)}
     if not different:
         return
     lines = [f'  {sign} {path}  {side[path]}' for path in different for sign, side in (('-', saved), ('+', wanted)) if path in side]
+    cause = next((settings for pattern, what, settings in CAUSES if any(
+        re.search(pattern, path) and what in (None, *found) for path, found in different.items())), 'code that changed since it was saved')
     raise Mismatch('\n'.join([
         f'{source} does not fit this config (- in the checkpoint, + wanted; {len(both) - len(different)} other arrays agree)',
         *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
-        f'likely cause: {cause({path: axes(saved.get(path), wanted.get(path)) for path in different})}']))
-
-
-def cause(different: dict[str, set]) -> str:
-    """The settings that most likely explain the differences {path: axes that differ, or {'missing'}}: the first row of CAUSES."""
-    for pattern, what, settings in CAUSES:
-        if any(re.search(pattern, path) and (what is None or what in axes) for path, axes in different.items()):
-            return settings
-    return 'code that changed since it was saved'
+        f'likely cause: {cause}']))
 
 
 def axes(a: str | None, b: str | None) -> set:

@@ -2,7 +2,6 @@
 import contextlib
 import math
 import time
-from typing import Any
 
 import rich.console
 import rich.progress
@@ -48,10 +47,6 @@ class Display(contextlib.AbstractContextManager):
     def notice(self, text: str) -> None:
         """Prints a line. Control characters are stripped: text may come from data."""
         self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
-
-    def show(self, renderable: Any) -> None:
-        """Prints a rich table or the like."""
-        self.console.print(renderable)
 
     def start(self, step: int, steps: int) -> None:
         """Begins the bar at `step` of `steps`."""

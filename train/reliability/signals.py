@@ -34,14 +34,13 @@ PATIENCE = 300                                # seconds to wait for the step of 
 class Signals(contextlib.AbstractContextManager):
     """Listens from construction to `close()` (or use `with`). Make it in the main thread, after jax.distributed is initialized.
 
-    workdir: where process 0 looks for the files. time_limit: seconds since `start` (default: now), which
-    should leave room for a step and a save. notice(line) informs the user at once, also while the main thread compiles.
+    workdir: where process 0 looks for the files. time_limit: seconds from now, which should leave room for a step and a save.
+    notice(line) informs the user at once, also while the main thread compiles.
     """
 
-    def __init__(self, workdir: epath.PathLike, time_limit: float | None = None, start: float | None = None,
-                 notice: Callable[[str], None] = print):
+    def __init__(self, workdir: epath.PathLike, time_limit: float | None = None, notice: Callable[[str], None] = print):
         self.workdir, self.notice = epath.Path(workdir), notice
-        self.deadline = math.inf if time_limit is None else (start or time.monotonic()) + time_limit
+        self.deadline = time.monotonic() + (math.inf if time_limit is None else time_limit)
         self.reason = ''                      # of the request: 'SIGTERM', 'SIGTERM at process 3', 'the file STOP', ...
         self._wanted, self._first = set(), None  # the requests to this process; when its first signal came
         self._agreed, self._target = None, 0  # the request that all processes agreed on, and the step from which it holds

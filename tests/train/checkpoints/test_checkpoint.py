@@ -121,7 +121,7 @@ def test_every_damage_to_every_file_is_noticed_and_nothing_is_deleted(two, tmp_p
             if list(damages)[i % len(damages)] == damage:       # one damage of each file, all damages in turn
                 same(saved.restore(shapes(make()), lines.append)[0], make(10))
             else:
-                assert folders.choose_together(saved.folder, lines.append, move=True) == 10
+                assert folders.choose(saved.folder, lines.append, move=True) == 10
             assert len(lines) == 1, (name, damage, lines)
             if (name, damage) == ('manifest.json', 'deleted'):  # as a kill in the middle of a save would leave it
                 assert lines == ['checkpoint 20 was never finished (it has no manifest.json): ignored']
