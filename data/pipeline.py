@@ -108,15 +108,11 @@ def places(n: int, seed: int, positions: Sequence[int], shuffle: bool = True) ->
     epochs, indices = np.divmod(positions, n)
     for epoch in np.unique(epochs).tolist() if shuffle else ():
         mine = epochs == epoch
-        indices[mine] = shuffles.index_shuffle(indices[mine], max_index=n - 1, seed=_shuffle_seed(seed, epoch))
+        key = int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1)[0])
+        indices[mine] = shuffles.index_shuffle(indices[mine], max_index=n - 1, seed=key)
     return epochs, indices
 
 
 @functools.lru_cache(maxsize=4)
 def _plan(objective, source, seed, epoch):
     return objective.plan(source, seed, epoch)
-
-
-@functools.lru_cache(maxsize=16)
-def _shuffle_seed(seed, epoch):
-    return int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1)[0])

@@ -201,7 +201,7 @@ def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict
     """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
-            'early_stopping': patience.meta()}
+            'early_stopping': {'best': patience.best, 'waited': patience.waited}}
 
 
 def check_data(meta: dict, corpus: corpora.Corpus) -> None:

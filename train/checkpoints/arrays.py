@@ -111,21 +111,17 @@ def axes(a: str | None, b: str | None) -> set:
     return {axis for axis, (m, n) in enumerate(zip(parse(a)[1], parse(b)[1])) if m != n}
 
 
-def meta_text(meta: dict, step: int, specs: dict[str, str], best: str | None = None) -> str:
-    """The text of meta.json for arrays {path: spec}."""
-    return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
-                       'rng': {path: name for path, spec in specs.items() if (name := implementation(spec))}},
-                      indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
-
-
 def versions() -> dict[str, str]:
     """{package: version} of what a run depends on."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
-    """Writes meta.json and then the manifest beside the stored arrays. OSError if the folder reads back differently."""
-    atomic.write(target / 'meta.json', f'{meta}\n'.encode())
+def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
+    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. OSError if the folder reads back differently."""
+    rng = {path: name for path, spec in specs.items() if (name := implementation(spec))}
+    text = json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(), 'rng': rng}, indent=1,
+                      default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+    atomic.write(target / 'meta.json', f'{text}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
     if problems := manifest.check(target):
         raise OSError(f'it reads back differently, {folders.summary(problems)}')

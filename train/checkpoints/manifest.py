@@ -22,8 +22,7 @@ THREADS = 4
 def write(folder: epath.PathLike, extra: Any) -> None:
     """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
     root = epath.Path(folder)
-    body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
-            'extra': json.loads(json.dumps(extra))}
+    body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))), 'extra': extra}
     for directory in {root.parent, *((root / name).parent for name in names)}:
         atomic.sync(directory)
     atomic.write(root / NAME, render(body).encode())

@@ -33,8 +33,7 @@ def listen(tmp_path):
         return made[-1], lines
     yield make
     for one in reversed(made):
-        one.close()
-        one.close()
+        one.__exit__()
     assert [signal.getsignal(number) for number in signals.SIGNALS] == before
 
 
