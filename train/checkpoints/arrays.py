@@ -167,7 +167,7 @@ def not_finite(names: dict[str, Any]) -> list[str]:
     """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
                if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    flags = np.asarray(_gathered(_finite([names[path] for path in checked]))) if checked else []
+    flags = gathered(_finite([names[path] for path in checked])) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
 
@@ -181,14 +181,15 @@ def fingerprint(state: Any) -> str:
     memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = np.asarray(_gathered(plain(leaf)))
+        array = gathered(plain(leaf))
         data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
         digest = hashlib.sha256(data).hexdigest()
         total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
     return total.hexdigest()
 
 
-def _gathered(array):
+def gathered(array: Any) -> np.ndarray:
+    """The values of an array that may be spread over processes; all of them must call it."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
-        return array
+        return np.asarray(array)
     return multihost_utils.process_allgather(array, tiled=True)

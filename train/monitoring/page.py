@@ -31,26 +31,20 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
             charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, itertools.cycle(curves.COLOURS))) * (len(series) > 1)})
     loader = jinja2.PackageLoader('train.monitoring', '.')
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    first = runs[0]
-    lead = f"step {first['step']}" + (f" · {first['parameters']:,} parameters" if first['parameters'] else '')
-    page = environment.get_template('report.html').render(
-        title=', '.join(run['name'] for run in runs), lead=lead, runs=runs, charts=charts,
-        columns=[name for name in COLUMNS if any(name in run['last'] for run in runs)])
+    columns = [name for name in COLUMNS if any(name in run['last'] for run in runs)]
+    page = environment.get_template('report.html').render(runs=runs, charts=charts, columns=columns)
     out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
     atomic.write(out, page.encode())
     return out
 
 
 def _run(folder):
-    records, samples = metrics.read(folder), metrics.read(folder, 'samples.jsonl')
-    config, environment = _json(folder / 'config.json'), _json(folder / 'environment.json')
+    records, environment = metrics.read(folder), _json(folder / 'environment.json')
     last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
     return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
             'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': [{'step': step, 'texts': [sample for sample in samples if sample['step'] == step]}
-                        for step in sorted({sample['step'] for sample in samples})],
-            'config': list(_flat(config)), 'parameters': environment.get('parameters'),
-            'environment': ' · '.join(f'{k} {v}' for k, v in environment.items() if k != 'parameters')}
+            'samples': metrics.read(folder, 'samples.jsonl'), 'config': list(_flat(_json(folder / 'config.json'))),
+            'parameters': environment.pop('parameters', None), 'environment': environment}
 
 
 def _json(path):
