@@ -10,7 +10,7 @@ import jinja2
 
 from data import atomic
 from train.monitoring import curves, metrics
-from train.settings import errors
+from train.settings import config_file, errors
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
@@ -40,11 +40,12 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
 
 def _run(folder):
     records, environment = metrics.read(folder), _json(folder / 'environment.json')
+    config = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(_json(folder / 'config.json'))]
     last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
     return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
             'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': metrics.read(folder, 'samples.jsonl'), 'config': list(_flat(_json(folder / 'config.json'))),
-            'parameters': environment.pop('parameters', None), 'environment': environment}
+            'samples': metrics.read(folder, 'samples.jsonl'), 'config': config, 'parameters': environment.pop('parameters', None),
+            'environment': environment}
 
 
 def _json(path):
@@ -52,11 +53,3 @@ def _json(path):
         return json.loads(path.read_text()) if path.exists() else {}
     except json.JSONDecodeError as error:
         raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
-
-
-def _flat(tree, prefix=''):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', json.dumps(value, ensure_ascii=False)
