@@ -63,8 +63,6 @@ def fit(mesh: Mesh, path: str, shape: tuple[int, ...], rule: P) -> P:
     result = [None] * (len(shape) - len(rule)) + list(rule)
     for i, (size, axes) in enumerate(zip(shape, result)):
         axes = (axes,) if isinstance(axes, str) else axes or ()
-        if unknown := [axis for axis in axes if axis not in mesh.shape]:
-            raise ValueError(f'the rule of {path} names the axis {unknown[0]!r}; the mesh has {", ".join(mesh.axis_names)}')
         parts = math.prod(mesh.shape[axis] for axis in axes)
         if size % parts and math.prod(paths.layer(path, shape)) > SMALL:
             product = ' x '.join(f'mesh.{axis}' for axis in axes)
