@@ -19,8 +19,7 @@ def page() -> str:
     for name in objectives.names():
         kind = objectives.load(name)
         config = dataclasses.replace(schema.Config(), objective=kind())
-        kinds = {key: stated for key, stated in schema.settings({'objective.': kind}).items() if key not in schema.kinds()}
-        del kinds['objective.name']
+        kinds = {key: stated for key, stated in schema.settings({'objective.': kind}).items() if key not in schema.settings({})}
         lines += table(kinds, config, f' with objective.name = {name}')
     return '\n'.join(lines) + '\n'
 

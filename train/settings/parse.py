@@ -235,7 +235,7 @@ def resume(old: schema.Config, new: schema.Config, workdir: str, origins: dict |
         if key in idle:
             notices.append(f'{change}: nothing reads it')
         elif may_change(key):
-            stretched = key == 'steps' in reads.choices('schedules')[new.optimizer.schedule]
+            stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
             notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
             text = f'the run in {workdir} has {errors.shown(before)}. Set it back, or start a new run with another --workdir.'
