@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, Callable, Iterable, Iterator
 
 from model import positions as schemes
-from train.settings import errors, members, schema
+from train.settings import errors, schema
 
 Found = Iterator[tuple[str, str]]             # (key, what is wrong)
 
@@ -45,7 +45,7 @@ def positions(config: schema.Config) -> Found:
 
 def sentence_types(config: schema.Config) -> Found:
     """A table of types has a row for each of those of the objective: ids past its end have no embedding."""
-    for prefix, part in members.walk(config.objective).items():
+    for prefix, part in schema.walk(config.objective).items():
         if 0 < config.model.types < part.types:
             yield 'model.types', (f'{prefix}name = {part.name} tells {part.types} types apart; '
                                   f'expected at least {part.types}, or 0 for none.')
@@ -81,7 +81,7 @@ def streams(config: schema.Config) -> Found:
     """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
     scheme = config.model.positions
     if schemes.of(config.model).absolute:
-        for prefix, part in members.walk(config.objective).items():
+        for prefix, part in schema.walk(config.objective).items():
             if part.memory_length:
                 yield f'{prefix}memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
                                                  'expected 0, or model.positions = xl.')

@@ -13,7 +13,7 @@ import re
 from typing import Any, Callable, Iterable
 
 from data import objectives
-from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
+from train.settings import checks, command_line, config_file, errors, fits, inherited, reads, schema, values
 
 Error = errors.Error
 
@@ -63,7 +63,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
         given = {key: one for key, one in given.items() if key not in notices}
         config, bad, more = assemble(given, complete)
     request = Request(config, {key: one.origin for key, one in given.items()}, line.options, tuple(notices.values()))
-    known = members.kinds(members.walk(config.objective))
+    known = schema.settings(schema.walk(config.objective))
     wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
@@ -78,8 +78,8 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
 
 def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[schema.Config, set[str], list[errors.Problem]]:
     """(Config, keys that are wrong, problems) from {key: Given}. With `complete`, a config without objective.name is a problem."""
-    parts, found, bad = members.classes(given), {}, set()
-    kinds, lost = members.kinds(parts), tuple(prefix for prefix, part in parts.items() if part is None)
+    parts, found, bad = classes(given), {}, set()
+    kinds, lost = schema.settings(parts), tuple(prefix for prefix, part in parts.items() if part is None)
     parts = {prefix: part for prefix, part in parts.items() if part}
     text = f'missing; expected {errors.one_of(objectives.names())}.'
     wrong = [errors.Problem(prefix + 'name', text) for prefix in lost if complete and prefix + 'name' not in given]
@@ -101,6 +101,19 @@ def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[sch
     return config, bad, wrong
 
 
+def classes(given: dict[str, values.Given], prefix: str = 'objective.') -> dict[str, type | None]:
+    """{prefix: Objective class} of the objective and its members; None where the name is missing or unknown."""
+    try:
+        found = {prefix: objectives.load(given[prefix + 'name'].read(str))}
+    except (KeyError, ValueError):
+        return {prefix: None}
+    start = prefix + 'members.'
+    names = [key[len(start):].partition('.')[0] for key in given if key.startswith(start) and '.' in key[len(start):]]
+    for name in dict.fromkeys(names if found[prefix].members is not None else ()):
+        found.update(classes(given, f'{start}{name}.'))
+    return found
+
+
 def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
            workdir: str | None) -> tuple[dict[str, str], dict[str, str]]:
     """({key: notice} of the given settings that are ignored, {key: problem} of the others that nothing reads).
@@ -109,7 +122,7 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
     unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
     may be given anywhere if it means off: 0, None, False or empty.
     """
-    kinds, default, notices, idle = members.kinds(members.walk(config.objective)), schema.values(schema.Config()), {}, {}
+    kinds, default, notices, idle = schema.settings(schema.walk(config.objective)), schema.values(schema.Config()), {}, {}
     for key, (choice, text) in unread(config).items():
         one, decides = given.get(key), given.get(choice)
         if one is None or one.taken or bad & {key, choice}:
@@ -133,17 +146,27 @@ def may_change(key: str) -> bool:
 def unread(config: schema.Config) -> dict[str, tuple[str, str]]:
     """{key: (the setting that decides, text)} of the settings that nothing reads (train/settings/reads.py)."""
     found, current = {}, schema.values(config)
-    for keys, choice, read, expected in reads.rows(config, members.walk(config.objective)):
+    for keys, choice, read, expected in reads.rows(config, schema.walk(config.objective)):
         for key in keys.split() if not read else ():
             value = current[choice] if isinstance(current[choice], str) else errors.shown(current[choice])
             found.setdefault(key, (choice, f'nothing reads it with {choice} = {value}; expected {expected}.'))
     return found
 
 
+def owner(parts: dict[str, Any], key: str) -> str:
+    """The prefix of the objective that a key belongs to: the innermost member's; the weight is its mixture's."""
+    return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
+
+
+def path(objective: Any) -> str:
+    """The file of an Objective (class or instance)."""
+    return f'data/objectives/{objective.__module__.rpartition(".")[2]}.py'
+
+
 def unknown(one: values.Given, kinds: dict, parts: dict) -> errors.Problem:
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
     key, flag = one.key, '--config.' * one.flag
-    field, prefix = key.rpartition('.')[2], members.owner(parts, key)
+    field, prefix = key.rpartition('.')[2], owner(parts, key)
     inside = [k for k in kinds if k.startswith(key + '.')]
     if key.startswith(prefix + 'members') and parts.get(prefix) and parts[prefix].members is not None:
         inside = inside or [f'{prefix}members.NAME.name']
@@ -157,7 +180,7 @@ def unknown(one: values.Given, kinds: dict, parts: dict) -> errors.Problem:
         own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
         has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
         near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
-        message = f'no such setting.{near} {members.path(parts[prefix])}{has}'
+        message = f'no such setting.{near} {path(parts[prefix])}{has}'
     return errors.Problem(flag + key, message, '' if one.flag else one.origin)
 
 
@@ -166,8 +189,8 @@ def problem(config: schema.Config, origins: dict, key: str, text: str) -> errors
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
     if key.startswith('objective.'):
-        parts = members.walk(config.objective)
-        file = members.path(parts[members.owner(parts, key)])
+        parts = schema.walk(config.objective)
+        file = path(parts[owner(parts, key)])
     origin = origins.get(key, '' if value is None else f'default in {file}')
     return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
 
@@ -181,7 +204,7 @@ def refuse(config: schema.Config, origins: dict | None, found: Iterable[tuple[st
 def to_dict(config: schema.Config) -> dict:
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
     tree, found = {}, schema.values(config)
-    for key in members.kinds(members.walk(config.objective)):
+    for key in schema.settings(schema.walk(config.objective)):
         *groups, name = key.split('.')
         functools.reduce(lambda group, part: group.setdefault(part, {}), groups, tree)[name] = values.to_json(found[key])
     return tree
@@ -212,7 +235,7 @@ def resume(old: schema.Config, new: schema.Config, workdir: str, origins: dict |
         if key in idle:
             notices.append(f'{change}: nothing reads it')
         elif may_change(key):
-            stretched = key == 'steps' in reads.choices('schedules')[new.optimizer.schedule]
+            stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
             notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
         else:
             text = f'the run in {workdir} has {errors.shown(before)}. Set it back, or start a new run with another --workdir.'

@@ -43,6 +43,11 @@ def choices(module: str) -> dict[str, set[str]]:
     return functions(module)[0]
 
 
+def stretched(schedule: str) -> bool:
+    """Whether the shape of a schedule depends on `steps`."""
+    return 'steps' in choices('schedules')[schedule]
+
+
 def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, str]]:
     """(settings, the setting that decides whether they are read, are they, what it would have to be).
 

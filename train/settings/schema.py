@@ -3,7 +3,8 @@
 A field states its type, its range or choices (where it has them), its meaning and its default. A group's `problems()` yields
 (config key, text) where its own settings contradict one another; what joins two groups is in `train/settings/checks.py`. A trailing
 underscore stands for a Python keyword (`init.from` is the field `from_`). `objective` holds `name` and the fields of the dataclass in
-`data/objectives/NAME.py`. Imports no JAX.
+`data/objectives/NAME.py`; of a mixture `members.NAME`, each with `name`, `weight` and the fields of that objective, so that what there is
+to set follows from the names. A prefix here is that of an objective's keys: 'objective.', 'objective.members.NAME.'. Imports no JAX.
 """
 import dataclasses
 import functools
@@ -11,6 +12,7 @@ import os
 import re
 from typing import Annotated, Any, get_type_hints, Iterable, Iterator, Mapping
 
+from data import objectives
 from model import config as model_config
 from train.settings import errors, reads
 
@@ -201,7 +203,7 @@ def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
 def build(group: type, found: dict[str, Any], parts: Mapping[str, type] = {}, prefix: str = '') -> Any:
     """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default.
 
-    parts: {prefix: class} of the objective and its members (members.classes).
+    parts: {prefix: class} of the objective and its members.
     """
     given = {}
     for field in dataclasses.fields(group):
@@ -233,4 +235,23 @@ def values(config: Any, prefix: str = '') -> dict[str, Any]:
                 found.update({inner + 'name': member.objective.name, inner + 'weight': member.weight, **values(member.objective, inner)})
         elif key != 'objective':
             found[key] = value
+    return found
+
+
+def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
+    """{prefix: Objective} of an objective and its members; {} for None."""
+    found = {} if objective is None else {prefix: objective}
+    for member in objective and objective.members or ():
+        found.update(walk(member.objective, f'{prefix}members.{member.name}.'))
+    return found
+
+
+def settings(parts: dict[str, Any]) -> dict[str, Any]:
+    """{dotted key: annotation} of every setting, with those of {prefix: Objective class or instance, or None}."""
+    name = Annotated[str, tuple(objectives.names()), 'of a file in data/objectives']
+    found = {**kinds(), 'objective.name': name}
+    for prefix, part in parts.items():
+        found.update({prefix + 'name': name} | ({prefix + 'weight': float} if prefix != 'objective.' else {}))
+        fields = kinds(part if isinstance(part, type) else type(part), prefix) if part else {}
+        found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in FOLLOWS})
     return found

@@ -4,12 +4,12 @@ import random
 import pytest
 
 from data import objectives
-from train.settings import errors, members
+from train.settings import errors, schema
 
 
 def candidates():
     kind = objectives.load('span_corruption')
-    return [*members.kinds({'objective.': kind})]
+    return [*schema.settings({'objective.': kind})]
 
 
 def mutate(key, how, rng):
