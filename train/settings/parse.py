@@ -48,7 +48,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
     parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     line = command_line.read(argv, parser)
     workdir = getattr(line.options, 'workdir', None)
-    flags = [values.Given(config_file.normal(key), text, f'set by --config.{key}', flag=True) for key, text in line.overrides]
+    flags = [values.Given(schema.external(key), text, f'set by --config.{key}', flag=True) for key, text in line.overrides]
     flags, file, wrong = {one.key: one for one in flags}, {}, []
     try:
         file = config_file.read(line.path, line.variant)
