@@ -268,5 +268,4 @@ def with_steps(config: schema.Config, examples: int, origins: dict | None = None
 def with_devices(config: schema.Config, count: int, origins: dict | None = None) -> schema.Config:
     """The config with mesh.data derived from the number of devices of all processes. Error if the mesh does not fit."""
     refuse(config, origins, fits.check(config, count))
-    mesh = dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count))
-    return dataclasses.replace(config, mesh=mesh)
+    return dataclasses.replace(config, mesh=dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count)))
