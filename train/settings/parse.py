@@ -64,7 +64,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
         config, bad, more = assemble(given, complete)
     request = Request(config, {key: one.origin for key, one in given.items()}, line.options, tuple(notices.values()))
     known = schema.settings(schema.walk(config.objective))
-    wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
+    wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
         count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
