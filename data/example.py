@@ -71,6 +71,11 @@ def padded(values: np.ndarray, size: int, fill: int, end: int | None = None) -> 
     return row
 
 
+def predicted(tokens: np.ndarray, at: np.ndarray, slots: int, pad: int) -> Fields:
+    """{targets, slots, weights}, [slots] each: the tokens at these positions of a row must be predicted there; unused slots are 0."""
+    return {'targets': padded(tokens[at], slots, pad), 'slots': padded(at, slots, 0), 'weights': weights(len(at), slots)}
+
+
 def given(batch: Fields) -> Fields:
     """The fields of a batch that are inputs of the model."""
     return {name: value for name, value in batch.items() if name not in HOST}

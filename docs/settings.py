@@ -1,7 +1,7 @@
 """`python docs/settings.py`: writes docs/settings.md, the table of every setting, from the dataclasses that state them."""
 import dataclasses
 
-from data import objectives
+from data import objectives, ranges
 from train.settings import command_line, reads, schema, values
 
 PAGE = command_line.ROOT / 'docs' / 'settings.md'
@@ -33,8 +33,8 @@ def table(kinds, config, title=''):
         if key.rpartition('.')[0] != group:
             group = key.rpartition('.')[0]
             yield f'\n## {group or "The run"}{title}\n\n| key | type | default | meaning |\n|---|---|---|---|'
-        rule, meaning = values.stated(kind)
-        rule = f', {rule}' if isinstance(rule, str) else f': {", ".join(rule)}' if rule else ''
+        rule, meaning = ranges.stated(kind)
+        rule = f', {rule}' if isinstance(rule, str) else f': {", ".join(map(str, rule))}' if rule else ''
         meaning = f'{meaning}.{only.get(key, "")}'
         cells = f'`{key}`', values.describe(kind) + rule, f'`{values.to_json(default[key])!r}`', meaning
         yield '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'

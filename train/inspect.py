@@ -117,7 +117,7 @@ def places(objective, source, seed, options, shuffle):
         return [(epoch, index) for index in range(options.index, min(options.index + (options.num_examples or 1), n))]
     start = epoch * n if options.start is None else options.start
     count = options.num_examples or (200 if options.html else 4)
-    return [pipeline.place(objective, source, seed, position, shuffle) for position in range(start, start + count)]
+    return list(zip(*(part.tolist() for part in pipeline.places(n, seed, range(start, start + count), shuffle))))
 
 
 def run(argv):

@@ -5,7 +5,6 @@ candidates in a random order, choose nothing twice, and never exceed the budget,
 originals, none part of a method: no n-gram crosses a special token; spans end before a word that does not fit, where SpanBERT's code cuts
 the word; words that are already covered are skipped earlier than in ALBERT. Loops run over the n-grams or spans of one row.
 """
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,8 +123,7 @@ def ngrams(found: Words, budget: int, longest: int, rng: np.random.Generator) ->
     """As `whole_words`, of n-grams of words, n from 1 to `longest` with p(n) proportional to 1 / n (ALBERT). One that exceeds the budget is
     shortened until it fits; one that contains a chosen word is dropped."""
     count, picks = len(found.begins), []
-    sizes = 1 + np.searchsorted(_harmonic(longest), rng.random(count), side='right')
-    lasts = np.minimum(np.arange(count) + sizes, found.reach)
+    lasts = np.minimum(np.arange(count) + _drawn(1 / np.arange(1, longest + 1), count, rng), found.reach)
     tokens, lasts, free = (found.ends[lasts - 1] - found.begins).tolist(), lasts.tolist(), bytearray(b'\1' * count)
     for first in rng.permutation(count).tolist():
         if not free[first]:
@@ -151,8 +149,7 @@ def spans(found: Words, budget: int, p: float, longest: int, rng: np.random.Gene
     again, as in the original (mean 3.8 at 0.2 and 10). Adjacent spans are one, and share one draw.
     """
     count, sizes = len(found.begins), found.sizes
-    lengths = 1 + np.searchsorted(_geometric(p, longest), rng.random(count), side='right')
-    lasts = np.minimum(np.arange(count) + lengths, found.reach)
+    lasts = np.minimum(np.arange(count) + _drawn(p * (1 - p) ** np.arange(longest), count, rng), found.reach)
     anchors = np.repeat(np.arange(count), sizes)[rng.permutation(int(sizes.sum()))]
     sizes, free = sizes.tolist(), bytearray(b'\1' * count)
     for first in anchors.tolist():
@@ -181,14 +178,6 @@ def places(found: Words, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(units)) + (begins - before)[units], units
 
 
-@functools.lru_cache(maxsize=8)
-def _harmonic(longest):
-    """Cumulative p(n), n from 1 to longest - 1."""
-    p = 1 / np.arange(1, longest + 1)
-    return np.cumsum(p / p.sum())[:-1]
-
-
-@functools.lru_cache(maxsize=8)
-def _geometric(p, longest):
-    weights = p * (1 - p) ** np.arange(longest)
-    return np.cumsum(weights / weights.sum())[:-1]
+def _drawn(weights, count, rng):
+    """int64[count] of at least 1: n is drawn with a probability proportional to weights[n - 1]."""
+    return 1 + np.searchsorted(np.cumsum(weights / weights.sum())[:-1], rng.random(count), side='right')

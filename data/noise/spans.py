@@ -62,10 +62,13 @@ def iid(length: int, density: float, rng: np.random.Generator) -> np.ndarray:
     return rng.random(length) < density
 
 
-def rolled(noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask shifted cyclically by a random offset, T5's `random_roll`: every place is noise equally often. This may cut a run in two, so
-    either side may need one sentinel more."""
-    return np.roll(noise, rng.integers(len(noise)))
+def noise(kind: str, length: int, density: float, mean_span: float, rng: np.random.Generator) -> np.ndarray:
+    """bool[length], True = noise: 'iid', 'spans', or 'rolled', spans shifted cyclically by a random offset, T5's `random_roll`: every place
+    is noise equally often. This may cut a run in two, so either side may need one sentinel more."""
+    if kind == 'iid':
+        return iid(length, density, rng)
+    found = random_spans(length, density, mean_span, rng)
+    return np.roll(found, rng.integers(length)) if kind == 'rolled' else found
 
 
 def sentinels(tokens: np.ndarray, hidden: np.ndarray, special: special_tokens.Special) -> np.ndarray:
@@ -84,19 +87,3 @@ def sentinels(tokens: np.ndarray, hidden: np.ndarray, special: special_tokens.Sp
 def unmarked(ids: np.ndarray, special: special_tokens.Special) -> int:
     """How many of the ids are no sentinels: of targets, the tokens that were hidden."""
     return int(np.sum(~special.is_sentinel(ids)))
-
-
-def merge(inputs: np.ndarray, targets: np.ndarray, special: special_tokens.Special) -> np.ndarray:
-    """The tokens before corruption, from the inputs and targets of `sentinels` (without EOS and padding)."""
-    text, noise = _runs(inputs, special), _runs(targets, special)
-    parts = [None] * (len(text) + len(noise))
-    parts[0::2], parts[1::2] = (noise, text) if len(inputs) and special.is_sentinel(inputs[0]) else (text, noise)
-    return np.concatenate(parts or [np.zeros(0)]).astype(np.int32)
-
-
-def _runs(ids, special):
-    """The parts of `ids` between sentinels."""
-    ids = np.asarray(ids)
-    marks = np.flatnonzero(special.is_sentinel(ids))
-    runs = [ids[begin:end] for begin, end in zip([0, *(marks + 1)], [*marks, len(ids)])]
-    return [run for run in runs if len(run)]

@@ -1,10 +1,11 @@
 """Objectives: each file here is one, and the file's name is its name. `Objective` below is the base class of all."""
 from __future__ import annotations
 
-import difflib
 import importlib
 import pathlib
 import typing
+
+from data import ranges
 
 if typing.TYPE_CHECKING:                      # `--help` does without numpy
     import numpy as np
@@ -48,6 +49,7 @@ class Objective:
     parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
     fills = True                              # whether its model predicts tokens at slots, and so fills masks
     two_streams = False                       # whether queries of their own read the slots (XLNet)
+    slots = 0                                 # P, how many targets a row has at slots; 0: one at every position
     types = 0                                 # how many token types it distinguishes; 0 = none
     memory_length = 0                         # positions of earlier batches that a row sees
     backwards = None                          # name of the setting by which some rows are read backwards, with negative positions
@@ -84,11 +86,19 @@ class Objective:
 
     def lengths(self) -> dict[str, int]:
         """{field: length} of `tokens`, `targets` and, if it has them, `slots` and `encoder_tokens`."""
-        return {'tokens': self.sequence_length, 'targets': self.sequence_length}
+        targets = self.slots or self.sequence_length
+        return {'tokens': self.sequence_length, 'targets': targets, **({'slots': targets} if self.slots else {})}
 
     def problems(self, special: Special | None = None) -> list[tuple[str, str]]:
-        """[(config key, what is wrong with its value)]; special: the special ids of the tokenizer, once they are known."""
-        return []
+        """[(config key, what is wrong with its value)]: of the fields outside the range or choices of their annotations, and of a tokenizer
+        without the mask or the sentinels of `needs`. special: the special ids of the tokenizer, once they are known."""
+        kinds = typing.get_type_hints(type(self), include_extras=True)
+        wrong = [(f'objective.{name}', text) for name, kind in kinds.items() if (text := ranges.outside(kind, getattr(self, name)))]
+        found = {'mask': special is None or special.mask >= 0, 'sentinels': special is None or special.num_sentinels > 0}
+        names = {'mask': 'mask token ([MASK], <mask>)', 'sentinels': 'sentinels (<extra_id_0>, <extra_id_1>, ...)'}
+        advice = 'use another objective, or a tokenizer that has, such as one trained here (tokenizer.path = None).'
+        return wrong + [('tokenizer.path', f'has no {names[need]}, which {self.name} needs; {advice}')
+                        for need in self.needs if not found.get(need, True)]
 
     def covered(self, batch: dict) -> typing.Any:
         """bool[B, P]: the targets whose bytes the likelihood is about, of a batch of numpy or JAX arrays."""
@@ -104,10 +114,6 @@ class Objective:
 
     def hide(self, fields: dict[str, np.ndarray], slots: np.ndarray) -> None:
         """Changes the integers of a row so that its tokens at `slots`, [MASK]s to be filled, are targets as in training."""
-
-    def denoiser(self, row: np.ndarray) -> str | None:
-        """The name of the denoiser of a row of the plan, where there are several."""
-        return None
 
     def expected(self) -> dict[str, float]:
         """{name of a rate: its value by the settings}, for the inspector."""
@@ -133,23 +139,6 @@ class Objective:
         """The name of a number in the field `task`."""
         return self.names[number] if number < len(self.names) else f'task {number}'
 
-    def misnamed(self, **choices: tuple[str, ...]) -> list[tuple[str, str]]:
-        """The problems of the fields {field: the names that it may have} that have another."""
-        return [(f'objective.{field}', f'expected {", ".join(names[:-1])} or {names[-1]}.{_near(getattr(self, field), names)}')
-                for field, names in choices.items() if getattr(self, field) not in names]
-
-    def no_shares(self, *fields: str) -> list[tuple[str, str]]:
-        """The problems of the fields that must be 0 to 1 and are not."""
-        return [(f'objective.{field}', 'expected 0 to 1.') for field in fields if not 0 <= getattr(self, field) <= 1]
-
-    def lacking(self, special: Special | None) -> list[tuple[str, str]]:
-        """The problems of a tokenizer without the mask or the sentinels of `needs`; special None: unknown, no problem."""
-        found = {'mask': special is None or special.mask >= 0, 'sentinels': special is None or special.num_sentinels > 0}
-        names = {'mask': 'mask token ([MASK], <mask>)', 'sentinels': 'sentinels (<extra_id_0>, <extra_id_1>, ...)'}
-        advice = 'use another objective, or a tokenizer that has, such as one trained here (tokenizer.path = None).'
-        return [('tokenizer.path', f'has no {names[need]}, which {self.name} needs; {advice}')
-                for need in self.needs if not found.get(need, True)]
-
 
 def refused(*checks: tuple[str, bool, str]) -> list[tuple[str, str]]:
     """The problems [(config key, text)] of rows (config key, whether its value is right, what is expected)."""
@@ -173,10 +162,5 @@ def names() -> list[str]:
 def load(name: str) -> type[Objective]:
     """The class of an objective by its name. ValueError lists the names."""
     if name not in names():
-        raise ValueError(f'no such objective.{_near(name, names())} There are: {", ".join(names())}')
+        raise ValueError(f'no such objective.{ranges.near(name, names())} There are: {", ".join(names())}')
     return importlib.import_module(f'data.objectives.{name}').Objective
-
-
-def _near(value, names):
-    near = difflib.get_close_matches(str(value), names, 1)
-    return f' Did you mean {near[0]}?' if near else ''

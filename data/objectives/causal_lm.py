@@ -20,7 +20,7 @@ DOCUMENTS = ('packed', 'stream', 'windows')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, targets in a row
-    documents: Annotated[str, 'how documents fill rows: packed, stream or windows'] = 'packed'
+    documents: Annotated[str, DOCUMENTS, 'how documents fill rows'] = 'packed'
 
     architectures = ('decoder',)
     likelihood = True
@@ -28,9 +28,6 @@ class Objective(objectives.Objective):
     @property
     def hint(self):
         return objectives.Hint('causal', 'packed' if self.documents == 'packed' else 'padded')
-
-    def problems(self, special=None):
-        return self.misnamed(documents=DOCUMENTS)
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row, or of a stream the one where it starts. n is the same for every epoch."""
@@ -74,14 +71,6 @@ class Objective(objectives.Objective):
 
 def _stream(source, document, start, size):
     """int32[<= size]: the stream from token `start` of a document on, EOS after each document that is not empty."""
-    out, filled = np.empty(size, np.int32), 0
-    while filled < size and document < len(source):
-        begin, end = int(source.offsets[document]), int(source.offsets[document + 1])
-        if begin < end:
-            text = source.flat[begin + start:min(end, begin + start + size - filled)]
-            out[filled:filled + len(text)] = text
-            filled += len(text)
-            if filled < size:
-                out[filled], filled = source.special.eos, filled + 1
-        document, start = document + 1, 0
-    return out[:filled]
+    begin = int(source.offsets[document]) + start
+    ends = np.unique(source.offsets[document + 1:np.searchsorted(source.offsets, begin + size, side='right')])
+    return np.insert(source.flat[begin:begin + size].astype(np.int32), ends - begin, source.special.eos)[:size]

@@ -22,16 +22,16 @@ SPANS_OF = ('words', 'tokens')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; <s> and </s> included
-    permute: Annotated[float, 'share of the sentences that change places'] = 1.0
-    infill: Annotated[float, 'share of the words that spans may hide'] = 0.3
-    mean_span_length: Annotated[float, 'of the Poisson law of span lengths, in words'] = 3.0
-    replace_length: Annotated[int, 'what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token'] = 1
-    random: Annotated[float, 'share of the [MASK]s that are random ids instead'] = 0.0
-    mask: Annotated[float, 'share of the tokens that become [MASK], one by one'] = 0.0
-    delete: Annotated[float, 'share of the tokens that vanish'] = 0.0
-    insert: Annotated[float, '[MASK]s inserted, as a share of the tokens'] = 0.0
-    rotate: Annotated[float, 'probability that the text begins at a random token'] = 0.0
-    spans_of: Annotated[str, 'words | tokens: what spans begin with and are counted in'] = 'words'
+    permute: Annotated[float, '0 to 1', 'share of the sentences that change places'] = 1.0
+    infill: Annotated[float, '0 to 1', 'share of the words that spans may hide'] = 0.3
+    mean_span_length: Annotated[float, '0.1 to 50', 'of the Poisson law of span lengths, in words'] = 3.0
+    replace_length: Annotated[int, (1, 0, -1), 'what a span becomes: 1 one [MASK], 0 nothing, -1 a [MASK] for each token'] = 1
+    random: Annotated[float, '0 to 1', 'share of the [MASK]s that are random ids instead'] = 0.0
+    mask: Annotated[float, '0 to 1', 'share of the tokens that become [MASK], one by one'] = 0.0
+    delete: Annotated[float, '0 to 1', 'share of the tokens that vanish'] = 0.0
+    insert: Annotated[float, '0 to 1', '[MASK]s inserted, as a share of the tokens'] = 0.0
+    rotate: Annotated[float, '0 to 1', 'probability that the text begins at a random token'] = 0.0
+    spans_of: Annotated[str, SPANS_OF, 'what spans begin with and are counted in'] = 'words'
     full_stop: Annotated[int | None, "id that ends a sentence; None = the corpus's sentences"] = None
 
     architectures = ('encoder_decoder',)
@@ -47,16 +47,12 @@ class Objective(objectives.Objective):
         return sides.lengths('encoder_decoder', self.sequence_length, self.sequence_length)
 
     def problems(self, special=None):
-        ids = special.vocab_size if special else math.inf
-        wrong = self.no_shares('permute', 'infill', 'random', 'mask', 'delete', 'insert', 'rotate') + objectives.refused(
-            ('objective.mean_span_length', 0.1 <= self.mean_span_length <= 50, 'expected 0.1 to 50.'),
-            ('objective.replace_length', self.replace_length in (-1, 0, 1),
-             'expected 1 (one [MASK] a span), 0 (none) or -1 (one a token).'))
-        wrong += self.misnamed(spans_of=SPANS_OF) + objectives.refused(
-            ('objective.full_stop', self.full_stop is None or 0 <= self.full_stop < ids, 'expected the id of a token.'))
+        wrong, ids = super().problems(special), special.vocab_size if special else math.inf
+        if self.full_stop is not None and not 0 <= self.full_stop < ids:
+            wrong.append(('objective.full_stop', 'expected the id of a token.'))
         if not wrong and self._room() < 2:
             wrong.append(('sequence_length', 'expected more: <s>, two tokens and </s>, and room for what is inserted.'))
-        return wrong + self.lacking(special)
+        return wrong
 
     def plan(self, source, seed, epoch):
         """int64[n, 2]: where the text of each row begins in `source.flat`, and where it ends."""
@@ -68,7 +64,8 @@ class Objective(objectives.Objective):
         if self.permute:
             tokens = infilling.permute(tokens, self._bounds(source, row, clean), self.permute, rng)
         if self.infill:
-            tokens = infilling.infill(tokens, self._starts(source, tokens), self.infill, self.mean_span_length,
+            starts = np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
+            tokens = infilling.infill(tokens, starts, self.infill, self.mean_span_length,
                                       self.replace_length, self.random, special, rng, self._infilled)
         if self.mask:
             tokens = infilling.mask(tokens, self.mask, self.random, special, rng)
@@ -117,7 +114,4 @@ class Objective(objectives.Objective):
         begin, end = int(row[0]), int(row[1])
         first, last = np.searchsorted(source.sentence_offsets, (begin + 1, end))
         return np.concatenate([[0], source.sentence_offsets[first:last] - begin, [end - begin]])
-
-    def _starts(self, source, tokens):
-        return np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
 

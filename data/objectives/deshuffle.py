@@ -16,7 +16,7 @@ from data.rows import packing, sides
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, and of the targets; EOS included
-    noise_density: Annotated[float, 'share of the tokens that are shuffled'] = 1.0
+    noise_density: Annotated[float, 'more than 0 and at most 1', 'share of the tokens that are shuffled'] = 1.0
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
@@ -26,9 +26,8 @@ class Objective(objectives.Objective):
         return sides.lengths(self.architecture, self.sequence_length, self.sequence_length)
 
     def problems(self, special=None):
-        return objectives.refused(
-            ('sequence_length', self.sequence_length >= 3, 'expected at least 3: two tokens and EOS.'),
-            ('objective.noise_density', 0 < self.noise_density <= 1, 'expected more than 0 and at most 1.'))
+        return super().problems(special) + objectives.refused(
+            ('sequence_length', self.sequence_length >= 3, 'expected at least 3: two tokens and EOS.'))
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py). n is the same for every epoch."""

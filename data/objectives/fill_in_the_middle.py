@@ -24,9 +24,9 @@ SPM = ('joint', 'paper')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, marks and EOS included
-    fim_rate: Annotated[float, 'share of the documents that are rearranged'] = 0.5
-    spm_rate: Annotated[float, 'of the documents rearranged, the share whose suffix comes first'] = 0.5
-    spm: Annotated[str, 'joint or paper: how a document with its suffix first is written'] = 'joint'
+    fim_rate: Annotated[float, '0 to 1', 'share of the documents that are rearranged'] = 0.5
+    spm_rate: Annotated[float, '0 to 1', 'of the documents rearranged, the share whose suffix comes first'] = 0.5
+    spm: Annotated[str, SPM, 'how a document with its suffix first is written'] = 'joint'
 
     architectures = ('decoder',)
     hint = objectives.Hint('causal', 'packed')
@@ -37,11 +37,9 @@ class Objective(objectives.Objective):
     def problems(self, special=None):
         least, marks = 2 * (3 + GROWTH), len(special_tokens.MARKS)
         found = special.num_sentinels if special else marks
-        return self.no_shares('fim_rate', 'spm_rate') + objectives.refused(
+        return super().problems(special) + objectives.refused(
             ('sequence_length', self.sequence_length >= least, f'expected at least {least}: three marks, text and EOS.'),
-        ) + self.misnamed(spm=SPM) + objectives.refused(
-            ('tokenizer.path', found == 0 or found >= marks, f'marks take {marks} sentinels, the tokenizer has {found}.'),
-        ) + self.lacking(special)
+            ('tokenizer.path', found == 0 or found >= marks, f'marks take {marks} sentinels, the tokenizer has {found}.'))
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""

@@ -16,15 +16,7 @@ from data import example, objectives
 from data.noise import masking, masks
 from data.rows import inputs, sentence_pairs
 
-CHOICES = {
-    'inputs': inputs.NAMES,
-    'select': ('token', 'word', 'ngram', 'span'),
-    'count': ('bert', 'roberta'),
-    'count_in': ('row', 'document'),
-    'fate': ('token', 'unit'),
-    'candidates': ('text', 'row'),
-    'random_ids': ('vocabulary', 'text'),
-}
+INPUTS = inputs.NAMES
 # What B is where it is not what follows A, and the name of its share.
 OTHERS = {'next_sentence': ('random_next', sentence_pairs.RANDOM), 'sentence_order': ('swapped', sentence_pairs.SWAPPED)}
 
@@ -32,23 +24,23 @@ OTHERS = {'next_sentence': ('random_next', sentence_pairs.RANDOM), 'sentence_ord
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and [SEP] included
-    rate: Annotated[float, 'share of the tokens that are predicted'] = 0.15
-    mask: Annotated[float, 'of the tokens predicted, the share that becomes [MASK]'] = 0.8
-    random: Annotated[float, 'the share that becomes a random id; the rest stays'] = 0.1
+    rate: Annotated[float, 'more than 0 and below 1', 'share of the tokens that are predicted'] = 0.15
+    mask: Annotated[float, '0 to 1', 'of the tokens predicted, the share that becomes [MASK]'] = 0.8
+    random: Annotated[float, '0 to 1', 'the share that becomes a random id; the rest stays'] = 0.1
     max_predictions: Annotated[int, 'slots P of a row; 0 = what `rate` and `count` make of a full row'] = 0
-    inputs: Annotated[str, 'document | doc_sentences | full_sentences | next_sentence | sentence_order'] = 'document'
-    short: Annotated[float, 'pairs: share of documents that are cut into shorter ones'] = 0.1
-    select: Annotated[str, 'token | word | ngram (ALBERT) | span (SpanBERT), the last two of whole words'] = 'token'
-    max_ngram: Annotated[int, 'words of an n-gram, p(n) proportional to 1 / n'] = 3
-    span_p: Annotated[float, 'of the geometric law of the lengths of spans, in words'] = 0.2
-    max_span: Annotated[int, 'the longest span, in words'] = 10
-    count: Annotated[str, 'bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)'] = 'bert'
-    count_in: Annotated[str, 'n is the length, specials included, of the row | each document or side in it'] = 'row'
+    inputs: Annotated[str, INPUTS, 'what a row is: data/rows/inputs.py'] = 'document'
+    short: Annotated[float, '0 to 1', 'pairs: share of documents that are cut into shorter ones'] = 0.1
+    select: Annotated[str, ('token', 'word', 'ngram', 'span'), 'n-grams (ALBERT) and spans (SpanBERT) of whole words'] = 'token'
+    max_ngram: Annotated[int, 'at least 1', 'words of an n-gram, p(n) proportional to 1 / n'] = 3
+    span_p: Annotated[float, 'more than 0 and below 1', 'of the geometric law of the lengths of spans, in words'] = 0.2
+    max_span: Annotated[int, 'at least 1', 'the longest span, in words'] = 10
+    count: Annotated[str, ('bert', 'roberta'), 'bert: max(1, round(rate * n)) | roberta: floor(rate * n + u), u from [0, 1)'] = 'bert'
+    count_in: Annotated[str, ('row', 'document'), 'n is the length, specials included, of it; a side is a document'] = 'row'
     max_rate: Annotated[float | None, 'each row or document draws its own rate from rate to this; None = rate'] = None
-    fate: Annotated[str | None, '[MASK], random or kept is drawn for each token | unit; None: as published'] = None
-    candidates: Annotated[str, 'text | row: [CLS] and [SEP] are chosen too (RoBERTa)'] = 'text'
-    random_ids: Annotated[str, 'vocabulary (BERT: all ids) | text (RoBERTa: no reserved ones)'] = 'vocabulary'
-    masks: Annotated[int, 'epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)'] = 0
+    fate: Annotated[str | None, ('token', 'unit'), 'for which [MASK], random or kept is drawn; None: as published'] = None
+    candidates: Annotated[str, ('text', 'row'), 'row: [CLS] and [SEP] are chosen too (RoBERTa)'] = 'text'
+    random_ids: Annotated[str, ('vocabulary', 'text'), 'all ids (BERT), or no reserved ones (RoBERTa)'] = 'vocabulary'
+    masks: Annotated[int, 'at least 0', 'epoch e uses rows and masks drawn beforehand, e mod this; 0 = new ones (dynamic)'] = 0
 
     architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends by the integers
     hint = objectives.Hint('full', 'padded')
@@ -58,6 +50,7 @@ class Objective(objectives.Objective):
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
     types = property(lambda self: 2 if self.pair else 0)
+    slots = property(lambda self: self.max_predictions or self._most())
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.mask else ('cls', 'sep'))
 
     @property
@@ -65,31 +58,19 @@ class Objective(objectives.Objective):
         """The label of the pairs, or None."""
         return self.inputs if self.inputs in inputs.PAIRS else None
 
-    def lengths(self):
-        slots = self.max_predictions or self._most()
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
-
     def problems(self, special=None):
-        size, expected = self.sequence_length, 'expected at least 1.'
+        wrong, size = super().problems(special), self.sequence_length
         least, holds = (5, '[CLS], a token, [SEP], a token') if self.pair else (3, '[CLS], a token')
-        shares = self.no_shares('mask', 'random')
-        choices = {name: names for name, names in CHOICES.items() if name != 'fate' or self.fate is not None}
-        return objectives.refused(
+        shares = {'objective.mask', 'objective.random'} & dict(wrong).keys()
+        return wrong + objectives.refused(
             ('sequence_length', size >= least, f'expected at least {least}: {holds} and [SEP].'),
-            ('objective.rate', 0 < self.rate < 1, 'expected more than 0 and less than 1.'),
-        ) + shares + objectives.refused(
             ('objective.random', shares or self.mask + self.random <= 1 + 1e-9,
              f'objective.mask + objective.random = {self.mask + self.random:g}, expected at most 1; '
              'the rest of the chosen tokens stays as it is.'),
             ('objective.max_predictions', 0 <= self.max_predictions <= max(size - 2, 0),
              f'expected 0 (round(rate * sequence_length)) to sequence_length - 2 = {size - 2}.'),
-        ) + self.misnamed(**choices) + objectives.refused(
             ('objective.max_rate', self.max_rate is None or self.rate <= self.max_rate < 1,
-             f'expected objective.rate = {self.rate:g} or more, and less than 1.'),
-        ) + self.no_shares('short') + objectives.refused(
-            ('objective.span_p', 0 < self.span_p < 1, 'expected more than 0 and less than 1.'),
-            ('objective.max_ngram', self.max_ngram >= 1, expected), ('objective.max_span', self.max_span >= 1, expected),
-            ('objective.masks', self.masks >= 0, 'expected at least 0.')) + self.lacking(special)
+             f'expected objective.rate = {self.rate:g} or more, and less than 1.'))
 
     def plan(self, source, seed, epoch):
         """int64[n, k], one row an example: where its text is (data/rows/inputs.py); a key of static masks; a key of rates."""
@@ -105,7 +86,7 @@ class Objective(objectives.Objective):
         return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
 
     def transform(self, source, row, rng):
-        special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
+        special, size, slots = source.special, self.sequence_length, self.slots
         read = inputs.read(self.inputs, source, row)
         text = read.ids
         if self.masks:
@@ -115,9 +96,7 @@ class Objective(objectives.Objective):
             text, chosen, self.mask, self.random, special, rng, units=units if self._fate == 'unit' else None,
             pool=masks.text_ids(special) if self.random_ids == 'text' else None)
         fields = {'tokens': example.padded(tokens, size, special.pad),
-                  'targets': example.padded(text[chosen], slots, special.pad),
-                  'slots': example.padded(chosen, slots, 0),
-                  'weights': example.weights(len(chosen), slots),
+                  **example.predicted(text, chosen, slots, special.pad),
                   **example.bidirectional([len(text)], size)}
         if self.pair:
             fields['types'] = np.zeros(size, np.int32)
@@ -136,7 +115,7 @@ class Objective(objectives.Objective):
         """
         rates = {'mask': self.mask, 'random': self.random, 'kept': 1 - self.mask - self.random}
         if self.select == 'token' and self.count_in == 'row' and self.max_rate is None:
-            slots = self.lengths()['slots']
+            slots = self.slots
             full = masks.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
             rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
         return rates | ({OTHERS[self.pair][0]: 0.5} if self.pair else {})

@@ -127,6 +127,7 @@ class Objective(objectives.Objective):
         return self.kinds[number].made_by(self.narrow(fields, number))
 
     def task(self, number):
+        """NAME, or NAME/TASK of a member that has several."""
         number, own = number % len(self.members), number // len(self.members)
         return self.names[number] + (f'/{self.kinds[number].task(own)}' if self.kinds[number].names else '')
 
@@ -138,12 +139,6 @@ class Objective(objectives.Objective):
 
     def hide(self, fields, slots):
         next(kind for kind in self.kinds if kind.fills).hide(fields, slots)
-
-    def denoiser(self, row):
-        """NAME, or NAME/DENOISER of a member that has several."""
-        number, own = mixture.split(row)
-        inner = self.kinds[number].denoiser(own)
-        return self.names[number] + (f'/{inner}' if inner else '')
 
     def expected(self):
         return dict(zip(self.names, self.shares.tolist())) | {

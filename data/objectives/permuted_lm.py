@@ -21,13 +21,13 @@ class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, <sep> <sep> <cls> included
     batch_size: int = 0                       # rows that read side by side
     reuse_length: Annotated[int, 'R: tokens that the next batch remembers, and its step; 0 = half of the row'] = 0
-    memory_length: Annotated[int, 'tokens that a row remembers; 0 = none'] = 384
+    memory_length: Annotated[int, 'at least 0', 'tokens that a row remembers; 0 = none'] = 384
     num_predict: Annotated[int, 'slots P of a row; 0 = a sixth of the row (85 of 512), at least 2'] = 0
     permutation_length: Annotated[int, 'tokens in a permutation, repeated along each half; 0 = reuse_length'] = 0
-    max_span: Annotated[int, 'n of a span is 1..max_span with p(n) proportional to 1 / n'] = 5
-    context: Annotated[int, 'tokens left alone around a span, for each of its own'] = 6
-    span_unit: Annotated[str, 'token (n tokens from the start of a word) | word (n words)'] = 'token'
-    directions: Annotated[str, 'both (the second half of the rows reads backwards) | forward'] = 'both'
+    max_span: Annotated[int, 'at least 1', 'n of a span is 1..max_span with p(n) proportional to 1 / n'] = 5
+    context: Annotated[int, 'at least 1', 'tokens left alone around a span, for each of its own'] = 6
+    span_unit: Annotated[str, ('token', 'word'), 'n tokens from the start of a word, or n words'] = 'token'
+    directions: Annotated[str, ('both', 'forward'), 'both: the second half of the rows reads backwards'] = 'both'
 
     architectures = ('encoder',)
     hint = objectives.Hint('ordered', 'padded')
@@ -37,28 +37,22 @@ class Objective(objectives.Objective):
     types = 3
     frame = (), ('sep', 'cls')
     needs = ('cls', 'sep')
+    slots = property(lambda self: self.num_predict or max(2, self.sequence_length // 6))
     backwards = property(lambda self: 'directions' if self.directions == 'both' else None)
 
-    def lengths(self):
-        return {'tokens': self.sequence_length, 'targets': self._predicted, 'slots': self._predicted}
-
     def problems(self, special=None):
-        wrong, size, reuse = [], self.sequence_length, self.reused
+        wrong, size, reuse = super().problems(special), self.sequence_length, self.reused
         if size < 10:
             return [('sequence_length', 'expected at least 10: R tokens, A <sep> B <sep> <cls>.')]
         if not 1 <= reuse <= size - 5:
             wrong.append(('objective.reuse_length', f'expected 0 (half of the row) to sequence_length - 5 = {size - 5}.'))
-        elif not 2 <= self._predicted <= 2 * min(reuse, size - reuse):
+        elif not 2 <= self.slots <= 2 * min(reuse, size - reuse):
             wrong.append(('objective.num_predict', f'expected 0 (a sixth of the row) or 2 to {2 * min(reuse, size - reuse)}; '
                                                    'half of them are in the first reuse_length tokens, half behind.'))
         elif self._permutation < 1 or reuse % self._permutation or (size - reuse) % self._permutation:
             key = 'objective.permutation_length' if self.permutation_length else 'objective.reuse_length'
             wrong.append((key, f'permutations of {self._permutation} tokens do not fill the {reuse} that are remembered and the '
                                f'{size - reuse} behind them; expected a divisor of both as objective.permutation_length.'))
-        for name, least in (('memory_length', 0), ('max_span', 1), ('context', 1)):
-            if getattr(self, name) < least:
-                wrong.append((f'objective.{name}', f'expected at least {least}.'))
-        wrong += self.misnamed(span_unit=('token', 'word'), directions=('both', 'forward'))
         if self.directions == 'both' and self.batch_size % 2:
             wrong.append(('batch_size', 'expected an even number, as half of the rows read backwards; '
                                         'or set objective.directions = forward.'))
@@ -77,7 +71,7 @@ class Objective(objectives.Objective):
         return rows
 
     def transform(self, source, row, rng):
-        size, reuse, slots = self.sequence_length, self.reused, self._predicted
+        size, reuse, slots = self.sequence_length, self.reused, self.slots
         tokens, types, special = self._read(source, row)
         if not len(tokens):
             return self._nothing(source.special.pad)
@@ -94,10 +88,7 @@ class Objective(objectives.Objective):
             rank[begin:end] = half * (reuse + 1) + np.where((chosen | special)[begin:end], 1 + order, 0)
         predicted = np.flatnonzero(chosen & ~special)
         positions = min(int(row[3]), self.memory_length) + np.arange(size, dtype=np.int32)
-        return {'tokens': tokens,
-                'targets': example.padded(tokens[predicted], slots, source.special.pad),
-                'slots': example.padded(predicted, slots, 0),
-                'weights': example.weights(len(predicted), slots),
+        return {'tokens': tokens, **example.predicted(tokens, predicted, slots, source.special.pad),
                 'positions': -positions if backwards else positions,
                 'segments': np.ones(size, np.int32), 'types': types, 'sees': rank, 'seen': rank}
 
@@ -106,7 +97,7 @@ class Objective(objectives.Objective):
         return self._read(source, row)[0]
 
     def expected(self):
-        return {'predicted_first_half': (self._predicted - self._predicted // 2) / self.reused, 'order_inverted': 0.5}
+        return {'predicted_first_half': (self.slots - self.slots // 2) / self.reused, 'order_inverted': 0.5}
 
     def realised(self, source, row, one):
         """Targets of the first half, and how often the later of two neighbouring targets of a permutation is predicted first."""
@@ -135,17 +126,13 @@ class Objective(objectives.Objective):
         return tokens, types, special
 
     def _nothing(self, pad):
-        size, slots = np.zeros(self.sequence_length, np.int32), np.zeros(self._predicted, np.int32)
+        size, slots = np.zeros(self.sequence_length, np.int32), np.zeros(self.slots, np.int32)
         return example.empty({**dict.fromkeys(('tokens', 'positions', 'segments', 'types', 'sees', 'seen'), size),
                               **dict.fromkeys(('targets', 'slots', 'weights'), slots)}, pad)
 
     @property
     def reused(self):
         return self.reuse_length or self.sequence_length // 2
-
-    @property
-    def _predicted(self):
-        return self.num_predict or max(2, self.sequence_length // 6)
 
     @property
     def _permutation(self):

@@ -20,16 +20,14 @@ SEPARATORS = ('none', 'eos')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, prefix and targets
-    noise_density: Annotated[float, 'share of a text that are targets, on average; at most a half'] = 0.5
-    separator: Annotated[str, 'none | eos: what ends the prefix'] = 'none'
+    noise_density: Annotated[float, 'more than 0 and at most 0.5', 'share of a text that are targets, on average'] = 0.5
+    separator: Annotated[str, SEPARATORS, 'what ends the prefix'] = 'none'
 
     architectures = ('decoder',)
 
     def problems(self, special=None):
-        return objectives.refused(
-            ('sequence_length', self.sequence_length >= 4, 'expected at least 4: a token, EOS, a token, EOS.'),
-            ('objective.noise_density', 0 < self.noise_density <= 0.5, 'expected more than 0 and at most 0.5.'),
-        ) + self.misnamed(separator=SEPARATORS)
+        return super().problems(special) + objectives.refused(
+            ('sequence_length', self.sequence_length >= 4, 'expected at least 4: a token, EOS, a token, EOS.'))
 
     def plan(self, source, seed, epoch):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""

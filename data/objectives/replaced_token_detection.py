@@ -24,17 +24,17 @@ SINGLE, JOINS = 1, 2                          # bits of a row's coins
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # T, [CLS] and both [SEP] included
-    rate: Annotated[float, 'share of the tokens that are drawn'] = 0.15
-    mask: Annotated[float, 'of the tokens drawn, the share that the generator reads as [MASK]; the rest stays'] = 0.85
-    single: Annotated[float, 'share of rows that are one segment'] = 0.1
-    short: Annotated[float, 'share of rows with a random target length of 5 to T'] = 0.05
-    generator: Annotated[str, 'model (a second Transformer) | unigram | uniform'] = 'model'
-    generator_dim: Annotated[float, 'width of the generator / model.dim'] = 0.25
-    generator_layers: Annotated[float, 'layers of the generator / model.layers'] = 1.0
-    temperature: Annotated[float, 'of the generator, when it samples; 0 = its likeliest token'] = 1.0
+    rate: Annotated[float, 'more than 0 and below 1', 'share of the tokens that are drawn'] = 0.15
+    mask: Annotated[float, '0 to 1', 'of the tokens drawn, the share that the generator reads as [MASK]; the rest stays'] = 0.85
+    single: Annotated[float, '0 to 1', 'share of rows that are one segment'] = 0.1
+    short: Annotated[float, '0 to 1', 'share of rows with a random target length of 5 to T'] = 0.05
+    generator: Annotated[str, GENERATORS, 'model: a second Transformer'] = 'model'
+    generator_dim: Annotated[float, 'more than 0 and at most 1', 'width of the generator / model.dim'] = 0.25
+    generator_layers: Annotated[float, 'more than 0 and at most 1', 'layers of the generator / model.layers'] = 1.0
+    temperature: Annotated[float, 'at least 0', 'of the generator, when it samples; 0 = its likeliest token'] = 1.0
     disallow_correct: Annotated[bool, 'never sample the original token'] = False
-    generator_weight: Annotated[float, "of the generator's loss"] = 1.0
-    discriminator_weight: Annotated[float, "of the discriminator's loss"] = 50.0
+    generator_weight: Annotated[float, 'at least 0', "of the generator's loss"] = 1.0
+    discriminator_weight: Annotated[float, 'at least 0', "of the discriminator's loss"] = 50.0
 
     architectures = ('encoder',)
     hint = objectives.Hint('full', 'padded')
@@ -44,25 +44,14 @@ class Objective(objectives.Objective):
     types = 2
     fills = property(lambda self: self.generator == 'model')
     parameters = property(lambda self: ('head/labels/', *['generator/'] * self.fills))
+    slots = property(lambda self: max(1, int((self.rate + 0.005) * self.sequence_length)))
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.fills else ('cls', 'sep'))
 
-    def lengths(self):
-        slots = max(1, int((self.rate + 0.005) * self.sequence_length))
-        return {'tokens': self.sequence_length, 'targets': slots, 'slots': slots}
-
     def problems(self, special=None):
-        share, positive = "expected more than 0 and at most 1, a share of the discriminator's.", 'expected at least 0.'
-        return objectives.refused(
+        return super().problems(special) + objectives.refused(
             ('sequence_length', self.sequence_length >= SHORTEST, f'expected at least {SHORTEST}: [CLS], a token, [SEP], a token, [SEP].'),
-            ('objective.rate', 0 < self.rate < 1, 'expected more than 0 and less than 1.'),
-        ) + self.no_shares('mask', 'single', 'short') + self.misnamed(generator=GENERATORS) + objectives.refused(
             ('objective.disallow_correct', not (self.disallow_correct and self.generator in GENERATORS[1:]),
-             "is for samples of a network; expected objective.generator = 'model'."),
-            ('objective.generator_dim', 0 < self.generator_dim <= 1, share),
-            ('objective.generator_layers', 0 < self.generator_layers <= 1, share),
-            ('objective.temperature', self.temperature >= 0, positive),
-            ('objective.generator_weight', self.generator_weight >= 0, positive),
-            ('objective.discriminator_weight', self.discriminator_weight >= 0, positive)) + self.lacking(special)
+             "is for samples of a network; expected objective.generator = 'model'."))
 
     def plan(self, source, seed, epoch):
         """int64[n, 4]: first sentence, the sentence after the last, target length, coins (SINGLE + JOINS) of each row."""
@@ -83,7 +72,7 @@ class Objective(objectives.Objective):
         return sum(len(self.original(source, row)) for row in rows) / max(1, len(rows) * self.sequence_length)
 
     def transform(self, source, row, rng):
-        special, size, slots = source.special, self.sequence_length, self.lengths()['slots']
+        special, size, slots = source.special, self.sequence_length, self.slots
         first, second = self._segments(source, row)
         text = _join(special, first, second)
         candidates = np.flatnonzero(masks.is_text(special)[text])
@@ -98,9 +87,7 @@ class Objective(objectives.Objective):
         types[len(first) + 2:len(text)] = 1
         return {'tokens': example.padded(tokens, size, special.pad),
                 'types': types,
-                'targets': example.padded(text[drawn], slots, special.pad),
-                'slots': example.padded(drawn, slots, 0),
-                'weights': example.weights(len(drawn), slots),
+                **example.predicted(text, drawn, slots, special.pad),
                 **example.bidirectional([len(text)], size)}
 
     def original(self, source, row):
@@ -115,7 +102,7 @@ class Objective(objectives.Objective):
         """drawn: of the tokens that the slots allow for; masked: of the drawn ones; single_segment: of the rows."""
         real, drawn = int((one['segments'] > 0).sum()), one['weights'] > 0
         masked = int((one['tokens'][one['slots'][drawn]] == source.special.mask).sum())
-        rates = {'drawn': (int(drawn.sum()), min(real, self.lengths()['slots'] / self.rate)),
+        rates = {'drawn': (int(drawn.sum()), min(real, self.slots / self.rate)),
                  'single_segment': (int(row[3] & SINGLE), 1), 'masked': (masked, int(drawn.sum()))}
         return {name: rates[name] for name in self.expected()}
 

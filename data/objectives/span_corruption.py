@@ -22,11 +22,11 @@ STYLES = ('sentinels', 'drop', 'mask_full', 'replace_full')
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
     sequence_length: int = 0                  # of the inputs, sentinels and EOS included, also where targets follow in the row
-    noise_density: Annotated[float, 'share of the tokens that are hidden'] = 0.15
-    mean_span_length: Annotated[float, 'tokens in a hidden span, on average; iid noise has no spans'] = 3.0
-    noise: Annotated[str, 'spans | rolled (spans, turned by a random offset) | iid (each token by itself)'] = 'spans'
-    style: Annotated[str, 'what stands for the noise, and what the targets are: STYLES in data/objectives/span_corruption.py'] = 'sentinels'
-    random: Annotated[float, 'of the hidden tokens, the share that replace_full makes random'] = 0.1
+    noise_density: Annotated[float, 'more than 0 and below 1', 'share of the tokens that are hidden'] = 0.15
+    mean_span_length: Annotated[float, 'at least 1', 'tokens in a hidden span, on average; iid noise has no spans'] = 3.0
+    noise: Annotated[str, NOISE, 'rolled: spans, turned by a random offset; iid: each token by itself'] = 'spans'
+    style: Annotated[str, STYLES, 'what stands for the noise, and what the targets are'] = 'sentinels'
+    random: Annotated[float, '0 to 1', 'of the hidden tokens, the share that replace_full makes random'] = 0.1
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
@@ -42,11 +42,8 @@ class Objective(objectives.Objective):
 
     def problems(self, special=None):
         least = 4 + (self.noise == 'rolled')
-        wrong = self.misnamed(noise=NOISE, style=STYLES) + objectives.refused(
-            ('sequence_length', self.sequence_length >= least, f'expected at least {least}: a token, a sentinel, a token and EOS.'),
-            ('objective.noise_density', 0 < self.noise_density < 1, 'expected more than 0 and less than 1.'),
-            ('objective.mean_span_length', 1 <= self.mean_span_length < math.inf, 'expected at least 1.'),
-        ) + self.no_shares('random') + self.lacking(special)
+        wrong = super().problems(special) + objectives.refused(
+            ('sequence_length', self.sequence_length >= least, f'expected at least {least}: a token, a sentinel, a token and EOS.'))
         if wrong or self.noise == 'iid':
             return wrong or self._iid_problems(special)
         tokens = self._sizes()[0]
@@ -69,7 +66,7 @@ class Objective(objectives.Objective):
 
     def transform(self, source, row, rng):
         text, special = self.original(source, row), source.special
-        noise = self._mask(len(text), rng)
+        noise = spans.noise(self.noise, len(text), self.noise_density, self.mean_span_length, rng)
         if self.style == 'sentinels':
             inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         elif self.style == 'drop':
@@ -100,12 +97,6 @@ class Objective(objectives.Objective):
         if self.style in ('mask_full', 'replace_full'):
             return {'noise': (int((inputs == source.special.sentinels[0]).sum()), len(inputs))}
         return {'noise': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
-
-    def _mask(self, length, rng):
-        if self.noise == 'iid':
-            return spans.iid(length, self.noise_density, rng)
-        noise = spans.random_spans(length, self.noise_density, self.mean_span_length, rng)
-        return spans.rolled(noise, rng) if self.noise == 'rolled' else noise
 
     def _sizes(self):
         """(tokens, targets): the tokens of a row, and the most ids that its targets take, EOS included."""

@@ -30,7 +30,7 @@ class Objective(objectives.Objective):
     denoisers: Annotated[tuple[tuple[str, float, float], ...], '(R | S | X, mean span length, noise density); S has one span'] = PUBLISHED
     rates: Annotated[tuple[float, ...], "how often each is used, in proportion; () = equally; the paper's were not verified"] = ()
     mode_tokens: Annotated[bool, 'whether inputs begin with the mode'] = True
-    noise: Annotated[str, 'spans | rolled'] = 'spans'
+    noise: Annotated[str, NOISE, 'rolled: spans, turned by a random offset'] = 'spans'
     architecture: str = 'encoder_decoder'
 
     architectures = sides.ARCHITECTURES
@@ -57,7 +57,7 @@ class Objective(objectives.Objective):
 
     def problems(self, special=None):
         key, rates, count = 'objective.denoisers', self.rates, len(self.denoisers)
-        wrong = objectives.refused(
+        wrong = super().problems(special) + objectives.refused(
             (key, count and all(mode in MODES for mode, _, _ in self.denoisers),
              f'expected a list of ({" | ".join(MODES)}, mean span length, noise density).'),
             (key, all(0 < density < 1 and (mode == 'S' or 1 <= mean < math.inf) for mode, mean, density in self.denoisers),
@@ -65,9 +65,8 @@ class Objective(objectives.Objective):
             (key, len(set(self.names)) == count, 'expected each denoiser once; objective.rates says how often it is used.'),
             ('objective.rates', not rates or len(rates) == count and min(rates) >= 0 and 0 < sum(rates) < math.inf,
              f'expected {count} numbers of at least 0, one a denoiser, not all 0.'),
-        ) + self.misnamed(noise=NOISE) + objectives.refused(
             ('sequence_length', self.sequence_length >= 8, 'expected at least 8: a mode, text, sentinels and EOS.'))
-        return wrong or self.lacking(special) or self._span_problems(special)
+        return wrong or self._span_problems(special)
 
     def plan(self, source, seed, epoch):
         """int64[n, 1 + k]: the denoiser of each row, then its pieces (data/rows/packing.py). n is the same for every epoch."""
@@ -77,12 +76,8 @@ class Objective(objectives.Objective):
         return np.concatenate([which[:, None], pieces], axis=1)
 
     def transform(self, source, row, rng):
-        text, special, (mode, mean, density) = self.original(source, row), source.special, self.denoisers[row[0]]
-        if mode == 'S':                       # one span: the end of the row
-            noise = spans.random_spans(len(text), density, float('inf'), rng)
-        else:
-            noise = spans.random_spans(len(text), density, mean, rng)
-            noise = spans.rolled(noise, rng) if self.noise == 'rolled' else noise
+        text, special, (mode, _, density) = self.original(source, row), source.special, self.denoisers[row[0]]
+        noise = spans.noise('spans' if mode == 'S' else self.noise, len(text), density, self._mean(row[0]), rng)
         inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         if self.mode_tokens:
             inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
@@ -96,9 +91,6 @@ class Objective(objectives.Objective):
         """(what the encoder reads to continue a text, EOS left out; what the decoder reads first): S, as the release is used."""
         return [special.mark(MODES['S'])] * self.mode_tokens + [*ids, special.sentinels[0]], special.bos
 
-    def denoiser(self, row):
-        return self.names[row[0]]
-
     def expected(self):
         """How often each denoiser is used, and the noise in its rows."""
         counts = (spans.span_counts(size[0], density, self._mean(i))[0] / size[0]
@@ -106,7 +98,7 @@ class Objective(objectives.Objective):
         return {**dict(zip(self.names, self._shares().tolist())), **{f'noise of {name}': share for name, share in zip(self.names, counts)}}
 
     def realised(self, source, row, made):
-        targets, name = sides.split(made)[1], self.denoiser(row)
+        targets, name = sides.split(made)[1], self.names[row[0]]
         return {**{other: (int(other == name), 1) for other in self.names},
                 f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
 
@@ -123,8 +115,9 @@ class Objective(objectives.Objective):
         return rates / rates.sum()
 
     def _mean(self, i):
+        """The mean length of a denoiser's spans; S has one span, the end of the row."""
         mode, mean, _ = self.denoisers[i]
-        return float('inf') if mode == 'S' else mean
+        return math.inf if mode == 'S' else mean
 
     def _span_problems(self, special):
         for i, (name, (tokens, _, _), (_, _, density)) in enumerate(zip(self.names, self.sizes(), self.denoisers)):
@@ -145,7 +138,7 @@ def _sizes(length, denoisers, mode_tokens, noise):
     for mode, mean, density in denoisers:
         if mode == 'S':                       # the row is as long as the inputs
             tokens = room
-            hidden, count = spans.span_counts(tokens, density, float('inf'))
+            hidden, count = spans.span_counts(tokens, density, math.inf)
             targets = hidden + count + 1
         else:
             turned = noise == 'rolled'        # the turn may cut a run in two
@@ -162,10 +155,8 @@ def deal(total, sizes, shares, rng):
     The counts are exact to a row and do not depend on rng; only the last row may find less than its size left.
     """
     sizes, rows = np.asarray(sizes), math.floor(total / (shares @ sizes))
-    counts = _apportion(rows, shares)
-    while counts @ sizes > total:
+    while (counts := _apportion(rows, shares)) @ sizes > total:
         rows -= 1
-        counts = _apportion(rows, shares)
     which, rest = [rng.permutation(np.repeat(np.arange(len(sizes)), counts))], total - counts @ sizes
     while rest > 0:
         most = np.argmax(shares * (counts.sum() + 1) - counts)

@@ -48,13 +48,10 @@ def read(name: str, source: Any, row: np.ndarray) -> Row:
         inside = source.offsets[np.searchsorted(source.offsets, begin, 'right'):np.searchsorted(source.offsets, end)]
         cuts = [begin, *np.unique(inside).tolist(), end]
         parts = list(zip(cuts[:-1], cuts[1:]))
-    ids = np.full(sum(end - begin + 1 for begin, end in parts) + 1, source.special.sep, np.int32)
-    ids[0], place, ends = source.special.cls, 1, []
-    for begin, end in parts:
-        ids[place:place + end - begin] = source.flat[begin:end]
-        place += end - begin + 1
-        ends.append(place)
-    return Row(ids, ends, [begin for begin, _ in parts])
+    sep = [source.special.sep]
+    ids = np.concatenate([[source.special.cls], *(piece for begin, end in parts for piece in (source.flat[begin:end], sep))])
+    ends = np.cumsum([end - begin + 1 for begin, end in parts]) + 1
+    return Row(ids.astype(np.int32), ends.tolist(), [begin for begin, _ in parts])
 
 
 def tokens(name: str, source: Any, rows: np.ndarray) -> int:

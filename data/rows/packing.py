@@ -75,11 +75,9 @@ def segments(source: Any, row: np.ndarray, size: int) -> tuple[np.ndarray, np.nd
     documents, starts = split(row[row >= 0])
     begins, ends = source.offsets[documents] + starts, source.offsets[documents + 1]
     lengths = np.minimum(ends - begins + 1, size)
-    out, filled = np.empty(int(lengths.sum()), np.int32), 0
-    for begin, text, length in zip(begins.tolist(), np.minimum(ends - begins, lengths).tolist(), lengths.tolist()):
-        out[filled:filled + text] = source.flat[begin:begin + text]
-        out[filled + text:filled + length] = source.special.eos
-        filled += length
+    out = np.full(lengths.sum(), source.special.eos, np.int32)
+    for at, begin, text in zip(*(part.tolist() for part in (np.cumsum(lengths) - lengths, begins, np.minimum(ends - begins, lengths)))):
+        out[at:at + text] = source.flat[begin:begin + text]
     return out, lengths
 
 
@@ -102,13 +100,10 @@ def concatenate(lengths: np.ndarray, size: int | np.ndarray, rng: np.random.Gene
 
 def read(source: Any, row: np.ndarray, size: int) -> np.ndarray:
     """int32[<= size]: the tokens of a row of `concatenate`."""
-    out, filled = np.empty(size, np.int32), 0
-    for document, start in zip(*(part.tolist() for part in split(row[row >= 0]))):
-        begin, end = int(source.offsets[document]) + start, int(source.offsets[document + 1])
-        end = min(end, begin + size - filled)
-        out[filled:filled + end - begin] = source.flat[begin:end]
-        filled += end - begin
-    return out[:filled]
+    documents, starts = split(row[row >= 0])
+    begins, ends = source.offsets[documents] + starts, source.offsets[documents + 1]
+    parts = [source.flat[begin:end] for begin, end in zip(begins.tolist(), np.minimum(ends, begins + size).tolist())]
+    return np.concatenate(parts)[:size].astype(np.int32)
 
 
 def _groups(histogram, size, limit):

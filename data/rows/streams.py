@@ -73,10 +73,7 @@ class Stream:
         return (self.end - end, self.end - begin) if self.backwards else (self.begin + begin, self.begin + end)
 
 
-@functools.lru_cache(maxsize=4)
-def text(source: Any, key: int) -> Text:
-    """The Text of a source and a key, cached for the last few epochs."""
-    return Text(source, key)
+text = functools.lru_cache(maxsize=4)(Text)   # of the last few epochs
 
 
 def plan(source: Any, rows: int, size: int, step: int, directions: str, rng: np.random.Generator) -> np.ndarray:

@@ -10,12 +10,12 @@ import re
 from typing import Any, Callable, Iterator
 
 from data import atomic, tokenizer as tokenizers
+from data.text import files
 from data.vocabularies import huggingface as published
 from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.conversion import card
-from train.settings import checks, errors, parse, schema, values
+from train.settings import checks, errors, parse, schema
 
 OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
-                         'sha256': {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
+                         'sha256': {path.name: files.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
@@ -83,8 +83,8 @@ def configuration(model: model_config.Config, objective: dict[str, Any], dtype: 
     given |= {f'objective.{key}': value for key, value in objective.items()} | {'dtype': dtype, 'steps': 1}
     length = LENGTH
     while True:
-        pairs = {key: values.Given(key, value, 'from config.json') for key, value in {**given, 'sequence_length': length}.items()}
-        config, _, wrong = parse.assemble(pairs)
+        pairs = [(key, value, 'from config.json', False) for key, value in {**given, 'sequence_length': length}.items()]
+        config, _, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
         if not model.limit or checks.longest(config) <= model.limit or length == 1:

@@ -40,9 +40,8 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
             yield f'{side}hint.{name} = {value!r}: expected {", ".join(values)}'
     if rows in ('one', 'padded'):
         size = len(real) if rows == 'one' else int(real.sum())
-        wrong = np.flatnonzero(segments != np.where(np.arange(len(real)) < size, segments[0] or 1, 0))
-        if len(wrong):
-            yield (f'{side}hint.segments = {rows!r}, but {side}segments[{wrong[0]}] = {segments[wrong[0]]} where {side}segments[0] = '
+        for at in np.flatnonzero(segments != np.where(np.arange(len(real)) < size, segments[0] or 1, 0))[:1]:
+            yield (f'{side}hint.segments = {rows!r}, but {side}segments[{at}] = {segments[at]} where {side}segments[0] = '
                    f"{segments[0]}: a kernel that trusts the hint shows one to the other; expected 'packed' or other segments")
     if order in ('causal', 'full'):
         cells = attention.allowed(sees, seen, segments, segments)
@@ -50,8 +49,7 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
         wanted = np.tril(wanted) if order == 'causal' else wanted
         for where, verb, meaning in ((cells & ~wanted, 'sees', 'a kernel that trusts the hint hides it, one that does not leaks it'),
                                      (wanted & ~cells, 'does not see', 'a kernel that trusts the hint shows it')):
-            if where.any():
-                query, key = (int(i) for i in np.argwhere(where)[0])
+            for query, key in np.argwhere(where)[:1].tolist():
                 yield (f'{side}hint.order = {order!r}, but position {query} {verb} position {key} ({side}sees[{query}] = {sees[query]}, '
                        f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; {int(where.sum())} such pairs): '
                        f"{meaning}; expected 'ordered' or other integers")
@@ -65,8 +63,7 @@ def leaks(fields: dict) -> Iterator[str]:
         return
     answer = (tokens[1:] == targets[:-1]) & (segments[1:] == segments[:-1]) & (segments[1:] > 0) & (counted[:-1] > 0)
     leak = np.flatnonzero(answer & (seen[1:] <= sees[:-1]))
-    if len(leak):
-        at = int(leak[0])
+    for at in leak[:1].tolist():
         yield (f'position {at} must predict token {targets[at]} and sees it at position {at + 1} (sees[{at}] = {sees[at]}, '
                f'seen[{at + 1}] = {seen[at + 1]}; {len(leak)} such positions)')
 
@@ -89,9 +86,9 @@ def shapes(fields: dict, objective: objectives.Objective) -> Iterator[str]:
 
 def ids(fields: dict, special: special_tokens.Special) -> Iterator[str]:
     for name in ('tokens', 'targets', 'encoder_tokens'):
-        wrong = np.flatnonzero((np.asarray(fields.get(name, [])) < 0) | (np.asarray(fields.get(name, [])) >= special.vocab_size))
-        if len(wrong):
-            yield f'{name}[{wrong[0]}] = {fields[name][wrong[0]]}: expected ids below vocab_size = {special.vocab_size}'
+        values = np.asarray(fields.get(name, []))
+        for at in np.flatnonzero((values < 0) | (values >= special.vocab_size))[:1]:
+            yield f'{name}[{at}] = {values[at]}: expected ids below vocab_size = {special.vocab_size}'
 
 
 def positions(fields: dict, max_length: int | None) -> Iterator[str]:
@@ -99,16 +96,13 @@ def positions(fields: dict, max_length: int | None) -> Iterator[str]:
     for side in ('', 'encoder_') if 'encoder_tokens' in fields else ('',):
         pad, positions = np.asarray(fields[side + 'segments']) == 0, np.asarray(fields[side + 'positions'])
         for name, fill in (('sees', -1), ('seen', examples.NEVER_SEEN)):
-            wrong = np.flatnonzero(pad & (np.asarray(fields[side + name]) != fill))
-            if len(wrong):
-                yield f'{side}{name}[{wrong[0]}] = {fields[side + name][wrong[0]]} at padding: expected {fill}'
-        wrong = np.flatnonzero((positions < 0) | (positions >= max_length)) if max_length else ()
-        if len(wrong):
-            yield f'{side}positions[{wrong[0]}] = {positions[wrong[0]]}: expected 0 to model.max_length - 1 = {max_length - 1}'
+            for at in np.flatnonzero(pad & (np.asarray(fields[side + name]) != fill))[:1]:
+                yield f'{side}{name}[{at}] = {fields[side + name][at]} at padding: expected {fill}'
+        for at in np.flatnonzero((positions < 0) | (positions >= max_length))[:1] if max_length else ():
+            yield f'{side}positions[{at}] = {positions[at]}: expected 0 to model.max_length - 1 = {max_length - 1}'
     slots = np.asarray(fields.get('slots', []))
-    wrong = np.flatnonzero((slots < 0) | (slots >= len(fields['tokens'])))
-    if len(wrong):
-        yield f'slots[{wrong[0]}] = {slots[wrong[0]]}: expected a position of the row, 0 to {len(fields["tokens"]) - 1}'
+    for at in np.flatnonzero((slots < 0) | (slots >= len(fields['tokens'])))[:1]:
+        yield f'slots[{at}] = {slots[at]}: expected a position of the row, 0 to {len(fields["tokens"]) - 1}'
 
 
 def weights(fields: dict) -> Iterator[str]:

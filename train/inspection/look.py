@@ -1,6 +1,6 @@
 """One example as a person or a script sees it: its position in the run, the ids before corruption, every field of the batch."""
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,8 @@ def read(objective: objectives.Objective, source: cache.Tokens, seed: int, epoch
     fields = pipeline.make(objective, source, seed, epoch, index)
     plan = pipeline.plan(objective, source, seed, epoch)
     row = plan[index % len(plan)]
-    return Look(objective.name, objective.denoiser(row), epoch, index, row, np.asarray(objective.original(source, row)), fields)
+    denoiser = objective.task(int(fields['task'])) if objective.names else None
+    return Look(objective.name, denoiser, epoch, index, row, np.asarray(objective.original(source, row)), fields)
 
 
 def record(look: Look, tokenizer) -> dict:
@@ -46,12 +47,34 @@ def about(look: Look, fields: dict) -> list[str]:
     return [*([look.denoiser] if look.denoiser else []), *labels]
 
 
-def rows(look: Look, fields: dict, special: special_tokens.Special) -> list[tuple]:
-    """[(name, ids, kinds)] of an example's rows of tokens: original, encoder_tokens if there are any, tokens, targets."""
-    sides = ['encoder_', ''] if 'encoder_tokens' in fields else ['']
-    return [('original', look.original, pieces.original(look.original, fields, special)),
-            *((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side)) for side in sides),
-            ('targets', fields['targets'], pieces.targets(fields, special))]
+class Row(NamedTuple):
+    """A row of tokens: a field of the example, or `original`. segments: int32[n] of `tokens` and `encoder_tokens`, else empty."""
+    name: str
+    ids: list[int]
+    pieces: list[pieces.Piece]
+    segments: np.ndarray
+
+    @property
+    def padding(self) -> int:
+        """How many tokens are padding."""
+        return len(self.ids) - sum(piece.stop - piece.start for piece in self.pieces)
+
+
+def rows(look: Look, fields: dict, tokenizer) -> list[Row]:
+    """An example's rows of tokens: original, encoder_tokens if there are any, tokens, targets."""
+    special, none = tokenizer.special, np.zeros(0, np.int32)
+    found = [('original', look.original, pieces.original(look.original, fields, special), none),
+             *((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side), np.asarray(fields[side + 'segments']))
+               for side in ('encoder_', '') if side + 'tokens' in fields),
+             ('targets', fields['targets'], pieces.targets(fields, special), none)]
+    return [Row(name, np.asarray(ids).tolist(), pieces.pieces(ids, kinds, tokenizer, np.flatnonzero(np.diff(segments)) + 1), segments)
+            for name, ids, kinds, segments in found]
+
+
+def integers(fields: dict) -> list[tuple]:
+    """[(name, values)] of what is neither text nor a number of its own."""
+    names = ('weights', 'slots', 'positions', 'segments', 'types', 'sees', 'seen')
+    return [(name, fields[name]) for name in (*names, *(f'encoder_{name}' for name in examples.SIDE[1:])) if name in fields]
 
 
 def used(fields: dict, side: str = '') -> np.ndarray:

@@ -30,18 +30,11 @@ def write(path, config, source, tokenizer, sums, shown, findings=(), notices=(),
                 if value is not None and (key in SETTINGS or key.startswith('objective.'))]
     looked = [example(one, found, config.objective, tokenizer) for one, found in shown]
     used = {span['kind'].split()[0] for one in looked for row in one['blocks'] for span in row['spans']}
-    kinds = {kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used}
     text = environment.get_template('page.html').render(
-        title=config.objective.name, script=markupsafe.Markup(script), digest=digest, kinds=kinds,
-        notices=notices, lead=f'{sums.examples:,} examples' + (f' of {examples:,} in an epoch' if examples else '')
-        + f' · {source.num_tokens:,} tokens of text · vocabulary {tokenizer.vocab_size:,} · hint {" ".join(config.objective.hint)}',
-        settings=settings, findings=findings,
-        rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates],
-        denoisers=[(who, f'{count:,}', f'{count / sums.examples:.1%}') for who, count in sorted(sums.denoisers.items())],
-        fill=[('all' if owner is None else config.objective.task(owner), what, f'{count:,}', f'{size:,}',
-               f'{count / max(size, 1):.1%}', f'{1 - count / max(size, 1):.1%}') for owner, what, count, size in sums.fill],
-        waste=[(field, f'{share:.1%}') for field, share in config.objective.waste().items()],
-        looked=looked)
+        objective=config.objective, source=source, tokenizer=tokenizer, sums=sums, examples=examples, settings=settings,
+        findings=findings, notices=notices, script=markupsafe.Markup(script), digest=digest, looked=looked,
+        kinds={kind: meaning for kind, meaning in pieces.KINDS.items() if kind in used},
+        rates=[{'cells': terminal.cells(rate), 'off': rate.off, 'picture': markupsafe.Markup(deviation(rate))} for rate in sums.rates])
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
 
@@ -50,50 +43,44 @@ def example(one, found, objective, tokenizer):
     """What the template shows of one example."""
     own, fields = objective.made_by(one.example)
     counted = int((np.asarray(fields['weights']) > 0).sum())
-    names = {'original': ('original', ''), 'encoder_tokens': ('the encoder reads', 'encoder_'), 'targets': ('it must predict', None),
-             'tokens': ('the decoder reads' if 'encoder_tokens' in fields else 'the model reads', '')}
-    blocks = [block(names[name][0], ids, kinds, tokenizer, fields if name != 'original' else None, names[name][1])
-              for name, ids, kinds in look.rows(one, fields, tokenizer.special)]
-    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(look.about(one, fields)), 'findings': found, 'blocks': blocks,
+    names = {'original': 'original', 'encoder_tokens': 'the encoder reads', 'targets': 'it must predict',
+             'tokens': 'the decoder reads' if 'encoder_tokens' in fields else 'the model reads'}
+    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(look.about(one, fields)), 'findings': found,
+            'blocks': [{'name': names[row.name], **block(row, tokenizer, fields)} for row in look.rows(one, fields, tokenizer)],
             'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
-            'integers': [(name, pieces.runs(values)) for name, values in terminal.integers(fields)],
+            'integers': [(name, pieces.runs(values)) for name, values in look.integers(fields)],
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
                           'size': f'{len(cells)} × {cells.shape[1]}'}
                          for name, cells in attention.pictures(fields, own.two_streams).items()]}
 
 
-def block(name, ids, kinds, tokenizer, fields=None, side=''):
-    """One row of tokens; side None: the targets, which have no attention of their own."""
-    ids = np.asarray(ids).tolist()
-    segments = np.asarray(fields[side + 'segments']) if fields and side is not None else np.zeros(0, int)
-    apart = side is None and 'slots' in fields  # slots: no running text
-    several, begins = segments.max(initial=0) > 1, terminal.starts(segments)
-    spans, padding = [], 0
-    for piece in pieces.pieces(ids, kinds, tokenizer, begins):
-        if piece.kind == 'pad':
-            padding += piece.stop - piece.start
-            continue
+def block(row, tokenizer, fields):
+    """A look.Row as the template shows it: spans of text, and the integers of the attention among its tokens, if they have any."""
+    apart, several = row.name == 'targets' and 'slots' in fields, row.segments.max(initial=0) > 1  # slots: no running text
+    spans, before = [], 0
+    for piece in row.pieces:
         hue = f' n{piece.number % 6}' if piece.kind in ('hidden', 'sentinel') else ''
-        text = piece.text.rstrip('\n') if apart else piece.text
-        spans.append({'text': text, 'kind': piece.kind + hue, 'at': piece.start, 'count': piece.stop - piece.start,
-                      'segment': int(segments[piece.start]) if several and (piece.start in begins or not piece.start) else None,
-                      'title': ' | '.join(title(i, ids, tokenizer, fields, side) for i in range(piece.start, piece.stop))})
-    rule = {key: np.asarray(fields[side + key]).tolist() for key in ('sees', 'seen', 'segments')} if len(segments) else None
-    return {'name': name, 'spans': spans, 'padding': padding, 'rule': rule, 'apart': apart}
+        segment = int(row.segments[piece.start]) if several else 0
+        spans.append({'text': piece.text.rstrip('\n') if apart else piece.text, 'kind': piece.kind + hue, 'at': piece.start,
+                      'count': piece.stop - piece.start, 'segment': segment if segment != before else None,
+                      'title': ' | '.join(title(i, row, tokenizer, fields) for i in range(piece.start, piece.stop))})
+        before = segment
+    side = row.name.removesuffix('tokens')
+    rule = {key: np.asarray(fields[side + key]).tolist() for key in ('sees', 'seen', 'segments')} if len(row.segments) else None
+    return {'spans': spans, 'padding': row.padding, 'rule': rule, 'apart': apart}
 
 
-def title(i, ids, tokenizer, fields, side):
+def title(i, row, tokenizer, fields):
     """The tooltip of token i."""
-    parts = [f'{tokenizer.piece(ids[i])!r}', f'id {ids[i]}']
-    if fields is None:
-        return ' · '.join([*parts, f'token {i}'])
-    at = int(fields['slots'][i]) if side is None and 'slots' in fields else i
-    if side is None:
-        return ' · '.join([*parts, f'weight {fields["weights"][i]:g}', f'predicted at {at}'])
-    names = ('positions', 'segments', 'types', 'sees', 'seen') if not side else ('positions', 'segments', 'sees', 'seen')
-    parts += [f'token {i}', *(f'{name.rstrip("s") if name in ("positions", "segments", "types") else name} {fields[side + name][i]}'
-                              for name in names if side + name in fields)]
-    if not side and 'slots' not in fields and len(fields['targets']) == len(ids):
+    parts, side = [f'{tokenizer.piece(row.ids[i])!r}', f'id {row.ids[i]}'], row.name.removesuffix('tokens')
+    if row.name == 'targets':
+        parts += [f'weight {fields["weights"][i]:g}', f'predicted at {fields["slots"][i] if "slots" in fields else i}']
+    else:
+        parts.append(f'token {i}')
+    if len(row.segments):
+        names = {'position': 'positions', 'segment': 'segments', 'type': 'types', 'sees': 'sees', 'seen': 'seen'}
+        parts += [f'{name} {fields[side + field][i]}' for name, field in names.items() if side + field in fields]
+    if row.name == 'tokens' and 'slots' not in fields and len(fields['targets']) == len(row.ids):
         parts.append(f'predicts {tokenizer.piece(int(fields["targets"][i]))!r} with weight {fields["weights"][i]:g}')
     return ' · '.join(parts)
 

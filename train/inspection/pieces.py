@@ -79,7 +79,7 @@ def targets(fields: dict, special: special_tokens.Special) -> list[tuple[str, in
 
 
 def pieces(ids: np.ndarray, kinds: list[tuple[str, int]], tokenizer, breaks: Sequence[int] = ()) -> list[Piece]:
-    """[Piece] of a row of ids; `breaks`: positions where a piece must start (a new document)."""
+    """[Piece] of a row of ids, without its padding; `breaks`: positions where a piece must start (a new document)."""
     out, held, breaks = [], [], set(breaks)
 
     def flush():
@@ -91,6 +91,8 @@ def pieces(ids: np.ndarray, kinds: list[tuple[str, int]], tokenizer, breaks: Seq
     for at, i in enumerate(ids):
         if held and (kinds[at] != kinds[held[0]] or at in breaks or named(i)):
             flush()
+        if kinds[at][0] == 'pad':
+            continue
         if named(i):
             out.append(Piece(named(i), *kinds[at], at, at + 1))
             continue

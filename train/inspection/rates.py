@@ -76,6 +76,7 @@ class Rates:
 
     @property
     def fill(self) -> list[tuple]:
-        """[(task or None for all, what, tokens, out of)]: the rest is padding."""
+        """[(name of the task or None for all, what, tokens, out of)]: the rest is padding."""
         ordered = sorted(self.filled.items(), key=lambda item: (item[0][0] is not None, item[0][0] or 0))
-        return [(owner, name, int(count), int(size)) for (owner, name), (count, size) in ordered]
+        return [(None if owner is None else self.objective.task(owner), name, int(count), int(size))
+                for (owner, name), (count, size) in ordered]

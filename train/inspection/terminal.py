@@ -2,7 +2,6 @@
 from collections.abc import Sequence
 from typing import IO
 
-import numpy as np
 import rich.console
 import rich.table
 import rich.text
@@ -23,11 +22,11 @@ def show(screen: rich.console.Console, one: looks.Look, objective: objectives.Ob
     own, fields = objective.made_by(one.example)
     about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields)]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
-    for name, ids, kinds in looks.rows(one, fields, tokenizer.special):
-        screen.print(rich.text.Text(name, style='bold'))
-        breaks = starts(fields[name.removesuffix('tokens') + 'segments']) if name.endswith('tokens') else ()
-        screen.print(coloured(pieces.pieces(ids, kinds, tokenizer, breaks)))
-    for name, value in integers(fields):
+    for row in looks.rows(one, fields, tokenizer):
+        screen.print(rich.text.Text(row.name, style='bold'))
+        padding = [(f' <padding × {row.padding}>', STYLES['pad'])] * bool(row.padding)
+        screen.print(rich.text.Text.assemble(*((piece.text, STYLES[piece.kind]) for piece in row.pieces), *padding))
+    for name, value in looks.integers(fields):
         screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
     for name, cells in attention.pictures(fields, own.two_streams).items():
         plain = attention.described(cells)
@@ -37,31 +36,6 @@ def show(screen: rich.console.Console, one: looks.Look, objective: objectives.Ob
     for sentence in wrong:
         screen.print(rich.text.Text(sentence, style='bold red'))
     screen.print()
-
-
-def coloured(row: list[pieces.Piece]) -> rich.text.Text:
-    """rich Text of pieces; a run of padding is one piece."""
-    out, padding = rich.text.Text(), 0
-    for piece in row:
-        if piece.kind == 'pad':
-            padding += piece.stop - piece.start
-            continue
-        out.append(piece.text, STYLES[piece.kind])
-    if padding:
-        out.append(f' <padding × {padding}>', STYLES['pad'])
-    return out
-
-
-def integers(fields: dict) -> list[tuple]:
-    """[(name, values)] of what is neither text nor a number of its own."""
-    shown = ('weights', 'slots', 'positions', 'segments', 'types', 'sees', 'seen')
-    sides = ('encoder_positions', 'encoder_segments', 'encoder_sees', 'encoder_seen')
-    return [(name, fields[name]) for name in (*shown, *sides) if name in fields]
-
-
-def starts(segments: np.ndarray) -> list[int]:
-    """Positions where a segment begins."""
-    return (np.flatnonzero(np.diff(np.asarray(segments))) + 1).tolist()
 
 
 def summary(screen: rich.console.Console, rates: sums.Rates) -> None:
@@ -74,8 +48,7 @@ def summary(screen: rich.console.Console, rates: sums.Rates) -> None:
             table.add_row(*cells(rate), style='red' if rate.off else '')
         screen.print(table)
     for owner, name, count, size in rates.fill:
-        who = '' if owner is None else f'{rates.objective.task(owner)}: '
-        share = count / max(size, 1)
+        share, who = count / max(size, 1), f'{owner}: ' if owner else ''
         screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} positions, {share:.1%}; empty {1 - share:.1%}'))
     for name, share in rates.objective.waste().items():
         screen.print(rich.text.Text(f'{name}: {share:.1%} of the positions are used by longer kinds of rows alone'))

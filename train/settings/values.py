@@ -1,7 +1,7 @@
-"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON; and whether one is in its range.
+"""Values by type: from the text of a flag, from a Python file or JSON, and back to JSON.
 
-Types are the annotations of `train/settings/schema.py`: int, float, bool, str, `X | None`, tuple, Any, and `Annotated` with a range or
-choices and a meaning. A value that does not fit raises ValueError('expected ...'), to which the caller adds the name of the setting.
+Types are the annotations of `train/settings/schema.py`: int, float, bool, str, `X | None`, tuple, Any, and `Annotated` (data/ranges.py).
+A value that does not fit raises ValueError('expected ...'), to which the caller adds the name of the setting.
 Lists are read with `ast.literal_eval`: no code is run.
 """
 import ast
@@ -10,35 +10,12 @@ import math
 import types
 from typing import Annotated, Any, get_args, get_origin, Union
 
+from data import ranges
 from train.settings import errors
 
 NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'),
          str: ('a string', 'strings'), Any: ('a value', 'values')}
 WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
-RANGES = {
-    'at least 1': lambda v: v >= 1,
-    'at least 0': lambda v: v >= 0,
-    'more than 0': lambda v: v > 0,
-    '0 to 1': lambda v: 0 <= v <= 1,
-    'at least 0 and below 1': lambda v: 0 <= v < 1,
-    'more than 0 and below 1': lambda v: 0 < v < 1,
-    'more than 0 and at most 1': lambda v: 0 < v <= 1,
-    '0 to 4294967295': lambda v: 0 <= v < 2**32,
-}
-
-
-def stated(kind: Any) -> tuple[str | tuple[str, ...] | None, str]:
-    """(range in words, choices or None; meaning) that an annotation states."""
-    *rule, meaning = kind.__metadata__ if get_origin(kind) is Annotated else ('',)
-    return rule[0] if rule else None, meaning
-
-
-def outside(kind: Any, value: Any) -> str | None:
-    """What is wrong with a value of the right type by itself, as a sentence; None if nothing is."""
-    rule, _ = stated(kind)
-    if value is None or rule is None or (RANGES[rule](value) if isinstance(rule, str) else value in rule):
-        return None
-    return f'expected {rule}.' if isinstance(rule, str) else f'expected {errors.one_of(rule)}.{errors.did_you_mean(value, rule)}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +32,8 @@ class Given:
         if self.flag and self.value is None and parts(kind)[0] is not bool:
             raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE.')
         value = read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
-        if text := outside(kind, value):
+        own = self.key.startswith('objective.') and not self.key.endswith('.name')  # an objective checks its own
+        if not own and (text := ranges.outside(kind, value)):
             raise ValueError(text, value)
         return value
 

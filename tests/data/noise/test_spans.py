@@ -6,6 +6,7 @@ import pytest
 
 from data import example, special_tokens
 from data.noise import masks, spans
+from tests.helpers import spans as helper
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)
 
@@ -131,7 +132,7 @@ def test_rolled_noise_is_the_same_circle_and_hides_every_place_equally_often():
     mask = spans.random_spans(40, 0.15, 64.0, example.rng(0, 0, 0))
     counts = np.zeros(40)
     for i in range(4000):
-        turned = spans.rolled(mask, example.rng(0, 1, i))
+        turned = spans.noise('rolled', 40, 0.15, 64.0, example.rng(0, 1, i))
         assert turned.sum() == mask.sum() and np.sum(turned != np.roll(turned, 1)) == 2
         counts += turned
     assert abs(counts - 4000 * mask.mean()).max() < 5 * np.sqrt(4000 * mask.mean() * (1 - mask.mean()))
@@ -158,8 +159,8 @@ def test_merge_is_the_inverse_for_every_mask():
     for bits in itertools.product([False, True], repeat=8):
         mask = np.array(bits)
         inputs, targets = spans.sentinels(text, mask, SPECIAL), spans.sentinels(text, ~mask, SPECIAL)
-        assert spans.merge(inputs, targets, SPECIAL).tolist() == text.tolist()
-    assert spans.merge(text[:0], text[:0], SPECIAL).tolist() == []
+        assert helper.merge(inputs, targets, SPECIAL).tolist() == text.tolist()
+    assert helper.merge(text[:0], text[:0], SPECIAL).tolist() == []
 
 
 def test_sentinels_run_out_with_a_clear_error():

@@ -62,4 +62,4 @@ def test_lengths_and_problems():
     assert decoder.lengths() == {'tokens': 128, 'targets': 128}
     assert (decoder.hint.order, deshuffle.Objective(64).hint.order) == ('ordered', 'causal')
     assert deshuffle.Objective(64).problems(SPECIAL) == []
-    assert [key for key, _ in deshuffle.Objective(2, 0.0).problems()] == ['sequence_length', 'objective.noise_density']
+    assert [key for key, _ in deshuffle.Objective(2, 0.0).problems()] == ['objective.noise_density', 'sequence_length']

@@ -122,10 +122,10 @@ def test_encoder_sides_types_and_labels():
     for row in both.plan(text(), 0, 0)[:20]:
         one = both.transform(text(), row, example.rng(0, 0, 0))
         assert len(one['encoder_tokens']) == SIZE and len(one['tokens']) == both.lengths()['tokens']
-        assert one['task'] % 2 == row[0] and both.denoiser(row).split('/')[0] == both.names[row[0]]
+        assert one['task'] % 2 == row[0] and both.task(one['task']).split('/')[0] == both.names[row[0]]
         if row[0] == 1:
             name = both.members[1].objective.names[one['task'] // 2]
-            assert both.denoiser(row) == f'denoisers/{name}'
+            assert both.task(one['task']) == f'denoisers/{name}'
             assert both.narrow(one, 1)['task'] == one['task'] // 2
 
 

@@ -148,7 +148,7 @@ def test_realised_cuts_agree_with_expected(tmp_path, name, fields):
 
 def test_bad_settings():
     wrong = prefix_lm.Objective(3, noise_density=0.6, separator='sep').problems()
-    assert [key for key, _ in wrong] == ['sequence_length', 'objective.noise_density', 'objective.separator']
+    assert [key for key, _ in wrong] == ['objective.noise_density', 'objective.separator', 'sequence_length']
     assert len(prefix_lm.Objective(8).plan(text([], []), 0, 0)) == 0
     assert prefix_lm.Objective(10).fill(text([10, 11, 12, 13], [20, 21])) == 0.8
 

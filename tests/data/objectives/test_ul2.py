@@ -9,6 +9,7 @@ from data.noise import spans
 from data.objectives import ul2
 from data.rows import sides
 from data.text import cache, sources
+from tests.helpers import spans as helper
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(999, 744), vocab_size=1000)
 TABLE = {'R(3,0.15)': (568, 114), 'R(8,0.15)': (588, 100), 'S(0.25)': (512, 130), 'X(3,0.5)': (766, 512), 'X(8,0.5)': (908, 512),
@@ -49,11 +50,11 @@ def test_counts_modes_and_the_inverse(size, noise, architecture):
     objective, seen, text_seen = ul2.Objective(size, noise=noise, architecture=architecture), collections.Counter(), []
     assert objective.problems(SPECIAL) == []
     for row, text, one in rows(objective, SOURCE):
-        name, (mode, mean, density) = objective.denoiser(row), objective.denoisers[row[0]]
+        name, (mode, mean, density) = objective.names[row[0]], objective.denoisers[row[0]]
         inputs, targets = sides.split(one)
         assert inputs[0] == SPECIAL.mark(MODES[name[0]]) and one['task'] == row[0]
         inputs = inputs[1:]
-        assert (spans.merge(inputs, targets, SPECIAL) == text).all()
+        assert (helper.merge(inputs, targets, SPECIAL) == text).all()
         for side in (inputs, targets):
             marks = side[side >= 744]
             assert marks.tolist() == [999 - j for j in range(len(marks))]
@@ -76,7 +77,7 @@ def test_without_mode_tokens():
     objective = ul2.Objective(64, mode_tokens=False)
     for _, text, one in rows(objective, SOURCE):
         inputs, targets = sides.split(one)
-        assert (spans.merge(inputs, targets, SPECIAL) == text).all() and len(inputs) < 64
+        assert (helper.merge(inputs, targets, SPECIAL) == text).all() and len(inputs) < 64
 
 
 def test_rolled_noise_moves_the_one_long_span():
@@ -161,7 +162,7 @@ def test_chinese_in_bytes():
     objective, found = ul2.Objective(64), {}
     for row, _, one in rows(objective, source):
         inputs, targets = sides.split(one)
-        found[row[1]] = spans.merge(inputs[1:], targets, vocab.special)
+        found[row[1]] = helper.merge(inputs[1:], targets, vocab.special)
     assert vocab.decode(np.concatenate([found[key] for key in sorted(found)])) == text
 
 

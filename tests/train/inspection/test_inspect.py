@@ -457,13 +457,10 @@ def test_rates_and_fill_are_sums_with_their_errors():
         def realised(self, source, row, fields):
             return {'chosen': (int((fields['weights'] > 0).sum()), int((fields['segments'] > 0).sum()))}
 
-        def denoiser(self, row):
-            return 'R' if row[0] % 2 else 'X'
-
     sums = rates.Rates(Measured(32), source)
     for index in range(30):
         one = look.read(objective, source, 0, 0, index)
-        sums.add(look.Look(**{**vars(one), 'denoiser': Measured(32).denoiser(one.row)}))
+        sums.add(look.Look(**{**vars(one), 'denoiser': 'R' if one.row[0] % 2 else 'X'}))
     rate, = (rate for rate in sums.rates if rate.name == 'chosen')
     fields = [pipeline.make(objective, source, 0, 0, index) for index in range(30)]
     assert (rate.count, rate.out_of) == (sum((f['weights'] > 0).sum() for f in fields), sum((f['segments'] > 0).sum() for f in fields))
@@ -482,7 +479,7 @@ def test_fill_is_told_for_each_member_of_a_mixture():
         one = look.read(objective, source, 0, 0, index)
         sums.add(look.Look(**{**vars(one), 'example': {**one.example, 'task': np.int32(index % 2)}}))
     assert [(owner, name) for owner, name, _, _ in sums.fill] == [
-        (owner, name) for owner in (None, 0, 1) for name in ('tokens read', 'targets that count')]
+        (owner, name) for owner in (None, 'task 0', 'task 1') for name in ('tokens read', 'targets that count')]
     assert sum(count for owner, name, count, _ in sums.fill if owner is not None and name == 'tokens read') == sums.fill[0][2]
 
 

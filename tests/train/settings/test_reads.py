@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data import objectives
+from data import objectives, ranges
 from model import config as model_config, positions, transformer
 from train.optimization import optimizer, schedules
-from train.settings import parse, reads, schema, values
+from train.settings import parse, reads, schema
 
 # A value of each setting that an optimizer, a schedule or a position scheme may not read, other than its default.
 OTHER = {
@@ -113,7 +113,7 @@ def test_settings_of_objectives_that_nothing_reads(variant, flags, text):
 def test_objectives_state_rows_of_their_own_settings():
     for name in objectives.names():
         kinds = schema.settings({'objective.': objectives.load(name)})
-        assert all(values.stated(kind)[1] for key, kind in kinds.items() if key != 'objective.name'), name
+        assert all(ranges.stated(kind)[1] for key, kind in kinds.items() if not key.endswith('.name')), name
         for fields, choice, _ in objectives.load(name).reads:
             assert {f'objective.{field}' for field in (*fields.split(), choice)} <= set(kinds), name
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from data import objectives
+from data import objectives, ranges
 from train.optimization import optimizer, schedules
 from train.settings import reads, schema, values
 
@@ -16,13 +16,13 @@ def test_every_default_has_its_type_and_its_range_and_every_setting_a_meaning(ke
     default = schema.values(schema.Config())[key]
     assert values.convert(LEAVES[key], default) == default
     assert values.describe(LEAVES[key])
-    assert default is None or values.outside(LEAVES[key], default) is None
-    assert values.stated(LEAVES[key])[1]
+    assert default is None or ranges.outside(LEAVES[key], default) is None
+    assert ranges.stated(LEAVES[key])[1]
 
 
 @pytest.mark.parametrize('key', [key for key, kind in LEAVES.items() if values.parts(kind)[0] in (int, float)])
 def test_every_number_has_a_range(key):
-    assert values.stated(LEAVES[key])[0] in values.RANGES
+    assert ranges.stated(LEAVES[key])[0] in ranges.RANGES
 
 
 def test_no_row_is_dead():

@@ -5,6 +5,7 @@ from typing import Any, Optional, Tuple
 import numpy as np
 import pytest
 
+from data import ranges
 from train.settings import schema, values
 
 INTS = Optional[Tuple[Optional[int], ...]]
@@ -90,6 +91,6 @@ def test_types_in_words(kind, text):
     ('dtype', schema.DTYPES, ('float16', '')), ('tensorboard', (True, False), ())])
 def test_ranges_and_choices(key, good, bad):
     for value in good:
-        assert values.outside(schema.kinds()[key], value) is None
+        assert ranges.outside(schema.kinds()[key], value) is None
     for value in bad:
-        assert values.outside(schema.kinds()[key], value).startswith('expected ')
+        assert ranges.outside(schema.kinds()[key], value).startswith('expected ')
