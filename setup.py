@@ -10,7 +10,8 @@ setuptools.setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=setuptools.find_packages(include=['configs', 'configs.*', 'data', 'data.*', 'model', 'model.*', 'train', 'train.*']),
-    package_data={'data.corpora': ['*.xz', '*.md'], 'train.inspection': ['*.html', '*.js'], 'train.monitoring': ['*.html']},
+    package_data={'data.corpora': ['*.xz', '*.md'], 'train.conversion': ['*.md'], 'train.inspection': ['*.html', '*.js'],
+                  'train.monitoring': ['*.html']},
     install_requires=[
         'etils[epath]',
         'flax>=0.12',

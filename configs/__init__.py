@@ -10,11 +10,11 @@ def published(**settings) -> ml_collections.ConfigDict:
     return config
 
 
-def small(config: ml_collections.ConfigDict, variant: str, model: dict, steps: int = 1000) -> bool:
+def small(config: ml_collections.ConfigDict, variant: str, model: dict, steps: int = 1000, **optimizer) -> bool:
     """Changes a recipe to its variant mini or tiny; False, and no change, for the others.
 
-    mini takes minutes on a CPU: a vocabulary and rows for the bundled text, 8 heads, and the settings `model` and `steps`. tiny takes
-    seconds: two layers 64 wide, bytes.
+    mini takes minutes on a CPU: a vocabulary and rows for the bundled text, 8 heads, and the settings `model`, `steps` and `optimizer`.
+    tiny takes seconds: two layers 64 wide, bytes.
     """
     if variant not in ('mini', 'tiny'):
         return False
@@ -22,7 +22,7 @@ def small(config: ml_collections.ConfigDict, variant: str, model: dict, steps: i
     config.data.eval_fraction = 0.1
     config.tokenizer.vocab_size = 4096
     config.model.update(dict(dim=256, heads=8, vocab_size=None, max_length=None), **model)
-    config.optimizer.warmup = 100
+    config.optimizer.update(optimizer, warmup=100)
     if variant == 'tiny':
         config.update(batch_size=8, sequence_length=64, steps=20, log_every=5, eval_every=0, eval_batches=8)
         config.tokenizer = dict(kind='bytes')

@@ -23,6 +23,5 @@ def get_config(variant=''):
     config.model = dict(bart.SIZES[variant if variant in bart.SIZES else 'base'])
     config.optimizer = dict(name='adamw', learning_rate=4e-4, schedule='linear', warmup=10_000, weight_decay=0.01, no_decay=(), clip=0.1)
 
-    if configs.small(config, variant, dict(layers=3)):
-        config.optimizer.update(learning_rate=1e-3)
+    configs.small(config, variant, dict(layers=3), learning_rate=1e-3)
     return config

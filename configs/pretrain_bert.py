@@ -32,8 +32,7 @@ def get_config(variant=''):
     if phase:
         config.optimizer.update(learning_rate=1e-5, warmup=0, final=0.0)
 
-    if configs.small(config, variant, dict(layers=6)):
-        config.optimizer.update(learning_rate=1e-3, final=0.0)
+    configs.small(config, variant, dict(layers=6), learning_rate=1e-3, final=0.0)
     if variant == 'tiny':
         config.objective.max_predictions = 0
     return config

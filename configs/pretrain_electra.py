@@ -33,9 +33,8 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear_electra', warmup=10_000, b1=0.9, b2=0.999,
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if configs.small(config, variant, dict(layers=6, embed_dim=128)):
+    if configs.small(config, variant, dict(layers=6, embed_dim=128), learning_rate=5e-4):
         config.objective.generator_dim = 0.25
-        config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
         config.model.update(embed_dim=32)
     return config

@@ -26,6 +26,5 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=LEARNING_RATES[size], schedule='cosine', warmup=2000, final=0.1,
                             b1=0.9, b2=0.95, weight_decay=0.1, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if configs.small(config, variant, dict(layers=6)):
-        config.optimizer.update(learning_rate=1e-3)
+    configs.small(config, variant, dict(layers=6), learning_rate=1e-3)
     return config

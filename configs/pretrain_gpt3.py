@@ -33,8 +33,7 @@ def get_config(variant=''):
                             decay=round(260e9 / (rows * 2048)), final=0.1, b1=0.9, b2=0.95, epsilon=1e-8, weight_decay=0.1,
                             no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if configs.small(config, variant, dict(layers=6, remat='none')):
-        config.optimizer.update(learning_rate=1e-3, decay=870)
+    configs.small(config, variant, dict(layers=6, remat='none'), learning_rate=1e-3, decay=870)
     if variant == 'tiny':
         config.optimizer.decay = 18
     return config

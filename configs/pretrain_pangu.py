@@ -31,6 +31,5 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='cosine', warmup=2000, decay=200_000, final=final,
                             b1=0.9, b2=b2, epsilon=1e-8, weight_decay=weight_decay, no_decay=(r'bias$', r'scale$'), clip=1.0)
 
-    if configs.small(config, variant, dict(layers=6, remat='none')):
-        config.optimizer.update(learning_rate=1e-3, decay=None)
+    configs.small(config, variant, dict(layers=6, remat='none'), learning_rate=1e-3, decay=None)
     return config

@@ -31,6 +31,5 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=learning_rate, schedule='linear', warmup=warmup, b1=0.9, b2=0.98,
                             epsilon=1e-6, weight_decay=0.01, no_decay=(), clip=None)
 
-    if configs.small(config, variant, dict(layers=6)):
-        config.optimizer.update(learning_rate=1e-3)
+    configs.small(config, variant, dict(layers=6), learning_rate=1e-3)
     return config

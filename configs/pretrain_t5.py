@@ -28,8 +28,7 @@ def get_config(variant=''):
 
     if variant == 'baseline':
         config.update(steps=2**19, batch_size=128)
-    if configs.small(config, variant, dict(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5)):
-        config.optimizer.update(learning_rate=0.03, decay=500)
+    configs.small(config, variant, dict(layers=3, head_dim=32, mlp_dim=1024, logit_scale=256**-0.5), learning_rate=0.03, decay=500)
     if variant == 'tiny':
         config.model.update(head_dim=8, mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10

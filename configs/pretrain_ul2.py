@@ -28,8 +28,7 @@ def get_config(variant=''):
     config.loss = dict(z_loss=1e-4)
     config.optimizer = dict(name='adafactor', learning_rate=0.01, schedule='rsqrt', warmup=0, decay=10_000, clip=None)
 
-    if configs.small(config, variant, dict(layers=3, mlp_dim=1024, logit_scale=256**-0.5)):
-        config.optimizer.update(learning_rate=0.03, decay=500)
+    configs.small(config, variant, dict(layers=3, mlp_dim=1024, logit_scale=256**-0.5), learning_rate=0.03, decay=500)
     if variant == 'tiny':
         config.model.update(mlp_dim=256, logit_scale=64**-0.5)
         config.optimizer.decay = 10

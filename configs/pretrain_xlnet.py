@@ -26,9 +26,8 @@ def get_config(variant=''):
     config.optimizer = dict(name='adamw', learning_rate=4e-4, schedule='linear', warmup=40_000, final=0.001, b1=0.9, b2=0.999,
                             epsilon=1e-6, bias_correction=False, weight_decay=0.01, no_decay=(r'(^|/)bias$', r'scale$'), clip=1.0)
 
-    if configs.small(config, variant, dict(layers=6), steps=600):
+    if configs.small(config, variant, dict(layers=6), steps=600, learning_rate=5e-4):
         config.objective.update(reuse_length=64, memory_length=96, num_predict=21, permutation_length=64)
-        config.optimizer.update(learning_rate=5e-4)
     if variant == 'tiny':
         config.objective.update(reuse_length=32, memory_length=48, num_predict=10, permutation_length=32)
     return config

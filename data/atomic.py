@@ -75,12 +75,7 @@ def _stoppable():
     def stop(number, frame):
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ():
+            stack.callback(signal.signal, number, signal.signal(number, stop))
         yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -21,7 +21,7 @@ def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
     if data.eval:
         held = sources.open(data.eval, data.field)
     elif data.eval_fraction:
-        train, held = (sources.split(train, data.eval_fraction, part) for part in ('train', 'eval'))
+        train, held = (sources.Part(train, data.eval_fraction, part) for part in ('train', 'eval'))
     folder = pathlib.Path(data.cache).expanduser()
     found = tokenizers.build(tokenizer, train, folder)
     return Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))

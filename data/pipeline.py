@@ -10,7 +10,7 @@ import collections
 from concurrent import futures
 import functools
 import threading
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
@@ -36,12 +36,6 @@ def plan(objective: Any, source: Any, seed: int, epoch: int) -> np.ndarray:
     """int64[n, k]: the objective's plan, cached for the last few epochs."""
     with _planning:
         return _plan(objective, source, seed, epoch)
-
-
-def place(objective: Any, source: Any, seed: int, position: int, shuffle: bool = True) -> tuple[int, int]:
-    """(epoch, index) of the example at `position`; without shuffle every epoch keeps the plan's order."""
-    epochs, indices = _places(size(objective, source, seed), seed, np.array([position]), shuffle)
-    return int(epochs[0]), int(indices[0])
 
 
 def make(objective: Any, source: Any, seed: int, epoch: int, index: int) -> example.Fields:
@@ -76,7 +70,7 @@ def batches(objective: Any, source: Any, *, seed: int, batch_size: int, start: i
 
     def batch(number):
         out, positions = {}, start + number * batch_size + rows
-        for at, (position, *which) in enumerate(zip(positions.tolist(), *(p.tolist() for p in _places(n, seed, positions, shuffle)))):
+        for at, (position, *which) in enumerate(zip(positions.tolist(), *(p.tolist() for p in places(n, seed, positions, shuffle)))):
             if stopping.is_set():
                 return out
             if position < end:
@@ -109,20 +103,16 @@ def _ahead(function, count, threads, prefetch, stopping):
         pool.shutdown(cancel_futures=True)
 
 
-def _places(n, seed, positions, shuffle):
-    """(epochs, indices), int64[k] each, of the examples at int64[k] positions."""
+def places(n: int, seed: int, positions: Sequence[int], shuffle: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """(epochs, indices), int64[k] each, of the examples at int64[k] positions; n: `size`. Without shuffle epochs keep the plan's order."""
     epochs, indices = np.divmod(positions, n)
     for epoch in np.unique(epochs).tolist() if shuffle else ():
         mine = epochs == epoch
-        indices[mine] = shuffles.index_shuffle(indices[mine], max_index=n - 1, seed=_shuffle_seed(seed, epoch))
+        key = int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1)[0])
+        indices[mine] = shuffles.index_shuffle(indices[mine], max_index=n - 1, seed=key)
     return epochs, indices
 
 
 @functools.lru_cache(maxsize=4)
 def _plan(objective, source, seed, epoch):
     return objective.plan(source, seed, epoch)
-
-
-@functools.lru_cache(maxsize=16)
-def _shuffle_seed(seed, epoch):
-    return int(np.random.SeedSequence([seed % 2**64, epoch]).generate_state(1)[0])

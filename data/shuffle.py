@@ -41,13 +41,9 @@ def _permute(values, half, keys):
     mask, half = np.uint64((1 << half) - 1), np.uint64(half)
     left, right = values >> half, values & mask
     for key in keys:
-        left, right = right, left ^ _round(right, half, mask) ^ np.uint64(key) & mask
+        one, eight, two = ((right << np.uint64(by) | right >> half - np.uint64(by)) & mask for by in (1, 8, 2))
+        left, right = right, left ^ one & eight ^ two ^ np.uint64(key) & mask
     return left << half | right
-
-
-def _round(x, half, mask):
-    one, eight, two = ((x << np.uint64(by) | x >> half - np.uint64(by)) & mask for by in (1, 8, 2))
-    return one & eight ^ two
 
 
 @functools.lru_cache(maxsize=16)

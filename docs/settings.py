@@ -2,7 +2,7 @@
 import dataclasses
 
 from data import objectives, ranges
-from train.settings import command_line, members, reads, schema, values
+from train.settings import command_line, reads, schema, values
 
 PAGE = command_line.ROOT / 'docs' / 'settings.md'
 HEAD = """\
@@ -19,7 +19,7 @@ def page() -> str:
     for name in objectives.names():
         kind = objectives.load(name)
         config = dataclasses.replace(schema.Config(), objective=kind())
-        kinds = {key: stated for key, stated in members.kinds({'objective.': kind}).items() if key != 'objective.name'}
+        kinds = {key: stated for key, stated in schema.settings({'objective.': kind}).items() if key not in schema.settings({})}
         lines += table(kinds, config, f' with objective.name = {name}')
     return '\n'.join(lines) + '\n'
 
@@ -27,7 +27,7 @@ def page() -> str:
 def table(kinds, config, title=''):
     """Lines of Markdown: a heading for each group, a row for each setting of {key: annotation}."""
     only, default, group = {}, schema.values(config), None
-    for keys, choice, _, expected in reads.rows(config, members.walk(config.objective)):
+    for keys, choice, _, expected in reads.rows(config, schema.walk(config.objective)):
         only.update({key: f' Only with {choice} = {expected}.' for key in keys.split() if key not in only})
     for key, kind in kinds.items():
         if key.rpartition('.')[0] != group:

@@ -53,12 +53,9 @@ def check(options):
         if not os.path.isdir(os.path.expanduser(options.hf)):
             text = 'no such folder; expected one with config.json and model.safetensors.'
             wrong.append(errors.Problem(f'--hf = {options.hf}', text))
-        if options.vocab_size is not None and options.vocab_size < 1:
-            wrong.append(errors.Problem(f'--vocab_size = {options.vocab_size}', 'expected at least 1.'))
+        wrong += command.below(options, vocab_size=1)
     else:
-        wrong += command.without_run(options.workdir)
-        if options.step is not None and options.step < 0:
-            wrong.append(errors.Problem(f'--step = {options.step}', 'expected at least 0.'))
+        wrong += command.without_run(options.workdir) + command.below(options, step=0)
         if options.license and not re.fullmatch(r'[\w.+-]+', options.license):
             wrong.append(errors.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
     flag = '--out' if options.command == 'import' else '--hf'
@@ -86,10 +83,7 @@ def run(options):
     convert(options, lambda text: print(text, file=sys.stderr))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: run(parser().parse_args(argv)))
-
+main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
     command.main(main)

@@ -32,9 +32,8 @@ def check(options):
     wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', f'expected {expected}.') for name, expected, fine in (
         ('temperature', 'more than 0; --method=greedy takes the likeliest token', options.temperature > 0),
         ('top_k', '0 (off) or more', options.top_k >= 0),
-        ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1),
-        ('num_return_sequences', 'at least 1', options.num_return_sequences >= 1),
-        ('max_new_tokens', 'at least 1', options.max_new_tokens >= 1)) if not fine]
+        ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1)) if not fine]
+    wrong += command.below(options, num_return_sequences=1, max_new_tokens=1)
     if options.method == 'greedy' and options.num_return_sequences > 1:
         wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
                                       'greedy has one answer; use --method=sample for several.'))
@@ -54,10 +53,7 @@ def run(options):
         print(json.dumps(one, ensure_ascii=False) if options.json else '\n' * bool(i) + one['prompt'] + between + one['text'])
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: run(parser().parse_args(argv)))
-
+main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
     command.main(main)

@@ -142,7 +142,7 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
-    screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
     fill = config.objective.fill(corpus.train, config.seed)
     rows = '' if fill is None else f', rows {fill:.1%} full'
@@ -201,7 +201,7 @@ def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict
     """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
-            'early_stopping': patience.meta()}
+            'early_stopping': {'best': patience.best, 'waited': patience.waited}}
 
 
 def check_data(meta: dict, corpus: corpora.Corpus) -> None:

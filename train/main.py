@@ -4,7 +4,6 @@ The same command again continues exactly where the last run stopped. Exit codes:
 command line was checked.
 """
 import os
-import sys
 
 from train.settings import command, command_line, parse
 
@@ -14,11 +13,6 @@ def parser():
     made.add_argument('--time_limit', type=float, metavar='SECONDS',
                       help='save and stop after so long, exit 75; leave room for a step and a save')
     return made
-
-
-def main(argv=None):
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: train(parse.parse(sys.argv[1:] if argv is None else argv, parser())))
 
 
 def train(request):
@@ -39,6 +33,8 @@ def train(request):
         reason, _ = loop.run(request.config, request.workdir, screen, request.origins, time_limit=request.options.time_limit)
     return 75 if reason and reason != 'early stopping' else 0
 
+
+main = command.entry(lambda argv: train(parse.parse(argv, parser())))
 
 if __name__ == '__main__':
     command.main(main)

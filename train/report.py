@@ -22,10 +22,7 @@ def run(options):
     print(page.write(options.workdirs, options.out))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    return command.run(lambda: run(parser().parse_args(argv)))
-
+main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
     command.main(main)

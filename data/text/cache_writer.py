@@ -21,7 +21,7 @@ from data.text import sentences, sources
 from data.vocabularies import vocabulary
 
 FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
-BATCH = 1 << 22     # characters tokenised at once
+BATCH = 1 << 22     # characters tokenised at once: bounds the memory, for some tokenizers 100 bytes a character
 
 
 def layout(vocab_size: int) -> dict[str, np.dtype]:
@@ -63,7 +63,7 @@ def damage(folder: pathlib.Path, index: dict) -> str | None:
 
 def write(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: Callable, shard_bytes: int, key: str) -> None:
     """Writes or completes the cache in `folder`; its bytes do not depend on earlier builders that were killed."""
-    with _errors(folder), _lock(folder, notice):
+    with _locked(folder, notice):
         index = load(folder / 'index.json', 'files')
         if index and not (problem := damage(folder, index)):
             return  # another builder finished while this one waited
@@ -156,22 +156,17 @@ def _size(path):
 
 
 @contextlib.contextmanager
-def _errors(folder):
-    """A full disk and the like, as a message."""
+def _locked(folder, notice):
+    """Holds the folder's lock; a full disk and the like become a DataError."""
     try:
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / 'lock').open('a') as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                notice(f'{folder}: another process is tokenising this text; waiting for it')
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
     except OSError as error:
         raise errors.DataError(f'{folder}: expected to write the token cache, got {error.strerror}; '
                                'free space or set data.cache; what is written counts') from error
-
-
-@contextlib.contextmanager
-def _lock(folder, notice):
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / 'lock').open('a') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            notice(f'{folder}: another process is tokenising this text; waiting for it')
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

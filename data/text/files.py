@@ -3,7 +3,6 @@
 Every reader yields (text, replaced), where `replaced` counts the bytes that were not UTF-8 and became U+FFFD. Files are streamed: one line
 of JSON is the most in memory, and a text longer than LONGEST characters becomes several documents.
 """
-import codecs
 import contextlib
 import glob
 import gzip
@@ -121,17 +120,11 @@ def _clean(text):
 
 def _text(stream):
     """One document a file, without a byte order mark at its start."""
-    decoder = codecs.getincrementaldecoder('utf-8-sig')('surrogateescape')
-    parts, size, block = [], 0, b'-'
-    while block:
-        block = stream.read(1 << 20)
-        parts.append(decoder.decode(block, final=not block))
-        size += len(parts[-1])
-        if size > 2 * LONGEST:
-            *ready, rest = cut(''.join(parts))
-            yield from map(_clean, ready)
-            parts, size = [rest], len(rest)
-    yield from map(_clean, cut(''.join(parts)))
+    text, rest = io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline=''), ''
+    while block := text.read(LONGEST):
+        *ready, rest = cut(rest + block)
+        yield from map(_clean, ready)
+    yield _clean(rest)
 
 
 def _lines(file, stream, field):

@@ -92,7 +92,8 @@ class Source:
 
 
 class Part(Source):
-    """One side of `split`."""
+    """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file. The document on the
+    border is cut in two. Counting the characters takes one more pass."""
 
     def __init__(self, source: Source, fraction: float, part: str):
         share = f'{"all but " * (part == "train")}the last {100 * fraction:g}%'
@@ -113,11 +114,3 @@ class Part(Source):
     @property
     def notices(self) -> list[str]:
         return self.source.notices if self.train else []  # once for the two
-
-
-def split(source: Source, fraction: float, part: str) -> Source:
-    """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file. The document on the
-    border is cut in two. Counting the characters takes one more pass."""
-    if not 0 < fraction < 1 or part not in ('train', 'eval'):
-        raise errors.DataError(f'data.eval_fraction: expected a number between 0 and 1, got {fraction}')
-    return Part(source, fraction, part)

@@ -16,7 +16,6 @@ from data.text import files as locations
 from data.vocabularies import folders, pipelines, roles, vocabulary
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
-MOST = 1 << 23        # characters encoded at once: bounds the memory, some 100 bytes a character
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
 
 
@@ -71,14 +70,7 @@ class Tokenizer(vocabulary.Vocabulary):
         texts = [vocabulary.valid(text) for text in texts]
         if sum(map(len, texts)) <= TOGETHER:  # no threads, which could hold a lock while a process is forked later
             return super().encode_batch(texts)
-        rows, part, size = [], [], 0
-        for i, text in enumerate(texts, 1):
-            part.append(text)
-            size += len(text)
-            if size >= MOST or i == len(texts):
-                rows += [np.array(one.ids, np.int32) for one in self.engine.encode_batch_fast(part, add_special_tokens=False)]
-                part, size = [], 0
-        return rows
+        return [np.array(one.ids, np.int32) for one in self.engine.encode_batch_fast(texts, add_special_tokens=False)]
 
     def name(self, i: int) -> str | None:
         """Special ids are shown in the spelling of their own vocabulary."""

@@ -55,7 +55,7 @@ def test_examples_keep_the_published_properties(flags, capsys, case, variant):
     arguments = [*flags(case, variant), '--num_examples=60', '--json']
     assert inspect.main(arguments) == 0
     objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    objective = inspect.read(arguments).config.objective
+    objective = parse.parse(arguments, inspect.parser(), devices=False).config.objective
     assert inspect_properties.confirm(objects, **vars(objective)) == variant.removesuffix('_decoder')
     special = objects[0]['special']
     first, last = special['sentinels']

@@ -92,22 +92,16 @@ def implementation(spec: str) -> str | None:
 def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     """Raises Mismatch if two {path: spec} differ: '-' lines are in the checkpoint, '+' lines are wanted."""
     both = sorted(saved.keys() | wanted.keys())
-    different = [path for path in both if saved.get(path) != wanted.get(path)]
+    different = {path: axes(saved.get(path), wanted.get(path)) for path in both if saved.get(path) != wanted.get(path)}
     if not different:
         return
     lines = [f'  {sign} {path}  {side[path]}' for path in different for sign, side in (('-', saved), ('+', wanted)) if path in side]
+    cause = next((settings for pattern, what, settings in CAUSES if any(
+        re.search(pattern, path) and what in (None, *found) for path, found in different.items())), 'code that changed since it was saved')
     raise Mismatch('\n'.join([
         f'{source} does not fit this config (- in the checkpoint, + wanted; {len(both) - len(different)} other arrays agree)',
         *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
-        f'likely cause: {cause({path: axes(saved.get(path), wanted.get(path)) for path in different})}']))
-
-
-def cause(different: dict[str, set]) -> str:
-    """The settings that most likely explain the differences {path: axes that differ, or {'missing'}}: the first row of CAUSES."""
-    for pattern, what, settings in CAUSES:
-        if any(re.search(pattern, path) and (what is None or what in axes) for path, axes in different.items()):
-            return settings
-    return 'code that changed since it was saved'
+        f'likely cause: {cause}']))
 
 
 def axes(a: str | None, b: str | None) -> set:
@@ -117,21 +111,17 @@ def axes(a: str | None, b: str | None) -> set:
     return {axis for axis, (m, n) in enumerate(zip(parse(a)[1], parse(b)[1])) if m != n}
 
 
-def meta_text(meta: dict, step: int, specs: dict[str, str], best: str | None = None) -> str:
-    """The text of meta.json for arrays {path: spec}."""
-    return json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(),
-                       'rng': {path: name for path, spec in specs.items() if (name := implementation(spec))}},
-                      indent=1, default=lambda value: value.item() if hasattr(value, 'item') else str(value))
-
-
 def versions() -> dict[str, str]:
     """{package: version} of what a run depends on."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def finish(target: epath.Path, step: int, meta: str, specs: dict[str, str]) -> None:
-    """Writes meta.json and then the manifest beside the stored arrays. OSError if the folder reads back differently."""
-    atomic.write(target / 'meta.json', f'{meta}\n'.encode())
+def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
+    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. OSError if the folder reads back differently."""
+    rng = {path: name for path, spec in specs.items() if (name := implementation(spec))}
+    text = json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(), 'rng': rng}, indent=1,
+                      default=lambda value: value.item() if hasattr(value, 'item') else str(value))
+    atomic.write(target / 'meta.json', f'{text}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
     if problems := manifest.check(target):
         raise OSError(f'it reads back differently, {folders.summary(problems)}')
@@ -177,7 +167,7 @@ def not_finite(names: dict[str, Any]) -> list[str]:
     """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
     checked = [path for path, leaf in names.items()
                if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    flags = np.asarray(_gathered(_finite([names[path] for path in checked]))) if checked else []
+    flags = gathered(_finite([names[path] for path in checked])) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
 
@@ -191,14 +181,15 @@ def fingerprint(state: Any) -> str:
     memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = np.asarray(_gathered(plain(leaf)))
+        array = gathered(plain(leaf))
         data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
         digest = hashlib.sha256(data).hexdigest()
         total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
     return total.hexdigest()
 
 
-def _gathered(array):
+def gathered(array: Any) -> np.ndarray:
+    """The values of an array that may be spread over processes; all of them must call it."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
-        return array
+        return np.asarray(array)
     return multihost_utils.process_allgather(array, tiled=True)

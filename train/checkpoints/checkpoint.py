@@ -63,7 +63,6 @@ class Checkpoints(contextlib.AbstractContextManager):
         if bad := arrays.not_finite(leaves):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
         specs = {path: arrays.spec(leaf) for path, leaf in leaves.items()}
-        meta = arrays.meta_text(meta, step, specs, self.best)
         try:
             processes.lead(f'prepare/{step}', lambda: self._prepare(step))
             plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
@@ -90,10 +89,6 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     def __exit__(self, *_):
         self.close()
-
-    def steps(self) -> list[int]:
-        """The complete steps, ascending."""
-        return folders.complete(self.folder)
 
     def restore(self, abstract_state: Any, notice: Callable = print) -> tuple | None:
         """(state, meta) of the newest undamaged step, or None if nothing was ever saved.
@@ -136,7 +131,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         """Completes a save in the background thread."""
         def seal():
             self._orbax.wait_until_finished()
-            arrays.finish(self._at(step), step, meta, specs)
+            arrays.finish(self._at(step), step, meta, specs, self.best)
             folders.prune(self.folder, self.keep, self.best)
 
         try:
@@ -152,7 +147,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         try:
             if processes.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
                 folders.remove(self._at(step))
-            before = [other for other in self.steps() if other != step]
+            before = [other for other in folders.complete(self.folder) if other != step]
         except OSError:
             before = []
         intact = f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'
@@ -186,10 +181,8 @@ def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, .
 
 
 def stored(folder: epath.PathLike, what: str = 'params') -> dict[str, str]:
-    """{path: 'float32[2, 64]'} of the parameters in the newest checkpoint of a workdir, or in a step; its bytes are not checked.
-
-    {} if there is none to read. what: as in `load_params`.
-    """
+    """{path: 'float32[2, 64]'} of the parameters in the newest checkpoint of a workdir, or in a step; its bytes are not checked. {} if
+    there is none to read. what: as in `load_params`."""
     folder, step = folders.split(folder)
     steps = folders.complete(folder)[-1:] if step is None else [step]
     try:

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import jax
 
-from model import config as model_config, paths, resize
+from model import paths, resize
 from train.checkpoints import checkpoint
 from train.settings import errors, inherited, parse, schema
 
@@ -22,8 +22,12 @@ def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) 
 
     like: this run's (abstract) parameters, whose shardings the arrays get. Mismatch (checkpoint.py) if a shape differs.
     """
-    init, here, wanted = config.init, config.model, paths.flatten(like)
-    other, patterns = model_of(init.from_), init.paths
+    init, here, wanted, patterns = config.init, config.model, paths.flatten(like), config.init.paths
+    try:
+        _, tree = inherited.run(init.from_)
+        other = tree and parse.from_dict(tree, f'{init.from_}/config.json').model
+    except (json.JSONDecodeError, parse.Error):
+        other = None
     if patterns == EVERYTHING and not init.rename:
         stored = checkpoint.stored(init.from_)
         unused = sorted(path for head in _unused_heads(stored, wanted, other, here) for path in stored if path.startswith(head))
@@ -57,15 +61,6 @@ def complete(folder: str, config: schema.Config, kind: str, end: str) -> None:
         text = (f'the checkpoint has no {" and no ".join(lost)}, which objective.name = {objective.name} needs. '
                 f'Train a run that starts from it: --config.init.from={folder}.')
         raise errors.Error([errors.Problem(f'--workdir = {folder}', text)], kind=kind, end=end)
-
-
-def model_of(folder: str) -> model_config.Config | None:
-    """The model of the run in a folder (or of its checkpoints), or None without a config.json."""
-    try:
-        _, tree = inherited.run(folder)
-        return tree and parse.from_dict(tree, f'{folder}/config.json').model
-    except (json.JSONDecodeError, parse.Error):
-        return None
 
 
 def _unused_heads(stored, wanted, other, here):

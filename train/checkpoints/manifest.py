@@ -16,15 +16,13 @@ from etils import epath
 from data import atomic
 
 NAME = 'manifest.json'
-BLOCK = 1 << 22                               # bytes read at once; hashlib works outside the GIL on such blocks
 THREADS = 4
 
 
 def write(folder: epath.PathLike, extra: Any) -> None:
     """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
     root = epath.Path(folder)
-    body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))),
-            'extra': json.loads(json.dumps(extra))}
+    body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))), 'extra': extra}
     for directory in {root.parent, *((root / name).parent for name in names)}:
         atomic.sync(directory)
     atomic.write(root / NAME, render(body).encode())
@@ -88,18 +86,15 @@ def _compare(file, expected):
 
 def _digest(file, sync=False):
     """'<bytes> <sha256>' of a file; `sync`: make it durable, and drop it from the page cache, so that the next read is from disk."""
-    digest, size = hashlib.sha256(), 0
     with file.open('rb') as stream:
         if sync and atomic.local(file):
             os.fsync(stream.fileno())
             if hasattr(os, 'posix_fadvise'):
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while block := stream.read(BLOCK):
-            digest.update(block)
-            size += len(block)
+        digest, size = hashlib.file_digest(stream, 'sha256').hexdigest(), stream.tell()
         if sync and atomic.local(file) and hasattr(os, 'posix_fadvise'):
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return f'{size} {digest.hexdigest()}'
+    return f'{size} {digest}'
 
 
 def _each(function, names):

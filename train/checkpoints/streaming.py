@@ -66,7 +66,7 @@ def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable,
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
             writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
-        arrays.finish(target, step, arrays.meta_text(meta, step, specs), specs)
+        arrays.finish(target, step, meta, specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):
             raise

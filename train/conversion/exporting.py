@@ -81,7 +81,7 @@ def network(options: argparse.Namespace, config: schema.Config, head: task_model
     if options.network == 'discriminator':
         return task_model.Model(config.model, head), params
     if not any(path.startswith('generator/') for path in params):
-        name = schema.objective_name(config.objective)
+        name = config.objective.name
         raise errors.Error([errors.Problem('--network = generator', f'{options.workdir} has none; its objective is {name}.')],
                              kind='convert', end='nothing was written')
     shape = replaced_token_detection.generator_config(config.model, config.objective)

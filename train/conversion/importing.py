@@ -10,11 +10,11 @@ import re
 from typing import Any, Callable, Iterator
 
 from data import atomic, tokenizer as tokenizers
+from data.text import files
 from data.vocabularies import huggingface as published
 from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.conversion import card
 from train.settings import checks, errors, parse, schema
 
 OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
-                         'sha256': {path.name: card.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
+                         'sha256': {path.name: files.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
                 atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
     notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
-           f'{schema.objective_name(config.objective)}')
+           f'{config.objective.name}')
     for line in next_steps(options.out, config):
         notice(line)
 
@@ -107,5 +107,5 @@ def next_steps(out: str, config: schema.Config) -> Iterator[str]:
         initial.complete(out, config, 'convert', '')
         yield f'  python -m train.generate --workdir={out} --prompt="...{mask}"'
     except errors.Error:
-        yield f'no head of {schema.objective_name(config.objective)} came with it: a run that starts from it makes one'
+        yield f'no head of {config.objective.name} came with it: a run that starts from it makes one'
     yield f'  python -m train.main --config=configs/continue.py --config.init.from={out} --config.data.train=TEXT --workdir=OTHER'

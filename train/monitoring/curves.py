@@ -1,7 +1,6 @@
 """Line charts as inline SVG: ticks at round numbers, one colour a series, thinned by extremes so that spikes stay visible."""
 import itertools
 import math
-from typing import Iterator
 
 COLOURS = ('#2563eb', '#d97706', '#059669', '#db2777', '#7c3aed', '#0891b2', '#65a30d', '#dc2626')
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 240, 62, 12, 10, 30
@@ -57,15 +56,10 @@ def chart(series: dict[str, list[tuple[float, float | None]]]) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}"/>'
                      f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{label(y)}</text>')
     parts += [f'<text x="{at(x, y0)[0]:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label(x)}</text>' for x in ticks(x0, x1, 6)]
-    for colour, points in zip(colours(), clean.values()):
+    for colour, points in zip(itertools.cycle(COLOURS), clean.values()):
         placed = [at(x, y) for x, y in thin(points)]
         path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in placed)
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>')
         if len(placed) <= 40:
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{colour}"/>' for x, y in placed]
     return ''.join(parts) + '</svg>'
-
-
-def colours() -> Iterator[str]:
-    """The colour of each series in turn, without end."""
-    return itertools.cycle(COLOURS)

@@ -2,7 +2,6 @@
 import contextlib
 import math
 import time
-from typing import Any
 
 import rich.console
 import rich.progress
@@ -16,10 +15,8 @@ FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/b
 
 def parameter_table(shapes: dict[str, tuple[int, ...]]) -> rich.table.Table:
     """A table of {path: shape}, one line a leaf, with the total below."""
-    table = rich.table.Table(title='parameters', title_justify='left', box=None, pad_edge=False, header_style='bold')
-    table.add_column('path', no_wrap=True)
-    table.add_column('shape', justify='right')
-    table.add_column('count', justify='right')
+    columns = [rich.table.Column('path', no_wrap=True), *(rich.table.Column(name, justify='right') for name in ('shape', 'count'))]
+    table = rich.table.Table(*columns, title='parameters', title_justify='left', box=None, pad_edge=False, header_style='bold')
     for path, shape in shapes.items():
         table.add_row(rich.text.Text(path), ' × '.join(map(str, shape)), f'{math.prod(shape):,}')
     table.add_section()
@@ -48,10 +45,6 @@ class Display(contextlib.AbstractContextManager):
     def notice(self, text: str) -> None:
         """Prints a line. Control characters are stripped: text may come from data."""
         self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
-
-    def show(self, renderable: Any) -> None:
-        """Prints a rich table or the like."""
-        self.console.print(renderable)
 
     def start(self, step: int, steps: int) -> None:
         """Begins the bar at `step` of `steps`."""

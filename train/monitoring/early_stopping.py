@@ -26,6 +26,3 @@ class EarlyStopping:
     @property
     def over(self) -> bool:
         return self.settings.metric is not None and self.waited >= self.settings.patience
-
-    def meta(self) -> dict:
-        return {'best': self.best, 'waited': self.waited}

@@ -2,6 +2,7 @@
 
 Curves are inline SVG, nothing is loaded from anywhere and no script runs; every text from the run is escaped.
 """
+import itertools
 import json
 
 from etils import epath
@@ -9,7 +10,7 @@ import jinja2
 
 from data import atomic
 from train.monitoring import curves, metrics
-from train.settings import errors
+from train.settings import config_file, errors
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
@@ -27,29 +28,24 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
                   [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
         series = {key: points for key, points in series.items() if points}
         if svg := curves.chart(series):
-            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, curves.colours())) if len(series) > 1 else []})
+            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, itertools.cycle(curves.COLOURS))) * (len(series) > 1)})
     loader = jinja2.PackageLoader('train.monitoring', '.')
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    first = runs[0]
-    lead = f"step {first['step']}" + (f" · {first['parameters']:,} parameters" if first['parameters'] else '')
-    page = environment.get_template('report.html').render(
-        title=', '.join(run['name'] for run in runs), lead=lead, runs=runs, charts=charts,
-        columns=[name for name in COLUMNS if any(name in run['last'] for run in runs)])
+    columns = [name for name in COLUMNS if any(name in run['last'] for run in runs)]
+    page = environment.get_template('report.html').render(runs=runs, charts=charts, columns=columns)
     out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
     atomic.write(out, page.encode())
     return out
 
 
 def _run(folder):
-    records, samples = metrics.read(folder), metrics.read(folder, 'samples.jsonl')
-    config, environment = _json(folder / 'config.json'), _json(folder / 'environment.json')
+    records, environment = metrics.read(folder), _json(folder / 'environment.json')
+    config = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(_json(folder / 'config.json'))]
     last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
     return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
             'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': [{'step': step, 'texts': [sample for sample in samples if sample['step'] == step]}
-                        for step in sorted({sample['step'] for sample in samples})],
-            'config': list(_flat(config)), 'parameters': environment.get('parameters'),
-            'environment': ' · '.join(f'{k} {v}' for k, v in environment.items() if k != 'parameters')}
+            'samples': metrics.read(folder, 'samples.jsonl'), 'config': config, 'parameters': environment.pop('parameters', None),
+            'environment': environment}
 
 
 def _json(path):
@@ -57,11 +53,3 @@ def _json(path):
         return json.loads(path.read_text()) if path.exists() else {}
     except json.JSONDecodeError as error:
         raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
-
-
-def _flat(tree, prefix=''):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', json.dumps(value, ensure_ascii=False)

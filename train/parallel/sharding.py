@@ -52,11 +52,6 @@ def mesh(settings: schema.Mesh, devices: Sequence[jax.Device] | None = None) -> 
     return jax.make_mesh(sizes, schema.AXES, axis_types=(AxisType.Auto,) * len(sizes), devices=devices)
 
 
-def spec(value: Any) -> P:
-    """A PartitionSpec from a value of mesh.rules: None, an axis, or a tuple of None, axes and tuples of axes."""
-    return P(*([value] if isinstance(value, str) else value or ()))
-
-
 def fit(mesh: Mesh, path: str, shape: tuple[int, ...], rule: P) -> P:
     """The PartitionSpec of full rank of a parameter under the right-aligned spec `rule`. ValueError if it cannot be.
 
@@ -68,8 +63,6 @@ def fit(mesh: Mesh, path: str, shape: tuple[int, ...], rule: P) -> P:
     result = [None] * (len(shape) - len(rule)) + list(rule)
     for i, (size, axes) in enumerate(zip(shape, result)):
         axes = (axes,) if isinstance(axes, str) else axes or ()
-        if unknown := [axis for axis in axes if axis not in mesh.shape]:
-            raise ValueError(f'the rule of {path} names the axis {unknown[0]!r}; the mesh has {", ".join(mesh.axis_names)}')
         parts = math.prod(mesh.shape[axis] for axis in axes)
         if size % parts and math.prod(paths.layer(path, shape)) > SMALL:
             product = ' x '.join(f'mesh.{axis}' for axis in axes)
@@ -79,12 +72,12 @@ def fit(mesh: Mesh, path: str, shape: tuple[int, ...], rule: P) -> P:
 
 
 def params(mesh: Mesh, tree: Any, rules: tuple = ()) -> Any:
-    """The tree of NamedShardings of parameters (arrays or ShapeDtypeStructs); `rules`: config.mesh.rules, tried first.
-
-    errors.Error lists every path that no rule matches, or that does not divide.
+    """The tree of NamedShardings of parameters (arrays or ShapeDtypeStructs); `rules`: config.mesh.rules, tried first, whose values are
+    None, an axis, or a tuple of None, axes and tuples of axes. errors.Error lists every path that no rule matches, or that does not divide.
     """
+    own = [(regex, P(*([value] if isinstance(value, str) else value or ()))) for regex, value in rules]
     try:
-        found = paths.map((*((regex, spec(value)) for regex, value in rules), *RULES), tree)
+        found = paths.map((*own, *RULES), tree)
     except paths.NoMatch as error:
         text = f'no sharding rule matches {paths.listed(error.paths)}; add (regex, value) to mesh.rules.'
         raise errors.Error([errors.Problem('mesh.rules', text)]) from None

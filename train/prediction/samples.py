@@ -5,7 +5,6 @@ Same prompts and keys at every call, so that samples of two steps differ by the 
 from collections.abc import Callable
 
 import jax
-from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +12,7 @@ from data import corpus as corpora, example, pipeline
 from model import transformer
 from model.decoding import generate
 from train import state as states
+from train.checkpoints import arrays
 from train.prediction import prompts as prompted
 from train.settings import schema
 
@@ -45,7 +45,7 @@ def continuations(config, corpus, backbone):
             backbone.apply, variables, tokens, lengths, jax.random.key(config.seed), max_new_tokens=new, source=source,
             temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, eos=special.eos, pad=special.pad)
         return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
-                for text, row in zip(settings.prompts, _gathered(out))]
+                for text, row in zip(settings.prompts, arrays.gathered(out))]
 
     return sampler
 
@@ -57,7 +57,7 @@ def filled(config, corpus, module):
 
     def sampler(variables):
         out = []
-        for i, found in enumerate(_gathered(likeliest(variables))):
+        for i, found in enumerate(arrays.gathered(likeliest(variables))):
             real = batch['segments'][i] > 0
             text, used = batch['tokens'][i].copy(), batch['weights'][i] > 0
             text[batch['slots'][i][used]] = found[used]
@@ -80,7 +80,7 @@ def answers(config, corpus, backbone):
                                 max_new_tokens=new, pad=special.pad, source=source)
         inputs = [row[row_segments > 0] for row, row_segments in zip(batch['encoder_tokens'], batch['encoder_segments'])]
         decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))
-        return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(answer)} for row, answer in zip(inputs, _gathered(out))]
+        return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(answer)} for row, answer in zip(inputs, arrays.gathered(out))]
 
     return sampler
 
@@ -89,8 +89,4 @@ def _examples(config, corpus):
     source = corpus.eval or corpus.train
     made = [pipeline.make(config.objective, source, 0, 0, i) for i in range(EXAMPLES)]
     return example.given(example.stack(made))
-
-
-def _gathered(array):
-    return multihost_utils.process_allgather(array, tiled=True) if jax.process_count() > 1 else np.asarray(array)
 

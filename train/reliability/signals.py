@@ -32,16 +32,15 @@ PATIENCE = 300                                # seconds to wait for the step of 
 
 
 class Signals(contextlib.AbstractContextManager):
-    """Listens from construction to `close()` (or use `with`). Make it in the main thread, after jax.distributed is initialized.
+    """Listens from construction to the end of `with`. Make it in the main thread, after jax.distributed is initialized.
 
-    workdir: where process 0 looks for the files. time_limit: seconds since `start` (default: now), which
-    should leave room for a step and a save. notice(line) informs the user at once, also while the main thread compiles.
+    workdir: where process 0 looks for the files. time_limit: seconds from now, which should leave room for a step and a save.
+    notice(line) informs the user at once, also while the main thread compiles.
     """
 
-    def __init__(self, workdir: epath.PathLike, time_limit: float | None = None, start: float | None = None,
-                 notice: Callable[[str], None] = print):
+    def __init__(self, workdir: epath.PathLike, time_limit: float | None = None, notice: Callable[[str], None] = print):
         self.workdir, self.notice = epath.Path(workdir), notice
-        self.deadline = math.inf if time_limit is None else (start or time.monotonic()) + time_limit
+        self.deadline = time.monotonic() + (math.inf if time_limit is None else time_limit)
         self.reason = ''                      # of the request: 'SIGTERM', 'SIGTERM at process 3', 'the file STOP', ...
         self._wanted, self._first = set(), None  # the requests to this process; when its first signal came
         self._agreed, self._target = None, 0  # the request that all processes agreed on, and the step from which it holds
@@ -87,19 +86,14 @@ class Signals(contextlib.AbstractContextManager):
             wanted, self._agreed = self._agreed, None if self._agreed == 'save' else self._agreed
             return wanted
 
-    def close(self) -> None:
+    def __exit__(self, *_):
         """Restores the handlers of before. From the main thread."""
-        if self._closed:
-            return
         self._closed = True
         if threading.current_thread() is threading.main_thread() and self._old:
             signal.set_wakeup_fd(self._old.pop('wakeup'))
             for number, handler in self._old.items():
                 signal.signal(number, handler)
         os.write(self._writer, b'\0')         # wakes the listening thread, which then ends
-
-    def __exit__(self, *_):
-        self.close()
 
     def _listen(self):
         """The listening thread: bytes of signals, files, the time limit."""
@@ -151,7 +145,7 @@ class Signals(contextlib.AbstractContextManager):
     def _agree(self):
         """The thread between processes: publishes this process's request, reads those of others, and agrees on a step.
 
-        It runs on after `close()`: a process that is a step behind may get a request now, and waits for the steps of all.
+        It runs on after the end of `with`: a process that is a step behind may get a request now, and waits for the steps of all.
         """
         client, published = processes.client(), None
         while self._agreed != 'stop' and processes.client() is client:

@@ -4,11 +4,10 @@ Every check yields (key, text): what was expected and what to change; `train/set
 who set it. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
 """
 import dataclasses
-import types
 from typing import Any, Callable, Iterable, Iterator
 
 from model import positions as schemes
-from train.settings import errors, members, schema
+from train.settings import errors, schema
 
 Found = Iterator[tuple[str, str]]             # (key, what is wrong)
 
@@ -17,24 +16,19 @@ class Reported(Exception):
     """A check has read a value that is already reported as wrong; it ends there."""
 
 
-class Reader:
-    """A Config or a group of it, whose values in `bad` (keys) raise Reported when they are read, in its own methods too."""
-
-    def __init__(self, group, bad, prefix=''):
-        self._read = group, bad, prefix
-
-    def __getattr__(self, name):
-        group, bad, prefix = self._read
+def guarded(group: Any, bad: set[str], prefix: str = '') -> Any:
+    """A copy of a Config, or of a group of it, that raises Reported when a value of the keys `bad` is read, in its own methods too."""
+    def read(self, name):
         key = prefix + schema.external(name)
         if key in bad or key == 'objective' and any(k.startswith('objective.') or k in schema.FOLLOWS.values() for k in bad):
             raise Reported
-        stated = getattr(type(group), name, None)
-        if isinstance(stated, property):
-            return stated.fget(self)
-        if isinstance(stated, types.FunctionType):
-            return types.MethodType(stated, self)
-        value = getattr(group, name)
-        return Reader(value, bad, key + '.') if dataclasses.is_dataclass(value) and key != 'objective' else value
+        return object.__getattribute__(self, name)
+
+    made = object.__new__(type('Guarded', (type(group),), {'__getattribute__': read}))
+    for name, value in vars(group).items():
+        inside = dataclasses.is_dataclass(value) and name != 'objective'
+        vars(made)[name] = guarded(value, bad, f'{prefix}{name}.') if inside else value
+    return made
 
 
 def length(config: schema.Config) -> Found:
@@ -51,7 +45,7 @@ def positions(config: schema.Config) -> Found:
 
 def sentence_types(config: schema.Config) -> Found:
     """A table of types has a row for each of those of the objective: ids past its end have no embedding."""
-    for prefix, part in members.walk(config.objective).items():
+    for prefix, part in schema.walk(config.objective).items():
         if 0 < config.model.types < part.types:
             yield 'model.types', (f'{prefix}name = {part.name} tells {part.types} types apart; '
                                   f'expected at least {part.types}, or 0 for none.')
@@ -79,7 +73,7 @@ def objective(config: schema.Config) -> Found:
     if config.objective is not None:
         yield from config.objective.problems()
     if config.objective is not None and config.model.architecture not in config.objective.architectures:
-        name = schema.objective_name(config.objective)
+        name = config.objective.name
         yield 'model.architecture', f'objective.name = {name} needs {errors.one_of(config.objective.architectures)}.'
 
 
@@ -87,7 +81,7 @@ def streams(config: schema.Config) -> Found:
     """Positions of a row count from the start of its text: absolute ones cannot tell a memory or a text read backwards."""
     scheme = config.model.positions
     if schemes.of(config.model).absolute:
-        for prefix, part in members.walk(config.objective).items():
+        for prefix, part in schema.walk(config.objective).items():
             if part.memory_length:
                 yield f'{prefix}memory_length', (f'model.positions = {scheme} are absolute, what is remembered lies before a row; '
                                                  'expected 0, or model.positions = xl.')
@@ -124,18 +118,13 @@ GROUPS = ('model', 'optimizer', 'mesh', 'init')
 CHECKS = (positions, sentence_types, vocabulary, objective, streams, schedule, evaluation)
 
 
-def unreported(check: Callable, config: schema.Config, bad: set[str], *more: Any) -> list[tuple[str, str]]:
-    """[(key, text)] of check(config, *more), as far as it reads no value of the keys `bad`."""
-    found = []
-    try:
-        for problem in check(Reader(config, bad), *more):
-            found.append(problem)
-    except Reported:
-        pass
+def together(config: schema.Config, bad: Iterable[str] = (), *more: Callable) -> list[tuple[str, str]]:
+    """[(key, text)] for every disagreement between values, and of the checks `more`; what depends on a key in `bad` is left out."""
+    found, seen = [], guarded(config, {*bad})
+    for check in (length, *(lambda config, name=name: getattr(config, name).problems() for name in GROUPS), *CHECKS, *more):
+        try:
+            for problem in check(seen):
+                found.append(problem)
+        except Reported:
+            pass
     return found
-
-
-def together(config: schema.Config, bad: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """[(key, text)] for every disagreement between values; what depends on a key in `bad` is left out."""
-    checks = [length, *(lambda config, name=name: getattr(config, name).problems() for name in GROUPS), *CHECKS]
-    return [found for check in checks for found in unreported(check, config, bad)]

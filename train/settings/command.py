@@ -4,6 +4,7 @@
 (train.inspect) · 75 stopped by a signal, saved.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
+import argparse
 import os
 import signal
 import sys
@@ -12,20 +13,32 @@ from typing import Callable
 from train.settings import errors
 
 
-def run(function: Callable[[], int | None]) -> int:
-    """Calls `function()` and returns its exit code, or that of the error that it raised."""
-    try:
-        return function() or 0
-    except errors.Error as error:
-        code, message = error.code, str(error)
-    except OSError as error:
-        code, message = 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
-    except Exception as error:
-        if not hasattr(error, 'exit_code'):
-            raise
-        code, message = error.exit_code, f'{error.kind}: {error}'
-    print(message, file=sys.stderr)
-    return code
+def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
+    """main(argv=None) of a command: it calls `run(argv)` and returns its exit code, or that of the error that it raised.
+
+    argv: the command line without the program's name; None: that of this process.
+    """
+    def main(argv=None):
+        try:
+            return run(sys.argv[1:] if argv is None else argv) or 0
+        except errors.Error as error:
+            code, message = error.code, str(error)
+        except OSError as error:
+            code, message = 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
+        except Exception as error:
+            if not hasattr(error, 'exit_code'):
+                raise
+            code, message = error.exit_code, f'{error.kind}: {error}'
+        print(message, file=sys.stderr)
+        return code
+    return main
+
+
+def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
+    """[Problem] of the flags {name: the least that it may be} that are less; None is no number."""
+    given = {name: getattr(options, name) for name in least}
+    return [errors.Problem(f'--{name} = {value}', f'expected at least {least[name]}.') for name, value in given.items()
+            if value is not None and value < least[name]]
 
 
 def without_run(workdir: str) -> list[errors.Problem]:

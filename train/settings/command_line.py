@@ -6,7 +6,6 @@ plain argparse parser, whose errors are collected too. Imports nothing heavy: `-
 import argparse
 import ast
 import dataclasses
-import importlib
 import pathlib
 import re
 import textwrap
@@ -74,17 +73,17 @@ def read(argv: Iterable[str], made: Parser) -> Line:
     """argv (without the program's name) as a Line. Exits with status 0 at --help; errors are in `problems`."""
     line, rest, tokens = Line(argparse.Namespace()), [], list(argv)
     while tokens:
-        flag, equals, value = tokens.pop(0).partition('=')
-        if flag != '--config' and not flag.startswith('--config.'):
-            rest.append(flag + equals + value)
-            continue
-        if not equals and tokens and not re.match(r'--?[a-zA-Z]', tokens[0]):
-            value, equals = tokens.pop(0), '='
+        token = tokens.pop(0)
+        if token.startswith('--') and '=' not in token and tokens and not re.match(r'--?[a-zA-Z]', tokens[0]):
+            token += f'={tokens.pop(0)}'
+        flag, equals, value = token.partition('=')
         if flag == '--config':
             match = re.fullmatch(r'(.*\.py):(.*)|(.*)', value)
             line.path, line.variant = match[1] or match[3], match[2] or ''
-        else:
+        elif flag.startswith('--config.'):
             line.overrides.append((flag[len('--config.'):], value if equals else None))
+        else:
+            rest.append(token)
     while True:                                # argparse reports one error at a time: try again without that flag
         try:
             line.options, line.unknown = made.parse_known_args(rest)
@@ -94,21 +93,11 @@ def read(argv: Iterable[str], made: Parser) -> Line:
             text = error.message.replace('invalid int value: ', 'expected an integer, got ')
             text = text.replace('invalid float value: ', 'expected a number, got ')
             line.problems.append(errors.Problem(name or 'flags', text + '.'))
-            shorter = without(rest, name)
-            if len(shorter) == len(rest):
+            shorter = [token for token in rest if token.partition('=')[0] != name]
+            if shorter == rest:
                 line.options = argparse.Namespace(**{action.dest: action.default for action in made._actions})
                 return line
             rest = shorter
-
-
-def without(tokens, name):
-    """The tokens without a flag and its value."""
-    kept, drop = [], False
-    for token in tokens:
-        drop = token == name or token.startswith(name + '=') or (drop and not token.startswith('-'))
-        kept += [] if drop else [token]
-        drop = drop and token == name
-    return kept
 
 
 def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
@@ -129,15 +118,11 @@ def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
 
 def unknown(line: Line, made: Parser, keys: list[str]) -> Iterator[errors.Problem]:
     """Problems for tokens that no flag explains: a misspelt flag, or a setting without its `--config.`."""
-    known = ['--config'] + [name for action in made._actions for name in action.option_strings if name[:2] == '--']
-    after_flag = False
+    known = ['config'] + [name[2:] for action in made._actions for name in action.option_strings if name[:2] == '--']
     for token in line.unknown:
         flag, equals, value = token.partition('=')
-        is_value, after_flag = after_flag and not flag.startswith('-'), flag.startswith('-') and not equals
-        if is_value:                           # of the unknown flag before it
-            continue
         name = flag.lstrip('-')
-        near = [f for f in known if errors.edits(name, f.lstrip('-')) <= 2]
+        near = [f'--{other}' for other in errors.closest(name, known)]
         near = near or [f'--config.{key}{equals}{value}' for key in errors.closest(name, keys)]
         yield errors.Problem(flag, 'no such flag.' + (f' Did you mean {" or ".join(near)}?' if near else ' See --help.'))
 
@@ -148,25 +133,12 @@ def configs() -> list[str]:
 
 
 def listing() -> Iterator[str]:
-    """One line a config: its path, the first line of its docstring, its variants; read without running the file."""
+    """One line a config: its path, the first line of its docstring, its variants. Only its VARIANTS and their imports are run."""
     for path in configs():
-        tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
+        tree, names = ast.parse((ROOT / path).read_text(encoding='utf-8')), {}
         yield f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}'
-        names = [f':{name}' for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'VARIANTS'
-                 for name in variants(node.value) if name]
-        if names:
-            yield textwrap.indent(textwrap.fill('variants: ' + ' '.join(names), 88), ' ' * 30)
-
-
-def variants(node):
-    """The names in the value of VARIANTS: strings, and `*FAMILY.SIZES` of model/families, which is pure data."""
-    for part in node.elts:
-        if isinstance(part, ast.Starred):
-            yield from getattr(importlib.import_module(f'model.families.{part.value.value.id}'), part.value.attr)
-        else:
-            yield ast.literal_eval(part)
-
-
-def find(path: str) -> pathlib.Path | None:
-    """The config file that a path names, relative to the current folder or else to the repository, or None."""
-    return next((candidate for candidate in (pathlib.Path(path), ROOT / path) if candidate.is_file()), None)
+        found = (node for node in tree.body if isinstance(node, (ast.Assign, ast.ImportFrom)))
+        tree.body = [node for node in found if ast.unparse(node).startswith(('VARIANTS =', 'from model.families'))]
+        exec(compile(tree, path, 'exec'), names)
+        if found := ' '.join(f':{name}' for name in names.get('VARIANTS', ()) if name):
+            yield textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30)

@@ -6,27 +6,20 @@ has a get_config() without arguments. What the file raises becomes one problem t
 import collections.abc
 import linecache
 import os
+import pathlib
 import runpy
 import traceback
 from typing import Any
 
-from train.settings import command_line, errors, schema
+from train.settings import command_line, errors, schema, values
 
 
-def read(path: str | None, variant: str = '') -> tuple[list, list[errors.Problem]]:
-    """([(dotted key, value)] that a config file sets, problems). `path` None means that none was given."""
-    try:
-        return list(leaves(values(path, variant))), []
-    except errors.Error as error:
-        return [], list(error.problems)
-
-
-def values(path: str | None, variant: str) -> collections.abc.Mapping:
-    """What get_config returns, as nested dicts. errors.Error."""
+def read(path: str | None, variant: str = '') -> dict[str, values.Given]:
+    """{dotted key: value} that a config file sets. errors.Error. `path` None means that none was given."""
     there = command_line.configs()
     if not path:
         raise wrong('--config', f'missing. There are: {", ".join(there)}.')
-    file = command_line.find(path)
+    file = next((file for file in (pathlib.Path(path), command_line.ROOT / path) if file.is_file()), None)
     if not file:
         names = [os.path.basename(p).removesuffix('.py') for p in there]
         near = errors.did_you_mean(os.path.basename(path).removesuffix('.py'), names, 'configs/{}.py')
@@ -47,7 +40,7 @@ def values(path: str | None, variant: str) -> collections.abc.Mapping:
     found = found.to_dict() if hasattr(found, 'to_dict') else found
     if not isinstance(found, collections.abc.Mapping):
         raise wrong(path, f'get_config returned {type(found).__name__}; expected a ConfigDict or dict.')
-    return found
+    return given(found, f'set in {path}')
 
 
 def wrong(subject, text):
@@ -72,6 +65,11 @@ def leaves(tree: collections.abc.Mapping, prefix: str = '') -> collections.abc.I
             yield from leaves(value, key + '.')
         else:
             yield key, value
+
+
+def given(tree: collections.abc.Mapping, origin: str, **more: Any) -> dict[str, values.Given]:
+    """{dotted key: Given} of nested dicts. more: other fields of Given."""
+    return {key: values.Given(key, value, origin, **more) for key, value in leaves(tree)}
 
 
 def normal(key: str) -> str:

@@ -1,11 +1,12 @@
 """What is wrong with a command or a config, all problems at once: one numbered line a problem, with the fix.
 
 A problem is a subject (the setting and its value, or the flag), a sentence (expected, got, what to change) and an
-origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: edits of its last
-name (insert, delete, replace, swap two neighbours; Damerau 1964) plus a price for another group.
+origin (the file or flag that set the value). `closest` finds what a misspelt key was meant to be: how many letters of its last
+name differ (difflib), plus a price for another group.
 """
 import dataclasses
-from typing import Any, Iterable, Sequence
+import difflib
+from typing import Any, Iterable
 
 FOREIGN = {                                   # names of other codebases, and ours
     'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim', 'depth': 'layers',
@@ -29,25 +30,20 @@ class Problem:
 
 
 class Error(Exception):
-    """The user has to change something. `str(error)` is the whole message; `code` the exit status."""
+    """The user has to change something. `str(error)`: a heading, the problems in columns, what happened; `code`: the exit status."""
 
     code = 2
 
     def __init__(self, problems, kind='config', end='nothing was run'):
         self.problems = tuple(problems)
-        super().__init__(render(self.problems, kind, end))
-
-
-def render(problems: Sequence[Problem], kind: str = 'config', end: str = 'nothing was run') -> str:
-    """The message: a heading, the problems in columns, and what happened."""
-    subjects = [printable(p.subject) for p in problems]
-    width = max([len(s) for s in subjects if len(s) <= 60] or [0])
-    digits = len(str(len(problems)))
-    lines = [f'{kind}: {len(problems)} problem' + ('s' if len(problems) > 1 else '')]
-    for i, (subject, p) in enumerate(zip(subjects, problems), 1):
-        origin = f'   ({p.origin})' if p.origin else ''
-        lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
-    return '\n'.join(lines + [end] * bool(end))
+        subjects = [printable(p.subject) for p in self.problems]
+        width = max([len(s) for s in subjects if len(s) <= 60] or [0])
+        digits = len(str(len(subjects)))
+        lines = [f'{kind}: {len(subjects)} problem' + ('s' if len(subjects) > 1 else '')]
+        for i, (subject, p) in enumerate(zip(subjects, self.problems), 1):
+            origin = f'   ({p.origin})' if p.origin else ''
+            lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
+        super().__init__('\n'.join(lines + [end] * bool(end)))
 
 
 def printable(text: str) -> str:
@@ -66,30 +62,20 @@ def one_of(names: Iterable[str]) -> str:
     return ' or '.join(filter(None, [', '.join([*names][:-1]), [*names][-1]]))
 
 
-def edits(a: str, b: str) -> int:
-    """How many letters are inserted, deleted, replaced or swapped with their neighbour between two strings."""
-    before, row = None, list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        new = [i]
-        for j, y in enumerate(b, 1):
-            cost = min(row[j] + 1, new[-1] + 1, row[j - 1] + (x != y))
-            if before and i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
-                cost = min(cost, before[j - 2] + 1)
-            new.append(cost)
-        before, row = row, new
-    return row[-1]
-
-
 def distance(key: str, other: str) -> float:
     """How far a dotted key is from another: infinity when nobody would confuse them."""
     (group, _, name), (other_group, _, other_name) = key.rpartition('.'), other.rpartition('.')
-    cost = edits(name, other_name)
-    words, other_words = set(name.split('_')), set(other_name.split('_'))
-    if cost > max(1, max(len(name), len(other_name)) // 3):
-        cost = 2 if words <= other_words or other_words <= words else float('inf')
     if FOREIGN.get(name) in (other_name, other):
-        return 0.25
-    return cost + (0 if group == other_group else min(0.5 * edits(group, other_group), 1.0 if not group else 1.5))
+        return 0.02
+    cost, (words, other_words) = unlike(name, other_name), (set(text.split('_')) for text in (name, other_name))
+    if cost > 0.3 and sorted(name) != sorted(other_name):
+        cost = 0.25 if words <= other_words or other_words <= words else float('inf')
+    return cost + (0 if group == other_group else 0.1 + 0.2 * bool(group) * unlike(group, other_group))
+
+
+def unlike(a: str, b: str) -> float:
+    """0 for equal strings to 1 for strings that share no letter."""
+    return 1 - difflib.SequenceMatcher(None, a, b).ratio()
 
 
 def closest(key: str, known: Iterable[str], most: int = 3) -> list[str]:

@@ -40,32 +40,19 @@ def data_axis(mesh: schema.Mesh, count: int | None) -> int | None:
     return mesh.data or (count // others if count and count % others == 0 else None)
 
 
-def check(config: schema.Config, count: int | None) -> Iterator[tuple[str, str]]:
-    """(key, text) where config.mesh does not fit `count` devices (None: unknown), the model or the batch."""
-    wrong = list(on_devices(config, count))
-    yield from wrong
-    if not wrong:                              # otherwise its suggestion has looked at the model and the batch
-        yield from on_model(config, config.mesh)
-        yield from on_batch(config, config.mesh, count)
-
-
-def on_devices(config, count):
-    mesh = config.mesh
-    if not count:
-        return
+def check(config: schema.Config, count: int | None, mesh: schema.Mesh | None = None) -> Iterator[tuple[str, str]]:
+    """(key, text) where a mesh (None: config.mesh) does not fit `count` devices (None: unknown), the model or the batch."""
+    mesh, model = mesh or config.mesh, config.model
     sizes = [mesh.data, mesh.fsdp, mesh.tensor] + [mesh.context] * (mesh.context > 1)
     wanted = math.prod(size for size in sizes if size)
-    if (count % wanted if mesh.data is None else wanted != count):
+    if count and (count % wanted if mesh.data is None else wanted != count):
         axes = [axis for axis in schema.AXES if (getattr(mesh, axis) or 1) > 1] or ['data']
         key = next((axis for axis in axes if count % (getattr(mesh, axis) or 1)), axes[0])
         product = '×'.join(str(size) for size in sizes if size)
         text = f'devices wanted, {count} found' if mesh.data else f'does not divide the {count} devices found'
         hint = f'; XLA_FLAGS=--xla_force_host_platform_device_count={wanted} makes them on a CPU' * (count == 1)
         yield f'mesh.{key}', f'{product} = {wanted} {text}{hint}.{suggestion(config, count)}'
-
-
-def on_model(config, mesh):
-    model = config.model
+        return                                 # the suggestion has looked at the model and the batch
     sizes = {'model.heads': model.heads, 'model.kv_heads': model.kv_heads, 'model.mlp_dim': model.hidden,
              'the padded vocabulary': model.padded_vocab if model.vocab_size else 128}
     sizes = {key: size for key, size in sizes.items() if size}
@@ -75,9 +62,6 @@ def on_model(config, mesh):
     sizes = {'sequence_length': config.sequence_length, **checks.lengths(config)}
     if broken := [f'{name} = {size}' for name, size in sizes.items() if size % mesh.context]:
         yield 'mesh.context', f'{broken[0]} is not divisible by {mesh.context}; change sequence_length.'
-
-
-def on_batch(config, mesh, count):
     factors = {'accumulation': config.accumulation, 'mesh.data': data_axis(mesh, count) or 1, 'mesh.fsdp': mesh.fsdp}
     size, each = config.batch_size, math.prod(factors.values())
     if size % each:
@@ -90,20 +74,13 @@ def on_batch(config, mesh, count):
 def suggestion(config: schema.Config, count: int) -> str:
     """' Fits: data=8 · data=4,tensor=2': data alone, then the closest mesh over the axes that were asked for."""
     asked, meshes = [getattr(config.mesh, axis) or 1 for axis in schema.AXES], []
-    for sizes in splits(count):
-        mesh = schema.Mesh(count // math.prod(sizes), *sizes)
-        if not (any(size > 1 and wish == 1 for size, wish in zip(sizes, asked[1:])) or any(on_model(config, mesh))
-                or any(on_batch(config, mesh, count))):
-            found = [getattr(mesh, axis) for axis in schema.AXES]
+    divisors = [d for d in range(1, min(count, REACH) + 1) if count % d == 0]
+    for others in itertools.product(*(divisors if size > 1 else [1] for size in asked[1:])):
+        found = [count // math.prod(others), *others]
+        if math.prod(found) == count and not any(check(config, count, schema.Mesh(*found))):
             far = sum(abs(math.log(a / b)) for a, b in zip(found, asked))
             text = ','.join(f'{axis}={size}' for axis, size in zip(schema.AXES, found) if size > 1)
-            meshes.append((math.prod(sizes) > 1, far, text or 'data=1'))
+            meshes.append((math.prod(others) > 1, far, text or 'data=1'))
     if not meshes:
         return f' No mesh over {count} devices fits the model and batch_size = {config.batch_size}.'
     return ' Fits: ' + ' · '.join(text for _, _, text in sorted(meshes)[:2])
-
-
-def splits(count: int) -> Iterator[tuple[int, ...]]:
-    """Every (fsdp, tensor, context) whose product divides `count`."""
-    sizes = [d for d in range(1, min(count, REACH) + 1) if count % d == 0]
-    return (found for found in itertools.product(sizes, repeat=3) if count % math.prod(found) == 0)

@@ -9,51 +9,49 @@ import os
 from typing import Any
 
 from model import positions as schemes
-from train.settings import config_file, errors
+from train.settings import config_file, errors, schema, values
 
 
-def read(given: list[tuple], workdir: str | None = None) -> tuple[list[tuple], list[errors.Problem]]:
-    """([(key, value, origin, False)] to put before `given`, problems). given: of file and flags, as in parse.assemble.
+def read(file: dict[str, values.Given], flags: dict[str, values.Given],
+         workdir: str | None = None) -> tuple[dict[str, values.Given], list[errors.Problem]]:
+    """({key: Given} that the settings of file and flags are laid over, problems).
 
     A run that has begun in `workdir` is its own source: the one it started from may have been moved since. Nothing is taken from a
     folder without config.json: a checkpoint alone does not describe its model.
     """
-    source, origin = next(((value, origin) for key, value, origin, _ in reversed(given) if key == 'init.from'), (None, ''))
-    file, both = ({key.partition('.')[0] for key, _, _, text in given if not text or flags} for flags in (False, True))
-    if not isinstance(source, str) or 'model' in file:
-        return [], []
+    one = flags.get('init.from') or file.get('init.from')
+    stated, both = ({key.partition('.')[0] for key in keys} for keys in (file, [*file, *flags]))
+    if one is None or not one.value or not isinstance(one.value, str) or 'model' in stated:
+        return {}, []
     groups = ['model', *['tokenizer'] * ('tokenizer' not in both)]
-    groups += ['objective'] * ('objective' not in file and not any(key == 'objective.name' for key, *_ in given))
-    subject, source = f'init.from = {errors.shown(source)}', source.strip('\'"')
+    groups += ['objective'] * ('objective' not in stated and 'objective.name' not in flags)
+    source = one.value.strip('\'"')
     if tree := begun(workdir, source):
-        return [(*pair, f'taken from {workdir}', False) for pair in config_file.leaves({group: tree[group] for group in groups})], []
-    if '://' not in source and not os.path.exists(os.path.expanduser(source)):
-        return [], [errors.Problem(subject, 'no such folder; expected the workdir or the checkpoint of another run.', origin)]
+        return config_file.given({group: tree[group] for group in groups}, f'taken from {workdir}', taken=True), []
+    if wrong := [one.problem(text) for key, text in schema.Init(source).problems() if key == 'init.from']:
+        return {}, wrong
     try:
         folder, tree = run(source)
     except ValueError as error:
-        return [], [errors.Problem(subject, f'expected JSON in its config.json, got {error}.', origin)]
+        return {}, [one.problem(f'expected JSON in its config.json, got {error}.')]
     if tree is None:
-        return [], []
-    found, wrong = dict(config_file.leaves({group: tree.get(group, {}) for group in groups if group != 'tokenizer'})), []
-    if 'max_length' not in schemes.SCHEMES[found.get('model.positions', 'learned')].reads:  # no table has so many rows
-        found.pop('model.max_length', None)
+        return {}, []
+    tree = {group: dict(tree.get(group, {})) for group in groups if group != 'tokenizer'}
+    if 'max_length' not in schemes.SCHEMES[tree['model'].get('positions', 'learned')].reads:  # no table has so many rows
+        tree['model'].pop('max_length', None)
     if 'tokenizer' not in groups:
-        found.pop('model.vocab_size', None)
+        tree['model'].pop('vocab_size', None)
     elif (folder / 'tokenizer').exists():
-        found['tokenizer.path'] = os.path.join(os.fspath(folder), 'tokenizer')
+        tree['tokenizer'] = {'path': os.path.join(os.fspath(folder), 'tokenizer')}
     else:
         wrong = [errors.Problem('tokenizer.path', f'{source} has no tokenizer; set one, such as --config.tokenizer.path=DIR.')]
-    return [(key, value, f'taken from {source}', False) for key, value in found.items()], wrong
+    return config_file.given(tree, f'taken from {source}', taken=True), wrong
 
 
-def taken(one: tuple) -> bool:
-    """Whether an entry of `given` comes from `read`."""
-    return one[2].startswith('taken from')
-
-
-def config_json(folder: str) -> dict:
+def config_json(folder: str | None) -> dict:
     """The config.json in a folder, or {}: train/checkpoints/workdir.py reports a damaged one."""
+    if not folder:
+        return {}
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     path = epath.Path(folder).expanduser() / 'config.json'
     try:
@@ -64,13 +62,8 @@ def config_json(folder: str) -> dict:
 
 def begun(workdir: str | None, source: str | None) -> dict:
     """config.json of the run in `workdir` if it started from `source`, else {}."""
-    tree = config_json(workdir) if workdir and source else {}
+    tree = config_json(workdir) if source else {}
     return tree if tree.get('init', {}).get('from') == source else {}
-
-
-def value(workdir: str | None, key: str) -> Any:
-    """The value of a setting in the config.json of `workdir`, or None."""
-    return dict(config_file.leaves(config_json(workdir))).get(key) if workdir else None
 
 
 def run(folder: str) -> tuple[Any, dict | None]:

@@ -6,13 +6,14 @@ devices can tell is filled in later, by `with_vocabulary`, `with_steps` and `wit
 """
 import argparse
 import dataclasses
+import functools
 import math
 import os
 import re
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
-from data import ranges
-from train.settings import checks, command_line, config_file, errors, fits, inherited, members, reads, schema, values
+from data import objectives
+from train.settings import checks, command_line, config_file, errors, fits, inherited, reads, schema, values
 
 Error = errors.Error
 
@@ -36,97 +37,105 @@ class Request:
         return found if any(value is not None for value in found.values()) else {}
 
 
-def parse(argv: list[str], parser: command_line.Parser | None = None, devices: bool = True) -> Request:
+def parse(argv: list[str], parser: command_line.Parser | None = None, devices: bool = True,
+          check: Callable[[argparse.Namespace], Iterable[errors.Problem]] = lambda options: (), end: str = 'nothing was run') -> Request:
     """argv (without the program's name) as a Request. `parser`: from command_line.parser, with the command's own flags added.
 
-    `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then.
+    `devices=False` is for commands that run nothing on the mesh: it need not fit the devices of this machine then. `check`: the
+    problems of the command's own flags. `end`: the last line of the message.
     Raises errors.Error (print it, exit with its code) with everything that is wrong; exits with status 0 at --help.
     """
     parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     line = command_line.read(argv, parser)
     workdir = getattr(line.options, 'workdir', None)
-    pairs, wrong = config_file.read(line.path, line.variant)
-    given = [(key, value, f'set in {line.path}', False) for key, value in pairs]
-    given += [(config_file.normal(key), text, f'set by --config.{key}', True) for key, text in line.overrides]
-    taken, lost = inherited.read(given, workdir)
+    flags = [values.Given(config_file.normal(key), text, f'set by --config.{key}', flag=True) for key, text in line.overrides]
+    flags, file, wrong = {one.key: one for one in flags}, {}, []
+    try:
+        file = config_file.read(line.path, line.variant)
+    except Error as error:
+        wrong += error.problems
+    taken, lost = inherited.read(file, flags, workdir)
+    given = {**taken, **{key: one for key, one in file.items() if key not in flags}, **flags}
     complete = not wrong and not lost          # otherwise the checks would see the flags alone and mislead
-    given, notices, idle = settle([*taken, *given], complete, workdir)
-    config, origins, bad, more = assemble(given, complete)
-    request = Request(config, origins, line.options, tuple(notices))
-    known = [*schema.kinds(), *members.kinds(members.walk(config.objective))]
+    config, bad, more = assemble(given, complete)
+    notices, idle = settle(given, config, bad, workdir)
+    if notices:
+        given = {key: one for key, one in given.items() if key not in notices}
+        config, bad, more = assemble(given, complete)
+    request = Request(config, {key: one.origin for key, one in given.items()}, line.options, tuple(notices.values()))
+    known = schema.settings(schema.walk(config.objective))
     wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
         count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
-        found = checks.together(config, bad | settled) + checks.unreported(fits.check, config, bad, count)
+        found = checks.together(config, bad | settled, lambda config: fits.check(config, count))
         found += [(key, text) for key, text in idle.items() if key not in dict(found)]
-        wrong += [problem(config, origins, key, text) for key, text in found]
-    if wrong:
-        raise Error(wrong)
+        wrong += [problem(config, request.origins, key, text) for key, text in found]
+    if wrong := [*wrong, *check(line.options)]:
+        raise Error(wrong, end=end)
     return request
 
 
-def assemble(given: list[tuple], complete: bool = True) -> tuple[schema.Config, dict, set, list[errors.Problem]]:
-    """(Config, origins, keys that are wrong, problems) from [(key, value or text, origin, is it text)]; later ones win.
-
-    With `complete`, a config without objective.name is a problem.
-    """
-    found, origins, bad = {}, {}, set()
-    parts, lost, wrong = members.classes(given, complete)
-    kinds = {**schema.kinds(), **members.kinds(parts)}
-    for key, value, origin, text in given:
+def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[schema.Config, set[str], list[errors.Problem]]:
+    """(Config, keys that are wrong, problems) from {key: Given}. With `complete`, a config without objective.name is a problem."""
+    parts, found, bad = classes(given), {}, set()
+    kinds, lost = schema.settings(parts), tuple(prefix for prefix, part in parts.items() if part is None)
+    parts = {prefix: part for prefix, part in parts.items() if part}
+    text = f'missing; expected {errors.one_of(objectives.names())}.'
+    wrong = [errors.Problem(prefix + 'name', text) for prefix in lost if complete and prefix + 'name' not in given]
+    for key, one in given.items():
         if key not in kinds:
-            if not key.startswith(tuple(lost)):
-                wrong.append(unknown(key, origin, text, kinds, parts))
+            wrong += [] if key.startswith(lost) else [unknown(one, kinds, parts)]
             continue
         try:
-            if text and value is None and values.parts(kinds[key])[0] is not bool:
-                expected = f'has no value; expected {values.describe(kinds[key])}, as --config.{key}=VALUE.'
-                wrong.append(errors.Problem(f'--config.{key}', expected))
-                raise ValueError
-            found[key] = values.given(kinds[key], value, text)
-            origins[key] = origin
-            bad.discard(key)
+            found[key] = one.read(kinds[key])
         except ValueError as error:
-            if error.args and not (key.startswith('objective.') and key.endswith('.name')):  # members.classes has reported it
-                wrong.append(errors.Problem(f'{key} = {errors.shown(value)}', f'{error}.', origin))
+            wrong.append(one.problem(*error.args))
             bad.add(key)
-    for key in list(found):
-        text = not key.startswith('objective.') and ranges.outside(kinds[key], found[key])  # an objective checks its own
-        if text:
-            wrong.append(errors.Problem(f'{key} = {errors.shown(found.pop(key))}', text, origins[key]))
-            bad.add(key)
-    config = schema.build(schema.Config, found)
-    everything = schema.values(config)
-    follows = {name: everything[key] for name, key in schema.FOLLOWS.items()}
-    config = dataclasses.replace(config, objective=members.build(parts, found, follows) if parts else None)
+    bad -= {prefix + 'name' for prefix in lost}  # checks treat that objective as missing
+    everything = {**schema.values(schema.Config()), **found}
+    follows = {prefix + name: everything[key] for prefix in parts for name, key in schema.FOLLOWS.items()}
+    config = schema.build(schema.Config, {**found, **follows}, parts)
     if not config.model.max_length:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
-    return config, origins, bad, wrong
+    return config, bad, wrong
 
 
-def settle(given: list[tuple], complete: bool, workdir: str | None) -> tuple[list[tuple], Iterable[str], dict[str, str]]:
-    """(given without the settings that are ignored, a notice for each of them, {key: problem} of the others that nothing reads).
+def classes(given: dict[str, values.Given], prefix: str = 'objective.') -> dict[str, type | None]:
+    """{prefix: Objective class} of the objective and its members; None where the name is missing or unknown."""
+    try:
+        found = {prefix: objectives.load(given[prefix + 'name'].read(str))}
+    except (KeyError, ValueError):
+        return {prefix: None}
+    start = prefix + 'members.'
+    names = [key[len(start):].partition('.')[0] for key in given if key.startswith(start) and '.' in key[len(start):]]
+    for name in dict.fromkeys(names if found[prefix].members is not None else ()):
+        found.update(classes(given, f'{start}{name}.'))
+    return found
+
+
+def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
+           workdir: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """({key: notice} of the given settings that are ignored, {key: problem} of the others that nothing reads).
 
     A setting that nothing reads is ignored if the file gives it and a flag, or the run of init.from, made the choice that leaves it
     unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
     may be given anywhere if it means off: 0, None, False or empty.
     """
-    config, _, bad, _ = assemble(given, complete)
-    kinds, default = {**schema.kinds(), **members.kinds(members.walk(config.objective))}, schema.values(schema.Config())
-    last, notices, idle = {one[0]: one for one in given}, {}, {}
+    kinds, default, notices, idle = schema.settings(schema.walk(config.objective)), schema.values(schema.Config()), {}, {}
     for key, (choice, text) in unread(config).items():
-        if key not in last or inherited.taken(last[key]) or bad & {key, choice}:
+        one, decides = given.get(key), given.get(choice)
+        if one is None or one.taken or bad & {key, choice}:
             continue
-        value = values.given(kinds[key], last[key][1], last[key][3])
+        value = one.read(kinds[key])
         if not value and value == default.get(key, value):
             continue
-        overruled = not last[key][3] and choice in last and (last[choice][3] or inherited.taken(last[choice]))
-        if overruled or may_change(key) or inherited.value(workdir, key) == values.to_json(value):
-            notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({last[key][2]})'
+        overruled = not one.flag and decides and (decides.flag or decides.taken)
+        if overruled or may_change(key) or dict(config_file.leaves(inherited.config_json(workdir))).get(key) == values.to_json(value):
+            notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({one.origin})'
         else:
             idle[key] = text
-    return [one for one in given if one[0] not in notices], notices.values(), idle
+    return notices, idle
 
 
 def may_change(key: str) -> bool:
@@ -136,17 +145,33 @@ def may_change(key: str) -> bool:
 
 def unread(config: schema.Config) -> dict[str, tuple[str, str]]:
     """{key: (the setting that decides, text)} of the settings that nothing reads (train/settings/reads.py)."""
-    return reads.unread(config, schema.values(config), members.walk(config.objective))
+    found, current = {}, schema.values(config)
+    for keys, choice, read, expected in reads.rows(config, schema.walk(config.objective)):
+        for key in keys.split() if not read else ():
+            value = current[choice] if isinstance(current[choice], str) else errors.shown(current[choice])
+            found.setdefault(key, (choice, f'nothing reads it with {choice} = {value}; expected {expected}.'))
+    return found
 
 
-def unknown(key: str, origin: str, text: bool, kinds: dict, parts: dict) -> errors.Problem:
+def owner(parts: dict[str, Any], key: str) -> str:
+    """The prefix of the objective that a key belongs to: the innermost member's; the weight is its mixture's."""
+    return max((prefix for prefix in parts if key.startswith(prefix) and key != prefix + 'weight'), key=len, default='objective.')
+
+
+def path(objective: Any) -> str:
+    """The file of an Objective (class or instance)."""
+    return f'data/objectives/{objective.__module__.rpartition(".")[2]}.py'
+
+
+def unknown(one: values.Given, kinds: dict, parts: dict) -> errors.Problem:
     """The problem of a key that no setting has: a group, a field of another objective, or a misspelling."""
-    subject, field, prefix = f'--config.{key}' if text else key, key.rpartition('.')[2], members.owner(parts, key)
-    inside = ['--config.' * text + k for k in kinds if k.startswith(key + '.')]
-    if not inside and key.startswith(prefix + 'members') and members.mixes(parts.get(prefix)):
-        inside = [f'--config.{prefix}members.NAME.name']
+    key, flag = one.key, '--config.' * one.flag
+    field, prefix = key.rpartition('.')[2], owner(parts, key)
+    inside = [k for k in kinds if k.startswith(key + '.')]
+    if key.startswith(prefix + 'members') and parts.get(prefix) and parts[prefix].members is not None:
+        inside = inside or [f'{prefix}members.NAME.name']
     if inside:
-        message = f'is a group of settings; set one of them, such as {inside[0]}.'
+        message = f'is a group of settings; set one of them, such as {flag}{inside[0]}.'
     elif key == prefix + field and field in schema.FOLLOWS:
         message = f'follows {schema.FOLLOWS[field]}; set that.'
     elif not key.startswith('objective.'):
@@ -155,8 +180,8 @@ def unknown(key: str, origin: str, text: bool, kinds: dict, parts: dict) -> erro
         own = [k for k in kinds if k.startswith(prefix) and k != prefix + 'name']
         has = f' has: {", ".join(k.removeprefix(prefix) for k in own)}.' if own else ' has no settings.'
         near = errors.did_you_mean(key, own + [k for k in kinds if k.rpartition('.')[2] == field])
-        message = f'no such setting.{near} {members.path(parts[prefix])}{has}'
-    return errors.Problem(subject, message, '' if text else origin)
+        message = f'no such setting.{near} {path(parts[prefix])}{has}'
+    return errors.Problem(flag + key, message, '' if one.flag else one.origin)
 
 
 def problem(config: schema.Config, origins: dict, key: str, text: str) -> errors.Problem:
@@ -164,8 +189,8 @@ def problem(config: schema.Config, origins: dict, key: str, text: str) -> errors
     value = schema.values(config).get(key)
     file = 'model/config.py' if key.startswith('model.') else 'train/settings/schema.py'
     if key.startswith('objective.'):
-        parts = members.walk(config.objective)
-        file = members.path(parts[members.owner(parts, key)])
+        parts = schema.walk(config.objective)
+        file = path(parts[owner(parts, key)])
     origin = origins.get(key, '' if value is None else f'default in {file}')
     return errors.Problem(key if value is None else f'{key} = {errors.shown(value)}', text, origin)
 
@@ -178,19 +203,16 @@ def refuse(config: schema.Config, origins: dict | None, found: Iterable[tuple[st
 
 def to_dict(config: schema.Config) -> dict:
     """The resolved config as nested dicts of JSON types, for config.json; from_dict gives back an equal Config."""
-    tree = {}
-    found = {**schema.values(config), 'objective.name': config.objective and schema.objective_name(config.objective)}
-    for key in [*schema.kinds(), *members.kinds(members.walk(config.objective))]:
-        group = tree
-        for part in key.split('.')[:-1]:
-            group = group.setdefault(part, {})
-        group[key.rpartition('.')[2]] = values.to_json(found[key])
+    tree, found = {}, schema.values(config)
+    for key in schema.settings(schema.walk(config.objective)):
+        *groups, name = key.split('.')
+        functools.reduce(lambda group, part: group.setdefault(part, {}), groups, tree)[name] = values.to_json(found[key])
     return tree
 
 
 def from_dict(tree: dict, origin: str = 'config.json') -> schema.Config:
     """The Config that to_dict wrote; settings that it lacks take their defaults. Error for what no longer exists."""
-    config, _, _, wrong = assemble([(key, value, f'in {origin}', False) for key, value in config_file.leaves(tree)])
+    config, _, wrong = assemble(config_file.given(tree, f'in {origin}'))
     if wrong:
         raise Error(wrong)
     return config

@@ -79,13 +79,3 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
             value = getattr(part, choice)
             yield (' '.join(prefix + field for field in fields.split()), prefix + choice, value in values if values else value,
                    errors.one_of(values) if values else 'more than 0')
-
-
-def unread(config: Any, values: dict[str, Any], parts: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """{key: (the setting that decides, text)} of the settings that nothing reads. values: {key: value} of the config."""
-    found = {}
-    for keys, choice, read, expected in rows(config, parts):
-        for key in keys.split() if not read else ():
-            value = values[choice] if isinstance(values[choice], str) else errors.shown(values[choice])
-            found.setdefault(key, (choice, f'nothing reads it with {choice} = {value}; expected {expected}.'))
-    return found

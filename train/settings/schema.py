@@ -3,14 +3,16 @@
 A field states its type, its range or choices (where it has them), its meaning and its default. A group's `problems()` yields
 (config key, text) where its own settings contradict one another; what joins two groups is in `train/settings/checks.py`. A trailing
 underscore stands for a Python keyword (`init.from` is the field `from_`). `objective` holds `name` and the fields of the dataclass in
-`data/objectives/NAME.py`. Imports no JAX.
+`data/objectives/NAME.py`; of a mixture `members.NAME`, each with `name`, `weight` and the fields of that objective, so that what there is
+to set follows from the names. A prefix here is that of an objective's keys: 'objective.', 'objective.members.NAME.'. Imports no JAX.
 """
 import dataclasses
 import functools
 import os
 import re
-from typing import Annotated, Any, get_type_hints, Iterable, Iterator
+from typing import Annotated, Any, get_type_hints, Iterable, Iterator, Mapping
 
+from data import objectives
 from model import config as model_config
 from train.settings import errors, reads
 
@@ -185,12 +187,6 @@ def external(name: str) -> str:
     return name.rstrip('_')
 
 
-def objective_name(objective: Any) -> str:
-    """The name of an Objective (class or instance): that of the file in data/objectives/ that defines it."""
-    kind = objective if isinstance(objective, type) else type(objective)
-    return kind.__module__.rpartition('.')[2]
-
-
 @functools.cache
 def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     """{dotted key: annotation} of every setting but those of the objective and of members, which have dataclasses of their own (Any)."""
@@ -204,30 +200,58 @@ def kinds(group: type = Config, prefix: str = '') -> dict[str, Any]:
     return found
 
 
-def build(group: type, found: dict[str, Any], prefix: str = '') -> Any:
-    """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default."""
+def build(group: type, found: dict[str, Any], parts: Mapping[str, type] = {}, prefix: str = '') -> Any:
+    """The dataclass `group` from {dotted key: value}; a key that is missing keeps its default.
+
+    parts: {prefix: class} of the objective and its members.
+    """
     given = {}
     for field in dataclasses.fields(group):
         key = prefix + external(field.name)
-        if dataclasses.is_dataclass(field.default):
-            given[field.name] = build(type(field.default), found, key + '.')
+        if dataclasses.is_dataclass(field.default) or key + '.' in parts:
+            given[field.name] = build(parts.get(key + '.') or type(field.default), found, parts, key + '.')
+        elif field.name == 'members':             # of a mixture
+            from data.objectives import mixture  # here, not above: --help does without numpy
+            inner = {part: part[:-1].rpartition('.') for part in parts}
+            given['members'] = tuple(mixture.Member(name, build(parts[part], found, parts, part), found.get(part + 'weight', 1.0))
+                                     for part, (above, _, name) in inner.items() if above == key)
         elif key in found:
             given[field.name] = found[key]
     return group(**given)
 
 
 def values(config: Any, prefix: str = '') -> dict[str, Any]:
-    """{dotted key: value} of a Config, groups left out, in the order of the schema; the objective's fields included."""
+    """{dotted key: value} of a Config, groups left out, in the order of the schema; the objective's name and fields included."""
     found = {}
     for field in dataclasses.fields(config):
         key, value = prefix + external(field.name), getattr(config, field.name)
+        if key == 'objective':
+            found['objective.name'] = value and value.name
         if dataclasses.is_dataclass(value):
             found.update(values(value, key + '.'))
-        elif field.name == 'members':             # of a mixture (data/rows/mixture.py)
+        elif field.name == 'members':
             for member in value:
                 inner = f'{key}.{member.name}.'
-                found.update({inner + 'name': objective_name(member.objective), inner + 'weight': member.weight})
-                found.update(values(member.objective, inner))
+                found.update({inner + 'name': member.objective.name, inner + 'weight': member.weight, **values(member.objective, inner)})
         elif key != 'objective':
             found[key] = value
+    return found
+
+
+def walk(objective: Any, prefix: str = 'objective.') -> dict[str, Any]:
+    """{prefix: Objective} of an objective and its members; {} for None."""
+    found = {} if objective is None else {prefix: objective}
+    for member in objective and objective.members or ():
+        found.update(walk(member.objective, f'{prefix}members.{member.name}.'))
+    return found
+
+
+def settings(parts: dict[str, Any]) -> dict[str, Any]:
+    """{dotted key: annotation} of every setting, with those of {prefix: Objective class or instance, or None}."""
+    name = Annotated[str, tuple(objectives.names()), 'of a file in data/objectives']
+    found = {**kinds(), 'objective.name': name}
+    for prefix, part in parts.items():
+        found.update({prefix + 'name': name} | ({prefix + 'weight': float} if prefix != 'objective.' else {}))
+        fields = kinds(part if isinstance(part, type) else type(part), prefix) if part else {}
+        found.update({key: kind for key, kind in fields.items() if key.rpartition('.')[2] not in FOLLOWS})
     return found

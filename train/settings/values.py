@@ -5,13 +5,43 @@ A value that does not fit raises ValueError('expected ...'), to which the caller
 Lists are read with `ast.literal_eval`: no code is run.
 """
 import ast
+import dataclasses
 import math
 import types
 from typing import Annotated, Any, get_args, get_origin, Union
 
+from data import ranges
+from train.settings import errors
+
 NAMES = {int: ('an integer', 'integers'), float: ('a number', 'numbers'), bool: ('true or false', 'booleans'),
          str: ('a string', 'strings'), Any: ('a value', 'values')}
 WORDS = {'true': True, 'false': False, 'yes': True, 'no': False, 'on': True, 'off': False, '1': True, '0': False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A setting as it was given, before its type is known."""
+    key: str
+    value: Any                                # of a file; of a flag its text, None if it has none
+    origin: str                               # 'set in configs/tiny.py'
+    flag: bool = False                        # whether a flag set it
+    taken: bool = False                       # whether it comes from the run of init.from
+
+    def read(self, kind: Any) -> Any:
+        """The value as `kind`; a flag without a value is True. ValueError(text, value) if it does not fit."""
+        if self.flag and self.value is None and parts(kind)[0] is not bool:
+            raise ValueError(f'has no value; expected {describe(kind)}, as --config.{self.key}=VALUE.')
+        value = read(kind, 'true' if self.value is None else self.value) if self.flag else convert(kind, self.value)
+        own = self.key.startswith('objective.') and not self.key.endswith('.name')  # an objective checks its own
+        if not own and (text := ranges.outside(kind, value)):
+            raise ValueError(text, value)
+        return value
+
+    def problem(self, text: str, value: Any = None) -> errors.Problem:
+        """The problem with a text about the value, or about what `read` made of it."""
+        if self.flag and self.value is None:
+            return errors.Problem(f'--config.{self.key}', text)
+        return errors.Problem(f'{self.key} = {errors.shown(self.value if value is None else value)}', text, self.origin)
 
 
 def parts(kind: Any) -> tuple[Any, bool, tuple | None, bool]:
@@ -58,16 +88,11 @@ def convert(kind: Any, value: Any) -> Any:
         return float(value)
     elif base is int and type(value) in (int, float) and value == value // 1:
         if abs(value) >= 2**63:
-            raise ValueError('expected an integer below 2**63')
+            raise ValueError('expected an integer below 2**63.')
         return int(value)
     elif base in (bool, str) and type(value) is base:
         return value
-    raise ValueError(f'expected {describe(kind)}')
-
-
-def given(kind: Any, value: Any, text: bool) -> Any:
-    """The value of a file, or with `text` that of a flag, as `kind`; a flag without a value is True."""
-    return read(kind, 'true' if value is None else value) if text else convert(kind, value)
+    raise ValueError(f'expected {describe(kind)}.')
 
 
 def read(kind: Any, text: str) -> Any:
@@ -87,7 +112,7 @@ def read(kind: Any, text: str) -> Any:
     try:
         return tuple(read(e, item) for e, item in zip(elements * len(items) if many else elements, items, strict=True))
     except ValueError:
-        raise ValueError(f'expected {describe(kind)}') from None
+        raise ValueError(f'expected {describe(kind)}.') from None
 
 
 def literal(text: str) -> Any:
@@ -104,7 +129,7 @@ def freeze(value: Any) -> Any:
         return tuple(freeze(v) for v in value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError('expected numbers, strings, None and lists of them')
+    raise ValueError('expected numbers, strings, None and lists of them.')
 
 
 def to_json(value: Any) -> Any:

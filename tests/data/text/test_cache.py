@@ -111,7 +111,7 @@ def test_addressed_by_content(tmp_path, tok):
     for text, other in ((DOCUMENTS, tok), (DOCUMENTS[:3], tok), (DOCUMENTS, tokenizer.Bytes())):
         cache.build(memory(text), other, tmp_path)
     source = memory(DOCUMENTS)
-    parts = [cache.build(sources.split(source, .1, part), tok, tmp_path) for part in ('train', 'eval')]
+    parts = [cache.build(sources.Part(source, .1, part), tok, tmp_path) for part in ('train', 'eval')]
     assert len(list((tmp_path / 'tokens').iterdir())) == 5
     assert ''.join(tok.decode(part.document(i)) for part in parts for i in range(len(part))) == ''.join(DOCUMENTS)
 

@@ -97,7 +97,7 @@ def test_fingerprint_is_of_content(tmp_path):
     assert of('one/rows.jsonl') == of('two/rows.jsonl')
     everything = [of('one/rows.jsonl'), of('one/rows.jsonl', 'id'), of('two/more.jsonl'), of('two/*.jsonl')]
     part = sources.open(str(tmp_path / 'one/rows.jsonl'))
-    everything += [sources.split(part, fraction, side).fingerprint for fraction in (.1, .2)
+    everything += [sources.Part(part, fraction, side).fingerprint for fraction in (.1, .2)
                    for side in ('train', 'eval')]
     assert len(set(everything)) == 8
 
@@ -137,7 +137,7 @@ def test_long_documents_are_cut_after_a_line(tmp_path, monkeypatch, text):
 def test_split_is_by_characters_of_the_concatenation(fraction):
     documents = [chr(97 + i) * (i * 7 % 13 + 1) for i in range(20)]
     source = sources.Source('memory', lambda: ((text, 0) for text in documents), lambda: ['memory'])
-    everything, left, right = ''.join(documents), *(list(sources.split(source, fraction, part))
+    everything, left, right = ''.join(documents), *(list(sources.Part(source, fraction, part))
                                                     for part in ('train', 'eval'))
     limit = int(len(everything) * (1 - fraction))
     assert ''.join(left) == everything[:limit] and ''.join(right) == everything[limit:]
@@ -147,9 +147,9 @@ def test_split_is_by_characters_of_the_concatenation(fraction):
 def test_split_keeps_notices(tmp_path):
     (tmp_path / 'a.jsonl').write_bytes(lines(['0123456789' * 10, '']) + b'{"text": "\xff"}\n')
     source = sources.open(str(tmp_path / 'a.jsonl'))
-    part = sources.split(source, .1, 'train')
+    part = sources.Part(source, .1, 'train')
     assert list(part) == [('0123456789' * 10)[:90]] and len(part.notices) == 2
-    rest = sources.split(source, .1, 'eval')
+    rest = sources.Part(source, .1, 'eval')
     assert list(rest) == ['0123456789', '\ufffd'] and rest.notices == []
 
 
@@ -184,7 +184,7 @@ def test_messages(tmp_path, case, monkeypatch):
         parquet.write_table(pyarrow.table({'body': ['a'], 'title': ['b']}), tmp_path / 'good.parquet')
     with pytest.raises(errors.DataError) as caught:
         source = sources.open(spec, field)
-        list(sources.split(source, .1, 'train') if case == 'too small to split' else source)
+        list(sources.Part(source, .1, 'train') if case == 'too small to split' else source)
     message = str(caught.value).replace(str(tmp_path), 'FOLDER').replace(str(sources.CORPORA), 'CORPORA')
     expected = MESSAGES[case]['message']
     assert message[:len(expected)] == expected if MESSAGES[case].get('begins') else message == expected

@@ -178,7 +178,6 @@ def test_batches_equal_single_texts_on_one_core_and_on_many(loaded, case, monkey
     expected = [tok.encode(text).tolist() for text in texts]
     assert [ids.tolist() for ids in tok.encode_batch(texts)] == expected
     monkeypatch.setattr(huggingface, 'TOGETHER', 0)
-    monkeypatch.setattr(huggingface, 'MOST', 3000)
     found = tok.encode_batch(texts)
     assert [ids.tolist() for ids in found] == expected and all(ids.dtype == np.int32 for ids in found)
     assert tok.encode_batch([]) == []

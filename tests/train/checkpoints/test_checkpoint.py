@@ -121,7 +121,7 @@ def test_every_damage_to_every_file_is_noticed_and_nothing_is_deleted(two, tmp_p
             if list(damages)[i % len(damages)] == damage:       # one damage of each file, all damages in turn
                 same(saved.restore(shapes(make()), lines.append)[0], make(10))
             else:
-                assert folders.choose_together(saved.folder, lines.append, move=True) == 10
+                assert folders.choose(saved.folder, lines.append, move=True) == 10
             assert len(lines) == 1, (name, damage, lines)
             if (name, damage) == ('manifest.json', 'deleted'):  # as a kill in the middle of a save would leave it
                 assert lines == ['checkpoint 20 was never finished (it has no manifest.json): ignored']
@@ -164,7 +164,7 @@ def test_without_rename_a_damaged_step_is_marked_and_copied_when_it_comes_again(
         same(saved.restore(shapes(make()), lines.append)[0], make(10))
         assert lines == ['checkpoint 20 is damaged, marked DAMAGED: meta.json: 2 bytes instead of 428'.replace(
             '428', f'{(two / "20" / "meta.json").stat().st_size:,}')]
-        assert saved.steps() == [10]
+        assert folders.complete(saved.folder) == [10]
         same(saved.restore(shapes(make()), lines.append)[0], make(10))
         assert len(lines) == 1
         saved.save(20, make(21), {})
@@ -178,10 +178,10 @@ def test_the_newest_and_the_best_stay(tmp_path):
         for step, loss in enumerate((5.0, 3.0, 4.0, float('nan'), 6.0, 3.0), 1):
             saved.save(step, make(step), {'metrics': {'eval/loss': loss}})
             saved.wait()
-        assert saved.steps() == [2, 5, 6] and folders.best(tmp_path, 'eval/loss') == 2
+        assert folders.complete(saved.folder) == [2, 5, 6] and folders.best(tmp_path, 'eval/loss') == 2
         saved.save(7, make(7), {})
         saved.wait()
-        assert saved.steps() == [2, 6, 7]
+        assert folders.complete(saved.folder) == [2, 6, 7]
     params, meta = checkpoint.load_params(tmp_path, step='best')
     same(params, make(2).params)
     assert meta['step'] == 2
@@ -189,11 +189,11 @@ def test_the_newest_and_the_best_stay(tmp_path):
         for step, accuracy in enumerate((0.2, 0.9, 0.3), 8):
             saved.save(step, make(step), {'metrics': {'eval/accuracy': accuracy}})
         saved.wait()
-        assert saved.steps() == [9, 10]
+        assert folders.complete(saved.folder) == [9, 10]
         (tmp_path / '9' / 'meta.json').write_text('{')           # damage elsewhere does not fail a save
         saved.save(11, make(11), {})
         saved.wait()
-        assert saved.steps() == [10, 11]
+        assert folders.complete(saved.folder) == [10, 11]
 
 
 def test_higher_is_better_by_name():
@@ -370,7 +370,7 @@ def test_nan_never_reaches_a_checkpoint(tmp_path):
         with pytest.raises(checkpoint.NotFinite) as error:
             saved.save(1, states.State(good.step, bad, good.opt_state, None, good.rng, None), {})
         assert str(error.value) == "step 1 was not saved: NaN or infinity in 'params/backbone/embed/embedding'"
-        assert saved.steps() == [] and not (tmp_path / '1').exists()
+        assert folders.complete(saved.folder) == [] and not (tmp_path / '1').exists()
 
 
 def test_a_failed_save_says_why_and_the_last_good_one_stays(tmp_path, monkeypatch, capfd, caplog):
@@ -390,7 +390,7 @@ def test_a_failed_save_says_why_and_the_last_good_one_stays(tmp_path, monkeypatc
         assert 'Traceback' not in capfd.readouterr().err and 'Traceback' not in caplog.text  # Orbax logs three
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert saved.steps() == [1] and not (folder / '2').exists()
+    assert folders.complete(saved.folder) == [1] and not (folder / '2').exists()
     saved.save(4, big, {})                                       # there is room again: goes on
     saved.wait()
 

@@ -32,9 +32,11 @@ def test_holds_size_and_sha256_of_every_file_and_the_extra(folder):
     assert sorted(entry.name for entry in folder.iterdir()) == ['a', 'b', 'manifest.json']
 
 
-def test_reads_files_larger_than_a_block(folder, monkeypatch):
-    monkeypatch.setattr(manifest, 'BLOCK', 7)
-    assert manifest.check(folder) == []
+def test_reads_files_larger_than_a_block(folder):
+    data = bytes(range(256)) * 4096 + b'end'
+    (folder / 'b').write_bytes(data)
+    manifest.write(folder, None)
+    assert manifest.read(folder)['files']['b'] == f'{len(data)} {hashlib.sha256(data).hexdigest()}' and manifest.check(folder) == []
 
 
 def test_says_what_is_wrong(folder):

@@ -23,7 +23,7 @@ from tests import inspect_properties
 from tests.helpers.properties import denoising
 from train import inspect
 from train.inspection import attention, checks, look, page, pieces, rates, terminal
-from train.settings import command_line, parse, schema
+from train.settings import command_line, parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TINY = [name for name in runpy.run_path(str(ROOT / 'configs/tiny.py'))['VARIANTS'] if name not in ('', 'tiny')]
@@ -43,7 +43,7 @@ def printed(capsys, *arguments):
 
 def resolved(*arguments):
     """(Config, Corpus) of the same command line."""
-    config = inspect.read(list(arguments)).config
+    config = parse.parse(list(arguments), inspect.parser(), devices=False).config
     return config, corpus.open(config.data, config.tokenizer, lambda text: None)
 
 
@@ -51,7 +51,7 @@ def settings(objective):
     """What inspect_properties is told of an objective: the values of its fields, and those of its members."""
     found = dict(vars(objective))
     if 'members' in found:
-        found['members'] = {member.name: {'name': schema.objective_name(member.objective), 'weight': member.weight,
+        found['members'] = {member.name: {'name': member.objective.name, 'weight': member.weight,
                                           'lengths': member.objective.lengths(), **settings(member.objective)}
                             for member in objective.members}
     return found
@@ -61,8 +61,8 @@ def confirmed(capsys, *arguments):
     """The objects of a command line, after every property of its objective was confirmed."""
     code, objects, err = printed(capsys, *arguments, '--json')
     assert code == 0, err
-    objective = inspect.read(list(arguments)).config.objective
-    assert inspect_properties.confirm(objects, **settings(objective)) == schema.objective_name(objective)
+    objective = parse.parse(list(arguments), inspect.parser(), devices=False).config.objective
+    assert inspect_properties.confirm(objects, **settings(objective)) == objective.name
     return objects
 
 
@@ -300,7 +300,7 @@ def wrongly(capsys, text_cache, name, change, *common):
     plain = (f'--config=configs/{name}', text_cache, *common)
     code, objects, err = printed(capsys, *plain, f'--config.objective.{change}', '--num_examples=200', '--json')
     assert code == 0, err
-    return objects, settings(inspect.read(list(plain)).config.objective)
+    return objects, settings(parse.parse(list(plain), inspect.parser(), devices=False).config.objective)
 
 
 @pytest.mark.parametrize('name, change, message', WRONG)
@@ -363,7 +363,8 @@ def labels_of_one(one):
 ])
 def test_a_spoilt_row_is_seen(name, change, spoil, message, text_cache, capsys):
     _, objects, _ = printed(capsys, f'--config=configs/{name}', text_cache, f'--config.objective.{change}', '--num_examples=200', '--json')
-    told = settings(inspect.read([f'--config=configs/{name}', f'--config.objective.{change}']).config.objective)
+    argv = [f'--config=configs/{name}', f'--config.objective.{change}']
+    told = settings(parse.parse(argv, inspect.parser(), devices=False).config.objective)
     inspect_properties.confirm(objects, **told)
     spared = next((i for i, one in enumerate(objects) if one['example'].get('labels') == {'next_sentence': 0}), None)
     for i, one in enumerate(objects):

@@ -4,12 +4,12 @@ import random
 import pytest
 
 from data import objectives
-from train.settings import errors, members, schema
+from train.settings import errors, schema
 
 
 def candidates():
     kind = objectives.load('span_corruption')
-    return [*schema.kinds(), *members.kinds({'objective.': kind})]
+    return [*schema.settings({'objective.': kind})]
 
 
 def mutate(key, how, rng):
@@ -60,27 +60,20 @@ def test_nothing_near_suggests_nothing():
     assert errors.did_you_mean('model.zzzzzzzz', candidates()) == ''
 
 
-@pytest.mark.parametrize('a, b, cost', [
-    ('', '', 0), ('', 'ab', 2), ('heads', 'heads', 0), ('heads', 'haeds', 1), ('heads', 'head', 1),
-    ('heads', 'hheads', 1), ('heads', 'hoads', 1), ('abcd', 'badc', 2), ('kitten', 'sitting', 3)])
-def test_edits(a, b, cost):
-    assert errors.edits(a, b) == errors.edits(b, a) == cost
-
-
 def test_numbers_and_columns():
     found = [errors.Problem('a', 'one.'), errors.Problem('longer', 'two.', 'set in x.py')]
-    assert errors.render(found) == '''\
+    assert str(errors.Error(found)) == '''\
 config: 2 problems
   1. a        one.
   2. longer   two.   (set in x.py)
 nothing was run'''
-    assert errors.render(found[:1], 'data', '') == 'data: 1 problem\n  1. a   one.'
-    tenth = errors.render(found[:1] * 10).splitlines()
+    assert str(errors.Error(found[:1], 'data', '')) == 'data: 1 problem\n  1. a   one.'
+    tenth = str(errors.Error(found[:1] * 10)).splitlines()
     assert tenth[1] == '   1. a   one.' and tenth[10] == '  10. a   one.'
 
 
 def test_a_message_cannot_move_the_cursor():
-    text = errors.render([errors.Problem('\x1b[2Jsteps', 'a\rb\n\u202e', '\x07')])
+    text = str(errors.Error([errors.Problem('\x1b[2Jsteps', 'a\rb\n\u202e', '\x07')]))
     assert all(c.isprintable() for line in text.splitlines() for c in line) and len(text.splitlines()) == 3
 
 

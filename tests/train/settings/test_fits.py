@@ -1,7 +1,6 @@
 """Devices without JAX, and meshes that fit."""
 import dataclasses
 import itertools
-import math
 import subprocess
 import sys
 
@@ -73,13 +72,6 @@ def test_suggestions_keep_to_the_axes_that_were_asked_for():
 def test_nothing_is_said_of_unknown_devices():
     assert not list(fits.check(setting(dict(data=256), batch_size=256), None))
     assert [key for key, _ in fits.check(setting(dict(tensor=3)), None)] == ['mesh.tensor']
-
-
-def test_splits_are_all_ways_to_divide():
-    for count in (1, 8, 12):
-        every = range(1, count + 1)
-        expected = {(a, b, c) for a in every for b in every for c in every if count % math.prod((a, b, c)) == 0}
-        assert set(fits.splits(count)) == expected
 
 
 def test_padded_vocabulary_divides_when_it_is_known():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures
-from train.settings import errors, members, parse, schema, values
+from train.settings import errors, parse, schema, values
 
 MIXTURE = '--config=configs/tiny.py:mixture'
 
@@ -85,18 +85,20 @@ def test_a_resume_with_other_members_is_refused_with_a_diff():
 
 
 def test_classes_kinds_build_and_owner():
-    given = [('objective.name', 'mixture', 'here', False), ('objective.members.a.name', 'masked_lm', 'here', False),
-             ('objective.members.b.rate', '0.1', 'there', True)]
-    parts, lost, wrong = members.classes(given)
-    assert parts == {'objective.': mixtures.Objective, 'objective.members.a.': masked_lm.Objective} and lost == ['objective.members.b.']
-    assert [(p.subject, p.text.partition(';')[0]) for p in wrong] == [('objective.members.b.name', 'missing')]
-    kinds = members.kinds(parts)
+    given = [values.Given('objective.name', 'mixture', 'here'), values.Given('objective.members.a.name', 'masked_lm', 'here'),
+             values.Given('objective.members.b.rate', '0.1', 'there', flag=True)]
+    parts = parse.classes({one.key: one for one in given})
+    assert parts.pop('objective.members.b.') is None  # its name is missing
+    assert parts == {'objective.': mixtures.Objective, 'objective.members.a.': masked_lm.Objective}
+    kinds = schema.settings(parts)
     assert kinds['objective.members.a.weight'] is float and values.parts(kinds['objective.members.a.rate'])[0] is float
-    assert not any('sequence_length' in key for key in kinds)
-    built = members.build(parts, {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}, {'sequence_length': 32})
+    assert not any('sequence_length' in key for key in kinds if key not in schema.kinds())
+    found = {'objective.members.a.weight': 2.0, 'objective.members.a.rate': 0.4}
+    follows = {f'{prefix}sequence_length': 32 for prefix in parts}
+    built = schema.build(schema.Config, {**found, **follows}, parts).objective
     assert built == mixtures.Objective(32, (mixtures.Member('a', masked_lm.Objective(32, rate=0.4), 2.0),))
-    assert members.owner(parts, 'objective.members.a.rate') == 'objective.members.a.'
-    assert members.owner(parts, 'objective.members.a.weight') == 'objective.'
+    assert parse.owner(parts, 'objective.members.a.rate') == 'objective.members.a.'
+    assert parse.owner(parts, 'objective.members.a.weight') == 'objective.'
     assert schema.values(dataclasses.replace(schema.Config(), objective=built))['objective.members.a.name'] == 'masked_lm'
-    assert list(members.kinds({'objective.': causal_lm.Objective})) == ['objective.name', 'objective.documents']
-    assert members.kinds({}) == {'objective.name': str}
+    assert list(schema.settings({'objective.': causal_lm.Objective}))[-2:] == ['objective.name', 'objective.documents']
+    assert list(schema.settings({})) == [*schema.kinds(), 'objective.name']

@@ -10,7 +10,7 @@ import pytest
 from data import objectives, ranges
 from model import config as model_config, positions, transformer
 from train.optimization import optimizer, schedules
-from train.settings import members, parse, reads, schema
+from train.settings import parse, reads, schema
 
 # A value of each setting that an optimizer, a schedule or a position scheme may not read, other than its default.
 OTHER = {
@@ -112,7 +112,7 @@ def test_settings_of_objectives_that_nothing_reads(variant, flags, text):
 
 def test_objectives_state_rows_of_their_own_settings():
     for name in objectives.names():
-        kinds = members.kinds({'objective.': objectives.load(name)})
+        kinds = schema.settings({'objective.': objectives.load(name)})
         assert all(ranges.stated(kind)[1] for key, kind in kinds.items() if not key.endswith('.name')), name
         for fields, choice, _ in objectives.load(name).reads:
             assert {f'objective.{field}' for field in (*fields.split(), choice)} <= set(kinds), name

@@ -52,9 +52,9 @@ def test_build_is_the_inverse_of_values():
 @pytest.mark.parametrize('name', objectives.names())
 def test_objectives_are_settings_too(name):
     kind = objectives.load(name)
-    assert schema.objective_name(kind) == schema.objective_name(kind()) == name
-    kinds = schema.kinds(kind, 'objective.')
-    assert list(kinds)[0] == 'objective.sequence_length'
+    assert kind().name == name
+    kinds = {'objective.name': str, **schema.kinds(kind, 'objective.')}
+    assert list(kinds)[1] == 'objective.sequence_length'
     for key, default in schema.values(schema.Config(objective=kind())).items():
         if key.startswith('objective.'):
             assert values.convert(kinds[key], default) == default
