@@ -50,7 +50,7 @@ ALLOWED = (
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (
         'settings', 'optimization', 'parallel', 'state', 'step')))),
     ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state',
-                          'train.step', 'train.prediction')),
+                          'train.step', 'train.program', 'train.prediction')),
     ('train.inspection', ('data', 'train.settings', 'train.objectives', 'train.state', 'train.step', 'train.monitoring.curves',
                           'train.inspection')),
     ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring',

@@ -4,15 +4,11 @@ Evaluates the newest undamaged checkpoint (its moving average of the weights, if
 examples with the same corruption every time, on any devices. Other text: --data, read with the run's tokenizer.
 """
 import argparse
-import dataclasses
 import json
 import os
-import re
-import sys
 
+from train.parallel import platform
 from train.settings import command, errors
-
-END = 'nothing was evaluated'
 
 
 def parser():
@@ -31,54 +27,15 @@ def parser():
 def check(options):
     """errors.Error with everything that is wrong with the options."""
     if wrong := command.below(options, batches=1, batch_size=1) + command.without_run(options.workdir):
-        raise errors.Error(wrong, kind='evaluate', end=END)
-
-
-def measured(options):
-    """{metric: number} with `step` and `examples`; imports JAX."""
-    from train.parallel import platform
-    platform.prepare(os.environ)
-    import jax
-
-    from data import corpus, pipeline
-    from model import paths
-    from train import objectives, program, state as states
-    from train.checkpoints import checkpoint, initial, workdir
-    from train.parallel import sharding
-    from train.prediction import evaluation
-    from train.settings import parse
-
-    config = workdir.read(options.workdir)
-    initial.complete(options.workdir, config, 'evaluate', END)
-    settings = config.data
-    if options.data:
-        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
-    tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
-    text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
-    source = text.train if options.data else text.eval
-    if source is None:
-        text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
-        raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
-    here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
-    config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
-    mesh, module = sharding.mesh(config.mesh), objectives.build(config)
-    with jax.set_mesh(mesh):
-        abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
-        like = states.union(abstract.params, abstract.frozen)
-        needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
-        params, meta = checkpoint.load_params(
-            options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
-            notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
-    examples = pipeline.size(config.objective, source, evaluation.SEED)
-    read = min(examples, (options.batches or examples) * config.batch_size)
-    return {'step': meta['step'], 'examples': read, **found}
+        raise errors.Error(wrong, kind='evaluate', end='nothing was evaluated')
 
 
 def run(options):
-    """Prints the metrics."""
+    """Prints the metrics; imports JAX."""
     check(options)
-    found = measured(options)
+    platform.prepare(os.environ)
+    from train.prediction import measure
+    found = measure.metrics(options)
     if options.json:
         return print(json.dumps(found))
     width = max(map(len, found))

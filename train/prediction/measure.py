@@ -1,0 +1,47 @@
+"""Metrics of a run's model, or of an imported one, on the text that the run held out or on another one."""
+import argparse
+import dataclasses
+import os
+import re
+import sys
+
+import jax
+
+from data import corpus, pipeline
+from model import paths
+from train import objectives, program, state as states
+from train.checkpoints import checkpoint, initial, workdir
+from train.parallel import sharding
+from train.prediction import evaluation
+from train.settings import errors, parse
+
+END = 'nothing was evaluated'
+
+
+def metrics(options: argparse.Namespace) -> dict[str, float]:
+    """{metric: number} with `step` and `examples`, for the options of `train.evaluate`. errors.Error if there is no text."""
+    config = workdir.read(options.workdir)
+    initial.complete(options.workdir, config, 'evaluate', END)
+    settings = config.data
+    if options.data:
+        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
+    tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
+    text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
+    source = text.train if options.data else text.eval
+    if source is None:
+        text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
+        raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
+    here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
+    config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
+    mesh, module = sharding.mesh(config.mesh), objectives.build(config)
+    with jax.set_mesh(mesh):
+        abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract
+        like = states.union(abstract.params, abstract.frozen)
+        needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
+        params, meta = checkpoint.load_params(
+            options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
+            notice=lambda notice: print(notice, file=sys.stderr))
+        found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
+    examples = pipeline.size(config.objective, source, evaluation.SEED)
+    read = min(examples, (options.batches or examples) * config.batch_size)
+    return {'step': meta['step'], 'examples': read, **found}
