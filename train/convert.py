@@ -48,21 +48,18 @@ def parser():
 
 def check(options):
     """errors.Error with everything that is wrong with the flags."""
-    wrong, target = [], options.out if options.command == 'import' else options.hf
+    wrong, (flag, target) = [], ('--out', options.out) if options.command == 'import' else ('--hf', options.hf)
     if options.command == 'import':
         if not os.path.isdir(os.path.expanduser(options.hf)):
-            text = 'no such folder; expected one with config.json and model.safetensors.'
-            wrong.append(errors.Problem(f'--hf = {options.hf}', text))
+            wrong.append(errors.Problem(f'--hf = {options.hf}', 'no such folder; expected one with config.json and model.safetensors.'))
         wrong += command.below(options, vocab_size=1)
     else:
         wrong += command.without_run(options.workdir) + command.below(options, step=0)
         if options.license and not re.fullmatch(r'[\w.+-]+', options.license):
             wrong.append(errors.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
-    flag = '--out' if options.command == 'import' else '--hf'
-    if '://' in target:
-        if options.command == 'export':
-            wrong.append(errors.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
-    elif occupied(os.path.expanduser(target)):
+    if '://' in target and options.command == 'export':
+        wrong.append(errors.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
+    elif '://' not in target and occupied(os.path.expanduser(target)):
         wrong.append(errors.Problem(f'{flag} = {target}', 'exists; expected a new or an empty folder. Nothing is written over.'))
     if wrong:
         raise errors.Error(wrong, kind='convert', end='nothing was written')

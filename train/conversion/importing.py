@@ -15,7 +15,7 @@ from data.vocabularies import huggingface as published
 from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
-from train.settings import checks, errors, parse, schema
+from train.settings import checks, errors, parse, schema, values
 
 OBJECTIVES = {'decoder': {'name': 'causal_lm'}, 'encoder': {'name': 'masked_lm'}, 'encoder_decoder': {'name': 'span_corruption'}}
 KEPT = ('config.json', 'generation_config.json', 'README.md')
@@ -83,8 +83,8 @@ def configuration(model: model_config.Config, objective: dict[str, Any], dtype: 
     given |= {f'objective.{key}': value for key, value in objective.items()} | {'dtype': dtype, 'steps': 1}
     length = LENGTH
     while True:
-        pairs = [(key, value, 'from config.json', False) for key, value in {**given, 'sequence_length': length}.items()]
-        config, _, _, wrong = parse.assemble(pairs)
+        pairs = {key: values.Given(key, value, 'from config.json') for key, value in {**given, 'sequence_length': length}.items()}
+        config, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
         if not model.limit or checks.longest(config) <= model.limit or length == 1:

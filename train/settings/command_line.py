@@ -54,7 +54,6 @@ def parser(prog: str, description: str, workdir: bool = True) -> Parser:
     epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs='\n'.join(listing()))
     made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]', epilog=epilog,
                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
-    made.needs_workdir = workdir
     if workdir:
         made.add_argument('--workdir', metavar='DIR', help='where the run is; the same command again continues it')
     return made
@@ -100,9 +99,9 @@ def read(argv: Iterable[str], made: Parser) -> Line:
             rest = shorter
 
 
-def missing(line: Line, made: Parser) -> Iterator[errors.Problem]:
+def missing(line: Line) -> Iterator[errors.Problem]:
     """Problems with the flags that train.main cannot do without."""
-    if made.needs_workdir and not line.options.workdir:
+    if not getattr(line.options, 'workdir', 'needs none'):
         yield errors.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
     address, count, index = found = [getattr(line.options, name, None) for name in DISTRIBUTED]
     if count is not None and count < 1:

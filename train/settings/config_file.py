@@ -26,17 +26,15 @@ def read(path: str | None, variant: str = '') -> dict[str, values.Given]:
         raise wrong(f'--config={path}', f'no such file.{near} There are: {", ".join(there)}.')
     try:
         module = runpy.run_path(str(file), run_name='config')
-        variants = module.get('VARIANTS', ())
-        if variant and variant not in variants:
-            has = f'has: {", ".join(filter(None, variants))}.' if variants else 'has no variants.'
-            raise wrong(f'--config={path}:{variant}', f'no such variant.{errors.did_you_mean(variant, variants)} {path} {has}')
-        if 'get_config' not in module:
-            raise wrong(path, 'has no get_config(variant); expected a function that returns the values to set.')
-        found = module['get_config'](*[variant] * bool(variants))
-    except errors.Error:
-        raise
+        variants, get_config = module.get('VARIANTS', ()), module.get('get_config')
+        found = get_config(*[variant] * bool(variants)) if get_config and variant in ('', *variants) else None
     except Exception as error:
         raise raised(path, str(file), error) from None
+    if variant not in ('', *variants):
+        has = f'has: {", ".join(filter(None, variants))}.' if variants else 'has no variants.'
+        raise wrong(f'--config={path}:{variant}', f'no such variant.{errors.did_you_mean(variant, variants)} {path} {has}')
+    if not get_config:
+        raise wrong(path, 'has no get_config(variant); expected a function that returns the values to set.')
     found = found.to_dict() if hasattr(found, 'to_dict') else found
     if not isinstance(found, collections.abc.Mapping):
         raise wrong(path, f'get_config returned {type(found).__name__}; expected a ConfigDict or dict.')
@@ -60,7 +58,7 @@ def raised(name, path, error):
 def leaves(tree: collections.abc.Mapping, prefix: str = '') -> collections.abc.Iterator[tuple[str, Any]]:
     """(dotted key, value) of nested dicts; a dict at a setting that is no group stays a value."""
     for name, value in tree.items():
-        key = prefix + normal(str(name))
+        key = prefix + schema.external(str(name))
         if isinstance(value, collections.abc.Mapping) and key not in schema.kinds():
             yield from leaves(value, key + '.')
         else:
@@ -70,8 +68,3 @@ def leaves(tree: collections.abc.Mapping, prefix: str = '') -> collections.abc.I
 def given(tree: collections.abc.Mapping, origin: str, **more: Any) -> dict[str, values.Given]:
     """{dotted key: Given} of nested dicts. more: other fields of Given."""
     return {key: values.Given(key, value, origin, **more) for key, value in leaves(tree)}
-
-
-def normal(key: str) -> str:
-    """`init.from_` is `init.from`."""
-    return '.'.join(schema.external(part) for part in key.split('.'))

@@ -8,17 +8,15 @@ import dataclasses
 import difflib
 from typing import Any, Iterable
 
-FOREIGN = {                                   # names of other codebases, and ours
-    'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim', 'depth': 'layers',
-    'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim', 'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim', 'swiglu': 'gated',
-    'block_size': 'sequence_length', 'seq_len': 'sequence_length', 'seq_length': 'sequence_length', 'max_seq_length': 'sequence_length',
-    'context_length': 'sequence_length', 'max_steps': 'steps', 'num_steps': 'steps', 'total_steps': 'steps', 'train_steps': 'steps',
-    'max_iters': 'steps', 'warmup_steps': 'warmup', 'warmup_iters': 'warmup', 'decay_steps': 'decay', 'grad_clip': 'clip',
-    'clip_norm': 'clip', 'max_grad_norm': 'clip', 'beta1': 'b1', 'beta2': 'b2', 'eps': 'epsilon', 'betas': 'b1',
-    'gradient_accumulation_steps': 'accumulation', 'grad_accum': 'accumulation', 'precision': 'dtype', 'lr_schedule': 'schedule',
-    'scheduler': 'schedule', 'batch': 'batch_size', 'optimizer': 'optimizer.name', 'eval_interval': 'eval_every',
-    'log_interval': 'log_every', 'save_every': 'checkpoint.every', 'dataset': 'data.train', 'num_key_value_heads': 'kv_heads',
-    'tie_embeddings': 'tied', 'weight_tying': 'tied',
+FOREIGN = {                                   # names of other codebases that are not like ours, and ours
+    'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim',
+    'depth': 'layers', 'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim', 'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim',
+    'swiglu': 'gated', 'block_size': 'sequence_length', 'seq_len': 'sequence_length', 'max_seq_length': 'sequence_length',
+    'context_length': 'sequence_length', 'max_iters': 'steps', 'warmup_steps': 'warmup', 'decay_steps': 'decay', 'clip_norm': 'clip',
+    'max_grad_norm': 'clip', 'beta1': 'b1', 'beta2': 'b2', 'eps': 'epsilon', 'betas': 'b1', 'gradient_accumulation_steps': 'accumulation',
+    'grad_accum': 'accumulation', 'precision': 'dtype', 'batch': 'batch_size', 'optimizer': 'optimizer.name',
+    'eval_interval': 'eval_every', 'log_interval': 'log_every', 'save_every': 'checkpoint.every', 'dataset': 'data.train',
+    'num_key_value_heads': 'kv_heads', 'tie_embeddings': 'tied', 'weight_tying': 'tied',
 }
 
 
@@ -68,7 +66,9 @@ def distance(key: str, other: str) -> float:
     if FOREIGN.get(name) in (other_name, other):
         return 0.02
     cost, (words, other_words) = unlike(name, other_name), (set(text.split('_')) for text in (name, other_name))
-    if cost > 0.3 and sorted(name) != sorted(other_name):
+    if sorted(name) == sorted(other_name):     # letters are swapped
+        cost = min(cost, 0.1)
+    elif cost > 0.3:
         cost = 0.25 if words <= other_words or other_words <= words else float('inf')
     return cost + (0 if group == other_group else 0.1 + 0.2 * bool(group) * unlike(group, other_group))
 

@@ -48,7 +48,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
     parser = parser or command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     line = command_line.read(argv, parser)
     workdir = getattr(line.options, 'workdir', None)
-    flags = [values.Given(config_file.normal(key), text, f'set by --config.{key}', flag=True) for key, text in line.overrides]
+    flags = [values.Given(schema.external(key), text, f'set by --config.{key}', flag=True) for key, text in line.overrides]
     flags, file, wrong = {one.key: one for one in flags}, {}, []
     try:
         file = config_file.read(line.path, line.variant)
@@ -64,7 +64,7 @@ def parse(argv: list[str], parser: command_line.Parser | None = None, devices: b
         config, bad, more = assemble(given, complete)
     request = Request(config, {key: one.origin for key, one in given.items()}, line.options, tuple(notices.values()))
     known = schema.settings(schema.walk(config.objective))
-    wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line, parser), *more]
+    wrong = [*line.problems, *command_line.unknown(line, parser, known), *wrong, *lost, *command_line.missing(line), *more]
     if complete:
         settled = {'init.from'} if inherited.begun(workdir, config.init.from_) else set()  # where a run came from matters once
         count = fits.devices(os.environ, request.distributed.get('num_processes')) if devices else None
@@ -268,5 +268,4 @@ def with_steps(config: schema.Config, examples: int, origins: dict | None = None
 def with_devices(config: schema.Config, count: int, origins: dict | None = None) -> schema.Config:
     """The config with mesh.data derived from the number of devices of all processes. Error if the mesh does not fit."""
     refuse(config, origins, fits.check(config, count))
-    mesh = dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count))
-    return dataclasses.replace(config, mesh=mesh)
+    return dataclasses.replace(config, mesh=dataclasses.replace(config.mesh, data=fits.data_axis(config.mesh, count)))

@@ -182,9 +182,9 @@ MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_e
                         r'sample\..*', r'checkpoint\..*', r'data\.(cache|threads|prefetch)', r'tensorboard')
 
 
-def external(name: str) -> str:
-    """The name of a field as users write it: `from_` is `from`."""
-    return name.rstrip('_')
+def external(key: str) -> str:
+    """A field or a dotted key as users write it: `init.from_` is `init.from`."""
+    return re.sub(r'_+(?=\.|$)', '', key)
 
 
 @functools.cache

@@ -38,7 +38,7 @@ def test_a_command_adds_its_own_flags():
     parser = command_line.parser('train.inspect', 'Shows.', workdir=False)
     parser.add_argument('--num_examples', type=int, default=4)
     line = command_line.read(['--config=x.py', '--num_examples=2'], parser)
-    assert line.options.num_examples == 2 and not list(command_line.missing(line, parser))
+    assert line.options.num_examples == 2 and not list(command_line.missing(line))
 
 
 def run(*argv, code):
