@@ -18,13 +18,14 @@ class Text:
         self.source = source
         self.order = example.rng(int(key), 0, -1).permutation(np.flatnonzero(source.lengths))
         self.ends = np.cumsum(source.lengths[self.order] + 1)
+        self.begins = self.ends - source.lengths[self.order] - 1
 
     def read(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """The tokens int32[end - begin], and the places begin < i < end where sentences start, int64[s] ascending."""
         source, cuts = self.source, [np.empty(0, np.int64)]
         tokens = np.full(end - begin, source.special.eos, np.int32)
         for number in range(*(np.searchsorted(self.ends, (begin, end - 1), side='right') + (0, 1))):
-            first, document = self._first(number), self.order[number]
+            first, document = self.begins[number], self.order[number]
             low, high = max(begin, first), min(end, self.ends[number] - 1)
             shift = source.offsets[document] - first  # from a place in the text to one in the source
             tokens[low - begin:max(low, high) - begin] = source.flat[low + shift:high + shift]
@@ -36,16 +37,13 @@ class Text:
     def sentence(self, place: int) -> tuple[int, int]:
         """(begin, end) of the sentence at a place; EOS is a sentence by itself."""
         number = np.searchsorted(self.ends, place, side='right')
-        first, document, eos = self._first(number), self.order[number], self.ends[number] - 1
+        first, document, eos = self.begins[number], self.order[number], self.ends[number] - 1
         if place == eos:
             return int(eos), int(eos) + 1
         shift, starts = self.source.offsets[document] - first, self.source.sentence_offsets
         after = np.searchsorted(starts, place + shift, side='right')
         end = min(eos, starts[after] - shift) if after < len(starts) else eos
         return int(starts[after - 1] - shift), int(end)
-
-    def _first(self, number):
-        return self.ends[number - 1] if number else 0
 
 
 class Stream:

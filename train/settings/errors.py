@@ -66,7 +66,7 @@ def distance(key: str, other: str) -> float:
     if FOREIGN.get(name) in (other_name, other):
         return 0.02
     cost, (words, other_words) = unlike(name, other_name), (set(text.split('_')) for text in (name, other_name))
-    if sorted(name) == sorted(other_name):     # letters that changed places
+    if sorted(name) == sorted(other_name):     # letters are swapped
         cost = min(cost, 0.1)
     elif cost > 0.3:
         cost = 0.25 if words <= other_words or other_words <= words else float('inf')
