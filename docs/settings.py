@@ -9,7 +9,8 @@ HEAD = """\
 # Settings
 
 Every `--config.KEY=VALUE`, written from the code by `python docs/settings.py`. A config file states some of them; flags win over
-the file. "Only with" names the choice that a setting belongs to: given beside another one, it is refused, because nothing would read it.
+the file. "Only with" names the choice that a setting belongs to: given beside another one, it is refused, because nothing would read it; a
+setting that may change on resume (`sample.*`, `eval_batches`) is ignored with a notice.
 """
 
 

@@ -23,7 +23,7 @@ def findings(config: schema.Config, fields: dict) -> list[str]:
         module = objectives.build(config)
     except Exception as error:
         return [f'{file}: build(config): {type(error).__name__}: {error}']
-    if isinstance(module, token.TokenLoss) == objective.own_loss:
+    if (type(module) is token.TokenLoss) == objective.own_loss:
         holds = 'there is no loss of its own' if objective.own_loss else 'has a loss of its own'
         found.append(f'{file}: {holds}, but own_loss = {objective.own_loss} in data/objectives/{objective.name}.py; a mixture relies on it')
     rows = examples.given(examples.stack([fields] * config.batch_size))

@@ -41,7 +41,7 @@ def build(settings: schema.Optimizer, steps: int, params: Any) -> optax.Gradient
     if settings.clip:
         stages.append(('clip', optax.clip_by_global_norm(settings.clip)))
     stages.append(('optimizer', OPTIMIZERS[settings.name](settings, decays)))
-    if settings.weight_decay and settings.name != 'lamb':
+    if settings.weight_decay and settings.name not in DECAYED:
         stages.append(('decay', optax.add_decayed_weights(settings.weight_decay, decays)))
     if settings.multipliers or settings.name in RATES:
         stages.append(('multipliers', optax.stateless(lambda updates, params: paths.apply(
@@ -170,3 +170,4 @@ def rmsprop(settings, decays):
 OPTIMIZERS = {'adamw': adam, 'adam': adam, 'adafactor': adafactor, 'lamb': lamb, 'lion': lion, 'muon': muon, 'sgd': sgd,
               'adagrad': adagrad, 'rmsprop': rmsprop}
 RATES = {'muon': muon_rate}                   # factors on the learning rate, by path
+DECAYED = ('lamb',)                           # those whose update contains the weight decay

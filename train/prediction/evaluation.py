@@ -21,7 +21,7 @@ SEED = 0  # of the fixed corruption
 class Evaluator:
     """Compiled once; called with the variables of a model as often as you like.
 
-    source: the held-out `data.cache.Tokens`; batches: how many batches to read, None = all.
+    source: the held-out `data.text.cache.Tokens`; batches: how many batches to read, None = all.
     """
 
     def __init__(self, module, objective, source, mesh, batch_size, batches=None):

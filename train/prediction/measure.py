@@ -42,6 +42,6 @@ def metrics(options: argparse.Namespace) -> dict[str, float]:
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
             notice=lambda notice: print(notice, file=sys.stderr))
         found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
-    examples = pipeline.size(config.objective, source, evaluation.SEED)
+    examples = pipeline.size(config.objective.evaluated(), source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
     return {'step': meta['step'], 'examples': read, **found}

@@ -27,7 +27,7 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
     groups += ['objective'] * ('objective' not in stated and 'objective.name' not in flags)
     source = one.value.strip('\'"')
     if tree := begun(workdir, source):
-        return config_file.given({group: tree[group] for group in groups}, f'taken from {workdir}', taken=True), []
+        return config_file.given({group: tree.get(group, {}) for group in groups}, f'taken from {workdir}', taken=True), []
     if wrong := [one.problem(text) for key, text in schema.Init(source).problems() if key == 'init.from']:
         return {}, wrong
     try:
@@ -37,7 +37,8 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
     if tree is None:
         return {}, []
     tree = {group: dict(tree.get(group, {})) for group in groups if group != 'tokenizer'}
-    if 'max_length' not in schemes.SCHEMES[tree['model'].get('positions', 'learned')].reads:  # no table has so many rows
+    scheme = schemes.SCHEMES.get(tree['model'].get('positions', 'learned'), schemes.Scheme)
+    if 'max_length' not in scheme.reads:       # no table has so many rows
         tree['model'].pop('max_length', None)
     if 'tokenizer' not in groups:
         tree['model'].pop('vocab_size', None)
@@ -55,8 +56,8 @@ def config_json(folder: str | None) -> dict:
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     path = epath.Path(folder).expanduser() / 'config.json'
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (TypeError, ValueError):
         return {}
 
 
@@ -75,5 +76,8 @@ def run(folder: str) -> tuple[Any, dict | None]:
     start = epath.Path(folder).expanduser()
     for path in (start, start.parent, start.parent.parent):
         if (path / 'config.json').exists() and (path / 'checkpoints').exists():
-            return path, json.loads((path / 'config.json').read_text())
+            tree = json.loads((path / 'config.json').read_text())
+            if not isinstance(tree, dict):
+                raise ValueError(f'{type(tree).__name__}, expected an object')
+            return path, tree
     return start, None

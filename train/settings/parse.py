@@ -122,13 +122,15 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
     unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
     may be given anywhere if it means off: 0, None, False or empty.
     """
-    kinds, default, notices, idle = schema.settings(schema.walk(config.objective)), schema.values(schema.Config()), {}, {}
+    parts, default, notices, idle = schema.walk(config.objective), schema.values(schema.Config()), {}, {}
+    for prefix, part in parts.items():
+        default.update(schema.values(type(part)(), prefix))
     for key, (choice, text) in unread(config).items():
         one, decides = given.get(key), given.get(choice)
         if one is None or one.taken or bad & {key, choice}:
             continue
-        value = one.read(kinds[key])
-        if not value and value == default.get(key, value):
+        value = one.read(schema.settings(parts)[key])
+        if not value and value == default[key]:
             continue
         overruled = not one.flag and decides and (decides.flag or decides.taken)
         if overruled or may_change(key) or dict(config_file.leaves(inherited.config_json(workdir))).get(key) == values.to_json(value):

@@ -67,6 +67,7 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
     yield 'model.decoder_layers', 'model.architecture', architecture == 'encoder_decoder', 'encoder_decoder'
     yield ('sample.prompts sample.max_new_tokens sample.temperature sample.top_k sample.top_p', 'model.architecture',
            architecture == 'decoder', 'decoder')
+    yield 'sample.top_k sample.top_p', 'sample.temperature', config.sample.temperature, 'more than 0'
     schemes = {name: {f'model.{field}' for field in scheme.reads} for name, scheme in positions.SCHEMES.items()}
     everywhere = functions('optimizer')[1] | functions('schedules')[1]
     for choice, value, readers in (('optimizer.name', optimizer.name, choices('optimizer')),

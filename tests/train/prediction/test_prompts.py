@@ -1,14 +1,13 @@
 """The command on a real run: greedy equals the model's own argmax, several answers, JSON, and messages."""
 import json
-import os
 
 import numpy as np
 import pytest
 
 from data import example, tokenizer
 from model import transformer
-from tests.helpers import subprocesses
-from train import generate, main
+from tests.helpers import subprocesses, training
+from train import generate
 from train.checkpoints import checkpoint, workdir
 from train.prediction import fill_mask, prompts
 
@@ -17,13 +16,9 @@ from train.prediction import fill_mask, prompts
 def runs(tmp_path_factory):
     """Two steps of each architecture."""
     folder = tmp_path_factory.mktemp('runs')
-    before = os.environ.copy()
     for variant in ('causal_lm', 'masked_lm', 'span_corruption', 'permuted_lm'):
-        assert main.main([f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2',
-                          '--config.mesh.data=8', '--config.eval_batches=1', f'--config.data.cache={folder}/cache',
-                          '--config.sample.max_new_tokens=2']) == 0
-    os.environ.clear()
-    os.environ.update(before)
+        training.run(f'--config=configs/tiny.py:{variant}', f'--workdir={folder}/{variant}', '--config.steps=2', '--config.eval_batches=1',
+                     f'--config.data.cache={folder}/cache', '--config.sample.max_new_tokens=2')
     return folder
 
 
@@ -87,9 +82,8 @@ def test_a_member_of_an_alternation_fills_masks(first, second, tmp_path):
     memory = 'masked' if first == 'permuted_lm' else 'text'
     flags += [f'--config.objective.members.{memory}.memory_length=8'] * ('permuted_lm' in (first, second))
     workdir = f'--workdir={tmp_path}/run'
-    assert main.main(['--config=configs/tiny.py:alternation', workdir, *flags, '--config.model.architecture=encoder', '--config.steps=2',
-                      '--config.model.positions=xl', '--config.mesh.data=8', '--config.eval_batches=1',
-                      f'--config.data.cache={tmp_path}/cache']) == 0
+    training.run('--config=configs/tiny.py:alternation', workdir, *flags, '--config.model.architecture=encoder', '--config.steps=2',
+                 '--config.model.positions=xl', '--config.eval_batches=1', f'--config.data.cache={tmp_path}/cache')
     one, = answers(workdir, '--prompt=Call me <mask>.')
     plain = tokenizer.Bytes()
     assert len(one['tokens']) == 1 and one['text'] == plain.decode([*plain.encode('Call me '), *one['tokens'], *plain.encode('.')])

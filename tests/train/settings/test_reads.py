@@ -98,6 +98,7 @@ def test_what_has_no_part_in_training_is_only_a_notice():
 @pytest.mark.parametrize('variant, flags, text', [
     ('masked_lm', 'max_ngram=2', 'objective.max_ngram = 2   nothing reads it with objective.select = token; expected ngram.'),
     ('masked_lm', 'short=0.2', 'nothing reads it with objective.inputs = document; expected next_sentence or sentence_order.'),
+    ('masked_lm', 'short=0', 'nothing reads it with objective.inputs = document; expected next_sentence or sentence_order.'),
     ('masked_lm', 'random=0 random_ids=text', 'nothing reads it with objective.random = 0.0; expected more than 0.'),
     ('span_corruption', 'random=0.2', 'nothing reads it with objective.style = sentinels; expected replace_full.'),
     ('denoising', 'infill=0 spans_of=tokens', 'nothing reads it with objective.infill = 0.0; expected more than 0.'),
