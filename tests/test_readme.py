@@ -47,5 +47,7 @@ def test_make_targets_and_files_that_it_names_exist():
     for target in re.findall(r'`?make ([a-z-]+)', README):
         assert f'\n{target}:' in makefile, target
     assert 'MEASURED' not in README
-    for path in re.findall(r'`((?:data|model|train|tests|docs|configs|bench)/[\w./-]*)', README):
+    links = [path for path in re.findall(r'\]\(([^)]+)\)', README) if '://' not in path]
+    assert len(links) >= 6
+    for path in [*links, *re.findall(r'`((?:data|model|train|tests|docs|configs|bench)/[\w./-]*)', README)]:
         assert (ROOT / path).exists() or 'NAME' in path, path
