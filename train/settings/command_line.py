@@ -6,6 +6,7 @@ plain argparse parser, whose errors are collected too. Imports nothing heavy: `-
 import argparse
 import ast
 import dataclasses
+import functools
 import pathlib
 import re
 import textwrap
@@ -51,7 +52,7 @@ class Line:
 def parser(prog: str, description: str, workdir: bool = True) -> Parser:
     """An argparse parser whose help explains --config; the command adds its own flags. `workdir`: does it need one?"""
     required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
-    epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs='\n'.join(listing()))
+    epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs=listing())
     made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]', epilog=epilog,
                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
     if workdir:
@@ -131,13 +132,16 @@ def configs() -> list[str]:
     return sorted(f'configs/{p.name}' for p in (ROOT / 'configs').glob('*.py') if p.name != '__init__.py')
 
 
-def listing() -> Iterator[str]:
-    """One line a config: its path, the first line of its docstring, its variants. Only its VARIANTS and their imports are run."""
+@functools.cache
+def listing() -> str:
+    """A line a config: its path, the first line of its docstring, its variants. Only its VARIANTS and their imports are run."""
+    lines = []
     for path in configs():
         tree, names = ast.parse((ROOT / path).read_text(encoding='utf-8')), {}
-        yield f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}'
+        lines.append(f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}')
         found = (node for node in tree.body if isinstance(node, (ast.Assign, ast.ImportFrom)))
         tree.body = [node for node in found if ast.unparse(node).startswith(('VARIANTS =', 'from model.families'))]
         exec(compile(tree, path, 'exec'), names)
         if found := ' '.join(f':{name}' for name in names.get('VARIANTS', ()) if name):
-            yield textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30)
+            lines.append(textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30))
+    return '\n'.join(lines)
