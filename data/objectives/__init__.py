@@ -19,7 +19,10 @@ SEGMENTS = ('packed', 'padded', 'one')        # each is true of what the next on
 
 
 class Hint(typing.NamedTuple):
-    """What is true of the attention integers of every example, so that a kernel can skip blocks. A wrong hint is a silent leak."""
+    """What is true of the attention integers of every example, so that a kernel can skip blocks. A wrong hint is a silent leak.
+
+    It need not hold for the rows of weight 0 that fill the last batch of an evaluation: their results are not used.
+    """
     order: str = 'ordered'                    # causal: a token sees its segment up to itself | full: all of it | ordered: any integers
     segments: str = 'packed'                  # one: a row is one segment without padding | padded: one segment, then padding | packed: any
 

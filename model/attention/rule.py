@@ -30,7 +30,8 @@ class Hint(NamedTuple):
     """What a rule promises at compile time, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
     The defaults promise nothing. In self attention, any other value also promises that the keys after `offset` are the tokens of
-    the queries, in the same order.
+    the queries, in the same order. Rows of weight 0, which fill the last batch of an
+    evaluation, may break it: their results are not used.
     """
     order: str = 'ordered'                    # within a segment: causal | full | ordered (by the integers alone)
     segments: str = 'packed'                  # one (a row is one segment) | padded (one segment, then padding) | packed (any)
