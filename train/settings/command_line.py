@@ -7,6 +7,7 @@ import argparse
 import ast
 import dataclasses
 import functools
+import importlib
 import pathlib
 import re
 import textwrap
@@ -134,14 +135,21 @@ def configs() -> list[str]:
 
 @functools.cache
 def listing() -> str:
-    """A line a config: its path, the first line of its docstring, its variants. Only its VARIANTS and their imports are run."""
+    """A line a config: its path, the first line of its docstring, its variants; read without running the file."""
     lines = []
     for path in configs():
-        tree, names = ast.parse((ROOT / path).read_text(encoding='utf-8')), {}
+        tree = ast.parse((ROOT / path).read_text(encoding='utf-8'))
         lines.append(f'  {path:28}{(ast.get_docstring(tree) or "").partition(chr(10))[0]}')
-        found = (node for node in tree.body if isinstance(node, (ast.Assign, ast.ImportFrom)))
-        tree.body = [node for node in found if ast.unparse(node).startswith(('VARIANTS =', 'from model.families'))]
-        exec(compile(tree, path, 'exec'), names)
-        if found := ' '.join(f':{name}' for name in names.get('VARIANTS', ()) if name):
+        stated = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'VARIANTS')
+        if found := ' '.join(f':{name}' for node in stated for name in variants(node) if name):
             lines.append(textwrap.indent(textwrap.fill(f'variants: {found}', 88), ' ' * 30))
     return '\n'.join(lines)
+
+
+def variants(node):
+    """The names in the value of VARIANTS: strings, and `*FAMILY.SIZES` of model/families, which is pure data."""
+    for part in node.elts:
+        if isinstance(part, ast.Starred):
+            yield from getattr(importlib.import_module(f'model.families.{part.value.value.id}'), part.value.attr)
+        else:
+            yield ast.literal_eval(part)

@@ -76,7 +76,9 @@ def test_what_a_file_says_beside_its_own_choice_is_refused(tmp_path):
 
 
 def test_a_value_that_means_off_may_be_given_anywhere():
-    parsed('--config.optimizer.momentum=0', '--config.optimizer.decay=None', '--config.model.position_offset=0', '--config.init.rename=()')
+    request = parsed('--config.optimizer.momentum=0', '--config.optimizer.decay=None', '--config.model.position_offset=0',
+                     '--config.init.rename=()')
+    assert request.config == parsed().config and request.notices == ()
 
 
 def test_on_resume_it_is_a_notice(tmp_path):
