@@ -3,7 +3,6 @@ import json
 import math
 import pathlib
 import re
-import subprocess
 
 import numpy as np
 import pytest
@@ -24,18 +23,15 @@ def run(folder, *arguments):
 
 def trained(clone, workdir, *flags):
     """The last line of metrics of a run."""
-    run(clone, 'train.main', f'--workdir={workdir}', *flags)
+    run(clone[0], 'train.main', f'--workdir={workdir}', *flags)
     return json.loads((workdir / 'metrics.jsonl').read_text().splitlines()[-1])
 
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory):
-    """The last commit with both diffs applied."""
+    """The last commit with both diffs applied: its folder and what git says of it."""
     folder = tmp_path_factory.mktemp('new_objective') / 'clone'
-    subprocess.run(['git', '-c', 'safe.directory=*', 'clone', '-q', str(ROOT), str(folder)], check=True)
-    for name in ADDED:
-        subprocess.run(['git', 'apply', str(ROOT / 'docs' / name)], cwd=folder, check=True)
-    return folder
+    return folder, subprocesses.clone(folder, *ADDED)
 
 
 def test_the_diffs_add_one_file_and_a_config_or_two_with_a_loss(clone):
@@ -43,13 +39,12 @@ def test_the_diffs_add_one_file_and_a_config_or_two_with_a_loss(clone):
         assert sorted(re.findall(r'^\+\+\+ b/(.*)$', (ROOT / 'docs' / name).read_text(encoding='utf-8'), re.M)) == added
         page = PAGE.read_text(encoding='utf-8')
         assert f'git apply docs/{name}' in page and all(path in page for path in added)
-    status = subprocess.run(['git', 'status', '--porcelain'], cwd=clone, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert sorted(line.split()[-1] for line in status) == sorted(sum(ADDED.values(), [])) and all(line.startswith('??') for line in status)
+    assert clone[1] == sorted(f'?? {path}' for path in sum(ADDED.values(), []))
 
 
 def test_it_trains_and_beats_the_frequencies_of_its_targets(clone, tmp_path):
     cache = f'--config.data.cache={tmp_path}/cache'
-    printed = run(clone, 'train.inspect', '--config=configs/backward_lm.py', cache, '--split=eval', '--num_examples=256', '--json')
+    printed = run(clone[0], 'train.inspect', '--config=configs/backward_lm.py', cache, '--split=eval', '--num_examples=256', '--json')
     examples = [json.loads(line)['example'] for line in printed.splitlines()]
     targets = np.concatenate([np.array(one['targets'])[np.array(one['weights']) > 0] for one in examples])
     shares = np.bincount(targets) / len(targets)
@@ -61,7 +56,7 @@ def test_it_trains_and_beats_the_frequencies_of_its_targets(clone, tmp_path):
 def test_the_one_with_a_loss_is_inspected_and_learns_one_batch(clone, tmp_path):
     """Its loss falls far below the entropy of the share of moved tokens."""
     flags = ('--config=configs/shuffled_token_detection.py', f'--config.data.cache={tmp_path}/cache')
-    assert len(run(clone, 'train.inspect', *flags, '--num_examples=8', '--json').splitlines()) == 8
+    assert len(run(clone[0], 'train.inspect', *flags, '--num_examples=8', '--json').splitlines()) == 8
     last = trained(clone, tmp_path / 'run', *flags, '--config.overfit_one_batch=True', '--config.batch_size=8', '--config.steps=150',
                    '--config.sequence_length=32', '--config.eval_batches=1')
     share = last['train/share_moved']

@@ -1,16 +1,13 @@
 """The page on adding a family is true: its diff is one file and one config; in a clone they import, compute and export an OPT."""
 import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from tests.helpers import huggingface_folder as folders
+from tests.helpers import huggingface_folder as folders, subprocesses
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DIFF = ROOT / 'docs' / 'new_family.diff'
@@ -73,20 +70,15 @@ def logits(found, ids):
     return normalized(x, 'final_layer_norm') @ found['model.decoder.embed_tokens.weight'].T
 
 
-def run(folder, *arguments):
-    result = subprocess.run([sys.executable, *map(str, arguments)], cwd=folder, env={**os.environ, 'XLA_FLAGS': ''}, capture_output=True,
-                            text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+def run(clone, *arguments):
+    return subprocesses.run(*arguments, cwd=clone[0]).stdout
 
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory):
-    """The last commit with the diff applied."""
+    """The last commit with the diff applied: its folder and what git says of it."""
     folder = tmp_path_factory.mktemp('new_family') / 'clone'
-    subprocess.run(['git', '-c', 'safe.directory=*', 'clone', '-q', str(ROOT), str(folder)], check=True)
-    subprocess.run(['git', 'apply', str(DIFF)], cwd=folder, check=True)
-    return folder
+    return folder, subprocesses.clone(folder, DIFF.name)
 
 
 @pytest.fixture(scope='module')
@@ -97,8 +89,7 @@ def published(tmp_path_factory):
 
 def test_the_diff_adds_one_file_and_one_config(clone):
     assert sorted(re.findall(r'^\+\+\+ b/(.*)$', DIFF.read_text(encoding='utf-8'), re.M)) == ADDED
-    status = subprocess.run(['git', 'status', '--porcelain'], cwd=clone, capture_output=True, text=True, check=True).stdout
-    assert sorted(status.splitlines()) == [f'?? {path}' for path in ADDED]
+    assert clone[1] == [f'?? {path}' for path in ADDED]
     page = (ROOT / 'docs' / 'adding-a-family.md').read_text(encoding='utf-8')
     assert 'git apply docs/new_family.diff' in page and all(path in page for path in ADDED)
 
