@@ -70,7 +70,8 @@ def batches(objective: Any, source: Any, *, seed: int, batch_size: int, start: i
 
     def batch(number):
         out, positions = {}, start + number * batch_size + rows
-        for at, (position, *which) in enumerate(zip(positions.tolist(), *(p.tolist() for p in places(n, seed, positions, shuffle)))):
+        located = epochs_and_indices(n, seed, positions, shuffle)
+        for at, (position, *which) in enumerate(zip(positions.tolist(), *(part.tolist() for part in located))):
             if stopping.is_set():
                 return out
             if position < end:
@@ -103,7 +104,7 @@ def _ahead(function, count, threads, prefetch, stopping):
         pool.shutdown(cancel_futures=True)
 
 
-def places(n: int, seed: int, positions: Sequence[int], shuffle: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def epochs_and_indices(n: int, seed: int, positions: Sequence[int], shuffle: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """(epochs, indices), int64[k] each, of the examples at int64[k] positions; n: `size`. Without shuffle epochs keep the plan's order."""
     epochs, indices = np.divmod(positions, n)
     for epoch in np.unique(epochs).tolist() if shuffle else ():

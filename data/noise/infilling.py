@@ -60,8 +60,8 @@ def infill(tokens: np.ndarray, starts: np.ndarray, share: float, mean: float, re
         for i in range(len(begins) - 1, -1, -1):  # where spans overlap, the first says whether ids are random
             owner[begins[i]:ends[i]] = i
         out[covered] = special.mask
-        places = np.flatnonzero(covered & replaced[owner])
-        out[places] = masks.random_text(len(places), special, rng)
+        positions = np.flatnonzero(covered & replaced[owner])
+        out[positions] = masks.random_text(len(positions), special, rng)
     else:
         out[begins] = np.where(replaced, masks.random_text(len(begins), special, rng), special.mask)
         out = out[~_covered(begins + replace_length, ends, len(tokens))]
@@ -106,21 +106,21 @@ def insert(tokens: np.ndarray, count: int, random: float, special: special_token
     if not count:
         return tokens
     out = np.empty(len(tokens) + count, np.int32)
-    places = rng.permutation(len(out))[:count]
+    positions = rng.permutation(len(out))[:count]
     new = np.ones(len(out), bool)
-    new[places] = False
+    new[positions] = False
     out[new] = tokens
-    out[places] = special.mask
+    out[positions] = special.mask
     some = math.ceil(count * random)
-    out[places[:some]] = masks.random_text(some, special, rng)
+    out[positions[:some]] = masks.random_text(some, special, rng)
     return out
 
 
 def mask(tokens: np.ndarray, share: float, random: float, special: special_tokens.Special, rng: np.random.Generator) -> np.ndarray:
     """Token masking: ceil(share * n) of the n tokens that are text become [MASK], or with probability `random` a random id."""
-    places = _some(tokens, share, special, rng)
+    positions = _some(tokens, share, special, rng)
     out = tokens.copy()
-    out[places] = np.where(rng.random(len(places)) < random, masks.random_text(len(places), special, rng), special.mask)
+    out[positions] = np.where(rng.random(len(positions)) < random, masks.random_text(len(positions), special, rng), special.mask)
     return out
 
 

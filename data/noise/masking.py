@@ -14,8 +14,8 @@ from data.noise import masks
 
 
 def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, rng: np.random.Generator) -> tuple:
-    """(places, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each. settings:
-    the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None."""
+    """(positions, units or None): which tokens of a row are predicted, ascending, and the number of the unit (word, span) of each.
+    settings: the Objective of data/objectives/masked_lm.py. read: an `inputs.Row`. salt: seed of the documents' own rates, or None."""
     if settings.count_in == 'row':
         rate = settings.rate if settings.max_rate is None else rng.uniform(settings.rate, settings.max_rate)
         return _within(*_select(settings, source, read.ids, rate, slots, rng), slots, rng)
@@ -34,7 +34,7 @@ def choose(settings: Any, source: Any, read: Any, salt: int | None, slots: int, 
 
 
 def _select(settings, source, text, rate, slots, rng):
-    """(places, units or None) of a row or of a part of it, at its own rate."""
+    """(positions, units or None) of a row or of a part of it, at its own rate."""
     is_text = masks.is_text(source.special)[text]
     allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
     if settings.select == 'token':
@@ -43,13 +43,13 @@ def _select(settings, source, text, rate, slots, rng):
     starts[1:] |= ~is_text[:-1]               # what follows a special token
     found = words(starts, allowed)
     if settings.select == 'word' and settings.count == 'roberta':
-        return places(found, some_words(found, _count(settings, len(found.begins), rate, slots, rng), rng))
+        return token_positions(found, some_words(found, _count(settings, len(found.begins), rate, slots, rng), rng))
     budget = _count(settings, len(text), rate, slots, rng)
     if settings.select == 'word':
-        return places(found, whole_words(found, budget, rng))
+        return token_positions(found, whole_words(found, budget, rng))
     if settings.select == 'ngram':
-        return places(found, ngrams(found, budget, settings.max_ngram, rng))
-    return places(found, spans(found, budget, settings.span_p, settings.max_span, rng))
+        return token_positions(found, ngrams(found, budget, settings.max_ngram, rng))
+    return token_positions(found, spans(found, budget, settings.span_p, settings.max_span, rng))
 
 
 def _count(settings, length, rate, slots, rng):
@@ -169,7 +169,7 @@ def spans(found: Words, budget: int, p: float, longest: int, rng: np.random.Gene
     return np.stack([firsts, lasts + 1], axis=1)
 
 
-def places(found: Words, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def token_positions(found: Words, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(positions int64[n], units int64[n]) of chosen words, ascending; the unit is the number of the pick."""
     first, last = picks[picks[:, 0].argsort()].T
     begins, sizes = found.begins[first], found.ends[last - 1] - found.begins[first]

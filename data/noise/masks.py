@@ -28,17 +28,17 @@ def words(tokens: np.ndarray, word_starts: np.ndarray) -> np.ndarray:
     return starts
 
 
-def mask_or_replace(tokens: np.ndarray, places: np.ndarray, mask_share: float, random_share: float, special: special_tokens.Special,
+def mask_or_replace(tokens: np.ndarray, positions: np.ndarray, mask_share: float, random_share: float, special: special_tokens.Special,
                     rng: np.random.Generator, units: np.ndarray | None = None, pool: np.ndarray | None = None) -> np.ndarray:
-    """A copy of `tokens` in which each of the places independently becomes [MASK] or a random id, or is unchanged.
+    """A copy of `tokens` in which each of the positions independently becomes [MASK] or a random id, or is unchanged.
 
     Random ids are uniform over the whole vocabulary, special and unused ids included, as in BERT, or over the ids `pool`. units: int[n]
-    from 0, ascending: the places of one unit (a word, a span) get the same of the three (SpanBERT).
+    from 0, ascending: the positions of one unit (a word, a span) get the same of the three (SpanBERT).
     """
-    fate = rng.random(len(places)) if units is None or not len(units) else rng.random(units[-1] + 1)[units]
-    ids = rng.integers(special.vocab_size, size=len(places)) if pool is None else pool[rng.integers(len(pool), size=len(places))]
+    fate = rng.random(len(positions)) if units is None or not len(units) else rng.random(units[-1] + 1)[units]
+    ids = rng.integers(special.vocab_size, size=len(positions)) if pool is None else pool[rng.integers(len(pool), size=len(positions))]
     tokens = tokens.copy()
-    tokens[places] = np.where(fate < mask_share, special.mask, np.where(fate < mask_share + random_share, ids, tokens[places]))
+    tokens[positions] = np.where(fate < mask_share, special.mask, np.where(fate < mask_share + random_share, ids, tokens[positions]))
     return tokens
 
 

@@ -64,7 +64,7 @@ def ended(lengths: np.ndarray) -> np.ndarray:
 
 def rows(lengths: np.ndarray, size: int, rng: np.random.Generator, extra: int = 0) -> np.ndarray:
     """int64[n, k]: the pieces of each row of `size`, longest first, of documents of these lengths, each in a segment of its own. extra:
-    places that every piece needs besides its tokens. n is the same for every epoch."""
+    positions that every piece needs besides its tokens. n is the same for every epoch."""
     cut, lengths = pieces(lengths, size - extra)
     packed = pack(lengths + extra, size, rng)
     return np.where(packed >= 0, cut[packed], -1)

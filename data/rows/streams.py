@@ -12,7 +12,7 @@ from data import example
 
 
 class Text:
-    """All documents of a source in the random order of `key`, each followed by EOS: M tokens at the places 0..M - 1."""
+    """All documents of a source in the random order of `key`, each followed by EOS: M tokens at the positions 0..M - 1."""
 
     def __init__(self, source: Any, key: int):
         self.source = source
@@ -21,7 +21,7 @@ class Text:
         self.begins = self.ends - source.lengths[self.order] - 1
 
     def read(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens int32[end - begin], and the places begin < i < end where sentences start, int64[s] ascending."""
+        """The tokens int32[end - begin], and the positions begin < i < end where sentences start, int64[s] ascending."""
         source, cuts = self.source, [np.empty(0, np.int64)]
         tokens = np.full(end - begin, source.special.eos, np.int32)
         for number in range(*(np.searchsorted(self.ends, (begin, end - 1), side='right') + (0, 1))):
@@ -47,7 +47,7 @@ class Text:
 
 
 class Stream:
-    """Tokens begin..end - 1 of a text, forwards or backwards. Its own places count from 0 in the direction of reading."""
+    """Tokens begin..end - 1 of a text, forwards or backwards. Its own positions count from 0 in the direction of reading."""
 
     def __init__(self, text: Text, begin: int, end: int, backwards: bool):
         self.text, self.begin, self.end, self.backwards = text, begin, end, backwards
@@ -67,7 +67,7 @@ class Stream:
         return max(begin, 0), min(end, len(self))
 
     def _in_text(self, begin, end):
-        """Places of the stream as places of the text."""
+        """Positions in the stream as positions in the text."""
         return (self.end - end, self.end - begin) if self.backwards else (self.begin + begin, self.begin + end)
 
 

@@ -82,7 +82,7 @@ def test_batches_are_the_transform_of_the_plan(name, source):
     n, position = pipeline.size(one, source, 3), 0
     for batch in itertools.islice(pipeline.batches(one, source, seed=3, batch_size=5), 2 * n // 5):
         for i in range(5):
-            (epoch,), (index,) = (part.tolist() for part in pipeline.places(n, 3, [position]))
+            (epoch,), (index,) = (part.tolist() for part in pipeline.epochs_and_indices(n, 3, [position]))
             fields = one.transform(source, one.plan(source, 3, epoch)[index], example.rng(3, epoch, index))
             assert epoch == position // n and index == batch['index'][i] and set(batch) == {*fields, 'index'}
             assert all((batch[field][i] == value).all() for field, value in fields.items())

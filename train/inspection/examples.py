@@ -5,7 +5,7 @@ import sys
 
 from data import corpus as corpora, pipeline
 from train import objectives
-from train.inspection import checks, look, page, rates, terminal
+from train.inspection import checks, look, rates
 from train.settings import errors, parse
 
 
@@ -28,7 +28,7 @@ def show(request: parse.Request) -> None:
         from train.inspection import losses
         first = pipeline.make(objective, source, seed, 0, 0)
         wrong = {sentence: sentence for sentence in losses.findings(config, first)}
-    for epoch, index in places(objective, source, seed, options, shuffle):
+    for epoch, index in selected(objective, source, seed, options, shuffle):
         one = look.read(objective, source, seed, epoch, index)
         found = checks.findings(one.example, objective, tokenizer.special, config.model.limit)
         for sentence in found:
@@ -39,10 +39,12 @@ def show(request: parse.Request) -> None:
         elif len(kept) < options.shown:
             kept.append((one, found))
     if options.html:
+        from train.inspection import page  # jinja2 and rich are imported where they are used: --json starts without them
         size = pipeline.size(objective, source, seed)
         page.write(options.html, config, source, tokenizer, sums, kept, list(wrong.values()), notices, size)
         print(f'{options.html}: {sums.examples} examples, {len(kept)} of them in full')
     elif not options.json:
+        from train.inspection import terminal
         terminal.summary(terminal.console(), sums)
     if wrong:
         raise checks.Broken('\n'.join([f'{len(wrong)} kind{"s" * (len(wrong) > 1)} of fault', *(
@@ -55,13 +57,14 @@ def shower(options, objective, tokenizer, notices):
         return None
     if options.json:
         return lambda one, _: print(json.dumps(look.record(one, tokenizer), ensure_ascii=False))
+    from train.inspection import terminal
     screen = terminal.console()
     for notice in notices:
         print(notice, file=sys.stderr)
     return lambda one, found: terminal.show(screen, one, objective, tokenizer, found)
 
 
-def places(objective, source, seed, options, shuffle):
+def selected(objective, source, seed, options, shuffle):
     """[(epoch, index)] of the examples asked for."""
     n, epoch = pipeline.size(objective, source, seed), options.epoch or 0
     if options.index is not None:
@@ -71,4 +74,4 @@ def places(objective, source, seed, options, shuffle):
         return [(epoch, index) for index in range(options.index, min(options.index + (options.num_examples or 1), n))]
     start = epoch * n if options.start is None else options.start
     count = options.num_examples or (200 if options.html else 4)
-    return list(zip(*(part.tolist() for part in pipeline.places(n, seed, range(start, start + count), shuffle))))
+    return list(zip(*(part.tolist() for part in pipeline.epochs_and_indices(n, seed, range(start, start + count), shuffle))))

@@ -123,6 +123,7 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
     may be given anywhere if it means off: 0, None, False or empty.
     """
     parts, default, notices, idle = schema.walk(config.objective), schema.values(schema.Config()), {}, {}
+    before = functools.cache(lambda: dict(config_file.leaves(inherited.config_json(workdir))))  # read if a setting is unread
     for prefix, part in parts.items():
         default.update(schema.values(type(part)(), prefix))
     for key, (choice, text) in unread(config).items():
@@ -133,7 +134,7 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
         if not value and value == default[key]:
             continue
         overruled = not one.flag and decides and (decides.flag or decides.taken)
-        if overruled or may_change(key) or dict(config_file.leaves(inherited.config_json(workdir))).get(key) == values.to_json(value):
+        if overruled or may_change(key) or before().get(key) == values.to_json(value):
             notices[key] = f'{key} = {errors.shown(value)} is ignored: {text}   ({one.origin})'
         else:
             idle[key] = text

@@ -45,7 +45,7 @@ def test_no_words():
     one = masking.words(np.ones(3, bool), np.zeros(3, bool))
     for picks in (masking.whole_words(one, 1, np.random.default_rng(0)), masking.some_words(one, 1, np.random.default_rng(0)),
                   masking.ngrams(one, 1, 3, np.random.default_rng(0)), masking.spans(one, 1, 0.2, 10, np.random.default_rng(0))):
-        places, units = masking.places(one, picks)
+        places, units = masking.token_positions(one, picks)
         assert len(places) == len(units) == 0
 
 
@@ -123,7 +123,7 @@ def test_whole_words_all_or_nothing_and_never_more(budget):
         words = [set(range(begin, end)) for begin, end in zip(one.begins, one.ends)]
         for picks in (masking.whole_words(one, budget, draw), masking.ngrams(one, budget, 3, draw),
                       masking.spans(one, budget, 0.2, 10, draw)):
-            places, units = masking.places(one, picks)
+            places, units = masking.token_positions(one, picks)
             chosen = set(places.tolist())
             assert len(chosen) == len(places) <= budget and allowed[places].all() and (np.diff(places) > 0).all()
             assert all(word <= chosen or not word & chosen for word in words)
@@ -140,7 +140,7 @@ def test_ngram_lengths():
         assert abs(np.mean(sizes == n) - p) < 4 * np.sqrt(p * (1 - p) / len(sizes))
     one, runs = masking.words(np.ones(510, bool), np.ones(510, bool)), []
     for _ in range(400):
-        places, _ = masking.places(one, masking.ngrams(one, 77, 3, draw))
+        places, _ = masking.token_positions(one, masking.ngrams(one, 77, 3, draw))
         runs.append(np.diff(np.flatnonzero(np.diff(places, prepend=-2, append=10**6) > 1)))
     runs = np.concatenate(runs)
     assert [round(float(np.mean(runs == n)), 2) for n in (1, 2, 3)] == pytest.approx([0.54, 0.26, 0.17], abs=0.035)
@@ -167,5 +167,5 @@ def test_longer_words_are_anchors_more_often():
 
 def test_places_by_hand():
     one = masking.Words(np.array([1, 3, 4, 7]), np.array([3, 4, 6, 8]), np.array([3, 3, 3, 4]))
-    places, units = masking.places(one, np.array([[3, 4], [0, 2]]))
+    places, units = masking.token_positions(one, np.array([[3, 4], [0, 2]]))
     assert places.tolist() == [1, 2, 3, 7] and units.tolist() == [0, 0, 0, 1]

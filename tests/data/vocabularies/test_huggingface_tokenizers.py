@@ -235,7 +235,7 @@ def test_whole_words_are_masked_as_a_whole(loaded, case):
     starts = masks.words(ids, tok.word_starts)
     found = masking.words(starts, masks.is_text(tok.special)[ids])
     picks = masking.whole_words(found, 30, np.random.default_rng(0))
-    positions, _ = masking.places(found, picks)
+    positions, _ = masking.token_positions(found, picks)
     owner = np.cumsum(starts)
     assert len(positions) > 10 and set(positions) == {i for i in range(len(ids)) if owner[i] in set(owner[positions])}
 
