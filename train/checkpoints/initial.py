@@ -3,7 +3,6 @@
 Heads that this run has not are left out (ELECTRA's discriminator is no use to a masked LM); a vocabulary of another size is
 grown or cut (model/resize.py); a notice reports both. All other parameters must have the same shapes.
 """
-import json
 import re
 from typing import Any, Callable
 
@@ -26,7 +25,7 @@ def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) 
     try:
         _, tree = inherited.run(init.from_)
         other = tree and parse.from_dict(tree, f'{init.from_}/config.json').model
-    except (json.JSONDecodeError, parse.Error):
+    except (ValueError, parse.Error):
         other = None
     if patterns == EVERYTHING and not init.rename:
         stored = checkpoint.stored(init.from_)

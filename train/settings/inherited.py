@@ -77,7 +77,7 @@ def run(folder: str) -> tuple[Any, dict | None]:
     for path in (start, start.parent, start.parent.parent):
         if (path / 'config.json').exists() and (path / 'checkpoints').exists():
             tree = json.loads((path / 'config.json').read_text())
-            if not isinstance(tree, dict):
-                raise ValueError(f'{type(tree).__name__}, expected an object')
+            if not (isinstance(tree, dict) and all(isinstance(tree.get(group, {}), dict) for group in ('model', 'objective'))):
+                raise ValueError('no groups of settings')
             return path, tree
     return start, None
