@@ -23,11 +23,13 @@ setuptools.setup(
         'optax>=0.2.8',
         'orbax-checkpoint>=0.11',
         'protobuf',
+        'regex',
         'rich',
         'safetensors',
         'sentencepiece>=0.2.3',
         'tensorflow-datasets>=4.9.10',
         'tokenizers',
+        'zstandard',
     ],
     extras_require={
         'cuda': ['jax[cuda13]'],
@@ -35,7 +37,7 @@ setuptools.setup(
         'gcs': ['gcsfs'],
         'parquet': ['pyarrow'],
         'tensorboard': ['tensorboardX'],
-        'test': ['pyarrow', 'pytest', 'pytest-xdist', 'ruff', 'setuptools', 'tensorboardX', 'wheel'],
+        'test': ['hypothesis', 'pyarrow', 'pytest', 'pytest-xdist', 'ruff', 'setuptools', 'tensorboardX', 'wheel'],
         'tpu': ['jax[tpu]'],
     },
 )
