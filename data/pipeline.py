@@ -52,34 +52,54 @@ def make(objective: Any, source: Any, seed: int, epoch: int, index: int) -> exam
 
 
 def batches(objective: Any, source: Any, *, seed: int, batch_size: int, start: int = 0, stop: int | None = None, rows: Any = None,
-            shuffle: bool = True, epochs: float | None = None, threads: int = 2, prefetch: int = 4, pad_last: bool = False
-            ) -> Iterator[example.Fields]:
+            shuffle: bool = True, threads: int = 2, prefetch: int = 4) -> Iterator[example.Fields]:
     """Batches, dicts of numpy arrays [len(rows), ...]; close the iterator (or drop it) to stop its threads.
 
-    start, stop: examples seen at the first batch and at the end. rows: which rows of each global batch of `batch_size` to make, None = all.
-    epochs: passes over the data at most, may be fractional; None = endless unless `stop` is given. A last batch that is not full is
-    dropped, or with pad_last filled with rows of weight 0 and index -1. threads = 0 makes batches in the calling thread.
+    start, stop: examples seen at the first batch and at the end, None = endless; a last batch that is not full is dropped. rows: which rows
+    of each global batch of `batch_size` to make, None = all. threads = 0 makes batches in the calling thread.
     """
-    n = size(objective, source, seed)
-    end = min(_ENDLESS if stop is None else stop, _ENDLESS if epochs is None else int(round(epochs * n)))
+    n, rows = size(objective, source, seed), _rows(rows, batch_size)
+    count = max(0, (_ENDLESS if stop is None else stop) - start) // batch_size
+
+    def located(number):
+        return epochs_and_indices(n, seed, start + number * batch_size + rows, shuffle)
+
+    return _read(objective, source, seed, located, count, threads, prefetch)
+
+
+def chosen(objective: Any, source: Any, *, seed: int, table: np.ndarray, rows: Any = None, threads: int = 2,
+           prefetch: int = 4) -> Iterator[example.Fields]:
+    """As `batches`: those of the examples int64[batches, B] of epoch 0; -1 gives a row of weight 0 and index -1."""
+    rows = _rows(rows, table.shape[1])
+
+    def located(number):
+        return np.zeros_like(rows), table[number, rows]
+
+    return _read(objective, source, seed, located, len(table), threads, prefetch)
+
+
+def _rows(rows, batch_size):
     rows = np.arange(batch_size) if rows is None else np.asarray(rows, np.int64)
     if rows.size and not 0 <= rows.min() <= rows.max() < batch_size:
         raise ValueError(f'rows must lie in 0..{batch_size - 1}, got {rows.min()}..{rows.max()}')
-    count = -(-max(0, end - start) // batch_size) if pad_last else max(0, end - start) // batch_size
+    return rows
+
+
+def _read(objective, source, seed, located, count, threads, prefetch):
+    """The batches of the examples (epochs, indices) = located(number of the batch)."""
     stopping = threading.Event()
 
     def batch(number):
-        out, positions = {}, start + number * batch_size + rows
-        located = epochs_and_indices(n, seed, positions, shuffle)
-        for at, (position, *which) in enumerate(zip(positions.tolist(), *(part.tolist() for part in located))):
+        out, epochs_indices = {}, np.stack(located(number), axis=1).tolist()
+        for at, (epoch, index) in enumerate(epochs_indices):
             if stopping.is_set():
                 return out
-            if position < end:
-                fields = make(objective, source, seed, *which)
+            if index >= 0:
+                fields = make(objective, source, seed, epoch, index)
             else:
                 fields = example.empty(make(objective, source, seed, 0, 0), source.special.pad)
             if not out:
-                out = example.allocate(fields, len(rows))
+                out = example.allocate(fields, len(epochs_indices))
             example.put(out, at, fields)
         return out
 

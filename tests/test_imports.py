@@ -50,14 +50,14 @@ ALLOWED = (
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (
         'settings', 'optimization', 'parallel', 'state', 'step')))),
     ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state',
-                          'train.step', 'train.program', 'train.prediction')),
+                          'train.step', 'train.program', 'train.monitoring.display', 'train.prediction')),
     ('train.inspection', ('data', 'train.settings', 'train.objectives', 'train.state', 'train.step', 'train.monitoring.curves',
                           'train.inspection')),
     ('train.conversion', ('data', 'model', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring',
                           'train.conversion')),
     ('train.loop', ('data', 'model.paths', *(f'train.{room}' for room in (
-        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'program',
-        'state')))),
+        'settings', 'parallel', 'reliability', 'checkpoints', 'optimization', 'objectives', 'monitoring', 'prediction', 'inspection',
+        'program', 'state')))),
     ('train', ('data', 'model', 'train')),    # the commands
 )
 

@@ -17,7 +17,7 @@ def parser():
     made.add_argument('--data', metavar='TEXT', help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT; '
                                                      'all of it; default: the text that the run held out')
     made.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
-    made.add_argument('--batches', type=int, metavar='N', help='read only so many batches; default: everything')
+    made.add_argument('--batches', type=int, metavar='N', help='estimate from a sample of about so many batches; default: everything')
     made.add_argument('--batch_size', type=int, metavar='N', help="rows of a batch; default: the run's")
     made.add_argument('--step', type=int, help='checkpoint to use; default: the newest')
     made.add_argument('--json', action='store_true', help='one JSON object instead of a table')
@@ -35,12 +35,13 @@ def run(options):
     check(options)
     platform.prepare(os.environ)
     from train.prediction import measure
-    found = measure.metrics(options)
+    found, deviations = measure.metrics(options)
     if options.json:
-        return print(json.dumps(found))
+        return print(json.dumps({**found, **({'standard_errors': deviations} if deviations else {})}))
     width = max(map(len, found))
     for name, value in found.items():
-        print(f'{name:{width}}  {value:,.4f}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
+        error = f' ± {deviations[name]:,.4f}' if name in deviations else ''
+        print(f'{name:{width}}  {value:,.4f}{error}' if isinstance(value, float) else f'{name:{width}}  {value:,}')
 
 
 main = command.entry(lambda argv: run(parser().parse_args(argv)))

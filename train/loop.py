@@ -16,6 +16,7 @@ from data.text import cache
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
+from train.inspection import opening
 from train.monitoring import display, early_stopping, record, throughput
 from train.optimization import schedules
 from train.parallel import sharding
@@ -92,7 +93,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 evaluated = evaluator and (due(step, config.eval_every) or last)
                 if evaluated:
                     with pace.pause(measured):
-                        line |= evaluator(states.evaluated(state))
+                        line |= evaluator(states.evaluated(state), display.progress('evaluating', screen.notice))
                     check_metrics(config, line, evaluator.undefined)
                     patience.update(line)
                 if line:
@@ -143,13 +144,10 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
     screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
-    examples = pipeline.size(config.objective, corpus.train, config.seed)
-    fill = config.objective.fill(corpus.train, config.seed)
-    rows = '' if fill is None else f', rows {fill:.1%} full'
-    rows += ''.join(f', {share:.1%} padding in {name}' for name, share in config.objective.waste().items() if share)
+    for line in opening.lines(config, corpus.train):
+        screen.notice(line)
     axes = ' x '.join(f'{axis}={getattr(config.mesh, axis)}' for axis in schema.AXES)
-    screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}{rows} · vocabulary '
-                  f'{config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind} · mesh {axes}')
+    screen.notice(f'vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind} · mesh {axes}')
 
 
 def finished(folder: str, begun: int, config: schema.Config, patience: early_stopping.EarlyStopping) -> str:

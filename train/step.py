@@ -38,7 +38,7 @@ def build(module, optimizer: optax.GradientTransformation, accumulation: int = 1
 
     def loss(params, frozen, batch, carry, rows, key, weights):
         dropout, sample = jax.random.split(key)
-        out = module.apply(states.variables(params, frozen), batch, carry, rows, rngs={'dropout': dropout, 'sample': sample})
+        out = summed(module.apply(states.variables(params, frozen), batch, carry, rows, rngs={'dropout': dropout, 'sample': sample}))
         return total(module, out.terms, weights), out
 
     def step(state, batch):
@@ -67,13 +67,18 @@ def build(module, optimizer: optax.GradientTransformation, accumulation: int = 1
 
 
 def evaluation(module) -> Callable:
-    """step(variables, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of a batch: no dropout, plain losses."""
+    """step(variables, batch, carry, key) -> (terms, metrics, carry), the (sum, weight) pairs of each row: no dropout, plain losses."""
 
     def step(variables, batch, carry, key):
         out = module.apply(variables, batch, carry, None, rngs={'sample': key})
         return out.terms, out.metrics, out.carry
 
     return step
+
+
+def summed(out):
+    """The `Loss` of a batch: its terms and metrics are the sums over those of its rows."""
+    return out._replace(**jax.tree.map(lambda x: jnp.sum(x, axis=0), {'terms': out.terms, 'metrics': out.metrics}))
 
 
 def means(pairs: dict) -> dict:

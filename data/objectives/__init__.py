@@ -10,6 +10,7 @@ from data import ranges
 if typing.TYPE_CHECKING:                      # `--help` does without numpy
     import numpy as np
 
+    from data.rows import drawing
     from data.special_tokens import Special
     from data.text.cache import Tokens
 
@@ -60,6 +61,7 @@ class Objective:
     names = ()                                # what the numbers in the field `task` of its examples mean
     marks = False                             # whether it uses special_tokens.MARKS, the last of the sentinels
     reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
+    unread = 'python -m train.inspect shows the rows'  # what to do where rows leave out text: the end of a notice
     members = None                            # of a mixture: its `mixture.Member`s
 
     @property
@@ -74,6 +76,13 @@ class Objective:
     def evaluated(self) -> Objective:
         """The objective that an evaluation uses."""
         return self
+
+    def draw(self, rows: np.ndarray, batches: int, size: int, rng: np.random.Generator) -> drawing.Draw:
+        """A sample of a plan int64[n, k] in about that many batches of `size` rows, for an evaluation: scattered rows."""
+        import numpy as np  # here, not above: `--help` does without it
+
+        from data.rows import drawing
+        return drawing.scattered([np.arange(len(rows))], batches * size, size, rng)
 
     def plan(self, source: Tokens, seed: int, epoch: int) -> np.ndarray:
         """int64[n, k]: a row an example, from which `transform` finds its text; n is the same in every epoch where possible."""
@@ -126,9 +135,9 @@ class Objective:
         """{name of a rate: (count, out of)} of an example; the inspector compares the sums with `expected`."""
         return {}
 
-    def fill(self, source: Tokens, seed: int = 0) -> float | None:
-        """Share of the positions of an epoch that hold a token, if it is worth a notice."""
-        return None
+    def coverage(self, source: Tokens, rows: np.ndarray) -> float:
+        """Share of the tokens of the text that the rows of an epoch's plan read."""
+        return 1.0
 
     def waste(self) -> dict[str, float]:
         """{field: share of its positions that are padding}, where rows of different lengths are mixed."""

@@ -8,7 +8,10 @@ train/objectives/alternation.py chooses the loss.
 """
 import dataclasses
 
+import numpy as np
+
 from data.objectives import mixture
+from data.rows import drawing, mixture as rows_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +22,15 @@ class Objective(mixture.Objective):
     own_loss = True
     likelihood = False
     block = property(lambda self: self.batch_size)
+
+    def draw(self, rows, batches, size, rng):
+        """Batches of each member in proportion, drawn as it draws them alone."""
+        groups, draws = rows_of.by_member(rows, len(self.members)), []
+        for kind, group, few in zip(self.kinds, groups, drawing.shares(np.array([len(group) for group in groups]) // size, batches)):
+            own = np.stack([rows_of.split(row)[1] for row in rows[group]])
+            draw = kind.draw(own, few, size, rng)
+            draws.append(draw._replace(rows=np.where(draw.rows < 0, -1, group[draw.rows])))
+        return drawing.joined(draws)
 
     def realised(self, source, row, fields):
         """The shares are those of batches: counted at the first row of each."""

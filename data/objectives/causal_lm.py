@@ -41,11 +41,13 @@ class Objective(objectives.Objective):
         found = np.searchsorted(ends, starts, side='right')
         return (found * packing.START + starts - (ends - lengths)[found])[:, None]
 
-    def fill(self, source, seed=0):
-        """Share of the target slots of an epoch that hold a token."""
-        if self.documents == 'windows':
+    def coverage(self, source, rows):
+        if self.documents != 'windows':
             return 1.0
-        return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
+        documents, starts = packing.split(rows[:, 0])
+        ends = np.cumsum(packing.ended(source.lengths))
+        begins = (ends - packing.ended(source.lengths))[documents] + starts
+        return packing.union(begins, begins + self.sequence_length) / int(ends[-1])
 
     def transform(self, source, row, rng):
         targets, lengths, first = self._read(source, row)

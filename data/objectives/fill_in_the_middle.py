@@ -46,12 +46,6 @@ class Objective(objectives.Objective):
         lengths = packing.ended(source.lengths)
         return packing.rows(lengths, self.sequence_length, example.rng(seed, epoch, -1), self._room(source))
 
-    def fill(self, source, seed=0):
-        """Share of the positions of an epoch that hold a token of the text, its EOS or a mark, on average."""
-        rows = self.plan(source, seed, 0)
-        filled = packing.ended(source.lengths).sum() + 3 * self.fim_rate * (rows >= 0).sum()
-        return float(filled / max(1, len(rows) * self.sequence_length))
-
     def transform(self, source, row, rng):
         parts = []
         for piece in self._pieces(source, row):

@@ -80,10 +80,8 @@ class Objective(objectives.Objective):
         keys += [np.full(len(rows), rng.integers(2**63))] if self._by_document else []
         return np.stack([*rows.T, *keys], axis=1)
 
-    def fill(self, source, seed=0):
-        """Share of the positions of an epoch that hold a token."""
-        rows = self.plan(source, seed, 0)
-        return inputs.tokens(self.inputs, source, rows) / max(1, len(rows) * self.sequence_length)
+    def coverage(self, source, rows):
+        return inputs.coverage(self.inputs, source, rows)
 
     def transform(self, source, row, rng):
         special, size, slots = source.special, self.sequence_length, self.slots
@@ -134,6 +132,7 @@ class Objective(objectives.Objective):
         if self.pair:
             name, other = OTHERS[self.pair]
             rates[name] = int(row[4] == other), int(row[4] != sentence_pairs.FORCED)
+            rates['pairs without a choice'] = int(row[4] == sentence_pairs.FORCED), 1
         return rates
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data import objectives, special_tokens
-from data.rows import mixture
+from data.rows import drawing, mixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +106,16 @@ class Objective(objectives.Objective):
     def plan(self, source, seed, epoch):
         """int64[n, 2 + k]: a member's number, the width of its row, its row (data/rows/mixture.py)."""
         return mixture.plan(self.kinds, self.shares, self.block, source, seed, epoch)
+
+    def coverage(self, source, rows):
+        """Of all members together, each in its own order: the sum of what they read, at most 1."""
+        plans = [mixture.member_plan(kind, source, mixture.member_seed(0, number), 0) for number, kind in enumerate(self.kinds)]
+        counts = [len(group) for group in mixture.by_member(rows, len(self.members))]
+        return min(1.0, sum(kind.coverage(source, plan) * min(1.0, count / max(1, len(plan)))
+                            for kind, plan, count in zip(self.kinds, plans, counts)))
+
+    def draw(self, rows, batches, size, rng):
+        return drawing.scattered(mixture.by_member(rows, len(self.members)), batches * size, size, rng)
 
     def transform(self, source, row, rng):
         number, own = mixture.split(row)

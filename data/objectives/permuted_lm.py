@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 
 from data import errors, example, objectives
-from data.rows import streams
+from data.rows import drawing, packing, streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +69,17 @@ class Objective(objectives.Objective):
             raise errors.DataError(f'{source.num_tokens:,} tokens are too few for one stream of sequence_length = '
                                    f'{self.sequence_length}; look at data.train, data.eval and data.eval_fraction')
         return rows
+
+    def coverage(self, source, rows):
+        """Streams are equally long and end with a whole window; those that are read backwards are read forwards too."""
+        rows = rows.reshape(-1, self.batch_size, 6)
+        count = int(np.sum((rows[0, :, 0] >= 0) & (rows[0, :, 4] == 0)))
+        return count * ((len(rows) - 1) * self.reused + self.sequence_length - 3) / int(packing.ended(source.lengths).sum())
+
+    def draw(self, rows, batches, size, rng):
+        """Stretches of the streams, each behind as many windows as the memory holds."""
+        used = rows[:, 0].reshape(-1, self.batch_size) >= 0
+        return drawing.stretches(used, min(batches, len(used)), -(-self.memory_length // self.reused), rng)
 
     def transform(self, source, row, rng):
         size, reuse, slots = self.sequence_length, self.reused, self.slots

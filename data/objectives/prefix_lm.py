@@ -33,10 +33,6 @@ class Objective(objectives.Objective):
         """int64[n, k]: the pieces of each row (data/rows/packing.py), longest first. n is the same for every epoch."""
         return packing.rows(packing.ended(source.lengths), self.sequence_length, example.rng(seed, epoch, -1), self._marks)
 
-    def fill(self, source, seed=0):
-        """Share of the positions of an epoch that hold a token of the text or its EOS."""
-        return float(packing.ended(source.lengths).sum() / max(1, len(self.plan(source, seed, 0)) * self.sequence_length))
-
     def transform(self, source, row, rng):
         special, size = source.special, self.sequence_length
         targets, lengths = packing.segments(source, row, size - self._marks)

@@ -65,11 +65,11 @@ class Objective(objectives.Objective):
         coins = SINGLE * (rng.random(len(begins)) < self.single) + JOINS * (rng.random(len(begins)) < 0.5)
         return np.stack([begins, ends[begins], lengths[begins], coins], axis=1)
 
-    def fill(self, source, seed=0):
-        """Share of the positions of epoch 0 that hold a token, from at most 1,000 rows."""
-        rows = self.plan(source, seed, 0)
-        rows = rows[::-(-len(rows) // 1000) or 1]
-        return sum(len(self.original(source, row)) for row in rows) / max(1, len(rows) * self.sequence_length)
+    def coverage(self, source, rows):
+        """From at most 1,000 rows: a row of sentences that are longer than it is cut."""
+        some = rows[::-(-len(rows) // 1000) or 1]
+        read = sum(len(part) for row in some for part in self._segments(source, row))
+        return min(1.0, read * len(rows) / max(1, len(some)) / source.num_tokens)
 
     def transform(self, source, row, rng):
         special, size, slots = source.special, self.sequence_length, self.slots

@@ -54,12 +54,8 @@ def read(name: str, source: Any, row: np.ndarray) -> Row:
     return Row(ids.astype(np.int32), ends.tolist(), [begin for begin, _ in parts])
 
 
-def tokens(name: str, source: Any, rows: np.ndarray) -> int:
-    """How many tokens, specials included, these rows of the plan have."""
-    used = (rows[:, 1] - rows[:, 0]).sum() + 2 * len(rows)
-    if name in PAIRS:
-        used += (rows[:, 3] - rows[:, 2]).sum() + len(rows)
-    if name == 'full_sentences':
-        first, last = np.searchsorted(np.unique(source.offsets), [rows[:, 0], rows[:, 1] - 1], side='right')
-        used += (last - first).sum()
-    return int(used)
+def coverage(name: str, source: Any, rows: np.ndarray) -> float:
+    """The share of the text that these rows of the plan read; all of it where they are no pairs."""
+    if name not in PAIRS:
+        return 1.0
+    return packing.union(rows[:, (0, 2)].ravel(), rows[:, (1, 3)].ravel()) / source.num_tokens

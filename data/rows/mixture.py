@@ -20,7 +20,7 @@ def plan(parts: tuple[objectives.Objective, ...], shares: np.ndarray, block: int
     shares: float64[m], how often each member's turn comes. block: rows of a turn.
     """
     seeds = [member_seed(seed, task) for task in range(len(parts))]
-    sizes = [len(_plan(part, source, own, 0)) for part, own in zip(parts, seeds)]
+    sizes = [len(member_plan(part, source, own, 0)) for part, own in zip(parts, seeds)]
     if not min(sizes, default=0):
         return np.zeros((0, 3), np.int64)
     # The text is read about once, by one member or another.
@@ -42,9 +42,20 @@ def split(row: np.ndarray) -> tuple[int, np.ndarray]:
     return task, row[2:2 + width]
 
 
+def by_member(rows: np.ndarray, members: int) -> list[np.ndarray]:
+    """The numbers of the rows of a plan that each member has, int64[n] each, ascending."""
+    return [np.flatnonzero(rows[:, 0] == number) for number in range(members)]
+
+
 def member_seed(seed: int, task: int) -> int:
     """A member's own seed: two members of one kind do not read the same texts."""
     return int(np.random.SeedSequence([seed % 2**64, task]).generate_state(1, np.uint64)[0])
+
+
+@functools.lru_cache(maxsize=16)
+def member_plan(part: objectives.Objective, source: cache.Tokens, seed: int, epoch: int) -> np.ndarray:
+    """A member's own plan of an epoch."""
+    return part.plan(source, seed, epoch)
 
 
 @functools.lru_cache(maxsize=8)
@@ -52,7 +63,7 @@ def blank(parts: tuple[objectives.Objective, ...], lengths: tuple[tuple[str, int
     """An example of padding with every field that one of the parts makes, as long as `lengths` says. `task` is not among them."""
     like, sizes = {}, dict(lengths)
     for task, part in enumerate(parts):
-        row = _plan(part, source, member_seed(0, task), 0)[0]
+        row = member_plan(part, source, member_seed(0, task), 0)[0]
         for name, value in part.transform(source, row, example.rng(0, 0, 0)).items():
             if isinstance(value, dict):
                 like[name] = {**value, **like.get(name, {})}
@@ -80,11 +91,6 @@ def narrow(fields: dict, lengths: dict[str, int]) -> dict:
     return kept | {name: fields[name] for name in ('index', 'labels') if name in fields}
 
 
-@functools.lru_cache(maxsize=16)
-def _plan(part, source, seed, epoch):
-    return part.plan(source, seed, epoch)
-
-
 def _turns(counts, rng):
     """int64[n]: whose turn it is, each member's turns spread evenly but for chance."""
     who = np.repeat(np.arange(len(counts)), counts)
@@ -94,11 +100,11 @@ def _turns(counts, rng):
 
 def _continued(part, source, seed, start, count):
     """int64[count, k]: rows start, start + 1, ... of a member's epochs, one after the other."""
-    size = len(_plan(part, source, seed, 0))
+    size = len(member_plan(part, source, seed, 0))
     first, last = start // size, (start + count - 1) // size
     tables = []
     for epoch in range(first, last + 1):
-        table = _plan(part, source, seed, epoch)
+        table = member_plan(part, source, seed, epoch)
         order = example.rng(seed, epoch, -2).permutation(size) if part.shuffled else np.arange(size)
         begin, end = max(start - epoch * size, 0), min(start + count - epoch * size, size)
         tables.append(table[order[begin:end] % len(table)])

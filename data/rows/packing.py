@@ -106,6 +106,13 @@ def read(source: Any, row: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(parts)[:size].astype(np.int32)
 
 
+def union(begins: np.ndarray, ends: np.ndarray) -> int:
+    """How many integers lie in at least one of the ranges begins[i] .. ends[i] - 1."""
+    order = np.argsort(begins)
+    begins, reach = begins[order], np.maximum.accumulate(ends[order])
+    return int(np.maximum(reach - np.maximum(begins, np.append(begins[:1], reach[:-1])), 0).sum())
+
+
 def _groups(histogram, size, limit):
     """[(((length, repeat), ...), rows)]: rows that hold the same lengths. Best-fit decreasing, equal items at once."""
     done, open_, gaps = [], {}, []  # open_: gap -> [(runs, items, rows)], gaps: its keys, ascending

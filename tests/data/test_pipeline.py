@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from data import errors, example, objectives, pipeline, special_tokens
+from data.rows import drawing
 from data.text import cache
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -125,7 +126,7 @@ def test_resume_at_every_position(name, source):
 def test_every_example_once_an_epoch_in_another_order(name, source):
     one = objective(name)
     n = pipeline.size(one, source, 0)
-    index = np.concatenate([batch['index'] for batch in pipeline.batches(one, source, seed=0, batch_size=1, epochs=3)])
+    index = np.concatenate([batch['index'] for batch in pipeline.batches(one, source, seed=0, batch_size=1, stop=3 * n)])
     epochs = index.reshape(3, n)
     assert (np.sort(epochs) == np.arange(n)).all()
     assert len({tuple(epoch) for epoch in epochs.tolist()}) == 3 and (epochs != np.arange(n)).any(1).all()
@@ -154,22 +155,21 @@ def test_labels_travel_with_their_rows(source):
     """A pair's label stays with its tokens, whoever makes the row; rows of padding have label 0 and no segment."""
     one = objectives.load('masked_lm')(32, inputs='next_sentence', masks=2)
     n = pipeline.size(one, source, 0)
-    key = dict(seed=0, batch_size=8, epochs=1, shuffle=False, pad_last=True)
-    batches = list(pipeline.batches(one, source, **key))
+    key = dict(seed=0, table=drawing.everything(n, 8).rows)
+    batches = list(pipeline.chosen(one, source, **key))
     rows = pipeline.plan(one, source, 0, 0)
     labels = np.concatenate([batch['labels']['next_sentence'] for batch in batches])
     assert labels.dtype == np.int32 and labels[:n].tolist() == (rows[:, 4] != 0).astype(int).tolist() and not labels[n:].any()
     assert all(batch['types'].shape == (8, 32) for batch in batches) and not batches[-1]['segments'][n % 8 or 8:].any()
-    host = list(pipeline.batches(one, source, **key, rows=[6, 1]))
+    host = list(pipeline.chosen(one, source, **key, rows=[6, 1]))
     assert all((a['labels']['next_sentence'] == b['labels']['next_sentence'][[6, 1]]).all() for a, b in zip(host, batches))
 
 
-def test_stop_epochs_and_last_batches():
+def test_start_stop_and_last_batches():
     one, source = Counting(), corpus()
     count = lambda **key: [len(b['index']) for b in pipeline.batches(one, source, seed=0, batch_size=4, **key)]
-    assert count(epochs=1) == [4, 4] and count(epochs=1, pad_last=True) == [4, 4, 4]
-    assert count(epochs=1.2) == [4] * 3 and count(stop=8) == [4, 4] and count(stop=8, epochs=0.4) == [4]
-    assert count(start=4, stop=8) == [4] and count(start=9, stop=8) == [] == count(start=8, stop=8, pad_last=True)
+    assert count(stop=10) == [4, 4] == count(stop=8) and count(stop=12) == [4] * 3
+    assert count(start=4, stop=8) == [4] and count(start=9, stop=8) == [] == count(start=8, stop=8)
     endless = pipeline.batches(one, source, seed=0, batch_size=4, start=10**12)
     assert next(endless)['index'].shape == (4,)
     endless.close()
@@ -177,22 +177,21 @@ def test_stop_epochs_and_last_batches():
 
 def test_evaluation_is_the_plan_in_order_with_a_padded_end():
     one, source = Counting(), corpus()
-    key = dict(seed=0, batch_size=4, shuffle=False, pad_last=True)
-    batches = list(pipeline.batches(one, source, epochs=1, **key))
+    key = dict(seed=0, table=drawing.everything(10, 4).rows)
+    batches = list(pipeline.chosen(one, source, **key))
     assert [b['index'].tolist() for b in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, -1, -1]]
     assert batches[-1]['weights'].tolist() == [[1, 1], [1, 1], [0, 0], [0, 0]]
     assert (batches[-1]['tokens'][2:] == SPECIAL.pad).all()
-    again = list(pipeline.batches(one, source, epochs=2, **key))  # the next pass keeps the order, not the corruption
+    again = list(pipeline.batches(one, source, seed=0, batch_size=4, stop=20, shuffle=False))  # the order stays, not the corruption
     assert again[2]['index'].tolist() == [8, 9, 0, 1] and (again[0]['tokens'] == batches[0]['tokens']).all()
-    host = list(pipeline.batches(one, source, epochs=1, rows=[2, 3], **key))  # a process whose rows are all padding
+    host = list(pipeline.chosen(one, source, rows=[2, 3], **key))  # a process whose rows are all padding
     assert host[-1]['index'].tolist() == [-1, -1] and not host[-1]['weights'].any()
 
 
 @pytest.mark.parametrize('name', LENGTHS)
 def test_padding_rows_of_objectives_see_and_say_nothing(name, source):
     n = pipeline.size(objective(name), source, 0)
-    key = dict(seed=0, batch_size=n + 2, shuffle=False, epochs=1, pad_last=True)
-    last, = pipeline.batches(objective(name), source, **key)
+    last, = pipeline.chosen(objective(name), source, seed=0, table=drawing.everything(n, n + 2).rows)
     for row in (-1, -2):
         assert last['index'][row] == -1 and not last['weights'][row].any() and not last['segments'][row].any()
         assert (last['sees'][row] == -1).all() and (last['seen'][row] == example.NEVER_SEEN).all()

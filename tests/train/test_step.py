@@ -107,9 +107,9 @@ def test_evaluation_draws_nothing_and_smooths_nothing():
     params = create(module, optax.sgd(0.1), batch).params
     evaluate = jax.jit(steps.evaluation(module))
     terms, metrics, _ = evaluate({'params': params}, batch, None, jax.random.key(0))
-    assert terms['tokens'][0] == metrics['nll'][0]
-    assert terms['tokens'][0] == evaluate({'params': params}, batch, None, jax.random.key(1))[0]['tokens'][0]
-    assert float(terms['tokens'][1]) == float(batch['weights'].sum())
+    np.testing.assert_array_equal(terms['tokens'][0], metrics['nll'][0])
+    np.testing.assert_array_equal(terms['tokens'][0], evaluate({'params': params}, batch, None, jax.random.key(1))[0]['tokens'][0])
+    np.testing.assert_array_equal(terms['tokens'][1], batch['weights'].sum(axis=1))
 
 
 def test_a_batch_that_weighs_nothing_gives_zero_not_nan():

@@ -2,6 +2,7 @@
 import contextlib
 import math
 import time
+from typing import Callable
 
 import rich.console
 import rich.progress
@@ -9,6 +10,7 @@ import rich.table
 import rich.text
 
 PLAIN_SECONDS = 5.0                           # between two lines when the output is a file
+NOTICE_SECONDS = 10.0                         # between two notices of one piece of work
 FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
            'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}'}
 
@@ -22,6 +24,18 @@ def parameter_table(shapes: dict[str, tuple[int, ...]]) -> rich.table.Table:
     table.add_section()
     table.add_row('total', '', f'{sum(map(math.prod, shapes.values())):,}')
     return table
+
+
+def progress(what: str, notice: Callable[[str], None]) -> Callable[[int, int], None]:
+    """A function of (done, of) that gives a notice every NOTICE_SECONDS: 'evaluating: 120 of 4,000 batches'."""
+    last = time.monotonic()
+
+    def update(done, of):
+        nonlocal last
+        if time.monotonic() - last >= NOTICE_SECONDS:
+            last = time.monotonic()
+            notice(f'{what}: {done:,} of {of:,} batches')
+    return update
 
 
 def describe(record: dict[str, float]) -> str:

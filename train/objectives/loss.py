@@ -18,7 +18,7 @@ from train.settings import schema
 
 
 class Loss(NamedTuple):
-    """terms, metrics: {name: (sum, weight)}, scalars; carry: pytree whose leaves lead with the batch axis, or None."""
+    """terms, metrics: {name: (sum, weight)} of each row, float32[B]; carry: pytree whose leaves lead with the batch axis, or None."""
     terms: dict[str, tuple[jax.Array, jax.Array]]
     metrics: dict[str, tuple[jax.Array, jax.Array]]
     carry: Any = None
@@ -75,7 +75,7 @@ def hints(config: schema.Config) -> rules.Hints:
 
 
 class Scores(NamedTuple):
-    """How well logits predict a batch: the loss's term (sum, weight) and metrics; of each target nll and correct, float32[B, P]."""
+    """How well logits predict a batch: of each row the loss's term and metrics; of each target nll and correct, float32[B, P]."""
     term: tuple[jax.Array, jax.Array]
     metrics: dict[str, tuple[jax.Array, jax.Array]]
     nll: jax.Array
@@ -96,8 +96,13 @@ def score(logits: jax.Array, batch: dict, vocab_size: int, settings: schema.Loss
 
 
 def weighed(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(sum of values * weights, sum of the weights)."""
-    return jnp.sum(values * weights), jnp.sum(weights)
+    """(sum of values * weights, sum of the weights) of each row, float32[B], of arrays [B] or [B, P]."""
+    return by_row(values * weights), by_row(weights)
+
+
+def by_row(values: jax.Array) -> jax.Array:
+    """float32[B]: the sums of the rows of an array [B, ...]."""
+    return jnp.sum(values, axis=range(1, values.ndim), dtype=jnp.float32)
 
 
 def cross_entropy(logits: jax.Array, targets: jax.Array, vocab_size: int, label_smoothing: float = 0.0, z_loss: float = 0.0) -> tuple:

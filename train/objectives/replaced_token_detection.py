@@ -62,10 +62,9 @@ class ReplacedTokenDetection(losses.Module):
         seen, replaced, terms, metrics = self.replace(batch, rows)
         logits, real = self.detect(batch, seen, rows), batch['segments'] > 0
         binary = optax.sigmoid_binary_cross_entropy(logits, replaced)
-        weight = self.weights(batch)['discriminator']
         return losses.Loss(
-            terms={**terms, 'discriminator': (jnp.sum(binary * real), weight)},
-            metrics={**metrics, **judged(logits, replaced, real, weight, curve=rows is None)},
+            terms={**terms, 'discriminator': losses.weighed(binary, real)},
+            metrics={**metrics, **judged(logits, replaced, real, curve=rows is None)},
             carry=carry)
 
     def replace(self, batch, rows=None):
@@ -125,21 +124,21 @@ def sample(logits: jax.Array, keys: jax.Array, temperature: float = 1.0, not_the
     return jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
 
 
-def judged(logits: jax.Array, replaced: jax.Array, real: jax.Array, weight: jax.Array, curve: bool) -> dict:
-    """Metrics of logits float32[B, T] that tokens were `replaced` (0 or 1), over those that are `real`, `weight` in all."""
+def judged(logits: jax.Array, replaced: jax.Array, real: jax.Array, curve: bool) -> dict:
+    """Metrics of logits float32[B, T] that tokens were `replaced` (0 or 1), over those that are `real`."""
     guess, replaced = (logits > 0) * real, replaced * real
-    found, guesses, wanted = jnp.sum(guess * replaced), jnp.sum(guess, dtype=jnp.float32), jnp.sum(replaced)
-    metrics = {'discriminator_accuracy': (jnp.sum((guess == replaced) * real, dtype=jnp.float32), weight),
-               'discriminator_precision': (found, guesses), 'discriminator_recall': (found, wanted), 'replaced': (wanted, weight)}
+    metrics = {'discriminator_accuracy': losses.weighed(guess == replaced, real),
+               'discriminator_precision': losses.weighed(replaced, guess), 'discriminator_recall': losses.weighed(guess, replaced),
+               'replaced': losses.weighed(replaced, real)}
     if curve:
         metrics['auc'] = histogram(logits, replaced), histogram(logits, real - replaced)
     return metrics
 
 
 def histogram(logits: jax.Array, weights: jax.Array) -> jax.Array:
-    """float32[BINS]: the weight of the logits in each bin. Two of these make an area under the curve (evaluation.area)."""
+    """float32[B, BINS]: the weight of a row's logits in each bin. Two of these make an area under the curve (evaluation.area)."""
     bins = jnp.clip((logits + REACH) * (BINS / (2 * REACH)), 0, BINS - 1).astype(jnp.int32)
-    return jnp.zeros(BINS, jnp.float32).at[bins].add(weights)
+    return jnp.zeros((len(bins), BINS), jnp.float32).at[jnp.arange(len(bins))[:, None], bins].add(weights)
 
 
 def build(config: schema.Config) -> ReplacedTokenDetection:

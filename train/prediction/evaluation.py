@@ -1,77 +1,97 @@
-"""Evaluation of a model on a split: the same rows, in the same order, with the same corruption, every time.
+"""Evaluation of a model on a split, or on a sample of it: the same rows, in the same order, with the same corruption, every time.
 
 Keys and data depend on the split alone, never on the training state, so that an evaluation does not change the training.
 """
 import dataclasses
 import math
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data import example, pipeline
+from data import example, objectives as data_objectives, pipeline
+from data.rows import drawing
 from data.text import cache
 from train import objectives, step as steps
+from train.objectives import loss as losses
 from train.parallel import sharding
+from train.prediction import estimate
 from train.settings import schema
 
-SEED = 0  # of the fixed corruption
+SEED, DRAW = 0, -3                            # of the fixed corruption; the index of the random numbers that draw a sample
 
 
 class Evaluator:
     """Compiled once; called with the variables of a model as often as you like.
 
-    source: the held-out `data.text.cache.Tokens`; batches: how many batches to read, None = all.
+    source: the held-out `data.text.cache.Tokens`; batches: about how many batches to read, None = all. Fewer than all are a sample of the
+    split (`objective.draw`), the same one at every call; then `errors` holds the standard errors of the metrics that have one.
     """
 
     def __init__(self, module, objective, source, mesh, batch_size, batches=None):
-        self.module, self.objective, self.source, self.mesh = module, objective, source, mesh
-        self.batch_size, self.batches = batch_size, batches
+        self.module, self.objective, self.source, self.mesh, self.batch_size = module, objective, source, mesh, batch_size
+        self.draw = draw = sample(objective, source, batch_size, batches)
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
         by_row = jax.tree.map(lambda leaf: sharding.by_row(mesh, leaf), jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
         def step(variables, batch, carry, key):
             terms, metrics, carry = evaluation(variables, batch, carry, key)
-            text = jnp.where(objective.covered(batch), jnp.asarray(token_bytes)[batch['targets']], 0)
-            return terms, metrics, jnp.sum(text), carry
+            size = losses.by_row(jnp.where(objective.covered(batch), jnp.asarray(token_bytes)[batch['targets']], 0))
+            rows = {'terms': terms, 'metrics': metrics, 'bytes': size}
+            return jax.tree.map(lambda x: jnp.sum(x, axis=0, keepdims=True) if draw.whole or x.ndim > 1 else x, rows), carry
 
-        self.step = jax.jit(step, out_shardings=(None, None, None, by_row))
+        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        self.step = jax.jit(step, out_shardings=(everywhere, by_row))
         self.initial_carry = jax.jit(lambda: module.initial_carry(batch_size), out_shardings=by_row)
 
-    def __call__(self, variables: dict) -> dict[str, float]:
-        """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text."""
-        stop = None if self.batches is None else self.batches * self.batch_size
-        host = pipeline.batches(self.objective, self.source, seed=SEED, batch_size=self.batch_size, stop=stop,
-                                rows=sharding.rows(self.mesh, self.batch_size), shuffle=False, epochs=1, pad_last=True)
+    def __call__(self, variables: dict, progress: Callable = lambda done, of: None) -> dict[str, float]:
+        """{'eval/loss': nats, 'eval/METRIC': ...}, and 'eval/bits_per_byte' where the loss is the likelihood of the text.
+
+        progress: called with how many batches are done, and how many there are.
+        """
+        host = pipeline.chosen(self.objective, self.source, seed=SEED, table=self.draw.rows, rows=sharding.rows(self.mesh, self.batch_size))
         carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
         for i, batch in enumerate(host):
             batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
-            terms, metrics, size, carry = self.step(variables, batch, carry, jax.random.fold_in(key, i))
-            results.append((terms, metrics, size))
+            found, carry = self.step(variables, batch, carry, jax.random.fold_in(key, i))
+            jax.block_until_ready(results[-1:])  # so that progress is what was computed
+            results.append(found)
+            progress(i + 1, len(self.draw.rows))
         return self.summary(jax.device_get(results))
 
     def summary(self, results):
-        """Means over the split, from [(terms, metrics, bytes)] of the batches.
+        """The metrics of the split, from the sums and weights of the batches.
 
         Metrics of weight 0 (a precision without positive predictions) are left out and listed in `undefined`, and so is the loss
         if one of its terms has weight 0 (a member of an alternation that had no turn).
         """
-        terms, metrics = (_add([result[i] for result in results]) for i in (0, 1))
-        size = sum(int(result[2]) for result in results)
-        means = {name: area(value, weight) if np.ndim(value) else value / (weight or 1.0)
-                 for name, (value, weight) in {**terms, **metrics}.items() if np.any(weight)}
-        shown = [name for name in means if name not in terms or len(terms) > 1]
-        self.undefined = [f'eval/{name}' for name in {**terms, **metrics} if name not in means]
-        scales = {name: self.module.scales.get(name, 1.0) * self.module.shares.get(name, 1.0) for name in terms}
-        out = {f'eval/{name}': means[name] for name in shown}
-        if all(name in means for name in terms):
-            out = {'eval/loss': sum(scale * means[name] for name, scale in scales.items()), **out}
+        found = jax.tree.map(lambda *parts: estimate.by_unit(self.draw, parts), *results)
+        terms, pairs = found['terms'], {**found['terms'], **found['metrics']}
+        defined = {name: pair for name, pair in pairs.items() if np.any(pair[1])}
+        curves = {name: area(*pair) for name, pair in defined.items() if pair[1].ndim > 1}
+        ratios = {name: estimate.ratio(*pair) for name, pair in defined.items() if name not in curves}
+        shown = {name: ratio for name, ratio in ratios.items() if name not in terms or len(terms) > 1}
+        self.undefined = [f'eval/{name}' for name in pairs if name not in defined]
+        if terms.keys() <= ratios.keys():
+            scales = {name: self.module.scales.get(name, 1.0) * self.module.shares.get(name, 1.0) for name in terms}
+            shown = {'loss': estimate.weighted(scales, ratios), **shown}
         else:
             self.undefined.append('eval/loss')
-        if self.objective.likelihood and size and 'eval/loss' in out and getattr(self.source.tokenizer, 'lossless', True):
+        if self.objective.likelihood and np.any(found['bytes']) and 'loss' in shown and getattr(self.source.tokenizer, 'lossless', True):
             (nats, _), = terms.values()
-            out['eval/bits_per_byte'] = nats / math.log(2) / size
-        return out
+            shown['bits_per_byte'] = estimate.ratio(nats / math.log(2), found['bytes'])
+        deviations = {} if self.draw.whole else {f'eval/{name}': estimate.error(ratio, self.draw) for name, ratio in shown.items()}
+        self.errors = {name: error for name, error in deviations.items() if not math.isnan(error)}
+        return {f'eval/{name}': value for name, value in [*((name, ratio.value) for name, ratio in shown.items()), *curves.items()]}
+
+
+def sample(objective: data_objectives.Objective, source: cache.Tokens, size: int, batches: int | None) -> drawing.Draw:
+    """The rows of a split that an evaluation in batches of `size` reads: all of them, or a sample of about that many batches."""
+    rows = pipeline.plan(objective, source, SEED, 0)
+    if batches is None or len(rows) <= batches * size:
+        return drawing.everything(len(rows), size)
+    return objective.draw(rows, batches, size, example.rng(SEED, 0, DRAW))
 
 
 def build(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, batches: int | None = None) -> Evaluator:
@@ -83,13 +103,5 @@ def build(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, 
 def area(positives: np.ndarray, negatives: np.ndarray) -> float:
     """The area under the ROC curve of two histograms over the same ascending bins of a score: the share of the pairs in the right
     order, half of those in the same bin (Mann and Whitney 1947). 0 where one of them is empty."""
-    below = np.cumsum(negatives) - negatives
+    below = np.cumsum(negatives, axis=-1) - negatives
     return float(np.sum(positives * (below + negatives / 2)) / (np.sum(positives) * np.sum(negatives) or 1.0))
-
-
-def _add(results):
-    return {name: tuple(_sum([result[name][i] for result in results]) for i in (0, 1)) for name in (results[0] if results else {})}
-
-
-def _sum(values):
-    return np.sum(np.asarray(values, np.float64), axis=0) if np.ndim(values[0]) else math.fsum(map(float, values))

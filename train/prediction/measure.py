@@ -6,11 +6,13 @@ import re
 import sys
 
 import jax
+import numpy as np
 
-from data import corpus, pipeline
+from data import corpus
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
+from train.monitoring import display
 from train.parallel import sharding
 from train.prediction import evaluation
 from train.settings import errors, parse
@@ -18,15 +20,18 @@ from train.settings import errors, parse
 END = 'nothing was evaluated'
 
 
-def metrics(options: argparse.Namespace) -> dict[str, float]:
-    """{metric: number} with `step` and `examples`, for the options of `train.evaluate`. errors.Error if there is no text."""
+def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, float]]:
+    """({metric: number} with `step` and `examples`, {metric: standard error} of a sample), for the options of `train.evaluate`.
+
+    errors.Error if there is no text.
+    """
     config = workdir.read(options.workdir)
     initial.complete(options.workdir, config, 'evaluate', END)
     settings = config.data
     if options.data:
         settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
-    text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
+    text = corpus.open(settings, tokenizer, tell)
     source = text.train if options.data else text.eval
     if source is None:
         text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
@@ -40,8 +45,12 @@ def metrics(options: argparse.Namespace) -> dict[str, float]:
         needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
-            notice=lambda notice: print(notice, file=sys.stderr))
-        found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
-    examples = pipeline.size(config.objective.evaluated(), source, evaluation.SEED)
-    read = min(examples, (options.batches or examples) * config.batch_size)
-    return {'step': meta['step'], 'examples': read, **found}
+            notice=tell)
+        evaluator = evaluation.build(config, source, mesh, options.batches)
+        found = evaluator(states.variables(params), display.progress('evaluating', tell))
+    return {'step': meta['step'], 'examples': int(np.sum(evaluator.draw.units >= 0)), **found}, evaluator.errors
+
+
+def tell(notice: str) -> None:
+    """Prints a notice on standard error: standard output holds the metrics."""
+    print(notice, file=sys.stderr)

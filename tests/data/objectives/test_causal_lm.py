@@ -92,10 +92,11 @@ def test_epochs_reshuffle_without_changing_their_length():
 
 
 def test_fill():
-    assert causal_lm.Objective(8).fill(corpus([10, 11, 12, 13], [20])) == 7 / 8
+    filled = lambda objective, source: np.mean([one['segments'] > 0 for one in rows(objective, source)])
+    assert filled(causal_lm.Objective(8), corpus([10, 11, 12, 13], [20])) == 7 / 8
     draw = np.random.default_rng(3)
     source = corpus(*[draw.integers(6, 44, n) for n in np.clip(np.exp(draw.normal(5, 1, 500)), 1, None).astype(int)])
-    assert causal_lm.Objective(128).fill(source) > 0.99
+    assert filled(causal_lm.Objective(128), source) > 0.99
 
 
 def test_no_text_no_rows():
@@ -119,7 +120,6 @@ def test_a_stream_by_hand():
     assert got[1]['segments'].tolist() == [1, 1, 1, 1] and got[1]['positions'].tolist() == [0, 1, 2, 3]
     assert got[1]['sees'].tolist() == got[1]['seen'].tolist() == [0, 1, 2, 3]
     assert objective.original(source, objective.plan(source, 0, 0)[1]).tolist() == [20, 1, 30, 31]
-    assert objective.fill(source) == 9 / 12
 
 
 @pytest.mark.parametrize('size', [1, 3, 16, 500])
@@ -187,7 +187,7 @@ def test_the_loss_of_a_packed_row_is_the_sum_of_its_documents_losses():
     batch = lambda *documents: {name: value[None] for name, value in rows(objective, corpus(*documents))[0].items()}
     packed = batch(*documents)
     params = jax.jit(module.init)(jax.random.key(0), packed)
-    loss = jax.jit(lambda batch: module.apply(params, batch).terms['tokens'])
+    loss = jax.jit(lambda batch: [x.sum() for x in module.apply(params, batch).terms['tokens']])
     assert packed['segments'].max() == 3
     assert float(loss(packed)[0]) == pytest.approx(sum(float(loss(batch(d))[0]) for d in documents), rel=1e-5)
     blank = {name: value[None] for name, value in example.empty(rows(objective, corpus([9]))[0]).items()}

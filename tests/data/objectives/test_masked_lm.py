@@ -330,13 +330,6 @@ def test_realised_rates_are_the_expected(name):
         assert abs(count / out_of - p) < 4 * np.sqrt(p * (1 - p) / out_of), rate
 
 
-@pytest.mark.parametrize('name', KINDS)
-def test_fill_is_the_share_of_places_with_a_token(name):
-    objective, source = masked_lm.Objective(64, **KINDS[name]), sentences()
-    used = np.mean([np.mean(one['segments'] > 0) for _, one in rows(objective, source)])
-    assert objective.fill(source) == pytest.approx(used)
-
-
 @pytest.mark.parametrize('fields, key', [
     (dict(inputs='pairs'), 'inputs'), (dict(select='words'), 'select'), (dict(count='exact'), 'count'),
     (dict(count_in='batch'), 'count_in'), (dict(fate='span'), 'fate'), (dict(candidates='all'), 'candidates'),

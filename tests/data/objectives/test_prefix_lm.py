@@ -150,7 +150,6 @@ def test_bad_settings():
     wrong = prefix_lm.Objective(3, noise_density=0.6, separator='sep').problems()
     assert [key for key, _ in wrong] == ['objective.noise_density', 'objective.separator', 'sequence_length']
     assert len(prefix_lm.Objective(8).plan(text([], []), 0, 0)) == 0
-    assert prefix_lm.Objective(10).fill(text([10, 11, 12, 13], [20, 21])) == 0.8
 
 
 @pytest.mark.parametrize('separator', prefix_lm.SEPARATORS)

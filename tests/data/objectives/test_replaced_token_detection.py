@@ -234,7 +234,6 @@ def test_bytes_and_chinese(text):
         merged = one['tokens'].copy()
         merged[one['slots'][one['weights'] > 0]] = one['targets'][one['weights'] > 0]
         assert merged[:len(original)].tolist() == original.tolist()
-    assert 0.3 < objective.fill(source) <= 1
 
 
 @pytest.mark.parametrize('fields, key', [

@@ -35,7 +35,6 @@ def test_rows_fit_and_are_framed(name):
         for first, last, begin in zip([1, *row.ends], row.ends, row.begins):
             assert (row.ids[first:last - 1] == source.flat[begin:begin + last - 1 - first]).all()
             assert not np.isin(source.offsets, np.arange(begin + 1, begin + last - 1 - first)).any()   # one document
-    assert inputs.tokens(name, source, plan) == sum(len(row.ids) for row in found)
     parts = {'document': {1}, 'doc_sentences': {1}, 'full_sentences': set(range(1, 39))}.get(name, {2})
     assert {len(row.ends) for row in found} <= parts
 

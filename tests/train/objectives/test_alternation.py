@@ -12,6 +12,7 @@ import rich.console
 
 from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import alternation, causal_lm, masked_lm, mixture as mixtures, permuted_lm, replaced_token_detection
+from data.rows import drawing
 from data.text import cache
 from model import config as model_config
 from train import loop, objectives, state as states, step as steps
@@ -68,7 +69,7 @@ def graded(module):
     rows, keys = jnp.arange(ROWS, dtype=jnp.int32), {'dropout': jax.random.key(3), 'sample': jax.random.key(4)}
 
     def loss(params, batch, carry):
-        out = module.apply({'params': params}, batch, carry, rows, rngs=keys)
+        out = steps.summed(module.apply({'params': params}, batch, carry, rows, rngs=keys))
         return steps.total(module, out.terms, module.weights(batch)), out
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
@@ -143,10 +144,13 @@ def test_steps_report_their_member_alone():
 def test_an_evaluation_is_the_mean_over_steps_and_leaves_out_who_was_not_there():
     module = made(DECODER)[0]
     evaluator = object.__new__(evaluation.Evaluator)
-    evaluator.module, evaluator.objective = module, DECODER.objective
-    none, some = (0.0, 0.0), (30.0, 10.0)
-    masked = ({'masked/tokens': some, 'text/tokens': none}, {'masked/accuracy': (5.0, 10.0), 'text/accuracy': none}, 0)
-    text = ({'masked/tokens': none, 'text/tokens': (10.0, 10.0)}, {'masked/accuracy': none, 'text/accuracy': (1.0, 10.0)}, 0)
+    evaluator.module, evaluator.objective, evaluator.draw = module, DECODER.objective, drawing.everything(2, 1)
+    sums = lambda *pair: tuple(np.array([value]) for value in pair)
+    none, some = sums(0.0, 0.0), sums(30.0, 10.0)
+    masked = {'terms': {'masked/tokens': some, 'text/tokens': none},
+              'metrics': {'masked/accuracy': sums(5.0, 10.0), 'text/accuracy': none}, 'bytes': np.zeros(1)}
+    text = {'terms': {'masked/tokens': none, 'text/tokens': sums(10.0, 10.0)},
+            'metrics': {'masked/accuracy': none, 'text/accuracy': sums(1.0, 10.0)}, 'bytes': np.zeros(1)}
     assert evaluator.summary([masked, text]) == {
         'eval/loss': 0.25 * 3 + 0.75 * 1, 'eval/masked/tokens': 3.0, 'eval/text/tokens': 1.0,
         'eval/masked/accuracy': 0.5, 'eval/text/accuracy': 0.1}
@@ -162,16 +166,16 @@ def test_metrics_of_a_mixture_are_told_apart_by_row():
     batch = jax.tree.map(jnp.asarray, example.given(batch))
     params = jax.jit(module.init)(jax.random.key(0), batch)
     apply = jax.jit(lambda batch: module.apply(params, batch))
-    out = apply(batch)
+    out = steps.summed(apply(batch))
     assert sorted(set(batch['task'].tolist())) == [0, 1] and module.scales == {'tokens': 1.0}
     apart = [out.metrics[f'{name}/nll'] for name in ('masked', 'text')]
     assert [float(sum(pair[i] for pair in apart)) for i in (0, 1)] == pytest.approx([float(x) for x in out.terms['tokens']], rel=1e-6)
     for number, name in enumerate(('masked', 'text')):
         rows = (batch['task'] == number)[:, None]
-        only = apply({**batch, 'weights': batch['weights'] * rows})
+        only = steps.summed(apply({**batch, 'weights': batch['weights'] * rows}))
         assert [float(x) for x in only.terms['tokens']] == pytest.approx([float(x) for x in apart[number]], rel=1e-6)
         assert [float(x) for x in only.metrics['accuracy']] == pytest.approx([float(x) for x in out.metrics[f'{name}/accuracy']])
-    means = steps.means(apply({**batch, 'weights': batch['weights'] * (batch['task'] == 0)[:, None]}).metrics)
+    means = steps.means(steps.summed(apply({**batch, 'weights': batch['weights'] * (batch['task'] == 0)[:, None]})).metrics)
     assert np.isnan(means['text/nll']) and np.isfinite(means['masked/nll'])
 
 

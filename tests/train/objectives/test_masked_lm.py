@@ -51,7 +51,7 @@ def params(pair):
 
 @functools.lru_cache
 def apply(pair):
-    return jax.jit(lambda params, batch: module(pair).apply({'params': params}, batch))
+    return jax.jit(lambda params, batch: steps.summed(module(pair).apply({'params': params}, batch)))
 
 
 def read(weights, fed):
@@ -107,8 +107,8 @@ def test_label_smoothing_and_z_loss_are_of_the_tokens_in_training_alone():
     plain = apply('next_sentence')(weights, fed)
     smooth = module('next_sentence', schema.Loss(label_smoothing=0.1, z_loss=1e-2))
     training, evaluation = jax.jit(lambda weights, fed: (
-        smooth.apply({'params': weights}, fed, None, jnp.arange(8), rngs={'dropout': jax.random.key(0)}),
-        smooth.apply({'params': weights}, fed)))(weights, fed)
+        steps.summed(smooth.apply({'params': weights}, fed, None, jnp.arange(8), rngs={'dropout': jax.random.key(0)})),
+        steps.summed(smooth.apply({'params': weights}, fed))))(weights, fed)
     assert float(training.terms['masked_lm'][0]) != pytest.approx(float(plain.terms['masked_lm'][0]), rel=1e-3)
     np.testing.assert_allclose(training.metrics['masked_lm_nll'], plain.terms['masked_lm'], rtol=1e-5)
     np.testing.assert_allclose(training.terms['next_sentence'], plain.terms['next_sentence'], rtol=1e-5)
@@ -149,7 +149,7 @@ def test_gradients_reach_no_padding_no_other_row_and_no_empty_slot():
         out, judged = module('next_sentence').apply({'params': changed}, only,
                                                     capture_intermediates=lambda module, _: module.name == 'head')
         judged = judged['intermediates']['head']['__call__'][0]
-        return out.terms['masked_lm'][0] + jnp.sum(judged[0] ** 2)
+        return out.terms['masked_lm'][0].sum() + jnp.sum(judged[0] ** 2)
 
     gradient = jax.jit(jax.grad(loss))
     found = np.asarray(gradient(weights['backbone']['embed']['embedding'], fed))

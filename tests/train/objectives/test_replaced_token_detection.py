@@ -12,6 +12,7 @@ from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
 from data.text import cache
 from model import config as model_config, paths, transformer
+from train import step as steps
 from train.objectives import replaced_token_detection
 from train.parallel import sharding
 from train.prediction import evaluation
@@ -49,9 +50,10 @@ def built():
 
 @functools.partial(jax.jit, static_argnames=('module', 'method'))
 def run(module, params, batch, rows=None, method=None, seed=0):
-    """The module's Loss, or what one of its methods returns; method: its name."""
+    """The module's Loss, summed over the rows, or what one of its methods returns; method: its name."""
     rngs = {'sample': jax.random.key(seed), 'dropout': jax.random.key(9)}
-    return module.apply({'params': params}, batch, *(() if method else (None,)), rows, rngs=rngs, method=method)
+    found = module.apply({'params': params}, batch, *(() if method else (None,)), rows, rngs=rngs, method=method)
+    return found if method else steps.summed(found)
 
 
 @functools.partial(jax.jit, static_argnames='module')
@@ -271,7 +273,7 @@ def test_area_under_the_curve():
     assert evaluation.area(np.array([0.0, 3]), np.array([2.0, 0])) == 1
     assert evaluation.area(np.array([3.0, 0]), np.array([0.0, 2])) == 0
     assert evaluation.area(np.zeros(3), np.ones(3)) == 0
-    extreme = replaced_token_detection.histogram(jnp.array([-1e9, -32, 0, 31.99, 1e9]), jnp.array([1.0, 2, 4, 8, 16]))
+    extreme, = replaced_token_detection.histogram(jnp.array([[-1e9, -32, 0, 31.99, 1e9]]), jnp.array([[1.0, 2, 4, 8, 16]]))
     assert extreme[0] == 3 and extreme[1024] == 4 and extreme[-1] == 24
 
 

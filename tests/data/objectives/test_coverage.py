@@ -1,0 +1,48 @@
+"""The share of the text that an epoch reads, against a text in which no token occurs twice."""
+import numpy as np
+import pytest
+
+from data import objectives, special_tokens
+from data.objectives import mixture
+from data.text import cache
+
+SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(8191, 8092), vocab_size=8192)
+WAYS = {
+    'causal_lm': [{}, dict(documents='stream'), dict(documents='windows')],
+    'masked_lm': [{}, *(dict(inputs=inputs) for inputs in ('doc_sentences', 'full_sentences', 'next_sentence', 'sentence_order'))],
+    'replaced_token_detection': [{}],
+    'permuted_lm': [dict(batch_size=2), dict(batch_size=4, directions='forward')],
+}
+
+
+def source(sentence):
+    """7,000 tokens, all different, in documents of up to 700 and sentences of up to `sentence` tokens."""
+    draw, ids = np.random.default_rng(0), np.random.default_rng(1).permutation(np.arange(5, 7005))
+    cuts = np.cumsum(draw.integers(1, 700, 60))
+    documents = np.split(ids, cuts[cuts < 7000])
+    starts = [np.unique(np.cumsum(draw.integers(1, sentence, 700))) for _ in documents]
+    return cache.Tokens.from_arrays(documents, SPECIAL, [some[some < len(one)] for some, one in zip(starts, documents)])
+
+
+def read(objective, text):
+    """The share of the tokens that stand in a row, by looking at all rows."""
+    rows = objective.plan(text, 0, 0)
+    ids = np.unique(np.concatenate([objective.original(text, row) for row in rows]))
+    return np.isin(ids, text.flat).sum() / text.num_tokens
+
+
+@pytest.mark.parametrize('sentence', [9, 200])
+@pytest.mark.parametrize('name', sorted(set(objectives.names()) - {'mixture', 'alternation'}))
+def test_coverage_is_what_the_rows_hold(name, sentence):
+    text = source(sentence)
+    for fields in WAYS.get(name, [{}]):
+        objective = objectives.load(name)(sequence_length=64, **fields)
+        assert objective.coverage(text, objective.plan(text, 0, 0)) == pytest.approx(read(objective, text), abs=0.015 if name == 'permuted_lm' else 1e-3), fields
+
+
+def test_members_read_the_text_together():
+    kinds = [objectives.load('masked_lm')(64, inputs='next_sentence'), objectives.load('masked_lm')(64)]
+    one = objectives.load('mixture')(64, tuple(mixture.Member(f'm{i}', kind) for i, kind in enumerate(kinds)))
+    text = source(200)
+    apart = [kind.coverage(text, kind.plan(text, 0, 0)) for kind in kinds]
+    assert min(apart) / 2 < one.coverage(text, one.plan(text, 0, 0)) <= 1
