@@ -1,7 +1,8 @@
 """A corpus as a few long streams that are read side by side, window after window (Transformer-XL, XLNet's `batchify`).
 
 The documents of an epoch, in random order, each followed by EOS, are one text, which is cut into equal streams. A stream may also be read
-backwards. Nothing is copied: a stream reads its tokens and the bounds of its sentences, of which EOS is one, from the source.
+backwards. Nothing is copied: a stream reads its tokens and the bounds of its sentences from the source. EOS belongs to the sentence before it,
+as in XLNet's `_create_data`.
 """
 import functools
 from typing import Any
@@ -30,20 +31,18 @@ class Text:
             shift = source.offsets[document] - first  # from a place in the text to one in the source
             tokens[low - begin:max(low, high) - begin] = source.flat[low + shift:high + shift]
             among = np.searchsorted(source.sentence_offsets, (low + shift, high + shift))
-            cuts += [source.sentence_offsets[slice(*among)] - shift, [self.ends[number] - 1]]
+            cuts.append(source.sentence_offsets[slice(*among)] - shift)
         cuts = np.concatenate(cuts).astype(np.int64)
         return tokens, cuts[(cuts > begin) & (cuts < end)]
 
     def sentence(self, place: int) -> tuple[int, int]:
-        """(begin, end) of the sentence at a place; EOS is a sentence by itself."""
+        """(begin, end) of the sentence at a place."""
         number = np.searchsorted(self.ends, place, side='right')
-        first, document, eos = self.begins[number], self.order[number], self.ends[number] - 1
-        if place == eos:
-            return int(eos), int(eos) + 1
-        shift, starts = self.source.offsets[document] - first, self.source.sentence_offsets
-        after = np.searchsorted(starts, place + shift, side='right')
-        end = min(eos, starts[after] - shift) if after < len(starts) else eos
-        return int(starts[after - 1] - shift), int(end)
+        document, eos = self.order[number], self.ends[number] - 1
+        shift, starts = self.source.offsets[document] - self.begins[number], self.source.sentence_offsets
+        after = np.searchsorted(starts, min(place, eos - 1) + shift, side='right')
+        last = after == len(starts) or starts[after] - shift >= eos
+        return int(starts[after - 1] - shift), int(eos + 1 if last else starts[after] - shift)
 
 
 class Stream:

@@ -23,7 +23,7 @@ def written_out(source, key):
         flags = np.zeros(source.lengths[document], bool)
         flags[source.sentences(document)] = True
         tokens += [*source.document(document), SPECIAL.eos]
-        starts += [*flags, True]
+        starts += [*flags, False]             # XLNet's `_create_data` flips the sentence's bit before and after <eod>
     return np.array(tokens), np.array(starts)
 
 
@@ -49,6 +49,14 @@ def test_a_stream_is_a_part_of_the_text_in_its_direction(backwards):
         while high < 84 and parity[high] == parity[place]:
             high += 1
         assert stream.sentence(place) == (low, high)
+
+
+def test_the_end_of_a_document_belongs_to_its_last_sentence():
+    """XLNet's `_create_data`: documents [10, 11] and [12, 13] have one cut, where the second begins."""
+    source = cache.Tokens.from_arrays([np.array([10, 11]), np.array([12, 13])], SPECIAL)
+    for key in range(4):
+        tokens, cuts = streams.text(source, key).read(0, 6)
+        assert sorted(tokens.tolist()) == [1, 1, 10, 11, 12, 13] and cuts.tolist() == [3]
 
 
 def test_all_text_is_there_once_in_an_order_of_its_own():
