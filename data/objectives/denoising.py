@@ -76,7 +76,7 @@ class Objective(objectives.Objective):
         if self.rotate and rng.random() < self.rotate:
             tokens = infilling.rotate(tokens, rng)
         inputs, targets = (np.concatenate([[special.cls], side]) for side in (tokens, clean))
-        return sides.fields(inputs, targets, self.lengths(), special, special.eos)
+        return sides.fields(inputs, targets, self.sequence_length, self.lengths(), special, special.eos)
 
     def original(self, source, row):
         """<s> text </s>, before any noise."""

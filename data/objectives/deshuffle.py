@@ -40,7 +40,7 @@ class Objective(objectives.Objective):
         else:
             inputs, moved = text.copy(), np.flatnonzero(spans.iid(len(text), self.noise_density, rng))
             inputs[moved] = text[rng.permutation(moved)]
-        return sides.fields(inputs, text, self.lengths(), source.special)
+        return sides.fields(inputs, text, self.sequence_length, self.lengths(), source.special)
 
     def original(self, source, row):
         """The tokens of the row in their order, without EOS."""

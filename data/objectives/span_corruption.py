@@ -77,7 +77,7 @@ class Objective(objectives.Objective):
             if self.style == 'replace_full':
                 noise[noise] = rng.random(noise.sum()) < self.random
                 inputs[noise] = masks.random_text(noise.sum(), special, rng)
-        return sides.fields(inputs, targets, self.lengths(), special)
+        return sides.fields(inputs, targets, self.sequence_length, self.lengths(), special)
 
     def original(self, source, row):
         """The tokens of the row before corruption, without EOS."""

@@ -81,7 +81,7 @@ class Objective(objectives.Objective):
         inputs, targets = spans.sentinels(text, noise, special), spans.sentinels(text, ~noise, special)
         if self.mode_tokens:
             inputs = np.concatenate([[special.mark(MODES[mode])], inputs])
-        return {**sides.fields(inputs, targets, self.lengths(), special), 'task': np.int32(row[0])}
+        return {**sides.fields(inputs, targets, self.sequence_length, self.lengths(), special), 'task': np.int32(row[0])}
 
     def original(self, source, row):
         """The tokens of the row before corruption, without mode and EOS."""

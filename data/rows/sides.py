@@ -23,11 +23,16 @@ def hint(objective: objectives.Objective) -> objectives.Hint:
     return objectives.Hint('ordered' if objective.architecture == 'decoder' else 'causal', 'padded')
 
 
-def fields(inputs: np.ndarray, targets: np.ndarray, lengths: dict[str, int], special: special_tokens.Special,
+def fields(inputs: np.ndarray, targets: np.ndarray, most: int, lengths: dict[str, int], special: special_tokens.Special,
            start: int | None = None) -> example.Fields:
-    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`). start: what the decoder
-    reads first, None = special.bos. ValueError when a side does not fit."""
+    """The example of two sides, int32[n] and int32[m] without EOS, with fields of these lengths (see `lengths`).
+
+    most: ids of the inputs, EOS included. start: what the decoder reads first, None = special.bos. ValueError when a side does not fit.
+    """
     start, read, predicted = special.bos if start is None else start, len(inputs) + 1, len(targets) + 1
+    room = lengths['targets'] - (0 if 'encoder_tokens' in lengths else most)
+    if read > most or predicted > room:
+        raise ValueError(f'expected at most {most} inputs and {room} targets, EOS included, got {read} and {predicted}')
     if 'encoder_tokens' in lengths:
         inputs = example.padded(inputs, lengths['encoder_tokens'], special.pad, end=special.eos)
         targets = example.padded(targets, lengths['targets'], special.pad, end=special.eos)

@@ -21,20 +21,20 @@ INPUTS, TARGETS = np.array([11, 12, 99, 13], np.int32), np.array([99, 21, 22], n
 def test_an_encoder_decoder_by_hand():
     sizes = sides.lengths('encoder_decoder', 6, 5)
     assert sizes == {'tokens': 5, 'targets': 5, 'encoder_tokens': 6} and sides.hint(deshuffle.Objective(6)) == ('causal', 'padded')
-    one = sides.fields(INPUTS, TARGETS, sizes, SPECIAL)
+    one = sides.fields(INPUTS, TARGETS, 6, sizes, SPECIAL)
     assert {name: value.tolist() for name, value in one.items()} == {
         'encoder_tokens': [11, 12, 99, 13, 1, 0], 'encoder_positions': [0, 1, 2, 3, 4, 0], 'encoder_segments': [1] * 5 + [0],
         'encoder_sees': [0] * 5 + [-1], 'encoder_seen': [0] * 5 + [N],
         'tokens': [0, 99, 21, 22, 0], 'targets': [99, 21, 22, 1, 0], 'weights': [1, 1, 1, 1, 0], 'positions': [0, 1, 2, 3, 0],
         'segments': [1, 1, 1, 1, 0], 'sees': [0, 1, 2, 3, -1], 'seen': [0, 1, 2, 3, N]}
-    assert sides.fields(INPUTS, TARGETS, sizes, SPECIAL, SPECIAL.eos)['tokens'].tolist() == [1, 99, 21, 22, 0]
+    assert sides.fields(INPUTS, TARGETS, 6, sizes, SPECIAL, SPECIAL.eos)['tokens'].tolist() == [1, 99, 21, 22, 0]
 
 
 def test_a_decoder_by_hand():
     """BOS and the five inputs see one another; the place that reads their last says the first target."""
     sizes = sides.lengths('decoder', 6, 5)
     assert sizes == {'tokens': 11, 'targets': 11} and sides.hint(deshuffle.Objective(6, architecture='decoder')) == ('ordered', 'padded')
-    one = sides.fields(INPUTS, TARGETS, sizes, SPECIAL)
+    one = sides.fields(INPUTS, TARGETS, 6, sizes, SPECIAL)
     assert {name: value.tolist() for name, value in one.items()} == {
         'tokens': [0, 11, 12, 99, 13, 1, 99, 21, 22, 0, 0], 'targets': [11, 12, 99, 13, 1, 99, 21, 22, 1, 0, 0],
         'weights': [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0], 'positions': [*range(9), 0, 0], 'segments': [1] * 9 + [0, 0],
@@ -44,16 +44,17 @@ def test_a_decoder_by_hand():
 @pytest.mark.parametrize('architecture', sides.ARCHITECTURES)
 @pytest.mark.parametrize('read, said', [(0, 0), (5, 4), (3, 0), (0, 2)])
 def test_split_is_the_inverse(architecture, read, said):
-    one = sides.fields(np.arange(10, 10 + read), np.arange(20, 20 + said), sides.lengths(architecture, 6, 5), SPECIAL)
+    one = sides.fields(np.arange(10, 10 + read), np.arange(20, 20 + said), 6, sides.lengths(architecture, 6, 5), SPECIAL)
     inputs, targets = sides.split(one)
     assert inputs.tolist() == [*range(10, 10 + read)] and targets.tolist() == [*range(20, 20 + said)]
     assert one['weights'].sum() == said + 1 and all(value.dtype == example.FIELDS[name] for name, value in one.items())
 
 
 @pytest.mark.parametrize('architecture', sides.ARCHITECTURES)
-def test_what_does_not_fit_is_an_error(architecture):
-    with pytest.raises((ValueError, IndexError)):
-        sides.fields(np.arange(30), TARGETS, sides.lengths(architecture, 6, 5), SPECIAL)
+@pytest.mark.parametrize('read, said', [(30, 3), (6, 3), (5, 5), (6, 0), (0, 5), (9, 0)])
+def test_a_side_that_does_not_fit_is_an_error_though_both_together_may(architecture, read, said):
+    with pytest.raises(ValueError, match=f'at most 6 inputs and 5 targets, EOS included, got {read + 1} and {said + 1}'):
+        sides.fields(np.arange(read), np.arange(said), 6, sides.lengths(architecture, 6, 5), SPECIAL)
 
 
 @functools.cache
