@@ -67,6 +67,8 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
             return 'early stopping' if patience.over else None, state
+        evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
+        sampler = samples.build(config, corpus, module)
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
@@ -74,8 +76,6 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
 
         learning_rate = schedules.build(config.optimizer, config.steps)
-        evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
-        sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 

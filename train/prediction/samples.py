@@ -3,6 +3,7 @@
 Same prompts and keys at every call, so that samples of two steps differ by the parameters alone.
 """
 from collections.abc import Callable
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from model.decoding import generate
 from train import state as states
 from train.checkpoints import arrays
 from train.prediction import prompts as prompted
-from train.settings import schema
+from train.settings import errors, schema
 
 EXAMPLES = 2  # held-out examples shown by encoders and encoder-decoders
 
@@ -29,16 +30,18 @@ def build(config: schema.Config, corpus: corpora.Corpus, module) -> Callable[[di
 
 
 def continuations(config, corpus, backbone):
-    """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin."""
+    """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin. errors.Error for one that is too long."""
     special, settings = corpus.tokenizer.special, config.sample
     if not settings.prompts:
         return lambda variables: []
     prompts = [corpus.tokenizer.encode(text) for text in settings.prompts]
-    longest = prompted.inputs(prompts, special, 'decoder', config.objective)[0].shape[1]  # with BOS
-    room = config.sequence_length if config.model.limit else longest + settings.max_new_tokens
-    new = max(1, min(settings.max_new_tokens, room - longest))
-    cut = room - new - longest + max(map(len, prompts))
-    tokens, lengths, source = prompted.inputs([ids[:cut] for ids in prompts], special, 'decoder', config.objective)
+    tokens, lengths, source = prompted.inputs(prompts, special, 'decoder', config.objective)
+    room = config.sequence_length if config.model.limit else math.inf
+    if max(lengths) >= room:
+        text = settings.prompts[int(np.argmax(lengths))]
+        raise errors.Error([errors.Problem(f'sample.prompts = {errors.shown(text)}', (
+            f'the prompt has {max(lengths)} tokens with BOS, sequence_length is {room}; expected at most {room - 1}: shorten it.'))])
+    new = min(settings.max_new_tokens, room - tokens.shape[1])
 
     def sampler(variables):
         out = generate.generate(
