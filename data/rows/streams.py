@@ -1,8 +1,8 @@
 """A corpus as a few long streams that are read side by side, window after window (Transformer-XL, XLNet's `batchify`).
 
 The documents of an epoch, in random order, each followed by EOS, are one text, which is cut into equal streams. A stream may also be read
-backwards. Nothing is copied: a stream reads its tokens and the bounds of its sentences from the source. EOS belongs to the sentence before it,
-as in XLNet's `_create_data`.
+backwards. Nothing is copied: a stream reads its tokens and the bounds of its sentences from the source. EOS belongs to the sentence
+before it, as in XLNet's `_create_data`.
 """
 import functools
 from typing import Any

@@ -76,7 +76,8 @@ nothing was run
     ('a start that takes nothing', ['--workdir=FOLDER/new', '--config.init.from=FOLDER/wide', '--config.init.paths=nothing'], 2,
      'nothing in params matches nothing'),
     ('a prompt that is too long', ['--workdir=FOLDER/new', '--config.sequence_length=16',
-                                   f"--config.sample.prompts=('', '{'many ' * 20}')"], 2, 'sequence_length is 16; expected at most 15: shorten it.'),
+                                   f"--config.sample.prompts=('', '{'many ' * 20}')"], 2,
+     'sequence_length is 16; expected at most 15: shorten it.'),
     ('a start from nowhere', ['--workdir=FOLDER/new', '--config.init.from=FOLDER/nowhere'], 2, 'init.from'),
 ])
 def test_trouble_is_one_message_and_leaves_the_workdir_free(tmp_path, capsys, name, flags, code, message):
