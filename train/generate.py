@@ -24,6 +24,7 @@ def parser():
     made.add_argument('--step', type=int, default=None, help='checkpoint to use; default: the newest')
     made.add_argument('--seed', type=int, default=0)
     made.add_argument('--json', action='store_true', help='one JSON object a continuation: prompt, text, tokens')
+    made.set_defaults(defaults={action.dest: action.default for action in made._actions})
     return made
 
 
@@ -34,6 +35,8 @@ def check(options):
         ('top_k', '0 (off) or more', options.top_k >= 0),
         ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1)) if not fine]
     wrong += command.below(options, num_return_sequences=1, max_new_tokens=1)
+    if options.method == 'greedy':
+        wrong += command.unread(options, ('temperature', 'top_k', 'top_p'), '--method=greedy takes the likeliest token')
     if options.method == 'greedy' and options.num_return_sequences > 1:
         wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
                                       'greedy has one answer; use --method=sample for several.'))

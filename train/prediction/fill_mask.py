@@ -9,7 +9,9 @@ import numpy as np
 
 from data import example, objectives as data_objectives, special_tokens
 from train import objectives
-from train.settings import errors, schema
+from train.settings import command, errors, schema
+
+SAMPLING = ('method', 'temperature', 'top_k', 'top_p', 'num_return_sequences', 'max_new_tokens', 'seed')
 
 
 def answers(prompts: list[str], config: schema.Config, tokenizer, variables: dict) -> list[dict]:
@@ -39,9 +41,7 @@ def check(options: argparse.Namespace, config: schema.Config, tokenizer) -> None
         elif config.model.limit and len(ids(text, tokenizer)) + 2 > config.model.limit:
             wrong.append(errors.Problem(f'--prompt = {errors.shown(text)}', f'has {len(ids(text, tokenizer))} tokens; the model has '
                                           f'{config.model.max_length} positions, two of them for [CLS] and [SEP].'))
-    if options.num_return_sequences > 1:
-        wrong.append(errors.Problem(f'--num_return_sequences = {options.num_return_sequences}',
-                                    'an encoder has one answer, the likeliest.'))
+    wrong += command.unread(options, SAMPLING, 'the run holds an encoder, which has one answer, the likeliest')
     if wrong:
         raise errors.Error(wrong, kind='generate', end='nothing was generated')
 

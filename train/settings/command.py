@@ -8,7 +8,7 @@ import argparse
 import os
 import signal
 import sys
-from typing import Callable
+from typing import Callable, Iterable
 
 from train.settings import errors
 
@@ -39,6 +39,12 @@ def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
     given = {name: getattr(options, name) for name in least}
     return [errors.Problem(f'--{name} = {value}', f'expected at least {least[name]}.') for name, value in given.items()
             if value is not None and value < least[name]]
+
+
+def unread(options: argparse.Namespace, names: Iterable[str], why: str) -> list[errors.Problem]:
+    """[Problem] of the flags that differ from their defaults, `options.defaults`, though nothing reads them."""
+    return [errors.Problem(f'--{name} = {getattr(options, name)}', f'nothing reads it: {why}.') for name in names
+            if getattr(options, name) != options.defaults[name]]
 
 
 def without_run(workdir: str) -> list[errors.Problem]:

@@ -106,12 +106,17 @@ def test_the_command_prints_json(runs):
   3. --workdir = FOLDER/nowhere   no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.
 nothing was generated
 '''),
-    ('masked_lm', ['--prompt=It was', '--prompt=' + 'a' * 62 + '[MASK]', '--num_return_sequences=2'], '''generate: 3 problems
+    ('masked_lm', ['--prompt=It was', '--prompt=' + 'a' * 62 + '[MASK]', '--num_return_sequences=2', '--top_k=5'], '''generate: 4 problems
   1. --prompt = 'It was' the run holds an encoder, which fills masks: expected a text with <mask> or [MASK].
   2. --prompt = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa… has 63 tokens; the model has 64 positions, two of them for [CLS] and [SEP].
-  3. --num_return_sequences = 2 an encoder has one answer, the likeliest.
+  3. --top_k = 5 nothing reads it: the run holds an encoder, which has one answer, the likeliest.
+  4. --num_return_sequences = 2 nothing reads it: the run holds an encoder, which has one answer, the likeliest.
 nothing was generated
 '''),  # noqa: E501
+    ('causal_lm', ['--method=greedy', '--top_p=0.5'], '''generate: 1 problem
+  1. --top_p = 0.5 nothing reads it: --method=greedy takes the likeliest token.
+nothing was generated
+'''),
     ('causal_lm', ['--max_new_tokens=64'], '''generate: 1 problem
   1. --max_new_tokens = 64   the prompt has 1 tokens with BOS and the model has 64 positions: at most 63 fit.
 nothing was generated
