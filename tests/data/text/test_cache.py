@@ -359,7 +359,7 @@ def test_documents_without_tokens_are_left_out(tmp_path):
 
 
 def test_notices_are_given_every_time(tmp_path):
-    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n')
+    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n' + b'{"text": "two"}\n' * 5)
     for _ in range(2):
         told = []
         cache.build(sources.open(str(tmp_path / 'a.jsonl')), tokenizer.Bytes(), tmp_path / 'cache', told.append)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from data import errors
-from data.text import files, sources
+from data.text import readers, sources
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MESSAGES = json.loads((ROOT / 'tests/fixtures' / 'messages' / 'sources.json').read_text(encoding='utf-8'))
@@ -103,14 +103,15 @@ def test_fingerprint_is_of_content(tmp_path):
 
 
 def test_bad_utf8_is_replaced_and_counted(tmp_path):
-    (tmp_path / 'a.txt').write_bytes(b'good \xff\xfe bad \xc3 \xef\xbf\xbd kept')
+    good = 'good ' * 70
+    (tmp_path / 'a.txt').write_bytes(good.encode() + b'\xff\xfe bad \xc3 \xef\xbf\xbd kept')
     source = sources.open(str(tmp_path / 'a.txt'))
-    assert list(source) == ['good \ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
+    assert list(source) == [good + '\ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
     assert source.notices == [f'{tmp_path}/a.txt: 3 bytes were no UTF-8 and became U+FFFD']
     (tmp_path / 'a.jsonl').write_bytes(b'{"text": "x\xffy"}\n{"text": ""}\n{"text": null}\n{"text": " \\n"}\n'
-                                      b'{"text": "\\ud800 \\ud83d\\ude00"}\n')
+                                      b'{"text": "\\ud800 \\ud83d\\ude00"}\n' + lines([good]))
     source = sources.open(str(tmp_path / 'a.jsonl'))
-    assert list(source) == ['x\ufffdy', '\ufffd 😀'] and (source.replaced, source.empty) == (2, 3)
+    assert list(source) == ['x\ufffdy', '\ufffd 😀', good] and (source.replaced, source.empty) == (2, 3)
     assert source.notices[1] == f'{tmp_path}/a.jsonl: skipped 3 empty documents'
 
 
@@ -123,8 +124,8 @@ def test_characters_across_read_blocks(tmp_path):
 
 @pytest.mark.parametrize('text', ['line\n' * 100, 'no line at all ' * 30, 'x' * 99 + '\n' + 'y' * 250, 'short', ''])
 def test_long_documents_are_cut_after_a_line(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(files, 'LONGEST', 100)
-    parts = list(files.cut(text))
+    monkeypatch.setattr(readers, 'LONGEST', 100)
+    parts = list(readers.cut(text))
     assert ''.join(parts) == text and max(map(len, parts)) <= 100
     assert all(part.endswith('\n') or len(part) == 100 for part in parts[:-1])
     if text:
@@ -163,8 +164,13 @@ def _files(folder):
         'array.json': b'[{"text": "a"},\n {"text" "b"}]', 'pretty.json': b'{\n "text": "a"\n}',
         'cut.jsonl.gz': gzip.compress(good)[:-20], 'cut.txt.xz': lzma.compress(good)[:-20],
         'wrong.jsonl.gz': b'no gzip at all', 'wrong.txt.xz': b'no xz at all', 'wrong.parquet': b'no parquet at all',
-        'table.csv': b'a,b\n', 'noending': b'a', 'good.parquet': b'', 'one.txt': b'a',
+        'table.odd': b'a,b\n', 'noending': b'a', 'good.parquet': b'', 'one.txt': b'a',
     }
+    contents |= {
+        'odd/table.odd': b'', 'table.csv': b'id,text\n1,a\n2,b,c\n', 'quote.tsv': b'text\n"no end\n', 'semicolons.csv': b'id;text\n1;a\n',
+        'nested.jsonl': b'{"id": 1, "meta": {"text": "a", "lang": "en"}}\n',
+        'huge.jsonl': b'{"text": "' + 'café '.encode() * 900_000 + b'" "\n'}
+    (folder / 'odd').mkdir()
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     (folder / 'locked').mkdir()
@@ -236,3 +242,41 @@ def test_imports_neither_jax_nor_tensorflow():
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
                          cwd=sources.CORPORA.parents[1])
     assert run.stdout == 'set()\n'
+
+
+@pytest.mark.parametrize('name, old, new', [
+    ('a.jsonl', lines(['one', 'two']), lines(['one', 'too'])), ('a.txt.gz', gzip.compress(b'one'), gzip.compress(b'two'))])
+def test_a_file_rewritten_after_it_was_named_is_noticed(tmp_path, name, old, new):
+    """What gives the name of the token cache and what is tokenised are the same bytes."""
+    (tmp_path / name).write_bytes(old)
+    source = sources.open(str(tmp_path / name))
+    named = source.fingerprint
+    (tmp_path / name).write_bytes(new)
+    told = 'expected the content that it had when it was first read, got another; leave the file as it is while it is read, and run again'
+    with pytest.raises(errors.DataError, match=told):
+        list(source)
+    for part in ('train', 'eval'):
+        with pytest.raises(errors.DataError, match=told):
+            list(sources.Part(source, .5, part))
+    (tmp_path / name).write_bytes(old)
+    assert list(source) and sources.open(str(tmp_path / name)).fingerprint == source.fingerprint == named
+
+
+def test_a_parquet_file_rewritten_is_noticed(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    for text in ('one', 'two'):
+        parquet.write_table(pyarrow.table({'text': [text]}), tmp_path / 'a.parquet')
+        if text == 'one':
+            source = sources.open(str(tmp_path / 'a.parquet'))
+            assert list(source) == ['one']
+    with pytest.raises(errors.DataError, match='expected the content that it had when it was first read, got another'):
+        list(source)
+
+
+def test_reading_names_a_source_without_another_pass(tmp_path):
+    (tmp_path / 'a.jsonl').write_bytes(lines(DOCUMENTS))
+    source, named = sources.open(str(tmp_path / 'a.jsonl')), sources.open(str(tmp_path / 'a.jsonl')).fingerprint
+    list(source)
+    (tmp_path / 'a.jsonl').unlink()
+    assert source.fingerprint == named
