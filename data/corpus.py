@@ -29,6 +29,6 @@ def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
 
 def _source(data, spec, notice):
     found = sources.open(spec, data.field, data.format, data.documents)
-    for line in found.listing:
+    for line in found.listing():
         notice(line)
     return found

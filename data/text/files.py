@@ -12,7 +12,7 @@ from typing import Any, Iterator
 import zlib
 
 from data import errors
-from data.text import encodings, formats, readers
+from data.text import encodings, formats, readers, sentences
 
 
 def path(location: str | os.PathLike) -> Any:
@@ -61,6 +61,22 @@ class File(Content):
         kind = [self.format, self.documents] if self.format == 'text' else [self.format, self.field]
         return [*kind, self.compression, self.digest]
 
+    @property
+    def suggestion(self) -> str | None:
+        """A line for the user where a text file, one document by the settings, begins as if it were several."""
+        if (self.format, self.documents) != ('text', 'file'):
+            return None
+        with reading(self.path), self.path.open('rb') as raw:
+            text = self._checked(raw, raw).read(encodings.SAMPLE).decode('utf-8', 'replace')
+        return (f'{self.path}: one document, but it looks like one sentence a line with blank lines between documents; '
+                'data.documents = blank_line reads it so') if sentences.separated(text) else None
+
+    def _checked(self, raw, stream):
+        """What the open file `raw` contains, decompressed and checked, read through `stream`."""
+        size = None if self.compression or '://' in str(self.path) else os.fstat(raw.fileno()).st_size
+        return io.BufferedReader(encodings.Checked(DECOMPRESSED[self.compression](stream), str(self.path), self.compression, size),
+                                 encodings.SAMPLE)
+
     def __iter__(self) -> Iterator[tuple[str, int]]:
         where = str(self.path)
         with reading(self.path), self.path.open('rb') as raw:
@@ -69,9 +85,7 @@ class File(Content):
                 self.check()
                 return
             hashed = _Hashed(raw)
-            stream = DECOMPRESSED[self.compression](hashed)
-            size = None if self.compression or '://' in where else os.fstat(raw.fileno()).st_size
-            stream = io.BufferedReader(encodings.Checked(stream, where, self.compression, size), encodings.SAMPLE)
+            stream = self._checked(raw, hashed)
             if self.format == 'text':
                 yield from readers.text(stream, self.documents)
             elif self.format in readers.DELIMITERS:

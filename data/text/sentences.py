@@ -24,6 +24,17 @@ END = re.compile('[%(plane)s\U00010000-\U0010ffff]'  # what an end begins with (
                  r'(?:[ \t\r]*\n)*' % {**_CLASS, 'name': _NAME}, re.ASCII)
 
 
+ENDED = re.compile('[%(narrow)s%(wide)s][%(quote)s]*$' % _CLASS)
+
+
+def separated(text: str) -> bool:
+    """Whether `text` has one sentence a line and blank lines between documents, as BERT's published input has: at least three, two
+    lines each or more, and an end of a sentence at 9 lines of 10."""
+    documents = [document.splitlines() for document in re.split(r'\n\s*\n', text.strip())]
+    lines = [line.rstrip() for document in documents for line in document]
+    return 3 <= len(documents) <= len(lines) / 2 and sum(bool(ENDED.search(line)) for line in lines) >= 0.9 * len(lines)
+
+
 def starts(text: bytes) -> np.ndarray:
     """int64[s]: byte offsets in the UTF-8 `text` where sentences start, 0 first; none is white space alone."""
     characters = text.decode()

@@ -10,7 +10,7 @@ import itertools
 import json
 import pathlib
 import re
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterator
 
 from data import errors
 from data.text import files, locations, readers, tfds
@@ -36,7 +36,8 @@ def open(spec: str, field: str = 'text', format: str | None = None, documents: s
     else:
         found, notices = locations.find(spec, format)
     opened = [files.File(path, field, format, documents) for path in found]
-    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened], notices)
+    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened],
+                  lambda: notices + list(filter(None, [file.suggestion for file in opened[:1]])))
 
 
 def bundled(name: str) -> pathlib.Path:
@@ -54,11 +55,12 @@ def _suggest(word, words, end=''):
 
 class Source:
     """Documents (str, never empty) that can be read any number of times. read: () -> iterator of (text, number of bad bytes replaced).
-    identity: () -> JSON values that determine the content. listing: lines for the user on what `name` means. `replaced` and `empty` count
-    the last complete pass."""
+    identity: () -> JSON values that determine the content. listing: () -> lines for the user on what `name` means. `replaced` and `empty`
+    count the last complete pass."""
 
-    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any], listing: Iterable[str] = ()):
-        self.name, self.read, self.identity, self.listing = name, read, identity, tuple(listing)
+    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any],
+                 listing: Callable[[], list[str]] = list):
+        self.name, self.read, self.identity, self.listing = name, read, identity, listing
         self.replaced = self.empty = 0
 
     def __iter__(self) -> Iterator[str]:

@@ -1,4 +1,5 @@
 """Sources: every kind of file gives the same documents, damage gives one message, and no large file is in memory twice."""
+import dataclasses
 import gzip
 import json
 import lzma
@@ -9,8 +10,9 @@ import sys
 
 import pytest
 
-from data import errors
+from data import corpus, errors
 from data.text import readers, sources
+from train.settings import schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MESSAGES = json.loads((ROOT / 'tests/fixtures' / 'messages' / 'sources.json').read_text(encoding='utf-8'))
@@ -280,3 +282,34 @@ def test_reading_names_a_source_without_another_pass(tmp_path):
     list(source)
     (tmp_path / 'a.jsonl').unlink()
     assert source.fingerprint == named
+
+
+BERT = 'One sentence.\nAnother one?\nA third!”\n\n'     # the layout of the published sample_text.txt
+
+
+@pytest.mark.parametrize('text, suggested', [
+    (BERT * 3, True), (BERT.replace('\n', '\r\n') * 3, True), ('एक वाक्य।\nदूसरा।\n \n' * 5, True), (BERT * 2, False),
+    ('A paragraph in one line. It has two sentences.\n\n' * 9, False), ('a poem has lines\nand a blank one\n\n' * 9, False),
+    ('A wrapped paragraph has lines\nthat end where the margin\nis. Only the last ends here.\n\n' * 9, False), ('One. Two.', False)])
+def test_blank_lines_between_documents_are_suggested(tmp_path, text, suggested):
+    (tmp_path / 'a.txt.gz').write_bytes(gzip.compress(text.encode()))
+    expected = [f'{tmp_path}/a.txt.gz: one document, but it looks like one sentence a line with blank lines between documents; '
+                'data.documents = blank_line reads it so']
+    assert sources.open(str(tmp_path / 'a.txt.gz')).listing() == expected * suggested
+    assert sources.open(str(tmp_path / 'a.txt.gz'), documents='blank_line').listing() == []
+
+
+def test_the_bundled_texts_do_not_look_like_one_sentence_a_line(tmp_path):
+    for name in ('novels', 'sotu', 'sanguo'):
+        for text in list(sources.open(f'bundled:{name}'))[:5]:
+            (tmp_path / 'a.txt').write_text(text, encoding='utf-8')
+            assert sources.open(str(tmp_path / 'a.txt')).listing() == []
+
+
+def test_a_corpus_says_how_its_text_is_split(tmp_path):
+    (tmp_path / 'a').write_text(BERT * 5)
+    told, settings = [], schema.Data(train=str(tmp_path / 'a'), eval=str(tmp_path / '?'), cache=str(tmp_path), format='text')
+    one = corpus.open(settings, schema.Tokenizer(kind='bytes'), told.append)
+    assert len(one.train) == 1 and len(told) == 3 and 'blank_line reads it so' in told[0] and told[1].endswith(f'?: 1 file, {tmp_path}/a')
+    many = corpus.open(dataclasses.replace(settings, documents='blank_line'), schema.Tokenizer(kind='bytes'), lambda line: None)
+    assert len(many.train) == len(many.eval) == 5 and many.train.sentences(0).tolist() == [0, 14, 27]
