@@ -101,8 +101,7 @@ def guess(data: bytes) -> tuple[str, str] | None:
             if text and len(script.findall(text)) > 0.75 * len(beyond) and (script is not KANA or re.search('[\u3041-\u3096]', text)) and (
                     codec != 'gb18030' or _decoded(data, 'gb2312') or not _decoded(data, 'big5')):
                 return name, codec
-        return None
-    return next(((name, codec) for name, codec, without in LATIN if not re.search(without, data)), None)
+    return next(((name, codec) for name, codec, without in LATIN if high < letters and not re.search(without, data)), None)
 
 
 def _decoded(data, codec):

@@ -34,7 +34,7 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     if len(found) > 1 or [str(file) for file in found] != [str(files.path(spec))]:
         notices = [f'{spec}: {len(found):,} files, {found[0]} to {found[-1]}' if len(found) > 1 else f'{spec}: 1 file, {found[0]}']
     if left:
-        notices.append(f'{spec}: {len(left):,} files of other endings are left out, such as {left[0]}; data.format takes them all')
+        notices.append(f'{spec}: left out {len(left):,} of other endings, such as {left[0]}; data.format takes them all')
     return found, notices
 
 
@@ -73,7 +73,7 @@ def _files(name, format):
         found = sorted(file for file in inside if format or formats.of(file.name)[0])
         left = sorted(set(inside) - set(found))
         if not found:
-            got = f'{len(left):,} files of other endings' if left else 'none'
+            got = f'others, such as {left[0]}' if left else 'none'
             raise errors.DataError(f'{name}: expected a folder of text files, got {got}; set data.format where they have no ending')
     elif not found and not MAGIC.search(name):
         raise errors.DataError(f'{name}: expected a file, got none; check data.train, data.eval')

@@ -122,8 +122,8 @@ def parquet(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int
         rows = (row for batch in file.iter_batches(batch_size=256, columns=[top]) for row in batch.to_pylist())
         for number, row in enumerate(rows, 1):
             yield value(row, field, f'{where}, row {number}')
-    except pyarrow.ArrowException as error:
-        raise errors.DataError(f'{where}: expected a parquet file, got {error}; write it again') from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # OSError: also of damaged pages
+        raise errors.DataError(f'{where}: expected a parquet file, got {" ".join(str(error).split())}; write it again') from error
 
 
 def value(row: Any, field: str, where: str) -> tuple[str, int]:

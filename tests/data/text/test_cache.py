@@ -273,6 +273,23 @@ def test_a_cache_with_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
         assert len(told) == 1 and told[0].startswith(f'{place}: damaged token cache (a wrong ') and told[0].endswith('), made again')
 
 
+@pytest.mark.slow
+def test_a_mutated_cache_is_made_again(tmp_path, monkeypatch):
+    """500 times bytes of one file are changed, dropped, doubled or cut, or it is a JSON value of another kind."""
+    monkeypatch.setattr(os, 'fsync', lambda file: None)
+    source, draw = memory(DOCUMENTS[:6]), random.Random(3)
+    cache.build(source, tokenizer.Bytes(), tmp_path, shard_bytes=100)
+    (place,), before = (tmp_path / 'tokens').iterdir(), contents(tmp_path)
+    for _ in range(500):
+        name, told = draw.choice(FILES), []
+        data, at = before[name], draw.randrange(len(before[name]))
+        data = draw.choice([data[:at], data[:at] + draw.randbytes(3) + data[at + 3:], data[:at] + data[at - 9:], data[:at] + data[at + 2:],
+                            data + b' ', b'', b'{}', b'[' * 100_000, b'null', b'\xff', b'{"sha256": 1}'])
+        (place / name).write_bytes(data)
+        cache.build(source, tokenizer.Bytes(), tmp_path, told.append, shard_bytes=100)
+        assert contents(tmp_path) == before and len(told) == (data != before[name])
+
+
 class Stop(BaseException):
     """A kill."""
 

@@ -15,6 +15,7 @@ from data.text import encodings, sources
 TEXTS = {
     'en': 'It was a dark night; the rain fell in torrents, and she said nothing at all. ',
     'fr': 'Le café est fermé: « où êtes-vous allée cet été ? » — naïveté, cœur, déjà vu. ',
+    'quotes': 'café “naïve” – ok ',
     'de': 'Für die Größe der Straße müssen wir noch ein schönes Maß finden, sagte er. ',
     'ru': 'Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. ',
     'ja': '吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。「何でも薄暗い所で泣いていた」 ',
@@ -22,7 +23,8 @@ TEXTS = {
     'zh': '话说天下大势,分久必合,合久必分。周末七国分争,并入于秦。他的身上什么也没有生出来。 ',
     'tw': '話說天下大勢，分久必合，合久必分。這是一個關於臺灣歷史與語言的故事，請聽我說。 ',
 }
-CASES = [('fr', 'cp1252', 'Windows-1252', 'cp1252'), ('de', 'latin-1', 'Latin-1', 'latin1'), ('ru', 'cp1251', 'Windows-1251', 'cp1251'),
+CASES = [('quotes', 'cp1252', 'Windows-1252', 'cp1252'), ('fr', 'cp1252', 'Windows-1252', 'cp1252'),
+         ('de', 'latin-1', 'Latin-1', 'latin1'), ('ru', 'cp1251', 'Windows-1251', 'cp1251'),
          ('ru', 'koi8-r', 'KOI8-R', 'koi8-r'), ('ja', 'shift_jis', 'Shift JIS', 'cp932'), ('ja', 'euc-jp', 'EUC-JP', 'euc-jp'),
          ('ko', 'euc-kr', 'EUC-KR', 'cp949'), ('zh', 'gb18030', 'GB 18030', 'gb18030'), ('tw', 'big5', 'Big5', 'big5')]
 

@@ -63,7 +63,7 @@ def test_one_line_says_what_was_found(tmp_path):
         return [line.replace(str(tmp_path), 'FOLDER') for line in sources.open(f'{tmp_path}/{name}').listing()]
     assert told('in/*.txt') == ['FOLDER/in/*.txt: 3 files, FOLDER/in/a.txt to FOLDER/in/c.txt']
     assert told('in') == ['FOLDER/in: 3 files, FOLDER/in/a.txt to FOLDER/in/c.txt',
-                          'FOLDER/in: 1 files of other endings are left out, such as FOLDER/in/c.log; data.format takes them all']
+                          'FOLDER/in: left out 1 of other endings, such as FOLDER/in/c.log; data.format takes them all']
     assert told('alone') == ['FOLDER/alone: 1 file, FOLDER/alone/a.txt'] and told('in/a.txt') == []
     assert sources.open('bundled:sotu').listing() == []
 

@@ -1,6 +1,8 @@
 """Sources: every kind of file gives the same documents, damage gives one message, and no large file is in memory twice."""
+import bz2
 import dataclasses
 import gzip
+import io
 import json
 import lzma
 import pathlib
@@ -9,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import zstandard
 
 from data import corpus, errors
 from data.text import readers, sources
@@ -198,28 +201,50 @@ def test_messages(tmp_path, case, monkeypatch):
     assert message[:len(expected)] == expected if MESSAGES[case].get('begins') else message == expected
 
 
-def test_damaged_files_give_documents_or_a_data_error(tmp_path):
-    """500 files with bytes changed, dropped or doubled: nothing but DataError ever comes out."""
-    draw = random.Random(0)
-    originals = {'a.jsonl': lines(DOCUMENTS), 'a.json': json.dumps([{'text': text} for text in DOCUMENTS]).encode(),
-                 'a.jsonl.gz': gzip.compress(lines(DOCUMENTS)), 'a.jsonl.xz': lzma.compress(lines(DOCUMENTS)),
-                 'a.txt': DOCUMENTS[1].encode()}
-    failures = 0
-    for _ in range(500):
-        name = draw.choice(sorted(originals))
-        data = bytearray(originals[name])
-        for _ in range(draw.randrange(1, 4)):
-            at = draw.randrange(len(data) or 1)
-            data[at:at + draw.randrange(3)] = draw.choice([b'', draw.randbytes(1), bytes(data[at:at + 5]), b'\xff',
-                                                           b'"', b'{', b'\n'])
-        (tmp_path / name).write_bytes(data)
+def changed(data, draw):
+    """`data` with up to three of its places changed, dropped or doubled."""
+    data = bytearray(data)
+    for _ in range(draw.randrange(1, 4)):
+        at = draw.randrange(len(data) or 1)
+        data[at:at + draw.randrange(3)] = draw.choice([b'', draw.randbytes(1), bytes(data[at:at + 5]), b'\xff', b'"', b'{', b'\n', b'\0'])
+    return bytes(data)
+
+
+def table(rows):
+    """The bytes of a parquet file."""
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    output = io.BytesIO()
+    parquet.write_table(pyarrow.table({'text': rows}), output)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize('times', [50, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('name, make', [
+    ('a.txt', lambda: (DOCUMENTS[1] * 20).encode()), ('a.jsonl', lambda: lines(DOCUMENTS * 5)),
+    ('a.csv', lambda: b'id,text\n1,"a, ""b"""\n' * 9), ('a.tsv', lambda: b'id\ttext\n1\ta word\n' * 9),
+    ('a.json', lambda: json.dumps([{'text': text} for text in DOCUMENTS * 5]).encode()),
+    ('a.jsonl.gz', lambda: gzip.compress(lines(DOCUMENTS))), ('a.jsonl.xz', lambda: lzma.compress(lines(DOCUMENTS))),
+    ('a.txt.bz2', lambda: bz2.compress(DOCUMENTS[0].encode())), ('a.jsonl.zst', lambda: zstandard.compress(lines(DOCUMENTS * 9))),
+    ('a.parquet', lambda: table(DOCUMENTS))])
+def test_damaged_files_give_documents_or_a_data_error(tmp_path, name, make, times):
+    """Bytes changed, dropped or doubled: nothing but DataError ever comes out, on one line, and what comes out is text."""
+    draw, original, failures = random.Random(name), make(), 0
+    assert list(sources.open(str(put(tmp_path / name, original))))
+    for _ in range(times):
+        put(tmp_path / name, changed(original, draw))
         try:
-            for text in sources.open(str(tmp_path / name)):
+            for text in sources.open(str(tmp_path / name), documents=draw.choice(['file', 'line', 'blank_line'])):
                 text.encode()
         except errors.DataError as error:
-            assert str(tmp_path) in str(error)
+            assert str(tmp_path) in str(error) and '\n' not in str(error)
             failures += 1
-    assert 100 < failures < 500
+    assert failures > times / 20
+
+
+def put(path, data):
+    path.write_bytes(data)
+    return path
 
 
 @pytest.mark.parametrize('body', ['plain words here ', pytest.param('curly ’quotes’ here ', marks=pytest.mark.slow)])
