@@ -63,7 +63,10 @@ class File(Content):
 
     @property
     def suggestion(self) -> str | None:
-        """A line for the user where a text file, one document by the settings, begins as if it were several."""
+        """A line for the user where the ending of the file says another format, or a text file, one document by the settings, begins as if
+        it were several."""
+        if (named := formats.of(self.path.name)[0]) not in ('', self.format):
+            return f'{self.path}: read as {self.format}, as data.format says; its ending says {named}'
         if (self.format, self.documents) != ('text', 'file'):
             return None
         with reading(self.path), self.path.open('rb') as raw:

@@ -36,8 +36,12 @@ def open(spec: str, field: str = 'text', format: str | None = None, documents: s
     else:
         found, notices = locations.find(spec, format)
     opened = [files.File(path, field, format, documents) for path in found]
-    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened],
-                  lambda: notices + list(filter(None, [file.suggestion for file in opened[:1]])))
+
+    def listing():
+        suggestions = filter(None, (file.suggestion for file in opened[:10]))
+        return [*notices, *itertools.islice(suggestions, 1)]
+
+    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened], listing)
 
 
 def bundled(name: str) -> pathlib.Path:

@@ -338,3 +338,13 @@ def test_a_corpus_says_how_its_text_is_split(tmp_path):
     assert len(one.train) == 1 and len(told) == 3 and 'blank_line reads it so' in told[0] and told[1].endswith(f'?: 1 file, {tmp_path}/a')
     many = corpus.open(dataclasses.replace(settings, documents='blank_line'), schema.Tokenizer(kind='bytes'), lambda line: None)
     assert len(many.train) == len(many.eval) == 5 and many.train.sentences(0).tolist() == [0, 14, 27]
+
+
+def test_a_format_against_the_ending_is_told(tmp_path):
+    for name in ('a.txt', 'b.jsonl', 'c.jsonl'):
+        (tmp_path / name).write_bytes(lines(['one']))
+    assert sources.open(str(tmp_path), format='text').listing()[1:] == [
+        f'{tmp_path}/b.jsonl: read as text, as data.format says; its ending says jsonl']
+    assert sources.open(f'{tmp_path}/a.txt', format='jsonl').listing() == [
+        f'{tmp_path}/a.txt: read as jsonl, as data.format says; its ending says text']
+    assert list(sources.open(f'{tmp_path}/a.txt', format='jsonl')) == ['one']
