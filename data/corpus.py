@@ -17,11 +17,18 @@ class Corpus(NamedTuple):
 def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
     """Corpus of the settings `data` and `tokenizer` (train.settings.schema). Trains the tokenizer on the training part alone. Raises
     data.errors.DataError for missing, empty or undecodable text."""
-    train, held = sources.open(data.train, data.field), None
+    train, held = _source(data, data.train, notice), None
     if data.eval:
-        held = sources.open(data.eval, data.field)
+        held = _source(data, data.eval, notice)
     elif data.eval_fraction:
         train, held = (sources.Part(train, data.eval_fraction, part) for part in ('train', 'eval'))
     folder = pathlib.Path(data.cache).expanduser()
     found = tokenizers.build(tokenizer, train, folder)
     return Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))
+
+
+def _source(data, spec, notice):
+    found = sources.open(spec, data.field, data.format, data.documents)
+    for line in found.listing():
+        notice(line)
+    return found

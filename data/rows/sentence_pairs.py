@@ -6,6 +6,7 @@ for every sentence, the random choices of a chunk that would begin with it, and 
 distribution is the same. One difference: the original draws another document up to ten times and may then keep its own; here it is another
 one, unless there is only one. `full` follows fairseq's `sample_break_mode` complete, complete_doc (Liu et al. 2019, FULL-, DOC-SENTENCES).
 """
+import copy
 from typing import Any, Iterator
 
 import numpy as np
@@ -18,8 +19,10 @@ def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Gener
     """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, `other` (half of them) or FORCED.
 
     Together they have at most `size` tokens. other: RANDOM (next sentence) or SWAPPED (sentence order). A chunk of one sentence gets a
-    random B. short: share of documents whose chunks have a smaller target, 2 to `size`.
+    random B. short: share of documents whose chunks have a smaller target, 2 to `size`. A sentence longer than `size`, most of which no row
+    would hold, is cut into quarters of `size`, each a sentence of its own.
     """
+    source = in_pieces(source, size, min(size, 4))
     firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
     documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
     for first, last in blocks(firsts, BLOCK):
@@ -39,13 +42,10 @@ def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Gener
 def full(source: Any, size: int, crossing: bool) -> np.ndarray:
     """int64[n, 2], begin and end in `source.flat`: sentences in the order of the text, as many as fit `size` tokens. crossing: rows
     continue in the next document, after a separator of one token. A sentence longer than a row is cut into pieces of `size`."""
+    source = in_pieces(source, size, 1)
     firsts, documents, rows = _firsts(source), np.unique(source.offsets), [np.zeros((0, 2), np.int64)]
     for first, last in blocks(firsts, BLOCK):
-        sentences = np.arange(firsts[first], firsts[last])
-        lengths = bounds(source, sentences + 1) - bounds(source, sentences)
-        pieces = -(-lengths // size)
-        number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        begins = np.repeat(bounds(source, sentences), pieces) + number * size
+        begins = bounds(source, np.arange(firsts[first], firsts[last]))
         ends = np.append(begins[1:], source.offsets[last])
         rank = np.searchsorted(documents, begins, side='right')  # of the document
         following = np.searchsorted(ends + rank, begins + rank + size, side='right')
@@ -54,6 +54,20 @@ def full(source: Any, size: int, crossing: bool) -> np.ndarray:
         chosen = walk(following)
         rows.append(np.stack([begins[chosen], ends[following[chosen] - 1]], axis=1))
     return np.concatenate(rows)
+
+
+def in_pieces(source: Any, size: int, parts: int) -> Any:
+    """The Tokens of `source`, with sentences of more than `size` tokens cut into pieces, of which `parts` together have `size`."""
+    starts = source.sentence_offsets
+    lengths = np.diff(starts, append=source.num_tokens)
+    long = np.flatnonzero(lengths > size)
+    if not len(long):
+        return source
+    cuts = -(-lengths[long] * parts // size) - 1  # inside a sentence
+    number = np.arange(cuts.sum()) - np.repeat(np.cumsum(cuts) - cuts, cuts) + 1
+    result = copy.copy(source)
+    result.sentence_offsets = np.sort(np.concatenate([starts, np.repeat(starts[long], cuts) + number * size // parts]))
+    return result
 
 
 def truncated(a: np.ndarray, b: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -87,17 +87,17 @@ def build(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: 
     """Tokens of `source`, tokenised at the first call and opened at the next.
 
     folder: local; the cache is in folder/tokens/KEY. After a kill the next call continues after the last complete shard (`shard_bytes` of
-    text); a second process waits for the first. A cache with wrong checksums is written again. notice: called with lines for the user.
-    DataError for bad data, no tokens, ids outside the vocabulary.
+    text); a second process waits for the first. A cache in which one bit has changed is written again. notice: called with lines for the
+    user. DataError for bad data, no tokens, ids outside the vocabulary.
     """
     if '://' in str(folder):
         raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
     key = hashlib.sha256(json.dumps([cache_writer.FORMAT, source.fingerprint, tokenizer.hash]).encode()).hexdigest()
     folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
-    index = cache_writer.load(folder / 'index.json', 'files')
-    if not index or cache_writer.damage(folder, index):
+    index = cache_writer.load(folder / 'index.json')
+    if index is None or cache_writer.damage(folder, index, key):
         cache_writer.write(source, tokenizer, folder, notice, shard_bytes, key)
-        index = cache_writer.load(folder / 'index.json', 'files')
+        index = cache_writer.load(folder / 'index.json')
     for line in index['notices']:
         notice(line)
     arrays = (np.asarray(np.memmap(folder / name, dtype, 'r')) for name, dtype in cache_writer.layout(tokenizer.vocab_size).items())

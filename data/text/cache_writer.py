@@ -1,8 +1,8 @@
 """Crash-safe writer of the token cache.
 
 Three files grow by one shard at a time; then `progress.json`, replaced atomically, records how many of their bytes are valid. A builder
-that continues after a kill cuts the files there. `index.json`, written last, marks the cache as complete. A second builder waits for a
-lock on the folder, which the kernel releases when the first process ends.
+that continues after a kill cuts the files there. `index.json`, written last, marks the cache as complete. Checksums cover every byte of
+all of them. A second builder waits for a lock on the folder, which the kernel releases when the first process ends.
 """
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from data import atomic, errors
 from data.text import sentences, sources
 from data.vocabularies import vocabulary
 
-FORMAT = 1          # of the files and of the sentence rule: raise it when either changes
+FORMAT = 2          # of the files and of the sentence rule: raise it when either changes
 BATCH = 1 << 22     # characters tokenised at once: bounds the memory, for some tokenizers 100 bytes a character
 
 
@@ -37,24 +37,33 @@ def check(ids: np.ndarray, vocab_size: int, where: str = 'tokens') -> None:
                                'the tokenizer does not fit its vocabulary size')
 
 
-def load(path: pathlib.Path, key: str) -> dict | None:
-    """The JSON object of a file; None without the file or without `key` in it."""
+def load(path: pathlib.Path) -> dict | None:
+    """The values that `_save` wrote to a file; None without a file, {} when one bit of it is not as it was written."""
     try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+        data = path.read_bytes()
+    except OSError:
         return None
-    return values if isinstance(values, dict) and key in values else None
+    try:
+        values = json.loads(data)
+        del values['sha256']
+        return values if data == _encoded(values) else {}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
-def damage(folder: pathlib.Path, index: dict) -> str | None:
-    """The first file of the wrong size or shard with a wrong checksum, in words; None = no damage."""
-    for name, size in index['files'].items():
-        if (found := _size(folder / name)) != size:
+def damage(folder: pathlib.Path, state: dict, key: str, whole: bool = True) -> str | None:
+    """What is wrong with the files of an index (whole) or of a progress, in words; None = each byte is the one that was written."""
+    if state.get('key') != key:
+        return 'a wrong checksum in ' + ('index.json' if whole else 'progress.json')
+    for name, size in state['files'].items():
+        found = _size(folder / name)
+        if found < size or whole and found > size:
             return f'{"none" if found < 0 else found} bytes of {name} instead of {size}'
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context((folder / name).open('rb')) for name in index['files']]
-        files[1].read(8)  # the leading zero of the document offsets is in no shard
-        for number, shard in enumerate(index['shards']):
+        files = [stack.enter_context((folder / name).open('rb')) for name in state['files']]
+        if files[1].read(8) != bytes(8):  # the leading zero of the document offsets is in no shard
+            return 'a wrong first offset in documents.bin'
+        for number, shard in enumerate(state['shards']):
             found = [hashlib.sha256(file.read(size)).hexdigest() for file, size in zip(files, shard['sizes'])]
             if found != shard['sha256']:
                 return f'a wrong checksum in shard {number}'
@@ -64,58 +73,78 @@ def damage(folder: pathlib.Path, index: dict) -> str | None:
 def write(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: Callable, shard_bytes: int, key: str) -> None:
     """Writes or completes the cache in `folder`; its bytes do not depend on earlier builders that were killed."""
     with _locked(folder, notice):
-        index = load(folder / 'index.json', 'files')
-        if index and not (problem := damage(folder, index)):
-            return  # another builder finished while this one waited
-        if index:
+        index = load(folder / 'index.json')
+        if index is not None:
+            if not (problem := damage(folder, index, key)):
+                return  # another builder finished while this one waited
             notice(f'{folder}: damaged token cache ({problem}), made again')
             (folder / 'index.json').unlink()
-        progress = load(folder / 'progress.json', 'shards') or {'shards': []}
-        paths = [folder / name for name in layout(tokenizer.vocab_size)]
-        sizes = [first + sum(shard['sizes'][i] for shard in progress['shards']) for i, first in enumerate((0, 8, 0))]
-        if progress['shards'] and all(_size(path) >= size for path, size in zip(paths, sizes)):
-            notice(f'{source.name}: tokenising goes on after {progress["shards"][-1]["read"]:,} documents')
-        else:
-            progress, sizes = {'shards': []}, [0, 8, 0]
-            for path in paths:
-                path.unlink(missing_ok=True)
+        documents, progress = _continued(source, folder, notice, key)
+        if not progress:
+            for name in layout(tokenizer.vocab_size):
+                (folder / name).unlink(missing_ok=True)
+            progress = {'key': key, 'files': dict(zip(layout(tokenizer.vocab_size), (0, 8, 0))), 'shards': []}
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(path.open('ab')) for path in paths]
-            for file, size in zip(files, sizes):
+            files = [stack.enter_context((folder / name).open('ab')) for name in progress['files']]
+            for file, size in zip(files, progress['files'].values()):
                 file.truncate(size)               # a new documents.bin starts with the offset 0
                 file.seek(size)
-            _shards(source, tokenizer, folder, notice, shard_bytes, progress, files)
-            sizes = {path.name: file.tell() for path, file in zip(paths, files)}
+            _shards(source.name, documents, tokenizer, folder, notice, shard_bytes, progress, files)
         last = progress['shards'][-1]
         if not last['tokens']:
             raise errors.DataError(f'{source.name}: expected text that gives tokens, got none')
         _save(folder / 'index.json', {
-            'format': FORMAT, 'key': key, 'source': source.fingerprint, 'tokenizer': tokenizer.hash, 'vocab_size': tokenizer.vocab_size,
-            'bytes': last['bytes'], 'notices': source.notices, 'files': sizes, **progress})
+            'format': FORMAT, 'source': source.fingerprint, 'tokenizer': tokenizer.hash, 'vocab_size': tokenizer.vocab_size,
+            'bytes': last['bytes'], 'notices': source.notices, **progress})
         (folder / 'progress.json').unlink()
 
 
-def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
+def _continued(source, folder, notice, key):
+    """(documents still to be tokenised, progress of an earlier builder), or (all documents, None): a progress counts when its files are as
+    they were written and the documents that it has read are those that the source still gives."""
+    progress, documents = load(folder / 'progress.json'), iter(source)
+    if progress is None:
+        return documents, None
+    problem, read = damage(folder, progress, key, whole=False), 0
+    for shard in () if problem else progress['shards']:
+        digest = hashlib.sha256()
+        for text in itertools.islice(documents, shard['read'] - read):
+            _add(digest, vocabulary.utf8(text))
+        read = shard['read']
+        if digest.hexdigest() != shard['text']:
+            problem = f'{source.name} has other text than it was made of'
+            break
+    if problem:
+        notice(f'{folder}: a token cache that was begun is made again ({problem})')
+        return iter(source), None
+    notice(f'{source.name}: tokenising goes on after {read:,} documents')
+    return documents, progress
+
+
+def _shards(name, documents, tokenizer, folder, notice, shard_bytes, progress, files):
     """Appends the missing shards. A shard ends with the document that fills it, wherever earlier builders were killed."""
     last = progress['shards'][-1] if progress['shards'] else {'read': 0, 'tokens': 0, 'bytes': 0}
     read, tokens, total, noticed = last['read'], last['tokens'], last['bytes'], time.monotonic()
     dtypes = list(layout(tokenizer.vocab_size).values())
-    begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
+    begin, sizes, digests, content = total, [0, 0, 0], [hashlib.sha256() for _ in files], hashlib.sha256()
 
     def commit():
         for file in files:
             file.flush()
             os.fsync(file.fileno())
         hashes = [digest.hexdigest() for digest in digests]
-        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'sizes': sizes, 'sha256': hashes})
+        progress['shards'].append({'read': read, 'tokens': tokens, 'bytes': total, 'text': content.hexdigest(), 'sizes': sizes,
+                                   'sha256': hashes})
+        progress['files'] = {file: size + more for (file, size), more in zip(progress['files'].items(), sizes)}
         _save(folder / 'progress.json', progress)
 
-    for batch in _batches(source, read, min(BATCH, shard_bytes)):
+    for batch in _batches(documents, min(BATCH, shard_bytes)):
         for text, ids in zip(batch, tokenizer.encode_batch(batch)):
             read += 1
-            check(ids, tokenizer.vocab_size, f'{source.name}, document {read}')
+            check(ids, tokenizer.vocab_size, f'{name}, document {read}')
             text = vocabulary.utf8(text)
             total += len(text)
+            _add(content, text)
             if len(ids):  # some published models give none for white space
                 starts = tokens + sentences.token_starts(text, ids, tokenizer.token_bytes)
                 tokens += len(ids)
@@ -126,18 +155,24 @@ def _shards(source, tokenizer, folder, notice, shard_bytes, progress, files):
                     sizes[i] += array.nbytes
             if total - begin >= shard_bytes:
                 commit()
-                begin, sizes, digests = total, [0, 0, 0], [hashlib.sha256() for _ in files]
+                begin, sizes, digests, content = total, [0, 0, 0], [hashlib.sha256() for _ in files], hashlib.sha256()
         if time.monotonic() - noticed > 10:
             noticed = time.monotonic()
-            notice(f'{source.name}: {total / 1e6:,.0f} MB, {tokens:,} tokens')
+            notice(f'{name}: {total / 1e6:,.0f} MB, {tokens:,} tokens')
     if total > begin or not progress['shards']:
         commit()
 
 
-def _batches(source, skip, limit):
-    """Lists of documents, about `limit` characters each, after the first `skip` documents."""
+def _add(digest, text):
+    """Adds a document, with its length, so that a border between documents counts."""
+    digest.update(len(text).to_bytes(8, 'little'))
+    digest.update(text)
+
+
+def _batches(documents, limit):
+    """Lists of documents, about `limit` characters each."""
     batch, size = [], 0
-    for text in itertools.islice(source, skip, None):
+    for text in documents:
         batch.append(text)
         size += len(text)
         if size >= limit:
@@ -148,7 +183,12 @@ def _batches(source, skip, limit):
 
 
 def _save(path, values):
-    atomic.write(path, json.dumps(values, indent=1).encode())
+    atomic.write(path, _encoded(values))
+
+
+def _encoded(values):
+    """JSON with the checksum of the values."""
+    return json.dumps({**values, 'sha256': hashlib.sha256(json.dumps(values).encode()).hexdigest()}, indent=1).encode()
 
 
 def _size(path):

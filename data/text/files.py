@@ -1,28 +1,18 @@
-"""Documents from files: plain text, JSON lines, JSON arrays and parquet, plain or compressed (.gz, .xz).
-
-Every reader yields (text, replaced), where `replaced` counts the bytes that were not UTF-8 and became U+FFFD. Files are streamed: one line
-of JSON is the most in memory, and a text longer than LONGEST characters becomes several documents.
-"""
+"""Files of documents: opened, decompressed, checked and hashed while they are read."""
+import bz2
 import contextlib
-import glob
+import functools
 import gzip
 import hashlib
 import io
-import json
 import lzma
 import os
 import pathlib
-import re
 from typing import Any, Iterator
 import zlib
 
 from data import errors
-
-LONGEST = 1 << 22   # characters of a document; longer ones are cut after a line
-TEXT, LINES, PARQUET = ('.txt', '.text', '.md'), ('.jsonl', '.json', '.ndjson'), ('.parquet',)
-COMPRESSED = {'.gz': gzip.open, '.xz': lzma.open}
-SURROGATE = re.compile('[\ud800-\udfff]')
-KINDS = {list: 'a list', dict: 'an object', bool: 'true or false', int: 'a number', float: 'a number', str: 'a string', type(None): 'null'}
+from data.text import encodings, formats, readers, sentences
 
 
 def path(location: str | os.PathLike) -> Any:
@@ -33,165 +23,142 @@ def path(location: str | os.PathLike) -> Any:
     return pathlib.Path(location).expanduser()
 
 
-def find(pattern: str) -> list:
-    """The paths of the files that a location or glob names, sorted. DataError when there are none."""
-    is_glob, location = any(sign in pattern for sign in '*?['), path(pattern)
-    if location.exists() and (is_glob or not location.is_dir()):
-        return [location]
-    if not is_glob:
-        got = f'a folder; name its files, {pattern.rstrip("/")}/*.txt' if location.exists() else 'none; check data.train, data.eval'
-        raise errors.DataError(f'{pattern}: expected a file, got {got}')
-    if '://' in pattern:
-        head = re.split(r'[*?\[]', pattern)[0].rpartition('/')[0]
-        found = path(head).glob(pattern[len(head) + 1:])
-    else:
-        found = map(pathlib.Path, glob.glob(str(location), recursive=True))
-    if files := sorted(file for file in found if not file.is_dir()):
-        return files
-    raise errors.DataError(f'{pattern}: expected files that match, got none; quote the pattern, ** crosses folders')
+class Content:
+    """What a file holds. `digest` is its sha256; once known, another one is a DataError, so that what is read twice is the same bytes."""
+
+    def __init__(self, path: Any):
+        self.path = path
+
+    @functools.cached_property
+    def digest(self) -> str:
+        with reading(self.path), self.path.open('rb') as stream:
+            return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+    def check(self, digest: str | None = None) -> None:
+        """DataError unless `digest`, or that of the bytes now, is the first one that was seen."""
+        digest = digest or Content(self.path).digest
+        if self.__dict__.setdefault('digest', digest) != digest:
+            raise errors.DataError(f'{self.path}: expected the content that it had when it was first read, got another; '
+                                   'leave the file as it is while it is read, and run again')
 
 
-def kind(file: Any) -> tuple[str, str]:
-    """(.txt or .jsonl or .parquet ..., compression or ''); DataError for any other ending."""
-    suffixes = [suffix.lower() for suffix in pathlib.PurePosixPath(file.name).suffixes] or ['']
-    compression = suffixes.pop() if suffixes[-1] in COMPRESSED else ''
-    suffix = suffixes[-1] if suffixes else ''
-    if suffix not in TEXT + LINES + PARQUET or compression and suffix in PARQUET:
-        raise errors.DataError(f'{file}: expected one of {" ".join(TEXT + LINES + PARQUET)} (text and JSON also with '
-                               f'{" ".join(COMPRESSED)}), got {"".join(file.suffixes) or "no ending"}; rename or convert it')
-    return suffix, compression
+class File(Content):
+    """A file whose documents an iterator gives, as (text, replaced) of data/text/readers.py. field: the column where a format has columns.
+    format: of data/text/formats.py, None = by the ending; documents: of a text file. DataError for an unknown ending."""
+
+    def __init__(self, path: Any, field: str, format: str | None = None, documents: str = 'file'):
+        super().__init__(path)
+        named, self.compression = formats.of(path.name)
+        self.field, self.documents, self.format = field, documents, format or named
+        if not self.format:
+            known = ' '.join(ending for endings in formats.FORMATS.values() for ending in endings)
+            raise errors.DataError(f'{path}: expected one of {known} (all but .parquet also with {" ".join(formats.COMPRESSIONS)}), got '
+                                   f'{"".join(path.suffixes) or "no ending"}; set data.format, rename or convert it')
+
+    @property
+    def identity(self) -> list:
+        """JSON values on which the documents depend."""
+        kind = [self.format, self.documents] if self.format == 'text' else [self.format, self.field]
+        return [*kind, self.compression, self.digest]
+
+    @property
+    def suggestion(self) -> str | None:
+        """A line for the user where the ending of the file says another format, or a text file, one document by the settings, begins as if
+        it were several."""
+        if (named := formats.of(self.path.name)[0]) not in ('', self.format):
+            return f'{self.path}: read as {self.format}, as data.format says; its ending says {named}'
+        if (self.format, self.documents) != ('text', 'file'):
+            return None
+        with reading(self.path), self.path.open('rb') as raw:
+            text = self._checked(raw, raw).read(encodings.SAMPLE).decode('utf-8', 'replace')
+        return (f'{self.path}: one document, but it looks like one sentence a line with blank lines between documents; '
+                'data.documents = blank_line reads it so') if sentences.separated(text) else None
+
+    def _checked(self, raw, stream):
+        """What the open file `raw` contains, decompressed and checked, read through `stream`."""
+        size = None if self.compression or '://' in str(self.path) else os.fstat(raw.fileno()).st_size
+        return io.BufferedReader(encodings.Checked(DECOMPRESSED[self.compression](stream), str(self.path), self.compression, size),
+                                 encodings.SAMPLE)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        where = str(self.path)
+        with reading(self.path), self.path.open('rb') as raw:
+            if self.format == 'parquet':
+                yield from readers.parquet(raw, where, self.field)
+                self.check()
+                return
+            hashed = _Hashed(raw)
+            stream = self._checked(raw, hashed)
+            if self.format == 'text':
+                yield from readers.text(stream, self.documents)
+            elif self.format in readers.DELIMITERS:
+                yield from readers.table(stream, where, self.field, readers.DELIMITERS[self.format])
+            else:
+                yield from (readers.array if self.format == 'json' else readers.lines)(stream, where, self.field)
+            while hashed.read(1 << 20):           # what a decompressor leaves behind its end
+                pass
+            self.check(hashed.digest.hexdigest())
 
 
-def digest(file: Any) -> str:
-    """sha256 of the bytes."""
-    with _errors(file), file.open('rb') as stream:
-        return hashlib.file_digest(stream, 'sha256').hexdigest()
+class _Hashed(io.RawIOBase):
+    """The bytes of a stream and their sha256."""
+
+    def __init__(self, stream):
+        self.stream, self.digest = stream, hashlib.sha256()
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        data = self.stream.read(len(buffer))
+        self.digest.update(data)
+        buffer[:len(data)] = data
+        return len(data)
 
 
-def read(file: Any, field: str) -> Iterator[tuple[str, int]]:
-    """(text, replaced) of every document of one file."""
-    suffix, compression = kind(file)
-    with _errors(file), file.open('rb') as raw:
-        stream = COMPRESSED[compression](raw) if compression else raw
-        if suffix in PARQUET:
-            yield from _parquet(file, raw, field)
-        elif suffix in TEXT:
-            yield from _text(stream)
-        elif suffix == '.json' and _is_array(stream):
-            for number, row in enumerate(_json(stream.read().decode('utf-8-sig', 'surrogateescape'), file), 1):
-                yield value(row, field, f'{file}, row {number}')
-        else:
-            yield from _lines(file, stream, field)
+class _Zstandard(io.RawIOBase):
+    """What Zstandard frames contain. EOFError where one is cut short, which `zstandard.stream_reader` takes for the end."""
+
+    def __init__(self, stream):
+        import zstandard
+        self.stream, self.module, self.ready, self.rest, self.frame = stream, zstandard, memoryview(b''), b'', None
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while not self.ready:
+            data = self.rest or self.stream.read(1 << 13)  # of which 128 MB may come, at worst
+            if not data and self.frame:
+                raise EOFError
+            if not data:
+                return 0
+            self.frame = self.frame or self.module.ZstdDecompressor().decompressobj()
+            try:
+                self.ready = memoryview(self.frame.decompress(data))
+            except self.module.ZstdError as error:
+                raise zlib.error(str(error)) from error
+            self.rest = self.frame.unused_data
+            self.frame = None if self.frame.eof else self.frame
+        count = min(len(buffer), len(self.ready))
+        buffer[:count], self.ready = self.ready[:count], self.ready[count:]
+        return count
 
 
-def cut(text: str) -> Iterator[str]:
-    """`text` in parts of at most LONGEST characters, cut after a line where there is one."""
-    start = 0
-    while len(text) - start > LONGEST:
-        end = text.rfind('\n', start, start + LONGEST) + 1 or start + LONGEST
-        yield text[start:end]
-        start = end
-    yield text[start:] if start else text
-
-
-def value(row: Any, field: str, where: str) -> tuple[str, int]:
-    """(text, replaced) of a column of a row. DataError lists the columns there are."""
-    if not isinstance(row, dict):
-        raise errors.DataError(f'{where}: expected an object with a field {field!r}, got {_a(row)}')
-    if field not in row:
-        names = ', '.join(map(repr, sorted(row))) or 'none'
-        raise errors.DataError(f'{where}: expected a field {field!r}, got {names}; set data.field')
-    text = row[field]
-    if isinstance(text, bytes):
-        text = text.decode('utf-8', 'surrogateescape')
-    if not isinstance(text, (str, type(None))):
-        raise errors.DataError(f'{where}: expected text in field {field!r}, got {_a(text)}; set data.field')
-    return _clean(text or '')
-
-
-def _a(thing):
-    return KINDS.get(type(thing), type(thing).__name__)
-
-
-def _clean(text):
-    """(text, replaced) of text that was decoded with `surrogateescape`."""
-    return (text, 0) if text.isascii() else SURROGATE.subn('\ufffd', text)
-
-
-def _text(stream):
-    """One document a file, without a byte order mark at its start."""
-    text, rest = io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline=''), ''
-    while block := text.read(LONGEST):
-        *ready, rest = cut(rest + block)
-        yield from map(_clean, ready)
-    yield _clean(rest)
-
-
-def _lines(file, stream, field):
-    number = 0
-    while line := stream.readline():
-        number += 1
-        # Python needs up to four bytes a character: a huge line is parsed as Latin-1, ambiguous only with escapes.
-        narrow = len(line) > LONGEST and field.isascii() and b'\\u' not in line
-        text = line.decode('latin-1' if narrow else 'utf-8-sig' if number == 1 else 'utf-8', 'surrogateescape')
-        del line  # a line may be 100 MB: never hold it twice
-        if text.isspace() or not text:
-            continue
-        row = _json(text, file, number)
-        del text
-        document = value(row, field, f'{file}:{number}')
-        del row
-        if narrow:
-            document = io.BytesIO(document[0].encode('latin-1'))
-            yield from _text(document)
-        else:
-            yield document
-        del document
-
-
-def _json(text, file, number=None):
-    """The value of a line (its number), or of a file with an array."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line, got = error.lineno, f'{error.msg} at column {error.colno}, near {text[max(0, error.pos - 20):error.pos + 20]!r}'
-    except (ValueError, RecursionError) as error:
-        line, got = 1, 'nesting too deep' if isinstance(error, RecursionError) else str(error)
-    if number:
-        raise errors.DataError(f'{file}:{number}: expected a JSON object on one line, got {got}; mend or delete it')
-    raise errors.DataError(f'{file}:{line}: expected a JSON array, got {got}')
-
-
-def _is_array(stream):
-    first = stream.read(1024).lstrip(b'\xef\xbb\xbf \t\r\n')[:1]
-    stream.seek(0)
-    return first == b'['
-
-
-def _parquet(file, raw, field):
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise errors.DataError(f"{file}: expected pyarrow, which reads parquet, got none; pip install 'pretext[parquet]'") from error
-    try:
-        table = parquet.ParquetFile(raw)
-        value(dict.fromkeys(table.schema_arrow.names), field, str(file))
-        rows = (row for batch in table.iter_batches(batch_size=256, columns=[field]) for row in batch.to_pylist())
-        for number, row in enumerate(rows, 1):
-            yield value(row, field, f'{file}, row {number}')
-    except pyarrow.ArrowException as error:
-        raise errors.DataError(f'{file}: expected a parquet file, got {error}; write it again') from error
+DECOMPRESSED = {'': io.BufferedReader, '.gz': gzip.open, '.xz': lzma.open, '.bz2': bz2.open,
+                '.zst': lambda stream: io.BufferedReader(_Zstandard(stream), 1 << 20)}
 
 
 @contextlib.contextmanager
-def _errors(file):
+def reading(file: Any) -> Iterator[None]:
     """Errors of reading a damaged or forbidden file, as DataError."""
     try:
         yield
     except EOFError as error:
         raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; copy it again') from error
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+    except (zlib.error, lzma.LZMAError) as error:
         raise errors.DataError(f'{file}: expected a sound compressed file, got {error}; copy it again') from error
     except OSError as error:
-        raise errors.DataError(f'{file}: expected a readable file, got {error.strerror or error}') from error
+        expected = 'readable' if error.strerror else 'sound compressed'  # gzip and bz2 raise one without a number
+        raise errors.DataError(f'{file}: expected a {expected} file, got {error.strerror or error}; '
+                               + ('check its permissions and its disk' if error.strerror else 'copy it again')) from error

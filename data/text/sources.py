@@ -1,41 +1,47 @@
-"""Where text comes from: bundled corpora, files and globs, TensorFlow Datasets.
+"""Where text comes from: bundled corpora, files, TensorFlow Datasets.
 
-`open(spec, field)` reads only the files' names. The result, a Source, streams documents any number of times, has a fingerprint of its
+`open(spec)` reads only the files' names. The result, a Source, streams documents any number of times, has a fingerprint of its
 content (not of its location), counts what it replaced or skipped, and can be split by characters as nanoGPT does.
 """
 import difflib
 import functools
 import hashlib
+import itertools
 import json
 import pathlib
 import re
 from typing import Any, Callable, Iterator
 
 from data import errors
-from data.text import files, tfds
+from data.text import files, locations, readers, tfds
 
 CORPORA = pathlib.Path(__file__).parent.parent / 'corpora'
 
 
-def open(spec: str, field: str = 'text') -> 'Source':
-    """Source of the documents that `spec` names; `field` is the column of JSON, parquet and TFDS rows.
+def open(spec: str, field: str = 'text', format: str | None = None, documents: str = 'file') -> 'Source':
+    """Source of the documents that `spec` names; `field` is the column of JSON, CSV, parquet and TFDS rows.
 
-    `bundled:NAME[,NAME]` | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]` | a file or glob, also gs:// and the like (.txt .jsonl .json .parquet, .gz
-    .xz). DataError when there is no such thing.
+    `bundled:NAME[,NAME]` | `tfds:NAME[/CONFIG]:SPLIT[@FOLDER]` | files, folders and globs (data/text/locations.py). format, documents: of
+    files (data/text/formats.py); format None = by their endings. DataError when there is no such thing.
     """
     scheme, colon, rest = spec.partition(':')
+    notices = []
     if scheme == 'bundled' and colon:
-        found = [bundled(name) for name in rest.split(',')]
+        found = [bundled(name) for name in dict.fromkeys(rest.split(','))]
     elif scheme == 'tfds' and colon:
         return tfds.open(rest, field, Source)
     elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not rest.startswith('//') and not files.path(spec).exists():
         raise errors.DataError(f"{spec}: expected bundled:NAME, tfds:NAME:SPLIT or a file, got '{scheme}:'"
                                f'{_suggest(scheme, ("bundled", "tfds"), ":")}')
     else:
-        found = files.find(spec)
-    kinds = [files.kind(file) for file in found]
-    return Source(spec, lambda: (document for file in found for document in files.read(file, field)),
-                  lambda: [field, [[kind, files.digest(file)] for kind, file in zip(kinds, found)]])
+        found, notices = locations.find(spec, format)
+    opened = [files.File(path, field, format, documents) for path in found]
+
+    def listing():
+        suggestions = filter(None, (file.suggestion for file in opened[:10]))
+        return [*notices, *itertools.islice(suggestions, 1)]
+
+    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened], listing)
 
 
 def bundled(name: str) -> pathlib.Path:
@@ -53,10 +59,12 @@ def _suggest(word, words, end=''):
 
 class Source:
     """Documents (str, never empty) that can be read any number of times. read: () -> iterator of (text, number of bad bytes replaced).
-    identity: () -> JSON values that determine the content. `replaced` and `empty` count the last complete pass."""
+    identity: () -> JSON values that determine the content. listing: () -> lines for the user on what `name` means. `replaced` and `empty`
+    count the last complete pass."""
 
-    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any]):
-        self.name, self.read, self.identity = name, read, identity
+    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any],
+                 listing: Callable[[], list[str]] = list):
+        self.name, self.read, self.identity, self.listing = name, read, identity, listing
         self.replaced = self.empty = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -66,7 +74,7 @@ class Source:
             if not text or text.isspace():
                 empty += 1
                 continue
-            for part in files.cut(text):
+            for part in readers.cut(text):
                 documents += 1
                 yield part
         self.replaced, self.empty = replaced, empty
@@ -93,7 +101,7 @@ class Source:
 
 class Part(Source):
     """The first 1 - fraction of the characters (part='train') or the rest (part='eval'), as nanoGPT splits a file. The document on the
-    border is cut in two. Counting the characters takes one more pass."""
+    border is cut in two. Counting the characters takes one more pass; both read the source to its end, which checks its content."""
 
     def __init__(self, source: Source, fraction: float, part: str):
         share = f'{"all but " * (part == "train")}the last {100 * fraction:g}%'
@@ -108,8 +116,6 @@ class Part(Source):
             side = text[:here] if self.train else text[here:]
             if side:
                 yield side, 0
-            elif self.train:
-                break
 
     @property
     def notices(self) -> list[str]:

@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable
 
 from data import errors
-from data.text import files
+from data.text import files, readers
 
 SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
 VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')
@@ -27,7 +27,7 @@ def open(spec: str, field: str, source: Callable) -> Any:
     base = re.split(r'[\[+]', split)[0]
     if base not in (*info.splits, 'all'):
         raise errors.DataError(f'{where}: expected one of the splits {", ".join(sorted(info.splits))}, got {base!r}')
-    files.value(dict.fromkeys(info.features), field, where)
+    readers.value(dict.fromkeys(info.features), field, where)
     try:
         rows = builder.as_data_source(split=split)
     except ValueError as error:
@@ -36,13 +36,16 @@ def open(spec: str, field: str, source: Callable) -> Any:
         raise errors.DataError(f'{where}: expected a dataset prepared as ArrayRecord, got {_brief(error)}; tfds build {match["name"]} '
                                '--file_format=array_record --overwrite') from error
 
+    parts = [files.Content(files.path(name)) for part in sorted(info.splits) for name in info.splits[part].filepaths]
+
     def read():
         for i in range(len(rows)):
-            yield files.value(rows[i], field, f'{where}, row {i}')
+            yield readers.value(rows[i], field, f'{where}, row {i}')
+        for file in parts:
+            file.check()
 
     def identity():
-        parts = [files.path(name) for part in sorted(info.splits) for name in info.splits[part].filepaths]
-        return [field, info.full_name, split, [[file.name, files.digest(file)] for file in parts]]
+        return [field, info.full_name, split, [[file.path.name, file.digest] for file in parts]]
 
     return source(where, read, identity)
 

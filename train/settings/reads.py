@@ -8,11 +8,11 @@ import functools
 import pathlib
 from typing import Any, Iterator
 
+from data.text import formats
 from model import positions
 from train.settings import errors
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'optimization'
-COLUMNLESS = ('.txt', '.txt.gz', '.txt.xz')
 
 
 @functools.cache
@@ -54,9 +54,14 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
     parts: {prefix of its keys: Objective} of the objective and its members.
     """
     data, tokenizer, optimizer, architecture = config.data, config.tokenizer, config.optimizer, config.model.architecture
-    columns = any(text and not text.startswith('bundled:') and not text.endswith(COLUMNLESS) for text in (data.train, data.eval))
+    named = [name for name in (data.train, data.eval) if name]
+    files = [name for name in named if not name.startswith(('bundled:', 'tfds:'))]
+    kinds = {data.format} if data.format and files else {formats.of(part)[0] for name in files for part in name.split(',')}
+    columns, texts = len(files) < len(named) or kinds - {'text'}, kinds & {'', 'text'}
     decays = optimizer.weight_decay or optimizer.l1 or optimizer.l2 or 'decays' in choices('optimizer')[optimizer.name]
     yield 'data.eval_fraction', 'data.eval', not data.eval, 'None'
+    yield 'data.format', 'data.train', files, 'files'
+    yield 'data.documents', 'data.train', texts, 'text files, such as .txt'
     yield 'data.field', 'data.train', columns, 'files with columns, such as .jsonl or .parquet'
     yield 'eval_batches', 'data.eval_fraction', data.eval or data.eval_fraction, 'more than 0, or a text in data.eval'
     yield 'tokenizer.kind tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.path', not tokenizer.path, 'None'

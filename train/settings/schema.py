@@ -13,6 +13,7 @@ import re
 from typing import Annotated, Any, get_type_hints, Iterable, Iterator, Mapping
 
 from data import objectives
+from data.text import formats
 from model import config as model_config
 from train.settings import errors, reads
 
@@ -20,6 +21,8 @@ KINDS = ('unigram', 'bpe', 'bytes')
 OPTIMIZERS = tuple(reads.choices('optimizer'))
 SCHEDULES = tuple(reads.choices('schedules'))
 DTYPES = ('float32', 'bfloat16')
+FORMATS = tuple(formats.FORMATS)
+DOCUMENTS = formats.DOCUMENTS
 AXES = ('data', 'fsdp', 'tensor', 'context')  # of the mesh, outermost first
 
 
@@ -34,10 +37,12 @@ def regexes(key: str, patterns: Iterable, replace: str | None = None) -> Iterato
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    train: Annotated[str, 'bundled:NAME | file or glob (.txt .jsonl .parquet) | tfds:NAME:SPLIT'] = 'bundled:novels'
+    train: Annotated[str, 'bundled:NAME | tfds:NAME:SPLIT | files, folders and globs, with commas between'] = 'bundled:novels'
     eval: Annotated[str | None, 'text to evaluate on, named like `train`; None = the last `eval_fraction` of `train`'] = None
     eval_fraction: Annotated[float, 'at least 0 and below 1', 'share of the characters of `train`, at its end, that is held out'] = 0.1
-    field: Annotated[str, 'column of JSONL, parquet and TFDS rows'] = 'text'
+    format: Annotated[str | None, FORMATS, 'of files; None = by their endings, before .gz .xz .bz2 .zst'] = None
+    documents: Annotated[str, DOCUMENTS, 'what a document of a text file is: blank_line = what is between blank lines'] = 'file'
+    field: Annotated[str, 'column of rows; a.b = field b of column a'] = 'text'
     cache: Annotated[str, 'tokenised documents, addressed by content'] = '~/.cache/pretext'
     threads: Annotated[int, 'at least 1', 'pipeline threads'] = 2
     prefetch: Annotated[int, 'at least 1', 'batches made ahead'] = 4

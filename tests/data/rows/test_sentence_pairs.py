@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from data import special_tokens
+from data import special_tokens, tokenizer
 from data.rows import sentence_pairs as pairs
-from data.text import cache
+from data.text import cache, sentences, sources
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)
 OTHER = {'next_sentence': pairs.RANDOM, 'sentence_order': pairs.SWAPPED}
@@ -194,13 +194,70 @@ def test_one_document_pairs_with_itself_and_nothing_gives_nothing():
 
 def test_random_texts_are_uniform_over_other_documents():
     source = corpus([[30]] * 5)               # one sentence each: B is forced and random
-    rows = np.concatenate([pairs.pairs(source, 27, 0.0, pairs.RANDOM, np.random.default_rng(e)) for e in range(1000)])
+    rows = np.concatenate([pairs.pairs(source, 31, 0.0, pairs.RANDOM, np.random.default_rng(e)) for e in range(1000)])
     own, other = (np.searchsorted(source.offsets, rows[:, i], side='right') for i in (0, 2))
     counts = np.zeros((6, 6))
     np.add.at(counts, (own, other), 1)
     assert (np.diag(counts) == 0).all()
     cells = counts[1:, 1:][~np.eye(5, dtype=bool)]
     assert ((cells - 250) ** 2 / 250).sum() < 15 + 4 * np.sqrt(2 * 15)
+
+
+def quarters(length, size):
+    """The lengths of the pieces of a sentence: those that end at a multiple of a quarter of `size`, rounded down."""
+    ends = [size * k // 4 for k in range(1, 4 * length) if size * k / 4 < length] if length > size else []
+    return np.diff([0, *ends, length]).tolist()
+
+
+@pytest.mark.parametrize('name', ['next_sentence', 'sentence_order'])
+@pytest.mark.parametrize('size', [4, 30, 61])
+def test_a_sentence_longer_than_a_row_is_cut_in_quarters(name, size):
+    documents = [*random_documents(6, longest=80), [700], [1, 300, 1], [size], [size + 1]]
+    cut = [[piece for length in document for piece in quarters(length, size)] for document in documents]
+    assert max(max(document) for document in cut) == size and quarters(62, 61) == [15, 15, 15, 16, 1]
+    found, expected = (pairs.pairs(corpus(each), size, 0.1, OTHER[name], np.random.default_rng(0)) for each in (documents, cut))
+    np.testing.assert_array_equal(found, expected)
+
+
+def letters(first, last, rng, count=400):
+    """Words of the letters between two."""
+    return [''.join(map(chr, rng.integers(ord(first), ord(last) + 1, rng.integers(2, 8)))) for _ in range(count)]
+
+
+def written(words, stops, rng, sentences=40, mean=20, space=' '):
+    """A document of sentences whose lengths in words are log-normal."""
+    counts = np.maximum(2, rng.lognormal(np.log(mean), 0.7, sentences).astype(int))
+    return ' '.join(space.join(rng.choice(words, count)) + (rng.choice(list(stops)) if stops else '') for count in counts)
+
+
+def texts(name):
+    """Ten documents in a language."""
+    rng = np.random.default_rng(0)
+    if name in ('English', 'Chinese'):
+        novels = list(sources.open({'English': 'bundled:novels', 'Chinese': 'bundled:sanguo'}[name]))
+        return [text[:10_000] for text in novels[:10]]
+    first, last, stops, space = {'Arabic': ('\u0627', '\u063a', '.؟', ' '), 'Hindi': ('\u0915', '\u0939', '।', ' '),
+                                 'Thai': ('\u0e01', '\u0e2e', '', ''), 'unpunctuated': ('a', 'z', '', ' ')}[name]
+    return [written(letters(first, last, rng), stops, rng, space=space) for _ in range(10)]
+
+
+@pytest.mark.parametrize('kind', ['bytes', 'unigram'])
+@pytest.mark.parametrize('name', ['English', 'Chinese', 'Arabic', 'Hindi', 'Thai', 'unpunctuated'])
+def test_ten_epochs_read_nearly_all_of_a_text(name, kind):
+    """At length 128, 95 % of the tokens are in a row: each epoch cuts other parts of the chunks that are longer than a row."""
+    found = texts(name)
+    vocabulary = tokenizer.train(found, kind, 800)
+    documents = vocabulary.encode_batch(found)
+    starts = [sentences.token_starts(text.encode(), ids, vocabulary.token_bytes) for text, ids in zip(found, documents)]
+    source = cache.Tokens.from_arrays(documents, vocabulary.special, starts)
+    for other in OTHER.values():
+        seen = np.zeros(source.num_tokens + 1, int)
+        for epoch in range(10):
+            rows = pairs.pairs(source, 125, 0.1, other, np.random.default_rng(epoch))
+            for begin in (0, 2):
+                np.add.at(seen, rows[:, begin], 1)
+                np.add.at(seen, rows[:, begin + 1], -1)
+        assert (np.cumsum(seen)[:-1] > 0).mean() >= 0.95
 
 
 @pytest.mark.parametrize('crossing', [True, False])

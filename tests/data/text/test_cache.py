@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from data import atomic, errors, special_tokens, tokenizer
-from data.text import cache, sources
+from data.text import cache, cache_writer, sources
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DOCUMENTS = [f'Document {i}. It has words,{" many" * (i * 7 % 11)} and 三 sentences!\n\nThe last one {i}'
@@ -213,24 +214,136 @@ def test_a_damaged_cache_is_made_again(tmp_path, tok, name, harm):
     told = []
     np.testing.assert_array_equal(cache.build(memory(DOCUMENTS), tok, tmp_path, told.append).flat, expected)
     assert contents(tmp_path) == before
-    if name != 'index.json':
+    if name == 'index.json':
+        assert told == [f'{place}: damaged token cache (a wrong checksum in index.json), made again'] * (harm != 'gone')
+    else:
         found = {'cut': len(before[name]) - 3, 'longer': len(before[name]) + 1, 'gone': 'none'}[harm]
         assert told == [f'{place}: damaged token cache ({found} bytes of {name} instead of {len(before[name])}), '
                         'made again']
 
 
-@pytest.mark.parametrize('name', FILES[:3])
-def test_one_changed_bit_is_noticed(tmp_path, tok, name):
-    tokens = cache.build(memory(DOCUMENTS), tok, tmp_path, shard_bytes=500)
-    expected = tokens.flat.copy()
-    del tokens
-    (path,) = tmp_path.glob(f'tokens/*/{name}')
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+def flipped(paths, draw):
+    """Inverts one bit of one of the files, each bit of all of them with the same chance; returns how to undo it."""
+    bits = [8 * path.stat().st_size for path in paths]
+    at = draw.randrange(sum(bits))
+    number = next(i for i in range(len(bits)) if at < sum(bits[:i + 1]))
+    at -= sum(bits[:number])
+
+    def invert():
+        with paths[number].open('r+b') as file:
+            file.seek(at // 8)
+            byte = file.read(1)[0]
+            file.seek(at // 8)
+            file.write(bytes([byte ^ 1 << at % 8]))
+
+    invert()
+    return invert
+
+
+def key_of(folder, name='index.json'):
+    return json.loads((folder / name).read_text())['key']
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """2,000 flips over all bytes of all files of a cache, and as many over one that a killed builder left behind."""
+    cache.build(memory(DOCUMENTS[:6]), tokenizer.Bytes(), tmp_path, shard_bytes=100)
+    (place,) = (tmp_path / 'tokens').iterdir()
+    key, draw = key_of(place), random.Random(0)
+    for name, whole in (('index.json', True), ('progress.json', False)):
+        (place / 'index.json').rename(place / name)
+        paths = [path for path in sorted(place.iterdir()) if path.name != 'lock']
+        assert (place / 'lock').read_bytes() == b'' and len(paths) == 4
+        assert cache_writer.damage(place, cache_writer.load(place / name), key, whole) is None
+        for _ in range(2000):
+            undo = flipped(paths, draw)
+            assert cache_writer.damage(place, cache_writer.load(place / name), key, whole)
+            undo()
+
+
+def test_a_cache_with_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', lambda file: None)
+    source, draw = memory(DOCUMENTS[:6]), random.Random(1)
+    cache.build(source, tokenizer.Bytes(), tmp_path, shard_bytes=100)
+    (place,), before = (tmp_path / 'tokens').iterdir(), contents(tmp_path)
+    for _ in range(100):
+        told = []
+        flipped([place / name for name in FILES], draw)
+        cache.build(source, tokenizer.Bytes(), tmp_path, told.append, shard_bytes=100)
+        assert contents(tmp_path) == before
+        assert len(told) == 1 and told[0].startswith(f'{place}: damaged token cache (a wrong ') and told[0].endswith('), made again')
+
+
+@pytest.mark.slow
+def test_a_mutated_cache_is_made_again(tmp_path, monkeypatch):
+    """500 times bytes of one file are changed, dropped, doubled or cut, or it is a JSON value of another kind."""
+    monkeypatch.setattr(os, 'fsync', lambda file: None)
+    source, draw = memory(DOCUMENTS[:6]), random.Random(3)
+    cache.build(source, tokenizer.Bytes(), tmp_path, shard_bytes=100)
+    (place,), before = (tmp_path / 'tokens').iterdir(), contents(tmp_path)
+    for _ in range(500):
+        name, told = draw.choice(FILES), []
+        data, at = before[name], draw.randrange(len(before[name]))
+        data = draw.choice([data[:at], data[:at] + draw.randbytes(3) + data[at + 3:], data[:at] + data[at - 9:], data[:at] + data[at + 2:],
+                            data + b' ', b'', b'{}', b'[' * 100_000, b'null', b'\xff', b'{"sha256": 1}'])
+        (place / name).write_bytes(data)
+        cache.build(source, tokenizer.Bytes(), tmp_path, told.append, shard_bytes=100)
+        assert contents(tmp_path) == before and len(told) == (data != before[name])
+
+
+class Stop(BaseException):
+    """A kill."""
+
+
+def begun(source, folder, monkeypatch, shards=3):
+    """A cache whose builder was killed after some shards; returns its folder."""
+    original, saved = atomic.write, []
+
+    def save(path, values):
+        original(path, values)
+        saved.append(path)
+        if len(saved) == shards:
+            raise Stop
+    monkeypatch.setattr(atomic, 'write', save)
+    with pytest.raises(Stop):
+        cache.build(source, tokenizer.Bytes(), folder, shard_bytes=100)
+    monkeypatch.setattr(atomic, 'write', original)
+    (place,) = (folder / 'tokens').iterdir()
+    return place
+
+
+def test_a_cache_that_was_begun_and_has_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', lambda file: None)
+    source, draw = memory(DOCUMENTS[:6]), random.Random(2)
+    cache.build(source, tokenizer.Bytes(), tmp_path / 'whole', shard_bytes=100)
+    for i in range(40):
+        told, folder = [], tmp_path / str(i)
+        place = begun(source, folder, monkeypatch)
+        flipped([path for path in sorted(place.iterdir()) if path.name != 'lock'], draw)
+        cache.build(source, tokenizer.Bytes(), folder, told.append, shard_bytes=100)
+        assert contents(folder) == contents(tmp_path / 'whole')
+        assert len(told) == 1 and told[0].startswith(f'{place}: a token cache that was begun is made again (a wrong '), told
+
+
+def test_the_index_of_another_cache_is_damage(tmp_path):
+    one, two = (cache.build(memory(DOCUMENTS[:n]), tokenizer.Bytes(), tmp_path / str(n)).flat.copy() for n in (2, 3))
+    (here,), (there,) = ((tmp_path / str(n) / 'tokens').iterdir() for n in (2, 3))
+    for name in FILES:
+        shutil.copy(there / name, here / name)
     told = []
-    np.testing.assert_array_equal(cache.build(memory(DOCUMENTS), tok, tmp_path, told.append, shard_bytes=500).flat, expected)
-    assert len(told) == 1 and 'damaged token cache (a wrong checksum in shard' in told[0] and told[0].endswith('made again')
+    np.testing.assert_array_equal(cache.build(memory(DOCUMENTS[:2]), tokenizer.Bytes(), tmp_path / '2', told.append).flat, one)
+    assert len(two) > len(one) and told == [f'{here}: damaged token cache (a wrong checksum in index.json), made again']
+
+
+def test_shards_of_other_text_are_not_continued(tmp_path, monkeypatch):
+    """The text was rewritten while it was tokenised, the builder was killed, and then the old text came back."""
+    good, other = DOCUMENTS[:6], [DOCUMENTS[0].replace('words', 'sword'), *DOCUMENTS[1:6]]
+    texts = [other]
+    source = sources.Source('memory', lambda: ((text, 0) for text in texts[0]), lambda: ['the name of the good text'])
+    place = begun(source, tmp_path, monkeypatch)
+    texts[0], told = good, []
+    tokens = cache.build(source, tokenizer.Bytes(), tmp_path, told.append, shard_bytes=100)
+    assert [tokens.tokenizer.decode(tokens.document(i)) for i in range(6)] == good
+    assert told == [f'{place}: a token cache that was begun is made again (memory has other text than it was made of)']
 
 
 def test_ids_outside_the_vocabulary(tmp_path):
@@ -263,7 +376,7 @@ def test_documents_without_tokens_are_left_out(tmp_path):
 
 
 def test_notices_are_given_every_time(tmp_path):
-    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n')
+    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n' + b'{"text": "two"}\n' * 5)
     for _ in range(2):
         told = []
         cache.build(sources.open(str(tmp_path / 'a.jsonl')), tokenizer.Bytes(), tmp_path / 'cache', told.append)

@@ -1,5 +1,8 @@
 """Sources: every kind of file gives the same documents, damage gives one message, and no large file is in memory twice."""
+import bz2
+import dataclasses
 import gzip
+import io
 import json
 import lzma
 import pathlib
@@ -8,9 +11,11 @@ import subprocess
 import sys
 
 import pytest
+import zstandard
 
-from data import errors
-from data.text import files, sources
+from data import corpus, errors
+from data.text import readers, sources
+from train.settings import schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MESSAGES = json.loads((ROOT / 'tests/fixtures' / 'messages' / 'sources.json').read_text(encoding='utf-8'))
@@ -103,14 +108,15 @@ def test_fingerprint_is_of_content(tmp_path):
 
 
 def test_bad_utf8_is_replaced_and_counted(tmp_path):
-    (tmp_path / 'a.txt').write_bytes(b'good \xff\xfe bad \xc3 \xef\xbf\xbd kept')
+    good = 'good ' * 70
+    (tmp_path / 'a.txt').write_bytes(good.encode() + b'\xff\xfe bad \xc3 \xef\xbf\xbd kept')
     source = sources.open(str(tmp_path / 'a.txt'))
-    assert list(source) == ['good \ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
+    assert list(source) == [good + '\ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
     assert source.notices == [f'{tmp_path}/a.txt: 3 bytes were no UTF-8 and became U+FFFD']
     (tmp_path / 'a.jsonl').write_bytes(b'{"text": "x\xffy"}\n{"text": ""}\n{"text": null}\n{"text": " \\n"}\n'
-                                      b'{"text": "\\ud800 \\ud83d\\ude00"}\n')
+                                      b'{"text": "\\ud800 \\ud83d\\ude00"}\n' + lines([good]))
     source = sources.open(str(tmp_path / 'a.jsonl'))
-    assert list(source) == ['x\ufffdy', '\ufffd 😀'] and (source.replaced, source.empty) == (2, 3)
+    assert list(source) == ['x\ufffdy', '\ufffd 😀', good] and (source.replaced, source.empty) == (2, 3)
     assert source.notices[1] == f'{tmp_path}/a.jsonl: skipped 3 empty documents'
 
 
@@ -123,8 +129,8 @@ def test_characters_across_read_blocks(tmp_path):
 
 @pytest.mark.parametrize('text', ['line\n' * 100, 'no line at all ' * 30, 'x' * 99 + '\n' + 'y' * 250, 'short', ''])
 def test_long_documents_are_cut_after_a_line(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(files, 'LONGEST', 100)
-    parts = list(files.cut(text))
+    monkeypatch.setattr(readers, 'LONGEST', 100)
+    parts = list(readers.cut(text))
     assert ''.join(parts) == text and max(map(len, parts)) <= 100
     assert all(part.endswith('\n') or len(part) == 100 for part in parts[:-1])
     if text:
@@ -163,8 +169,13 @@ def _files(folder):
         'array.json': b'[{"text": "a"},\n {"text" "b"}]', 'pretty.json': b'{\n "text": "a"\n}',
         'cut.jsonl.gz': gzip.compress(good)[:-20], 'cut.txt.xz': lzma.compress(good)[:-20],
         'wrong.jsonl.gz': b'no gzip at all', 'wrong.txt.xz': b'no xz at all', 'wrong.parquet': b'no parquet at all',
-        'table.csv': b'a,b\n', 'noending': b'a', 'good.parquet': b'', 'one.txt': b'a',
+        'table.odd': b'a,b\n', 'noending': b'a', 'good.parquet': b'', 'one.txt': b'a',
     }
+    contents |= {
+        'odd/table.odd': b'', 'table.csv': b'id,text\n1,a\n2,b,c\n', 'quote.tsv': b'text\n"no end\n', 'semicolons.csv': b'id;text\n1;a\n',
+        'nested.jsonl': b'{"id": 1, "meta": {"text": "a", "lang": "en"}}\n',
+        'huge.jsonl': b'{"text": "' + 'café '.encode() * 900_000 + b'" "\n'}
+    (folder / 'odd').mkdir()
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     (folder / 'locked').mkdir()
@@ -190,28 +201,50 @@ def test_messages(tmp_path, case, monkeypatch):
     assert message[:len(expected)] == expected if MESSAGES[case].get('begins') else message == expected
 
 
-def test_damaged_files_give_documents_or_a_data_error(tmp_path):
-    """500 files with bytes changed, dropped or doubled: nothing but DataError ever comes out."""
-    draw = random.Random(0)
-    originals = {'a.jsonl': lines(DOCUMENTS), 'a.json': json.dumps([{'text': text} for text in DOCUMENTS]).encode(),
-                 'a.jsonl.gz': gzip.compress(lines(DOCUMENTS)), 'a.jsonl.xz': lzma.compress(lines(DOCUMENTS)),
-                 'a.txt': DOCUMENTS[1].encode()}
-    failures = 0
-    for _ in range(500):
-        name = draw.choice(sorted(originals))
-        data = bytearray(originals[name])
-        for _ in range(draw.randrange(1, 4)):
-            at = draw.randrange(len(data) or 1)
-            data[at:at + draw.randrange(3)] = draw.choice([b'', draw.randbytes(1), bytes(data[at:at + 5]), b'\xff',
-                                                           b'"', b'{', b'\n'])
-        (tmp_path / name).write_bytes(data)
+def changed(data, draw):
+    """`data` with up to three of its places changed, dropped or doubled."""
+    data = bytearray(data)
+    for _ in range(draw.randrange(1, 4)):
+        at = draw.randrange(len(data) or 1)
+        data[at:at + draw.randrange(3)] = draw.choice([b'', draw.randbytes(1), bytes(data[at:at + 5]), b'\xff', b'"', b'{', b'\n', b'\0'])
+    return bytes(data)
+
+
+def table(rows):
+    """The bytes of a parquet file."""
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    output = io.BytesIO()
+    parquet.write_table(pyarrow.table({'text': rows}), output)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize('times', [50, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('name, make', [
+    ('a.txt', lambda: (DOCUMENTS[1] * 20).encode()), ('a.jsonl', lambda: lines(DOCUMENTS * 5)),
+    ('a.csv', lambda: b'id,text\n1,"a, ""b"""\n' * 9), ('a.tsv', lambda: b'id\ttext\n1\ta word\n' * 9),
+    ('a.json', lambda: json.dumps([{'text': text} for text in DOCUMENTS * 5]).encode()),
+    ('a.jsonl.gz', lambda: gzip.compress(lines(DOCUMENTS))), ('a.jsonl.xz', lambda: lzma.compress(lines(DOCUMENTS))),
+    ('a.txt.bz2', lambda: bz2.compress(DOCUMENTS[0].encode())), ('a.jsonl.zst', lambda: zstandard.compress(lines(DOCUMENTS * 9))),
+    ('a.parquet', lambda: table(DOCUMENTS))])
+def test_damaged_files_give_documents_or_a_data_error(tmp_path, name, make, times):
+    """Bytes changed, dropped or doubled: nothing but DataError ever comes out, on one line, and what comes out is text."""
+    draw, original, failures = random.Random(name), make(), 0
+    assert list(sources.open(str(put(tmp_path / name, original))))
+    for _ in range(times):
+        put(tmp_path / name, changed(original, draw))
         try:
-            for text in sources.open(str(tmp_path / name)):
+            for text in sources.open(str(tmp_path / name), documents=draw.choice(['file', 'line', 'blank_line'])):
                 text.encode()
         except errors.DataError as error:
-            assert str(tmp_path) in str(error)
+            assert str(tmp_path) in str(error) and '\n' not in str(error)
             failures += 1
-    assert 100 < failures < 500
+    assert failures > times / 20
+
+
+def put(path, data):
+    path.write_bytes(data)
+    return path
 
 
 @pytest.mark.parametrize('body', ['plain words here ', pytest.param('curly ’quotes’ here ', marks=pytest.mark.slow)])
@@ -236,3 +269,82 @@ def test_imports_neither_jax_nor_tensorflow():
     run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True,
                          cwd=sources.CORPORA.parents[1])
     assert run.stdout == 'set()\n'
+
+
+@pytest.mark.parametrize('name, old, new', [
+    ('a.jsonl', lines(['one', 'two']), lines(['one', 'too'])), ('a.txt.gz', gzip.compress(b'one'), gzip.compress(b'two'))])
+def test_a_file_rewritten_after_it_was_named_is_noticed(tmp_path, name, old, new):
+    """What gives the name of the token cache and what is tokenised are the same bytes."""
+    (tmp_path / name).write_bytes(old)
+    source = sources.open(str(tmp_path / name))
+    named = source.fingerprint
+    (tmp_path / name).write_bytes(new)
+    told = 'expected the content that it had when it was first read, got another; leave the file as it is while it is read, and run again'
+    with pytest.raises(errors.DataError, match=told):
+        list(source)
+    for part in ('train', 'eval'):
+        with pytest.raises(errors.DataError, match=told):
+            list(sources.Part(source, .5, part))
+    (tmp_path / name).write_bytes(old)
+    assert list(source) and sources.open(str(tmp_path / name)).fingerprint == source.fingerprint == named
+
+
+def test_a_parquet_file_rewritten_is_noticed(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    for text in ('one', 'two'):
+        parquet.write_table(pyarrow.table({'text': [text]}), tmp_path / 'a.parquet')
+        if text == 'one':
+            source = sources.open(str(tmp_path / 'a.parquet'))
+            assert list(source) == ['one']
+    with pytest.raises(errors.DataError, match='expected the content that it had when it was first read, got another'):
+        list(source)
+
+
+def test_reading_names_a_source_without_another_pass(tmp_path):
+    (tmp_path / 'a.jsonl').write_bytes(lines(DOCUMENTS))
+    source, named = sources.open(str(tmp_path / 'a.jsonl')), sources.open(str(tmp_path / 'a.jsonl')).fingerprint
+    list(source)
+    (tmp_path / 'a.jsonl').unlink()
+    assert source.fingerprint == named
+
+
+BERT = 'One sentence.\nAnother one?\nA third!”\n\n'     # the layout of the published sample_text.txt
+
+
+@pytest.mark.parametrize('text, suggested', [
+    (BERT * 3, True), (BERT.replace('\n', '\r\n') * 3, True), ('एक वाक्य।\nदूसरा।\n \n' * 5, True), (BERT * 2, False),
+    ('A paragraph in one line. It has two sentences.\n\n' * 9, False), ('a poem has lines\nand a blank one\n\n' * 9, False),
+    ('A wrapped paragraph has lines\nthat end where the margin\nis. Only the last ends here.\n\n' * 9, False), ('One. Two.', False)])
+def test_blank_lines_between_documents_are_suggested(tmp_path, text, suggested):
+    (tmp_path / 'a.txt.gz').write_bytes(gzip.compress(text.encode()))
+    expected = [f'{tmp_path}/a.txt.gz: one document, but it looks like one sentence a line with blank lines between documents; '
+                'data.documents = blank_line reads it so']
+    assert sources.open(str(tmp_path / 'a.txt.gz')).listing() == expected * suggested
+    assert sources.open(str(tmp_path / 'a.txt.gz'), documents='blank_line').listing() == []
+
+
+def test_the_bundled_texts_do_not_look_like_one_sentence_a_line(tmp_path):
+    for name in ('novels', 'sotu', 'sanguo'):
+        for text in list(sources.open(f'bundled:{name}'))[:5]:
+            (tmp_path / 'a.txt').write_text(text, encoding='utf-8')
+            assert sources.open(str(tmp_path / 'a.txt')).listing() == []
+
+
+def test_a_corpus_says_how_its_text_is_split(tmp_path):
+    (tmp_path / 'a').write_text(BERT * 5)
+    told, settings = [], schema.Data(train=str(tmp_path / 'a'), eval=str(tmp_path / '?'), cache=str(tmp_path), format='text')
+    one = corpus.open(settings, schema.Tokenizer(kind='bytes'), told.append)
+    assert len(one.train) == 1 and len(told) == 3 and 'blank_line reads it so' in told[0] and told[1].endswith(f'?: 1 file, {tmp_path}/a')
+    many = corpus.open(dataclasses.replace(settings, documents='blank_line'), schema.Tokenizer(kind='bytes'), lambda line: None)
+    assert len(many.train) == len(many.eval) == 5 and many.train.sentences(0).tolist() == [0, 14, 27]
+
+
+def test_a_format_against_the_ending_is_told(tmp_path):
+    for name in ('a.txt', 'b.jsonl', 'c.jsonl'):
+        (tmp_path / name).write_bytes(lines(['one']))
+    assert sources.open(str(tmp_path), format='text').listing()[1:] == [
+        f'{tmp_path}/b.jsonl: read as text, as data.format says; its ending says jsonl']
+    assert sources.open(f'{tmp_path}/a.txt', format='jsonl').listing() == [
+        f'{tmp_path}/a.txt: read as jsonl, as data.format says; its ending says text']
+    assert list(sources.open(f'{tmp_path}/a.txt', format='jsonl')) == ['one']

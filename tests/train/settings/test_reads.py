@@ -47,7 +47,12 @@ def test_what_a_choice_does_not_read_is_refused_when_given(choice, name):
 
 @pytest.mark.parametrize('flags, text', [
     ('data.eval=bundled:sotu data.eval_fraction=0.2', 'data.eval_fraction = 0.2   nothing reads it with data.eval = bundled:sotu; '),
-    ('data.field=body', 'data.field = .body.   nothing reads it with data.train = bundled:novels; expected files with columns'),
+    ('data.train=a.txt,b.txt.zst data.field=body', 'data.field = .body.   nothing reads it with data.train = a.txt,b.txt.zst; '
+     'expected files with columns'),
+    ('data.train=in data.format=text data.field=body', 'data.field = .body.   nothing reads it with data.train = in; expected files with'),
+    ('data.documents=line', 'data.documents = .line.   nothing reads it with data.train = bundled:novels; expected text files'),
+    ('data.train=a.jsonl data.documents=line', 'data.documents = .line.   nothing reads it with data.train = a.jsonl; expected text files'),
+    ('data.format=csv', 'data.format = .csv.   nothing reads it with data.train = bundled:novels; expected files'),
     ('tokenizer.vocab_size=300', 'tokenizer.vocab_size = 300   nothing reads it with tokenizer.kind = bytes; expected unigram or bpe.'),
     ('tokenizer.path=x tokenizer.kind=bpe', 'tokenizer.kind = .bpe.   nothing reads it with tokenizer.path = x; expected None.'),
     ('init.paths=embed', r'init.paths = \(.embed.,\)   nothing reads it with init.from = None; expected a folder to start from.'),
@@ -57,6 +62,14 @@ def test_what_a_choice_does_not_read_is_refused_when_given(choice, name):
 def test_other_settings_that_nothing_reads(flags, text):
     with pytest.raises(parse.Error, match=text):
         parsed(*(f'--config.{flag}' for flag in flags.split()))
+
+
+@pytest.mark.parametrize('flags', [
+    'data.train=bundled:kjv_web data.field=web', 'data.train=a.txt,b.jsonl data.field=body data.documents=line',
+    'data.train=folder data.field=body data.documents=line', 'data.train=x data.format=text data.documents=line',
+    'data.eval=a.csv data.field=body', 'data.train=tfds:verses:train data.field=en'])
+def test_settings_that_some_text_reads(flags):
+    parsed(*(f'--config.{flag}' for flag in flags.split()))
 
 
 def test_what_the_file_says_is_ignored_where_a_flag_made_the_choice():

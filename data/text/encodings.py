@@ -1,0 +1,125 @@
+"""Recognises what is no UTF-8: other encodings, compressed files and other binaries under the name of a text file."""
+import codecs
+import io
+import re
+import shlex
+from typing import Any
+
+from data import errors
+
+MOST = 0.01         # share of the bytes of a file that may be no UTF-8: damage; more is another encoding
+SAMPLE = 1 << 16    # bytes that recognition looks at
+SURROGATE = re.compile('[\ud800-\udfff]')
+MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.BOM_UTF16_LE: 'UTF-16', codecs.BOM_UTF16_BE: 'UTF-16'}
+BINARIES = (        # what a file begins with: (a regular expression, what it is, what to do with it)
+    (rb'\x1f\x8b', 'a gzip file', 'give it the ending .gz'), (rb'BZh[1-9]1AY&SY', 'a bzip2 file', 'give it the ending .bz2'),
+    (rb'\xfd7zXZ\0', 'an xz file', 'give it the ending .xz'), (rb'\x28\xb5\x2f\xfd', 'a Zstandard file', 'give it the ending .zst'),
+    (rb'PAR1.*\0', 'a parquet file', 'give it the ending .parquet'), (rb'.{257}ustar', 'a tar archive', 'unpack it: tar -xf'),
+    (rb'PK\x03\x04', 'a zip archive or an Office document', 'unpack it, or save it as text'), (rb'%PDF-', 'a PDF', 'convert it: pdftotext'),
+    (rb'\x89PNG|\xff\xd8\xff|GIF8[79]a', 'a picture', 'leave it out'))
+# (name, codec, what most of its characters beyond ASCII are), in the order of trial. Latin letters stand alone between ASCII letters.
+KANA, HANGUL, CHINESE, CYRILLIC = (re.compile(text) for text in ('[\u3041-\u30fe\u4e00-\u9fff\u3000-\u301f]', '[\uac00-\ud7a3]',
+                                                                '[\u4e00-\u9fff\u3000-\u301f\uff01-\uff5e]', '[\u0430-\u044f\u0451]'))
+FOREIGN = (('Shift JIS', 'cp932', KANA), ('EUC-JP', 'euc-jp', KANA), ('EUC-KR', 'cp949', HANGUL), ('GB 18030', 'gb18030', CHINESE),
+           ('Big5', 'big5', CHINESE), ('Windows-1251', 'cp1251', CYRILLIC), ('KOI8-R', 'koi8-r', CYRILLIC))
+LATIN = (('Latin-1', 'latin1', rb'[\x80-\x9f]'), ('Windows-1252', 'cp1252', rb'[\x81\x8d\x8f\x90\x9d]'))  # bytes that have no letter
+
+
+class Checked(io.RawIOBase):
+    """The bytes of a text file, unchanged. DataError for a binary, another encoding, a zero byte, and as soon as more than MOST of the
+    bytes are no UTF-8: of `size` bytes, or of all when the size is not known."""
+
+    def __init__(self, stream: Any, where: str, compression: str = '', size: int | None = None):
+        self.stream, self.where, self.compression, self.size = stream, where, compression, size
+        self.tail, self.sample, self.bad, self.count = b'', b'', 0, 0
+        self.first = _fill(stream)
+        if problem := binary(self.first):
+            raise errors.DataError(f'{where}: expected text, got {problem[0]}; {problem[1]}')
+        if encoding := wide(self.first):
+            self._refuse(f'expected UTF-8, got {encoding[0]}', encoding[1])
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.first[:len(buffer)] if self.first else self.stream.read(len(buffer))
+        self.first = self.first[len(data):]
+        buffer[:len(data)] = data
+        self._check(data)
+        return len(data)
+
+    def _check(self, data):
+        if (at := data.find(b'\0')) >= 0:
+            place = shlex.quote(self.where)
+            raise errors.DataError(f'{self.where}: expected text, got the byte 0 at {self.count + at:,}; if it is no binary, delete them: '
+                                   f"tr -d '\\000' < {place} > NEW")
+        start, self.tail = self.tail, b''
+        whole = start + data
+        try:
+            _, used = codecs.utf_8_decode(whole, 'strict', not data)
+        except UnicodeDecodeError as error:
+            text, used = codecs.utf_8_decode(whole, 'surrogateescape', not data)
+            self.bad += len(SURROGATE.findall(text))
+            self.sample = self.sample or whole[whole.rfind(b'\n', 0, error.start) + 1:][:SAMPLE]
+        self.tail = whole[used:]
+        self.count += len(data)
+        size = self.size if data and self.size else None if data else self.count
+        if size and self.bad > MOST * size:
+            name, codec = guess(self.sample) or ('another encoding', 'ENCODING')
+            self._refuse(f'expected UTF-8, got {self.bad:,} of {self.count:,} bytes that are none: perhaps {name}', codec)
+
+    def _refuse(self, text, codec):
+        place, before = shlex.quote(self.where), 'decompress it, then ' * bool(self.compression)
+        raise errors.DataError(f'{self.where}: {text}; {before}iconv -f {codec} -t UTF-8 {place} > NEW')
+
+
+def binary(data: bytes) -> tuple[str, str] | None:
+    """(what a file is that begins with `data`, what to do with it); None when it may be text."""
+    return next(((name, advice) for start, name, advice in BINARIES if re.match(start, data, re.DOTALL)), None)
+
+
+def wide(data: bytes) -> tuple[str, str] | None:
+    """(name, codec) of UTF-16 or UTF-32: by its mark, or by its zero bytes where what they stand in reads as text."""
+    for mark, name in MARKS.items():
+        if data.startswith(mark):
+            return f'{name} with a byte order mark', name
+    zeros = data.count(0)
+    if not zeros or 4 * zeros < len(data) and sum(map(data.count, range(32, 127))) > 0.8 * len(data):
+        return None                               # ASCII with a stray zero would read as Chinese
+    ends = ('LE', 'BE') if 2 * data[1::2].count(0) >= zeros else ('BE', 'LE')
+    return next(((f'{name} without a byte order mark', name) for name in ('UTF-32LE', 'UTF-32BE', *(f'UTF-16{end}' for end in ends))
+                 if _reads(data, name)), None)
+
+
+def guess(data: bytes) -> tuple[str, str] | None:
+    """(name, codec) of the encoding in which `data`, which is no UTF-8, is likely to be text; None without a likely one."""
+    high, letters = len(re.findall(rb'[\x80-\xff]', data)), len(re.findall(rb'[A-Za-z]', data))
+    if high > letters / 2:
+        for name, codec, script in FOREIGN:
+            text = _decoded(data, codec)
+            beyond = [character for character in text or '' if character >= '\x80']
+            if text and len(script.findall(text)) > 0.75 * len(beyond) and (script is not KANA or re.search('[\u3041-\u3096]', text)) and (
+                    codec != 'gb18030' or _decoded(data, 'gb2312') or not _decoded(data, 'big5')):
+                return name, codec
+    return next(((name, codec) for name, codec, without in LATIN if high < letters and not re.search(without, data)), None)
+
+
+def _decoded(data, codec):
+    """The text, without a character that the end of `data` has cut; None if it cannot be decoded."""
+    try:
+        return codecs.getincrementaldecoder(codec)('strict').decode(data)
+    except UnicodeDecodeError:
+        return None
+
+
+def _reads(data, codec):
+    text = _decoded(data, codec)
+    return bool(text) and sum(character.isprintable() or character in '\t\r\n\f\ufeff' for character in text) > 0.95 * len(text)
+
+
+def _fill(stream):
+    """The first SAMPLE bytes, fewer only where there are no more."""
+    data = b''
+    while len(data) < SAMPLE and (more := stream.read(SAMPLE - len(data))):
+        data += more
+    return data
