@@ -6,13 +6,13 @@ sample and save, each at its own interval.
 import dataclasses
 import itertools
 import math
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 
 from data import corpus as corpora, example, pipeline
-from data.text import cache
+from data.text import cache, cache_writer
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
@@ -61,7 +61,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
         begun = int(state.step) if state else 0
         if state:
-            check_data(meta, corpus)
+            check_data(meta, corpus, screen.notice)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         if begun >= config.steps or patience.over:
             screen.notice(finished(folder, begun, config, patience))
@@ -199,11 +199,13 @@ def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict
     """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
-            'early_stopping': {'best': patience.best, 'waited': patience.waited}}
+            'text_format': cache_writer.FORMAT, 'early_stopping': {'best': patience.best, 'waited': patience.waited}}
 
 
-def check_data(meta: dict, corpus: corpora.Corpus) -> None:
-    """OtherData unless the checkpoint was trained on this text with this tokenizer."""
+def check_data(meta: dict, corpus: corpora.Corpus, notice: Callable[[str], None]) -> None:
+    """OtherData unless the checkpoint was trained on this text with this tokenizer. A notice if sentences were found otherwise."""
+    if meta.get('text_format', 1) != cache_writer.FORMAT:
+        notice('sentences are found by another rule than when this run was started: rows that begin with sentences may differ')
     for name, found in (('tokenizer', corpus.tokenizer.hash), ('data', corpus.train.fingerprint)):
         if meta[name] != found:
             raise OtherData(f'the {name} has changed since this run was started: sha256 {found[:12]}, the checkpoint has '

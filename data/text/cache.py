@@ -92,7 +92,8 @@ def build(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: 
     """
     if '://' in str(folder):
         raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
-    key = hashlib.sha256(json.dumps([cache_writer.FORMAT, source.fingerprint, tokenizer.hash]).encode()).hexdigest()
+    fingerprint = _hash([1, source.fingerprint, tokenizer.hash])  # 1: as the checkpoints of the first format have it
+    key = _hash([cache_writer.FORMAT, fingerprint])
     folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
     index = cache_writer.load(folder / 'index.json')
     if index is None or cache_writer.damage(folder, index, key):
@@ -101,4 +102,8 @@ def build(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: 
     for line in index['notices']:
         notice(line)
     arrays = (np.asarray(np.memmap(folder / name, dtype, 'r')) for name, dtype in cache_writer.layout(tokenizer.vocab_size).items())
-    return Tokens(*arrays, tokenizer.special, tokenizer.token_bytes, index['key'], tokenizer, index['bytes'])
+    return Tokens(*arrays, tokenizer.special, tokenizer.token_bytes, fingerprint, tokenizer, index['bytes'])
+
+
+def _hash(values):
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -58,8 +58,9 @@ class File(Content):
     @property
     def identity(self) -> list:
         """JSON values on which the documents depend."""
-        kind = [self.format, self.documents] if self.format == 'text' else [self.format, self.field]
-        return [*kind, self.compression, self.digest]
+        name = self.path.name.lower().removesuffix(self.compression)
+        read = [] if (self.format, self.documents) == (formats.of(name)[0], 'file') else [self.format, self.documents]
+        return [[pathlib.PurePosixPath(name).suffix, self.compression, *read], self.digest]
 
     @property
     def suggestion(self) -> str | None:

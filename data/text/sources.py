@@ -41,7 +41,7 @@ def open(spec: str, field: str = 'text', format: str | None = None, documents: s
         suggestions = filter(None, (file.suggestion for file in opened[:10]))
         return [*notices, *itertools.islice(suggestions, 1)]
 
-    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [file.identity for file in opened], listing)
+    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [field, [file.identity for file in opened]], listing)
 
 
 def bundled(name: str) -> pathlib.Path:

@@ -35,7 +35,7 @@ def text(folder: pathlib.Path, weights: list[str], source: epath.Path, config: s
         model_type=raw['model_type'], model=model, parameters=parameters, imported=imported, config=config, step=step, tokens=tokens,
         tokenizer=(folder / 'tokenizer_config.json').exists(), objective=config.objective.name, data=meta.get('data'),
         examples=meta['examples'], operations=step * objectives.train_flops(config), metrics=measured,
-        files={name: files.digest(folder / name) for name in weights})
+        files={name: files.Content(folder / name).digest for name in weights})
 
 
 def meta_of_import(kept: epath.Path) -> dict:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     meta = {'examples': 0, 'config': parse.to_dict(config), 'metrics': {}, 'vocab_size': size, 'data': None,
             'tokenizer': tokenizer and tokenizer.hash,
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
-                         'sha256': {path.name: files.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
+                         'sha256': {path.name: files.Content(path).digest for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, found, meta)
         for kept in KEPT:

@@ -11,7 +11,7 @@ from data import example, objectives as data_objectives, special_tokens
 from train import objectives
 from train.settings import command, errors, schema
 
-SAMPLING = ('method', 'temperature', 'top_k', 'top_p', 'num_return_sequences', 'max_new_tokens', 'seed')
+SAMPLING = ('temperature', 'top_k', 'top_p', 'num_return_sequences', 'max_new_tokens', 'seed')
 
 
 def answers(prompts: list[str], config: schema.Config, tokenizer, variables: dict) -> list[dict]:
