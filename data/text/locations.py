@@ -22,7 +22,7 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     _supported(spec)
     names = [spec]
     if ',' in spec and not _matches(spec):
-        names = [name for name in spec.split(',') if name] or [spec]
+        names = [name.strip() for name in spec.split(',') if name.strip()] or [spec]
     found, left = {}, []
     for name in names:
         with files.reading(name):
@@ -67,7 +67,7 @@ def _matches(name):
 
 def _files(name, format):
     """(the files that one name means, sorted; those of a folder that are left out)."""
-    found, left = _matches(name) if name.strip(',') else [], []
+    found, left = _matches(name) if name.strip(', ') else [], []
     if found == [files.path(name)] and found[0].is_dir():
         inside = [file for folder in _folders(found[0]) for file in map(folder.joinpath, _names(folder)) if not file.is_dir()]
         found = sorted(file for file in inside if format or formats.of(file.name)[0])

@@ -31,12 +31,9 @@ def cut(text: str) -> Iterator[str]:
 def text(stream: BinaryIO, documents: str = 'file') -> Iterator[tuple[str, int]]:
     """A text file, without a byte order mark at its start. documents: 'file', one document; 'line', one a line; 'blank_line', blank lines
     between them. In the last two, empty ones are none and the line break at the end of one is not part of it."""
-    lines, rest = io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline=''), ''
+    lines = io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline='')
     if documents == 'file':
-        while block := lines.read(LONGEST):
-            *ready, rest = cut(rest + block)
-            yield from map(_clean, ready)
-        yield _clean(rest)
+        yield from _parts(lines)
         return
     found, size = [], 0
     for line in iter(lambda: lines.readline(LONGEST), ''):
@@ -51,6 +48,15 @@ def text(stream: BinaryIO, documents: str = 'file') -> Iterator[tuple[str, int]]
             found, size = [], 0
     if found:
         yield _clean(''.join(found).rstrip('\r\n'))
+
+
+def _parts(lines):
+    """A document as it is read, `cut`."""
+    rest = ''
+    while block := lines.read(LONGEST):
+        *ready, rest = cut(rest + block)
+        yield from map(_clean, ready)
+    yield _clean(rest)
 
 
 def lines(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]:
@@ -70,13 +76,10 @@ def lines(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]
         document = value(row, field, f'{where}:{number}')
         del row
         if narrow:
-            document = io.TextIOWrapper(io.BytesIO(document[0].encode('latin-1')), 'utf-8', 'surrogateescape', newline='')
-            rest = ''
-            while block := document.read(LONGEST):
-                *ready, rest = cut(rest + block)
-                yield from map(_clean, ready)
-            document = _clean(rest)
-        yield document
+            document = io.BytesIO(document[0].encode('latin-1'))
+            yield from _parts(io.TextIOWrapper(document, 'utf-8', 'surrogateescape', newline=''))
+        else:
+            yield document
         del document
 
 
@@ -95,6 +98,8 @@ def table(stream: BinaryIO, where: str, field: str, delimiter: str) -> Iterator[
     rows = csv.reader(io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline=''), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
+        if header.count(field) > 1:
+            raise errors.DataError(f'{where}: expected one column {field!r}, got {header.count(field)}; rename the others')
         for row in rows:
             if len(row) != len(header) and row:
                 raise errors.DataError(f'{where}:{rows.line_num}: expected {len(header)} cells as in the header, got {len(row)}; '

@@ -40,7 +40,12 @@ def open(spec: str, field: str, source: Callable) -> Any:
 
     def read():
         for i in range(len(rows)):
-            yield readers.value(rows[i], field, f'{where}, row {i}')
+            try:
+                row = rows[i]
+            except Exception as error:  # its type depends on the damage
+                raise errors.DataError(f'{where}, row {i}: expected a sound ArrayRecord file, got {_brief(error)}; prepare the dataset '
+                                       'again') from error
+            yield readers.value(row, field, f'{where}, row {i}')
         for file in parts:
             file.check()
 

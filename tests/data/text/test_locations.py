@@ -45,7 +45,9 @@ def test_relative_names_and_the_home_folder(tmp_path, monkeypatch):
     make(tmp_path, 'in/a.txt')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('HOME', str(tmp_path))
-    for spec in ('in/a.txt', './in/*.txt', 'in', '*/a.txt', '**/*.txt', f'../{tmp_path.name[:-1]}?/in/*.txt', '~/in/a.txt', '~/*/a.txt'):
+    names = ('in/a.txt', ' in/a.txt, in/*.txt ,', './in/*.txt', 'in', '*/a.txt', '**/*.txt', f'../{tmp_path.name[:-1]}?/in/*.txt',
+             '~/in/a.txt', '~/*/a.txt')
+    for spec in names:
         assert [os.path.samefile(path, 'in/a.txt') for path in locations.find(spec)[0]] == [True], spec
 
 

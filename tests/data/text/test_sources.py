@@ -173,7 +173,7 @@ def _files(folder):
     }
     contents |= {
         'odd/table.odd': b'', 'table.csv': b'id,text\n1,a\n2,b,c\n', 'quote.tsv': b'text\n"no end\n', 'semicolons.csv': b'id;text\n1;a\n',
-        'nested.jsonl': b'{"id": 1, "meta": {"text": "a", "lang": "en"}}\n',
+        'twice.csv': b'text,text\n1,a\n', 'nested.jsonl': b'{"id": 1, "meta": {"text": "a", "lang": "en"}}\n',
         'huge.jsonl': b'{"text": "' + 'café '.encode() * 900_000 + b'" "\n'}
     (folder / 'odd').mkdir()
     for name, data in contents.items():

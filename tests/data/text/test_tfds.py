@@ -56,7 +56,15 @@ def test_fingerprint_is_of_content(prepared, tmp_path):
     here = of(f'tfds:verses/en:train@{prepared}')
     assert of(f'tfds:verses/en:train@{tmp_path}/moved') == here
     (file,) = (tmp_path / 'moved/verses/en/1.0.0').glob('*-train*')
-    file.write_bytes(file.read_bytes().replace(b'verse 3', b'VERSE 3'))
+    named = sources.open(f'tfds:verses/en:train@{tmp_path}/moved')
+    assert named.fingerprint == here
+    sound = file.read_bytes()
+    shutil.copy(next(prepared.glob('verses/en/1.0.0/*-test*')), file)  # sound, with other rows
+    with pytest.raises(errors.DataError, match='row 3: expected a sound|expected the content that it had when it was first read, got anot'):
+        list(named)
+    file.write_bytes(sound.replace(b'verse 3', b'VERSE 3'))
+    with pytest.raises(errors.DataError, match='expected a sound ArrayRecord file, got RuntimeError: .*; prepare the dataset again'):
+        list(sources.open(f'tfds:verses/en:train@{tmp_path}/moved'))
     others = [of(f'tfds:verses/en:{split}@{prepared}') for split in ('test', 'train[:5]')]
     assert len({here, *others, of(f'tfds:verses/en:train@{tmp_path}/moved')}) == 4
 
