@@ -1,13 +1,15 @@
 """Replaced-token detection: which tokens of a text come from a small generator? (ELECTRA; Clark et al. 2020.)
 
 A row is [CLS] A [SEP] B [SEP], or [CLS] A [SEP]: whole sentences of one document until the row's target length is reached, cut to fit, as
-in `build_pretraining_dataset.py`; what is cut off is not used. Of the n = clip(round(rate * length), 1, P) positions drawn among its text,
-85 % become [MASK] for the generator and 15 % stay (the code's rule; the paper's prose says all become [MASK]); the backbone judges tokens
-sampled at *all* of them (train/objectives/replaced_token_detection.py). With `generator` = unigram or uniform there is no network:
-replacements are drawn here, from the corpus, or from the ids that are text. The original draws positions with replacement and averages the
-ids sampled at one drawn twice; here they are distinct. Chunks are drawn anew each epoch; the original builds its rows once.
+in `build_pretraining_dataset.py`; what is cut off is not used, unless `overflow` leaves it to the next row. Of the
+n = clip(round(rate * length), 1, P) positions drawn among its text, 85 % become [MASK] for the generator and 15 % stay (the code's rule;
+the paper's prose says all become [MASK]); the backbone judges tokens sampled at *all* of them
+(train/objectives/replaced_token_detection.py). With `generator` = unigram or uniform there is no network: replacements are drawn here, from
+the corpus, or from the ids that are text. The original draws positions with replacement and averages the ids sampled at one drawn twice;
+here they are distinct. Chunks are drawn anew each epoch; the original builds its rows once.
 """
 import dataclasses
+import functools
 from typing import Annotated
 
 import numpy as np
@@ -20,6 +22,8 @@ GENERATORS = ('model', 'unigram', 'uniform')
 SHORTEST = 5                                  # tokens of the shortest target length: [CLS] a [SEP] b [SEP]
 SINGLE, JOINS = 1, 2                          # bits of a row's coins
 
+_in_pieces = functools.lru_cache(maxsize=4)(sentence_pairs.in_pieces)
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective(objectives.Objective):
@@ -28,6 +32,7 @@ class Objective(objectives.Objective):
     mask: Annotated[float, '0 to 1', 'of the tokens drawn, the share that the generator reads as [MASK]; the rest stays'] = 0.85
     single: Annotated[float, '0 to 1', 'share of rows that are one segment'] = 0.1
     short: Annotated[float, '0 to 1', 'share of rows with a random target length of 5 to T'] = 0.05
+    overflow: Annotated[str, ('cut', 'next_row'), 'text beyond the end of a row: not used, as published, or read by the next row'] = 'cut'
     generator: Annotated[str, GENERATORS, 'model: a second Transformer'] = 'model'
     generator_dim: Annotated[float, 'more than 0 and at most 1', 'width of the generator / model.dim'] = 0.25
     generator_layers: Annotated[float, 'more than 0 and at most 1', 'layers of the generator / model.layers'] = 1.0
@@ -44,6 +49,7 @@ class Objective(objectives.Objective):
     types = 2
     fills = property(lambda self: self.generator == 'model')
     parameters = property(lambda self: ('head/labels/', *['generator/'] * self.fills))
+    unread = 'objective.overflow = next_row reads all of it; the published rows are cut'
     slots = property(lambda self: max(1, int((self.rate + 0.005) * self.sequence_length)))
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.fills else ('cls', 'sep'))
 
@@ -55,10 +61,13 @@ class Objective(objectives.Objective):
 
     def plan(self, source, seed, epoch):
         """int64[n, 4]: first sentence, the sentence after the last, target length, coins (SINGLE + JOINS) of each row."""
-        rng, size, starts = example.rng(seed, epoch, -1), self.sequence_length, source.sentence_offsets
+        rng, size, starts = example.rng(seed, epoch, -1), self.sequence_length, self._sentences(source).sentence_offsets
         count = len(starts)
         lengths = np.where(rng.random(count) < self.short, rng.integers(SHORTEST, size, count, endpoint=True), size)
-        full = np.searchsorted(np.append(starts, source.num_tokens), starts + lengths)  # a row that starts here ends here,
+        bounds = np.append(starts, source.num_tokens)
+        full = np.searchsorted(bounds, starts + lengths)                                # a row that starts here ends here,
+        if self.overflow == 'next_row':
+            full = np.maximum(np.searchsorted(bounds, starts + lengths - 3, side='right') - 1, np.arange(count) + 1)
         following = np.searchsorted(starts, source.offsets[1:])                         # or where the next document starts
         ends = np.minimum(full, following[np.searchsorted(source.offsets, starts, side='right') - 1])
         begins = sentence_pairs.walk(ends)
@@ -106,14 +115,19 @@ class Objective(objectives.Objective):
                  'single_segment': (int(row[3] & SINGLE), 1), 'masked': (masked, int(drawn.sum()))}
         return {name: rates[name] for name in self.expected()}
 
+    def _sentences(self, source):
+        """The Tokens whose sentences make up rows; if nothing is cut off, none of them is longer than a row."""
+        return source if self.overflow == 'cut' else _in_pieces(source, self.sequence_length - 3, 1)
+
     def _segments(self, source, row):
         """(A, B): the sentences of a row dealt out to the two segments, cut to fit; B may be empty.
 
         A sentence joins A if A is empty, stays shorter than half of the row with it, or, B being empty, by a coin.
         """
         begin, end, length, coins = row.tolist()
-        bounds = source.sentence_offsets[begin:end + 1]
-        if end == len(source.sentence_offsets):
+        starts = self._sentences(source).sentence_offsets
+        bounds = starts[begin:end + 1]
+        if end == len(starts):
             bounds = np.append(bounds, source.num_tokens)
         lengths = np.minimum(np.diff(bounds), self.sequence_length)  # more of the last one would be cut anyway
         goal = self.sequence_length * 2 if coins & SINGLE else (length - 3) // 2

@@ -10,7 +10,7 @@ SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(
 WAYS = {
     'causal_lm': [{}, dict(documents='stream'), dict(documents='windows')],
     'masked_lm': [{}, *(dict(inputs=inputs) for inputs in ('doc_sentences', 'full_sentences', 'next_sentence', 'sentence_order'))],
-    'replaced_token_detection': [{}],
+    'replaced_token_detection': [{}, dict(overflow='next_row')],
     'permuted_lm': [dict(batch_size=2), dict(batch_size=4, directions='forward')],
 }
 
@@ -39,6 +39,15 @@ def test_coverage_is_what_the_rows_hold(name, sentence):
         objective = objectives.load(name)(sequence_length=64, **fields)
         near = 0.015 if name == 'permuted_lm' else 1e-3
         assert objective.coverage(text, objective.plan(text, 0, 0)) == pytest.approx(read(objective, text), abs=near), fields
+
+
+@pytest.mark.parametrize('sentence', [9, 200])
+def test_replaced_token_detection_may_read_all_of_the_text_once(sentence):
+    text, objective = source(sentence), objectives.load('replaced_token_detection')(64, overflow='next_row')
+    rows = objective.plan(text, 0, 0)
+    found = np.concatenate([objective.original(text, row) for row in rows])
+    assert objective.coverage(text, rows) == 1 and np.array_equal(np.sort(found[found > 4]), np.sort(text.flat))
+    assert max(len(objective.original(text, row)) for row in rows) <= 64
 
 
 def test_members_read_the_text_together():
