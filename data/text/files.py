@@ -23,6 +23,12 @@ def path(location: str | os.PathLike) -> Any:
     return pathlib.Path(location).expanduser()
 
 
+def digest(file: Any) -> str:
+    """sha256 of the bytes."""
+    with reading(file), file.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
 class Content:
     """What a file holds. `digest` is its sha256; once known, another one is a DataError, so that what is read twice is the same bytes."""
 
@@ -31,13 +37,12 @@ class Content:
 
     @functools.cached_property
     def digest(self) -> str:
-        with reading(self.path), self.path.open('rb') as stream:
-            return hashlib.file_digest(stream, 'sha256').hexdigest()
+        return digest(self.path)
 
-    def check(self, digest: str | None = None) -> None:
-        """DataError unless `digest`, or that of the bytes now, is the first one that was seen."""
-        digest = digest or Content(self.path).digest
-        if self.__dict__.setdefault('digest', digest) != digest:
+    def check(self, found: str | None = None) -> None:
+        """DataError unless the digest `found`, or that of the bytes now, is the first one that was seen."""
+        found = found or digest(self.path)
+        if self.__dict__.setdefault('digest', found) != found:
             raise errors.DataError(f'{self.path}: expected the content that it had when it was first read, got another; '
                                    'leave the file as it is while it is read, and run again')
 
