@@ -90,7 +90,7 @@ class Vocabulary:
             return b''.join([self.table[i] for i in self.encode(probe).tolist()])
 
         self.prefix = b' ' if text('a')[:1] == b' ' else b''
-        self.lossless = not self.prefix and text(PROBE) == PROBE.encode()
+        self.lossless = self.lossless and not self.prefix and text(PROBE) == PROBE.encode()
 
     def files(self) -> dict[str, bytes]:
         """The files, by name, that `save` writes beside tokenizer.json."""
