@@ -2,9 +2,13 @@
 import pathlib
 from typing import Any, Callable, NamedTuple, Optional
 
+import regex
+
 from data import tokenizer as tokenizers
 from data.text import cache, sources
-from data.vocabularies import vocabulary
+from data.vocabularies import vocabulary, words
+
+SAMPLE = 1 << 16    # tokens that are looked at for a notice
 
 
 class Corpus(NamedTuple):
@@ -17,11 +21,24 @@ class Corpus(NamedTuple):
 def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
     """Corpus of the settings `data` and `tokenizer` (train.settings.schema). Trains the tokenizer on the training part alone. Raises
     data.errors.DataError for missing, empty or undecodable text."""
-    train, held = sources.open(data.train, data.field), None
+    train, held, segment = sources.open(data.train, data.field), None, words.segmenter(data.words)
     if data.eval:
         held = sources.open(data.eval, data.field)
     elif data.eval_fraction:
         train, held = (sources.Part(train, data.eval_fraction, part) for part in ('train', 'eval'))
     folder = pathlib.Path(data.cache).expanduser()
     found = tokenizers.build(tokenizer, train, folder)
-    return Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))
+    corpus = Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))
+    for tokens in filter(None, corpus[1:]):
+        tokens.segment = segment
+    return corpus
+
+
+def words_of_chinese(tokens: cache.Tokens) -> str | None:
+    """A notice for an objective that asks where words begin: what a word of Chinese is. None where the text has next to no Chinese."""
+    text = tokens.tokenizer.decode(tokens.flat[:SAMPLE], skip_special=True)
+    share = sum(map(len, regex.findall(r'\p{Han}+', text))) / max(len(text), 1)
+    if share < 0.01 or tokens.segment:
+        return None
+    return (f'whole words: each Chinese character ({share:.0%} of the text) is one; with data.words=jieba the words of the package '
+            'jieba are, as in BERT-wwm')

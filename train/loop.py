@@ -143,6 +143,8 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
     screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    if config.objective.whole_words and (notice := corpora.words_of_chinese(corpus.train)):
+        screen.notice(notice)
     examples = pipeline.size(config.objective, corpus.train, config.seed)
     fill = config.objective.fill(corpus.train, config.seed)
     rows = '' if fill is None else f', rows {fill:.1%} full'

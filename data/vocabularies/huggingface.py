@@ -13,7 +13,7 @@ import numpy as np
 
 from data import errors, special_tokens
 from data.text import files as locations
-from data.vocabularies import folders, pipelines, roles, vocabulary
+from data.vocabularies import folders, pipelines, roles, vocabulary, words
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
@@ -52,14 +52,8 @@ class Tokenizer(vocabulary.Vocabulary):
         self.table = [b'' if i in reserved or i not in spellings else text(i, spellings[i]) for i in range(self.vocab_size)]
         self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         prefix = _continuing(pipeline['model'])
-        self._continues = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else None
+        self.continuing = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else ()
         self.probe()
-
-    def begins(self, i: int) -> bool:
-        """Of WordPiece as its pieces show it: what is not ##... begins a word, and so does each Chinese character."""
-        if self._continues is None:
-            return super().begins(i)
-        return i not in self._continues or bool(vocabulary.UNSPACED.search(self.table[i].decode()))
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], no special ids added."""
@@ -144,7 +138,7 @@ def reader(pipeline: dict, added: dict) -> Callable[[int, str], bytes]:
             if prefix and piece.startswith(prefix) and piece != prefix:
                 return piece.removeprefix(prefix).encode()
             # The tokenizer dropped spaces: most words had one before them.
-            return (piece if not piece or piece[0] in CLOSING or vocabulary.UNSPACED.match(piece) else ' ' + piece).encode()
+            return (piece if not piece or piece[0] in CLOSING or words.UNSPACED[words.kinds()[ord(piece[0])]] else ' ' + piece).encode()
         if model.get('byte_fallback') and len(piece) == 6 and piece.startswith('<0x') and piece.endswith('>'):
             return bytes.fromhex(piece[3:5])
         if letters:

@@ -58,6 +58,8 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
     decays = optimizer.weight_decay or optimizer.l1 or optimizer.l2 or 'decays' in choices('optimizer')[optimizer.name]
     yield 'data.eval_fraction', 'data.eval', not data.eval, 'None'
     yield 'data.field', 'data.train', columns, 'files with columns, such as .jsonl or .parquet'
+    yield ('data.words', 'objective.name', any(part.whole_words for part in parts.values()),
+           'one that chooses whole words, such as masked_lm with objective.select = word')
     yield 'eval_batches', 'data.eval_fraction', data.eval or data.eval_fraction, 'more than 0, or a text in data.eval'
     yield 'tokenizer.kind tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.path', not tokenizer.path, 'None'
     yield 'tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.kind', tokenizer.kind != 'bytes', 'unigram or bpe'

@@ -38,6 +38,7 @@ class Data:
     eval: Annotated[str | None, 'text to evaluate on, named like `train`; None = the last `eval_fraction` of `train`'] = None
     eval_fraction: Annotated[float, 'at least 0 and below 1', 'share of the characters of `train`, at its end, that is held out'] = 0.1
     field: Annotated[str, 'column of JSONL, parquet and TFDS rows'] = 'text'
+    words: Annotated[str | None, ('jieba',), 'what finds the words of Chinese (extra `jieba`); None = each character is one'] = None
     cache: Annotated[str, 'tokenised documents, addressed by content'] = '~/.cache/pretext'
     threads: Annotated[int, 'at least 1', 'pipeline threads'] = 2
     prefetch: Annotated[int, 'at least 1', 'batches made ahead'] = 4

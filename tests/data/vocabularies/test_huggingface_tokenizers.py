@@ -17,7 +17,7 @@ from data import errors, special_tokens, tokenizer
 from data.noise import masking, masks, spans
 from data.text import cache, sources
 from data.vocabularies import export, huggingface, pieces, roles, vocabulary
-from tests.data.test_tokenizer import novel, strings, TRICKY, words
+from tests.data.test_tokenizer import begins, novel, strings, TRICKY, words
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 STORED = ROOT / 'tests/fixtures' / 'tokenizers'
@@ -203,12 +203,13 @@ def test_words_of_chinese_and_signs(loaded, case):
     text = '话说天下大势，分久必合。'
     ids = tok.encode(text)
     known = [i for i in ids.tolist() if tok.table[i]]
-    assert tok.word_starts[[i for i in ids.tolist() if not tok.table[i]]].all() and tok.word_starts[tok.special.reserved].all()
+    starts = tok.words(ids)
+    assert starts[[not tok.table[i] for i in ids.tolist()]].all() and tok.words(tok.special.reserved).all()
     spelt = b''.join(tok.table[i] for i in known).decode()
     if case in ('gpt2', 'llama'):
         assert [word.strip() for word in words(tok, text) if word.strip()] == list(text)
     else:
-        assert len(known) > 5 and all(tok.word_starts[i] for i in known if tok.table[i].strip()) and set(spelt.strip()) <= {*text, *',. '}
+        assert len(known) > 5 and starts[[bool(tok.table[i].strip()) for i in ids.tolist()]].all() and set(spelt.strip()) <= {*text, *',. '}
     found = [word.strip() for word in words(tok, "don't (stop), he said.") if word.strip()]
     assert found == {'bert': ['don', "'", 't', '(', 'stop', ')', ',', 'he', 'said', '.']}.get(
         case, ['don', "'t", '(stop', ')', ',', 'he', 'said', '.'])
@@ -219,12 +220,12 @@ def test_wordpiece_marks_say_where_words_go_on(loaded):
     for i in range(tok.vocab_size):
         piece = tok.names.get(i) or (STORED / 'bert.txt').read_text(encoding='utf-8').split('\n')[i]
         chinese = any('\u4e00' <= c <= '\u9fff' for c in piece)
-        assert tok.word_starts[i] == (chinese or not piece.startswith('##') or piece == '##'), piece
+        assert tok.words(np.array([i]))[0] == (chinese or not piece.startswith('##') or piece == '##'), piece
 
 
 def test_pieces_that_are_no_whole_characters():
-    assert vocabulary.begins_word(b' \xe4') and vocabulary.begins_word(b'\n\xf0\x9f') and not vocabulary.begins_word(b'a\xcc')
-    assert vocabulary.begins_word('三'.encode() + b'\xe5') and not vocabulary.begins_word(b'\x80\xe5')
+    assert begins(b' \xe4') and begins(b'\n\xf0\x9f') and not begins(b'a\xcc')
+    assert begins('三'.encode() + b'\xe5') and not begins(b'\x80\xe5')
 
 
 @pytest.mark.parametrize('case', ['bert', 'gpt2', 't5'])
@@ -232,7 +233,7 @@ def test_whole_words_are_masked_as_a_whole(loaded, case):
     """masked_lm's word selection on real ids: a chosen token brings the rest of its word."""
     _, tok = loaded[case]
     ids = tok.encode('The unhappiest whalemen were everlastingly unsearchable, said Ishmael; 话说天下大势。 ' * 6)
-    starts = masks.words(ids, tok.word_starts)
+    starts = masks.words(ids, tok)
     found = masking.words(starts, masks.is_text(tok.special)[ids])
     picks = masking.whole_words(found, 30, np.random.default_rng(0))
     positions, _ = masking.token_positions(found, picks)
