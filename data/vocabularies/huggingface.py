@@ -21,7 +21,7 @@ CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that
 
 class Tokenizer(vocabulary.Vocabulary):
     """The tokenizer of a folder's files, {name: bytes}. special: special_tokens.Special of a saved tokenizer; None = found in the files
-    (data/vocabularies/roles.py). `lossless` is False where the tokenizer normalises, or puts a space before every text."""
+    (data/vocabularies/roles.py). `lossless` is False where it normalises, drops something or puts a space before every text."""
     kind = 'huggingface'
 
     def __init__(self, originals: dict[str, bytes], special: special_tokens.Special | None = None):
@@ -53,7 +53,7 @@ class Tokenizer(vocabulary.Vocabulary):
         self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         prefix = _continuing(pipeline['model'])
         self.continuing = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else ()
-        self.probe()
+        self.probe(meaning(pipeline))
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], no special ids added."""
@@ -146,6 +146,15 @@ def reader(pipeline: dict, added: dict) -> Callable[[int, str], bytes]:
         return (piece.replace(pipelines.SPACE, ' ') if spaces else piece).encode()
 
     return text
+
+
+def meaning(pipeline: dict) -> list[str]:
+    """Strings that a pipeline treats unlike others: its added tokens, and what its steps replace, cut at or insert."""
+    steps = [step for key in ('normalizer', 'pre_tokenizer') for step in pipelines.parts(pipeline[key])]
+    found = [token['content'] for token in pipeline['added_tokens']]
+    found += [step.get(key) for step in steps for key in ('content', 'prepend', 'replacement')]
+    found += [pattern.get('String') for step in steps if isinstance(pattern := step.get('pattern'), dict)]
+    return [text for text in found if isinstance(text, str)]
 
 
 def byte_letters() -> dict[str, bytes]:

@@ -3,18 +3,15 @@ import functools
 import hashlib
 import json
 import os
+from typing import Iterable
 
 import numpy as np
 from numpy import typing as npt
 
 from data import atomic
 from data.text import files as locations
-from data.vocabularies import words
+from data.vocabularies import hostile, words
 
-# Every normalisation changes this. It has every byte of assigned characters, which a vocabulary may lack (SmolLM2's lacks some control
-# characters and the planes without characters: only of these it drops bytes).
-PROBE = (' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '
-         + ''.join(map(chr, [*range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC0, 0x800, 0x40), 0x800, *range(0x1000, 0x10000, 0x1000)])))
 
 class Vocabulary:
     """What tokenizers share: the byte string of every id, and everything that follows from it. A child has `encode`, and sets `special`,
@@ -73,13 +70,13 @@ class Vocabulary:
         except UnicodeDecodeError:
             return f'<0x{self.table[i].hex().upper()}>'
 
-    def probe(self) -> None:
-        """Sets `prefix` and `lossless` by what the tokenizer does to PROBE."""
-        def text(probe):
-            return b''.join([self.table[i] for i in self.encode(probe).tolist()])
+    def probe(self, own: Iterable[str] = ()) -> None:
+        """Sets `prefix` and `lossless` by trying texts (data/vocabularies/hostile.py). own: strings that it treats unlike others."""
+        def read(text):
+            return b''.join([self.table[i] for i in self.encode(text).tolist()])
 
-        self.prefix = b' ' if text('a')[:1] == b' ' else b''
-        self.lossless = self.lossless and not self.prefix and text(PROBE) == PROBE.encode()
+        self.prefix = b' ' if read('a')[:1] == b' ' else b''
+        self.lossless = self.lossless and not self.prefix and all(read(text) == text.encode() for text in hostile.texts(own))
 
     def files(self) -> dict[str, bytes]:
         """The files, by name, that `save` writes beside tokenizer.json."""

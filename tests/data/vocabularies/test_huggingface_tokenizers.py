@@ -16,7 +16,7 @@ import sentencepiece
 from data import errors, special_tokens, tokenizer
 from data.noise import masking, masks, spans
 from data.text import cache, sources
-from data.vocabularies import export, huggingface, pieces, roles, vocabulary
+from data.vocabularies import export, hostile, huggingface, pieces, roles, vocabulary
 from tests.data.test_tokenizer import begins, novel, strings, TRICKY, words
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -151,8 +151,53 @@ def test_a_byte_level_vocabulary_without_some_byte_is_not_lossless(tmp_path):
     pipeline['model'].update(vocab={piece: i for i, piece in enumerate(vocab)}, merges=merges)
     (tmp_path / 'tokenizer.json').write_text(json.dumps(pipeline), encoding='utf-8')
     assert not tokenizer.load(tmp_path).lossless
-    absent = {*range(0x20), 0x7F, 0xC0, 0xC1, *range(0xF1, 0x100)} - set(b'\t\n\r')
-    assert set(range(256)) - set(vocabulary.PROBE.encode()) == absent
+    assert set(range(256)) - set(hostile.TEXTS[0].encode()) == {0xC0, 0xC1, *range(0xF5, 0x100)}  # which no UTF-8 has
+
+
+ADDED = {'content': 'foo_bar', 'special': False, 'single_word': False, 'lstrip': False, 'rstrip': False, 'normalized': False}
+BAD_STEPS = {
+    'lowercase': {'type': 'Lowercase'}, 'nfc': {'type': 'NFC'}, 'nfd': {'type': 'NFD'}, 'nfkc': {'type': 'NFKC'},
+    'accents': {'type': 'StripAccents'}, 'strip': {'type': 'Strip', 'strip_left': False, 'strip_right': True},
+    'nmt': {'type': 'Nmt'}, 'replaced': {'type': 'Replace', 'pattern': {'String': 'qx'}, 'content': 'QX'},
+    'dropped': {'type': 'Replace', 'pattern': {'String': 'zzyzx'}, 'content': ''},
+    'signs': {'type': 'Replace', 'pattern': {'Regex': '[\u201c\u201d]'}, 'content': '"'},
+    'numbers': {'type': 'Replace', 'pattern': {'Regex': '[0-9]+'}, 'content': '0'},
+    'prepended': {'type': 'Prepend', 'prepend': 'x'}, 'bert': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False,
+                                                               'strip_accents': False, 'lowercase': False}}
+
+
+def with_step(folder, normalizer=None, cut=None, **added):
+    """The tokenizer of a byte-level tokenizer.json with a normalizer, a pre-tokenizer before its own, or an added token."""
+    lay('gpt2_json', folder)
+    pipeline = json.loads((folder / 'tokenizer.json').read_text(encoding='utf-8'))
+    pipeline['normalizer'] = normalizer
+    if cut:
+        pipeline['pre_tokenizer'] = {'type': 'Sequence', 'pretokenizers': [cut, pipeline['pre_tokenizer']]}
+    if added:
+        pipeline['added_tokens'].append({**ADDED, 'id': len(pipeline['model']['vocab']), **added})
+    (folder / 'tokenizer.json').write_text(json.dumps(pipeline), encoding='utf-8')
+    return tokenizer.load(folder)
+
+
+@pytest.mark.parametrize('name', BAD_STEPS)
+def test_a_step_that_changes_some_text_is_found_by_trying(name, tmp_path):
+    assert not with_step(tmp_path, BAD_STEPS[name]).lossless
+
+
+@pytest.mark.parametrize('behavior, lossless', [('Removed', False), ('Isolated', True), ('MergedWithNext', True)])
+def test_what_a_cut_removes_is_found_by_trying(behavior, lossless, tmp_path):
+    cut = {'type': 'Split', 'pattern': {'String': 'qu'}, 'behavior': behavior, 'invert': False}
+    assert with_step(tmp_path, cut=cut).lossless is lossless
+
+
+@pytest.mark.parametrize('added, lossless', [
+    ({}, True), ({'single_word': True}, True), ({'normalized': True}, True), ({'content': 'a {} b'}, True),
+    ({'lstrip': True}, False), ({'rstrip': True}, False), ({'lstrip': True, 'rstrip': True, 'single_word': True}, False)])
+def test_an_added_token_that_takes_spaces_is_found_by_trying(added, lossless, tmp_path):
+    tok = with_step(tmp_path, **{'special': False, **added})
+    text = f'x {tok.table[-1].decode()} y'
+    assert tok.lossless is lossless and (tok.decode(tok.encode(text)) == text) is lossless
+    assert len(tok.table[-1]) == len(added.get('content', 'foo_bar')) and tok.encode(text).tolist().count(tok.vocab_size - 1) == 1
 
 
 def test_others_say_that_they_are_not(loaded):
