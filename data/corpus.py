@@ -2,6 +2,7 @@
 import pathlib
 from typing import Any, Callable, NamedTuple, Optional
 
+import numpy as np
 import regex
 
 from data import tokenizer as tokenizers
@@ -31,6 +32,10 @@ def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
     corpus = Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))
     for tokens in filter(None, corpus[1:]):
         tokens.segment = segment
+    lost = np.isin(corpus.train.flat[:SAMPLE], found.special.reserved).mean()
+    if lost > 0.001:
+        notice(f'{lost:.1%} of the tokens stand for text that the vocabulary does not know; raise tokenizer.vocab_size, or use '
+               'tokenizer.kind=unigram, which spells it in bytes')
     return corpus
 
 

@@ -1,4 +1,4 @@
-"""Text to ids and back: a byte vocabulary that needs no training, SentencePiece, and the tokenizers of published models.
+"""Text to ids and back: a byte vocabulary that needs no training, SentencePiece, WordPiece, and the tokenizers of published models.
 
 Every tokenizer is a data/vocabularies/vocabulary.py `Vocabulary`. Trains one from a terminal:
 
@@ -21,9 +21,9 @@ import numpy as np
 
 from data import atomic, errors, special_tokens
 from data.text import files
-from data.vocabularies import huggingface, pieces, vocabulary
+from data.vocabularies import huggingface, pieces, vocabulary, wordpiece
 
-KINDS = ('unigram', 'bpe', 'bytes')
+KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
 FORMAT = 1          # raise it when training changes, so that tokenizers in caches are trained again
 
 
@@ -110,8 +110,11 @@ def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, p
         result = Bytes(sentinels)
     else:
         from data.vocabularies import training  # imports SentencePiece
-        model = training.train(training.sample(texts, sample_bytes), kind, vocab_size, sentinels)
-        result = pieces.SentencePiece(model, sentinels=sentinels)
+        texts = training.sample(texts, sample_bytes)
+        if kind == 'wordpiece':
+            result = huggingface.Tokenizer(wordpiece.train(texts, vocab_size, sentinels))
+        else:
+            result = pieces.SentencePiece(training.train(texts, kind, vocab_size, sentinels), sentinels=sentinels)
     if path is not None:
         result.save(path)
     return result

@@ -16,7 +16,7 @@ from data import objectives
 from model import config as model_config
 from train.settings import errors, reads
 
-KINDS = ('unigram', 'bpe', 'bytes')
+KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
 OPTIMIZERS = tuple(reads.choices('optimizer'))
 SCHEDULES = tuple(reads.choices('schedules'))
 DTYPES = ('float32', 'bfloat16')
@@ -47,7 +47,7 @@ class Data:
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
     path: Annotated[str | None, 'files of Hugging Face, a .model, or what was trained here; None = trained on data.train'] = None
-    kind: Annotated[str, KINDS, 'unigram and bpe are trained by SentencePiece, bytes need no training'] = 'unigram'
+    kind: Annotated[str, KINDS, "unigram, bpe: SentencePiece's; wordpiece: BERT's, cased, loses spaces; bytes: no training"] = 'unigram'
     vocab_size: Annotated[int, 'at least 1', 'reserved ids included'] = 4096
     sample_bytes: Annotated[int, 'at least 0', 'text that training reads; 0 = all'] = 10_000_000
 

@@ -17,7 +17,7 @@ from data import errors, special_tokens, tokenizer
 from data.noise import masking, masks, spans
 from data.text import cache, sources
 from data.vocabularies import export, hostile, huggingface, pieces, roles, vocabulary
-from tests.data.test_tokenizer import begins, novel, strings, TRICKY, words
+from tests.data.test_tokenizer import begins, LOSSLESS, novel, strings, TRICKY, words
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 STORED = ROOT / 'tests/fixtures' / 'tokenizers'
@@ -50,7 +50,7 @@ def loaded(tmp_path_factory):
 @pytest.fixture(scope='module')
 def own():
     text = [novel(), 'code:\n    indented\n        twice\n\tby a tab\n' * 50]
-    return {kind: tokenizer.train(text, kind, 1200) for kind in tokenizer.KINDS}
+    return {kind: tokenizer.train(text, kind, 1200) for kind in LOSSLESS}
 
 
 def decodable(text):
@@ -472,7 +472,7 @@ def test_the_token_cache_is_the_tokenizers_own(loaded, tmp_path):
         assert len(tokens.sentences(0)) > 20
 
 
-@pytest.mark.parametrize('kind', tokenizer.KINDS)
+@pytest.mark.parametrize('kind', LOSSLESS)
 def test_our_own_leave_with_their_ids(own, kind, tmp_path):
     """By the package that transformers runs; test_transformers_reads_what_we_write asks transformers itself."""
     tok = own[kind]
@@ -489,7 +489,7 @@ def test_our_own_leave_with_their_ids(own, kind, tmp_path):
     assert settings['extra_special_tokens'] == [f'<extra_{j}>' for j in range(256)]
 
 
-@pytest.mark.parametrize('kind', tokenizer.KINDS)
+@pytest.mark.parametrize('kind', LOSSLESS)
 def test_special_tokens_stand_around_texts_as_in_training_rows(own, kind, tmp_path):
     from tokenizers import Tokenizer
     tok, text, other = own[kind], own[kind].encode('It was').tolist(), own[kind].encode('the best').tolist()

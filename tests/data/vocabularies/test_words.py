@@ -140,7 +140,7 @@ def corpus(tok, name):
 
 
 @pytest.mark.parametrize('select', ['word', 'ngram', 'span'])
-@pytest.mark.parametrize('kind', ['bytes', 'unigram', 'bpe'])
+@pytest.mark.parametrize('kind', ['bytes', 'unigram', 'bpe', 'wordpiece'])
 @pytest.mark.parametrize('name', ['thai', 'khmer', 'chinese', 'japanese'])
 def test_whole_words_choose_their_share(name, kind, select):
     """15 % of the tokens, within 4 standard errors."""

@@ -48,7 +48,7 @@ def test_what_a_choice_does_not_read_is_refused_when_given(choice, name):
 @pytest.mark.parametrize('flags, text', [
     ('data.eval=bundled:sotu data.eval_fraction=0.2', 'data.eval_fraction = 0.2   nothing reads it with data.eval = bundled:sotu; '),
     ('data.field=body', 'data.field = .body.   nothing reads it with data.train = bundled:novels; expected files with columns'),
-    ('tokenizer.vocab_size=300', 'tokenizer.vocab_size = 300   nothing reads it with tokenizer.kind = bytes; expected unigram or bpe.'),
+    ('tokenizer.vocab_size=300', 'tokenizer.vocab_size = 300   nothing reads it with tokenizer.kind = bytes; expected unigram, bpe or'),
     ('tokenizer.path=x tokenizer.kind=bpe', 'tokenizer.kind = .bpe.   nothing reads it with tokenizer.path = x; expected None.'),
     ('init.paths=embed', r'init.paths = \(.embed.,\)   nothing reads it with init.from = None; expected a folder to start from.'),
     ('data.words=jieba', 'data.words = .jieba.   nothing reads it with objective.name = causal_lm; expected one that chooses whole words'),
