@@ -75,26 +75,45 @@ class Tokenizer(vocabulary.Vocabulary):
         return {f'original/{name}': data for name, data in self.originals.items()}
 
 
-def load(folder: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
-    """The Tokenizer of a folder's files; DataError names the file that is wrong."""
-    folder = locations.path(folder)
-    names = [*folders.SETTINGS, *folders.VOCABULARIES, *sorted(path.name for path in folder.glob('*.model'))]
+def load(path: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
+    """The Tokenizer of a folder's files, or of one file and the settings beside it; DataError names the file that is wrong."""
+    path = locations.path(path)
+    folder = path if path.is_dir() else path.parent
+    names = {name: folder / name for name in folders.SETTINGS}
+    names |= {name: folder / name for name in (*folders.VOCABULARIES, *sorted(file.name for file in folder.glob('*.model')))
+              } if folder == path else _named(path)
     try:
-        return Tokenizer({name: (folder / name).read_bytes() for name in names if (folder / name).exists()}, special)
+        return Tokenizer({name: file.read_bytes() for name, file in names.items() if file.exists()}, special)
     except errors.DataError as error:
-        raise errors.DataError(f'{folder}: {error}') from None
+        named = next((f'{name}: ' for name, file in names.items() if file == path), '')
+        raise errors.DataError(f'{path}: {str(error).removeprefix(named)}') from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
-        raise errors.DataError(f'{folder}: expected tokenizer files in the form that transformers writes, got '
+        raise errors.DataError(f'{path}: expected tokenizer files in the form that transformers writes, got '
                                f'{type(error).__name__} ({error})') from error
     except OSError as error:
-        raise errors.DataError(f'{folder}: expected files that can be read, got {error.strerror}') from None
+        raise errors.DataError(f'{path}: expected files that can be read, got {error.strerror}') from None
+
+
+def _named(path):
+    """{name in a folder: file} of the vocabulary in a file that may have another name; DataError when its ending says of no format."""
+    pair = ('vocab.json', 'merges.txt')
+    if path.name in pair:
+        return {name: path.parent / name for name in pair}
+    name = {'.json': 'tokenizer.json', '.txt': 'vocab.txt', '.model': path.name}.get(path.suffix)
+    if name is None or path.name in folders.SETTINGS:
+        raise errors.DataError(f'{path}: expected {folders.FORMATS}, got another file; check tokenizer.path')
+    return {name: path}
 
 
 def holds(folder: Any) -> bool:
     """Whether a folder has a tokenizer of Hugging Face. A SentencePiece model alone is none, because its class is unknown."""
     there = {name for name in (*folders.SETTINGS, *folders.VOCABULARIES) if (folder / name).exists()}
-    named = {'tokenizer_config.json', 'config.json'} & there and any(folder.glob('*.model'))
-    return bool({'tokenizer.json', 'vocab.txt', 'vocab.json'} & there or named)
+    return bool({'tokenizer.json', 'vocab.txt', 'vocab.json'} & there or configured(folder) and any(folder.glob('*.model')))
+
+
+def configured(folder: Any) -> bool:
+    """Whether a folder has a file that may name the class of its tokenizer."""
+    return any((folder / name).exists() for name in ('tokenizer_config.json', 'config.json'))
 
 
 def runnable(pipeline: dict, names: dict[int, str]) -> dict:

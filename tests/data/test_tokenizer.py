@@ -369,10 +369,10 @@ def test_load_errors(tmp_path, tokenizers):
         with pytest.raises(errors.DataError) as caught:
             tokenizer.load(path)
         return str(caught.value).replace(str(tmp_path), 'FOLDER')
-    assert message(tmp_path / 'none') == ('FOLDER/none: expected a SentencePiece .model file or a folder with one, '
-                                          'got none; check tokenizer.path')
+    assert message(tmp_path / 'none') == ('FOLDER/none: expected tokenizer.json, a SentencePiece .model, vocab.txt, or vocab.json with '
+                                          'merges.txt, or a folder with one, got none; check tokenizer.path')
     (tmp_path / 'bad.model').write_bytes(b'nothing of the kind')
-    assert message(tmp_path / 'bad.model') == 'expected a SentencePiece model, got 19 bytes that are none'
+    assert message(tmp_path / 'bad.model') == 'FOLDER/bad.model: expected a SentencePiece model, got 19 bytes that are none'
     tokenizers['bpe'].save(tmp_path / 'saved')
     (tmp_path / 'saved' / 'tokenizer.model').write_bytes(tokenizers['unigram'].definition)
     text = 'FOLDER/saved/tokenizer.model: expected the files whose hash FOLDER/saved/tokenizer.json holds, got others'
