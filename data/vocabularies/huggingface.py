@@ -13,7 +13,7 @@ import numpy as np
 
 from data import errors, special_tokens
 from data.text import files as locations
-from data.vocabularies import folders, pipelines, roles, vocabulary, words
+from data.vocabularies import expressions, folders, pipelines, roles, vocabulary, words
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
@@ -38,6 +38,7 @@ class Tokenizer(vocabulary.Vocabulary):
         reserved = set(self.special.reserved.tolist())
         self.names = {i: spellings[i] for i in reserved if i in spellings}
         run = runnable(pipeline, self.names)
+        expressions.check(run)
         try:
             self.engine = tokenizers.Tokenizer.from_str(json.dumps(run))
         except Exception as error:  # the package has no class of its own for this
