@@ -4,10 +4,11 @@ The package `tokenizers` runs the pipeline of the folder's files (data/vocabular
 text, here as in all of this project: only objectives add special ids. `transformers` does the same with split_special_tokens=True, except
 for SentencePiece's pieces <pad>, </s> and <unk>, which no text gives here.
 """
+import contextlib
 import hashlib
 import json
 import os
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -39,11 +40,8 @@ class Tokenizer(vocabulary.Vocabulary):
         self.names = {i: spellings[i] for i in reserved if i in spellings}
         run = runnable(pipeline, self.names)
         expressions.check(run)
-        try:
+        with refused():
             self.engine = tokenizers.Tokenizer.from_str(json.dumps(run))
-        except Exception as error:  # the package has no class of its own for this
-            found = str(error).partition(' at line')[0]
-            raise errors.DataError(f'expected a tokenizer that the package tokenizers runs, got {found}') from None
         for token in run['added_tokens']:  # the package numbers those after the vocabulary itself
             if (i := self.engine.token_to_id(token['content'])) != token['id']:
                 raise errors.DataError(f'expected added tokens whose ids follow the vocabulary, got {token["id"]} for '
@@ -54,7 +52,8 @@ class Tokenizer(vocabulary.Vocabulary):
         self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         prefix = _continuing(pipeline['model'])
         self.continuing = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else ()
-        self.probe(meaning(pipeline))
+        with refused():
+            self.probe(meaning(pipeline))
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], no special ids added."""
@@ -76,6 +75,18 @@ class Tokenizer(vocabulary.Vocabulary):
         return {f'original/{name}': data for name, data in self.originals.items()}
 
 
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Whatever the package says against a tokenizer becomes a DataError."""
+    try:
+        yield
+    except BaseException as error:  # the package has no class of its own; where it panics, the class is not even an Exception
+        if not isinstance(error, Exception) and type(error).__name__ != 'PanicException':
+            raise
+        found = str(error).partition(' at line')[0]
+        raise errors.DataError(f'expected a tokenizer that the package tokenizers runs, got {found}') from None
+
+
 def load(path: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
     """The Tokenizer of a folder's files, or of one file and the settings beside it; DataError names the file that is wrong."""
     path = locations.path(path)
@@ -87,12 +98,17 @@ def load(path: str | os.PathLike, special: special_tokens.Special | None = None)
         return Tokenizer({name: file.read_bytes() for name, file in names.items() if file.exists()}, special)
     except errors.DataError as error:
         named = next((f'{name}: ' for name, file in names.items() if file == path), '')
-        raise errors.DataError(f'{path}: {str(error).removeprefix(named)}') from None
+        raise errors.DataError(f'{path}: {_short(str(error).removeprefix(named))}') from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
         raise errors.DataError(f'{path}: expected tokenizer files in the form that transformers writes, got '
-                               f'{type(error).__name__} ({error})') from error
+                               f'{type(error).__name__} ({_short(str(error))})') from error
     except OSError as error:
         raise errors.DataError(f'{path}: expected files that can be read, got {error.strerror}') from None
+
+
+def _short(text, limit=500):
+    """What a message shows of a stranger's text."""
+    return text if len(text) <= limit else text[:limit - 1] + '\u2026'
 
 
 def _named(path):

@@ -76,7 +76,8 @@ class Vocabulary:
             return b''.join([self.table[i] for i in self.encode(text).tolist()])
 
         self.prefix = b' ' if read('a')[:1] == b' ' else b''
-        self.lossless = self.lossless and not self.prefix and all(read(text) == text.encode() for text in hostile.texts(own))
+        same = [read(text) == text.encode() for text in hostile.texts(own)]  # also where one is enough: an error is better now than later
+        self.lossless = self.lossless and not self.prefix and all(same)
 
     def files(self) -> dict[str, bytes]:
         """The files, by name, that `save` writes beside tokenizer.json."""
