@@ -164,10 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
         source = sources.open(flags.input, flags.field)
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)
     except errors.DataError as error:
-        print(f'data: {error}', file=sys.stderr)
+        print(errors.printable(f'data: {error}'), file=sys.stderr)
         return 3
     for line in source.notices:
-        print(line)
+        print(errors.printable(line))
     print(f'{flags.out}: {result.vocab_size:,} ids, hash {result.hash[:12]}')
     return 0
 

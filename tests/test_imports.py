@@ -37,7 +37,7 @@ ALLOWED = (
                            'model.resize', 'model.huggingface')),
     ('model.flops', ('model.transformer', 'model.config', 'model.positions', 'model.resize')),
     ('model', ()),
-    ('train.settings', ('data.objectives', 'data.ranges', 'model.config', 'model.positions', 'train.settings')),
+    ('train.settings', ('data.errors', 'data.objectives', 'data.ranges', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
     ('train.reliability', ('train.parallel',)),
     ('train.checkpoints', ('data.atomic', 'model.config', 'model.paths', 'model.resize', 'train.settings', 'train.parallel',

@@ -7,7 +7,7 @@ import sys
 
 import jax
 
-from data import corpus, pipeline
+from data import corpus, errors as data_errors, pipeline
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
@@ -26,7 +26,7 @@ def metrics(options: argparse.Namespace) -> dict[str, float]:
     if options.data:
         settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
-    text = corpus.open(settings, tokenizer, lambda notice: print(notice, file=sys.stderr))
+    text = corpus.open(settings, tokenizer, lambda notice: print(data_errors.printable(notice), file=sys.stderr))
     source = text.train if options.data else text.eval
     if source is None:
         text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
@@ -40,7 +40,7 @@ def metrics(options: argparse.Namespace) -> dict[str, float]:
         needed = tuple(f'^{re.escape(path)}$' for path in paths.flatten(like))  # an imported model may have a head that is not used
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
-            notice=lambda notice: print(notice, file=sys.stderr))
+            notice=lambda notice: print(data_errors.printable(notice), file=sys.stderr))
         found = evaluation.build(config, source, mesh, options.batches)(states.variables(params))
     examples = pipeline.size(config.objective.evaluated(), source, evaluation.SEED)
     read = min(examples, (options.batches or examples) * config.batch_size)
