@@ -6,9 +6,11 @@ each Chinese character is in BERT, and a letter of another script after one begi
 instead (`segment`: words of a run of Chinese characters, as BERT-wwm has them). A token begins a word if a word begins with its first byte.
 """
 import functools
+import tempfile
 from typing import Callable, Iterable
 
 import numpy as np
+import regex
 
 from data import errors
 
@@ -27,7 +29,6 @@ STRAY = 0xDC00                                # a byte that is no whole characte
 @functools.cache
 def kinds() -> np.ndarray:
     """uint8[0x110000]: the kind of every character, by the Unicode version of the package `regex`."""
-    import regex
     assigned = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000)]  # the other planes have no characters
     characters, assigned = ''.join(map(chr, assigned)), np.array(assigned)
     scripts = ''.join(fr'\p{{scx={name}}}' for name in SCRIPTS)
@@ -45,7 +46,6 @@ def kinds() -> np.ndarray:
 
 def starts(text: str, kind: np.ndarray, segment: Callable | None = None) -> np.ndarray:
     """bool[n]: which characters of a text begin a word. kind: uint8[n], their kinds."""
-    import regex
     begin = (kind == SIGN) | (kind == JOINER) | (kind == CLUSTER)
     after = UNSPACED[kind[:-1]]
     begin[1:] |= after & (kind[1:] == LETTER)
@@ -153,4 +153,8 @@ def segmenter(name: str | None) -> Callable | None:
     except ImportError:
         raise errors.DataError(f"data.words={name}: expected the package {name}, got none; pip install -e '.[{name}]'") from None
     jieba.setLogLevel('ERROR')
-    return jieba.cut
+    found = jieba.Tokenizer()
+    with tempfile.TemporaryDirectory() as folder:  # otherwise it reads a dictionary that any user may have left in /tmp
+        found.tmp_dir = folder
+        found.initialize()
+    return found.cut

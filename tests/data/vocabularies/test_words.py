@@ -1,6 +1,7 @@
 """Words by one definition: of bytes, of pieces, of WordPiece, in scripts with spaces and without; naive against fast."""
 import functools
 import itertools
+import pathlib
 import sys
 import types
 import unicodedata
@@ -156,8 +157,16 @@ def test_whole_words_choose_their_share(name, kind, select):
 
 
 def test_a_segmenter_says_where_chinese_words_begin(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'jieba', types.SimpleNamespace(
-        cut=lambda text: [text[i:i + 2] for i in range(0, len(text), 2)], setLogLevel=lambda level: None))
+    class Pairs:
+        tmp_dir = None
+
+        def initialize(self):
+            assert not list(pathlib.Path(self.tmp_dir).iterdir())  # reads nothing that others have left
+
+        def cut(self, text):
+            return [text[i:i + 2] for i in range(0, len(text), 2)]
+
+    monkeypatch.setitem(sys.modules, 'jieba', types.SimpleNamespace(Tokenizer=Pairs, setLogLevel=lambda level: None))
     segment, text = words.segmenter('jieba'), '话说天下大势,ab分久ไทย'
     assert [word.decode() for word in split(tokenizer.Bytes(), text, segment)] == ['话说', '天下', '大势', ',ab', '分久', 'ไ', 'ท', 'ย']
     source = corpus(trained('bytes', 'chinese'), 'chinese')
