@@ -35,6 +35,7 @@ setuptools.setup(
         'cuda': ['jax[cuda13]'],
         'eval': ['lm-eval', 'rouge-score', 'sacrebleu'],
         'gcs': ['gcsfs'],
+        'jieba': ['jieba'],
         'parquet': ['pyarrow'],
         'tensorboard': ['tensorboardX'],
         'test': ['hypothesis', 'pyarrow', 'pytest', 'pytest-xdist', 'ruff', 'setuptools', 'tensorboardX', 'wheel'],

@@ -5,6 +5,11 @@ The message gives file and line where there are any, what was expected, what was
 """
 
 
+def printable(text: str) -> str:
+    """The text without control characters: a name of a file in a message never moves the terminal's cursor."""
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class DataError(Exception):
     """Something is wrong with the user's data; `str(error)` is the whole message."""
 

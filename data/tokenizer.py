@@ -1,4 +1,4 @@
-"""Text to ids and back: a byte vocabulary that needs no training, SentencePiece, and the tokenizers of published models.
+"""Text to ids and back: a byte vocabulary that needs no training, SentencePiece, WordPiece, and the tokenizers of published models.
 
 Every tokenizer is a data/vocabularies/vocabulary.py `Vocabulary`. Trains one from a terminal:
 
@@ -21,9 +21,9 @@ import numpy as np
 
 from data import atomic, errors, special_tokens
 from data.text import files
-from data.vocabularies import huggingface, pieces, vocabulary
+from data.vocabularies import folders, huggingface, pieces, vocabulary, wordpiece
 
-KINDS = ('unigram', 'bpe', 'bytes')
+KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
 FORMAT = 1          # raise it when training changes, so that tokenizers in caches are trained again
 
 
@@ -50,33 +50,35 @@ def load(path: str | os.PathLike) -> vocabulary.Vocabulary:
 
     A folder of Hugging Face has a tokenizer.json, vocab.txt, vocab.json and merges.txt, or a .model beside a config.json or
     tokenizer_config.json: a published model's vocabulary, to which no id is added. A .model by itself gets the symbols that it lacks.
-    DataError when there is none, or when its files do not belong together.
+    A file that is named is what is loaded, whatever else its folder has. DataError when there is none, or files do not belong together.
     """
     path = files.path(path)
-    if path.exists() and not path.is_dir():
-        if path.suffix == '.model' and not huggingface.holds(path.parent):
-            return pieces.SentencePiece(path.read_bytes())
-        path = path.parent
-    if (definition := _definition(path / 'tokenizer.json')) is not None:
-        return _saved(path, definition)
-    if path.is_dir() and huggingface.holds(path):
+    folder = path if path.is_dir() else path.parent
+    if path in (folder, folder / 'tokenizer.json', folder / 'tokenizer.model') and (
+            definition := _definition(folder / 'tokenizer.json')) is not None:
+        return _saved(folder, definition)
+    if path == folder and huggingface.holds(path):
         return huggingface.load(path)
-    models = sorted(path.glob('*.model')) if path.is_dir() else []
+    models = sorted(path.glob('*.model')) if path == folder else [path] if path.exists() else []
     if len(models) != 1:
-        raise errors.DataError(f'{path}: expected a SentencePiece .model file or a folder with one, got '
+        raise errors.DataError(f'{path}: expected {folders.FORMATS}, or a folder with one, got '
                                f'{", ".join(model.name for model in models) or "none"}; check tokenizer.path')
-    return pieces.SentencePiece(models[0].read_bytes())
+    if path != folder and (path.suffix != '.model' or huggingface.configured(folder)):
+        return huggingface.load(path)
+    try:
+        return pieces.SentencePiece(models[0].read_bytes())
+    except errors.DataError as error:
+        raise errors.DataError(f'{models[0]}: {error}') from None
 
 
 def _definition(path):
     """What `save` wrote to tokenizer.json; None without the file or when another program wrote it."""
     try:
-        definition = json.loads(path.read_text(encoding='utf-8'))
+        data = path.read_bytes()
     except OSError:
         return None
-    except ValueError as error:
-        raise errors.DataError(f'{path}: expected JSON, got {error}') from error
-    return definition if isinstance(definition, dict) and {'kind', 'special', 'hash'} <= set(definition) else None
+    definition = folders.read_json(path, data)
+    return definition if {'kind', 'special', 'hash'} <= set(definition) else None
 
 
 def _saved(folder, definition):
@@ -110,8 +112,11 @@ def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, p
         result = Bytes(sentinels)
     else:
         from data.vocabularies import training  # imports SentencePiece
-        model = training.train(training.sample(texts, sample_bytes), kind, vocab_size, sentinels)
-        result = pieces.SentencePiece(model, sentinels=sentinels)
+        texts = training.sample(texts, sample_bytes)
+        if kind == 'wordpiece':
+            result = huggingface.Tokenizer(wordpiece.train(texts, vocab_size, sentinels))
+        else:
+            result = pieces.SentencePiece(training.train(texts, kind, vocab_size, sentinels), sentinels=sentinels)
     if path is not None:
         result.save(path)
     return result
@@ -159,10 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
         source = sources.open(flags.input, flags.field)
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)
     except errors.DataError as error:
-        print(f'data: {error}', file=sys.stderr)
+        print(errors.printable(f'data: {error}'), file=sys.stderr)
         return 3
     for line in source.notices:
-        print(line)
+        print(errors.printable(line))
     print(f'{flags.out}: {result.vocab_size:,} ids, hash {result.hash[:12]}')
     return 0
 

@@ -144,6 +144,10 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
     screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    if config.objective.likelihood and corpus.eval and not corpus.tokenizer.lossless:
+        screen.notice('no eval/bits_per_byte: the tokenizer does not give back every text as it was')
+    if config.objective.whole_words and (notice := corpora.words_of_chinese(corpus.train)):
+        screen.notice(notice)
     for line in opening.lines(config, corpus.train):
         screen.notice(line)
     axes = ' x '.join(f'{axis}={getattr(config.mesh, axis)}' for axis in schema.AXES)

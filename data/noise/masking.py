@@ -39,7 +39,7 @@ def _select(settings, source, text, rate, slots, rng):
     allowed = is_text if settings.candidates == 'text' else np.ones(len(text), bool)
     if settings.select == 'token':
         return masks.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
-    starts = masks.words(text, source.word_starts) | ~is_text
+    starts = masks.words(text, source) | ~is_text
     starts[1:] |= ~is_text[:-1]               # what follows a special token
     found = words(starts, allowed)
     if settings.select == 'word' and settings.count == 'roberta':

@@ -3,6 +3,7 @@
 Follows `create_masked_lm_predictions` (Devlin et al. 2019), whose rounding is half-to-even.
 """
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,9 @@ def choose(candidates: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     return candidates[picks]
 
 
-def words(tokens: np.ndarray, word_starts: np.ndarray) -> np.ndarray:
-    """bool[n]: which tokens of a row or of a part of it begin a word, from the table `Tokens.word_starts`; the first always does."""
-    starts = word_starts[tokens]
+def words(tokens: np.ndarray, source: Any) -> np.ndarray:
+    """bool[n]: which tokens of a row or of a part of it begin a word, by `source.words`; the first always does."""
+    starts = source.words(tokens)
     starts[:1] = True
     return starts
 

@@ -52,6 +52,7 @@ class Objective:
     head = 'language'                         # the head that it trains: a key of model/task_model.py's KINDS
     parameters = ()                           # paths of what it trains beside the backbone and must find in a checkpoint
     fills = True                              # whether its model predicts tokens at slots, and so fills masks
+    whole_words = False                       # whether it asks where words begin
     two_streams = False                       # whether queries of their own read the slots (XLNet)
     slots = 0                                 # P, how many targets a row has at slots; 0: one at every position
     types = 0                                 # how many token types it distinguishes; 0 = none

@@ -38,6 +38,7 @@ class Objective(objectives.Objective):
     hint = objectives.Hint('causal', 'padded')
     reads = (('mean_span_length replace_length spans_of', 'infill', ()), ('full_stop', 'permute', ()))
     frame = ('cls',), ('eos',)
+    whole_words = property(lambda self: self.infill > 0 and self.spans_of == 'words')
 
     @property
     def needs(self):
@@ -64,7 +65,7 @@ class Objective(objectives.Objective):
         if self.permute:
             tokens = infilling.permute(tokens, self._bounds(source, row, clean), self.permute, rng)
         if self.infill:
-            starts = np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source.word_starts)
+            starts = np.ones(len(tokens), bool) if self.spans_of == 'tokens' else masks.words(tokens, source)
             tokens = infilling.infill(tokens, starts, self.infill, self.mean_span_length,
                                       self.replace_length, self.random, special, rng, self._infilled)
         if self.mask:

@@ -49,6 +49,7 @@ class Objective(objectives.Objective):
     own_loss = property(lambda self: self.pair is not None)
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
+    whole_words = property(lambda self: self.select != 'token')
     types = property(lambda self: 2 if self.pair else 0)
     slots = property(lambda self: self.max_predictions or self._most())
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.mask else ('cls', 'sep'))

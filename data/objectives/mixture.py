@@ -35,6 +35,7 @@ class Objective(objectives.Objective):
     likelihood = property(lambda self: bool(self.members) and all(kind.likelihood for kind in self.kinds))
     needs = property(lambda self: tuple(dict.fromkeys(need for kind in self.kinds for need in kind.needs)))
     marks = property(lambda self: any(kind.marks for kind in self.kinds))
+    whole_words = property(lambda self: any(kind.whole_words for kind in self.kinds))
     fills = property(lambda self: any(kind.fills for kind in self.kinds))
 
     @property

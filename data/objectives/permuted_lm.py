@@ -34,6 +34,7 @@ class Objective(objectives.Objective):
     shuffled = False
     own_loss = True
     two_streams = True
+    whole_words = True
     types = 3
     frame = (), ('sep', 'cls')
     needs = ('cls', 'sep')
@@ -87,11 +88,11 @@ class Objective(objectives.Objective):
         if not len(tokens):
             return self._nothing(source.special.pad)
         backwards = bool(row[4])
-        starts = source.word_starts[tokens] | special | (tokens == source.special.eos)
+        direction = slice(None, None, -1) if backwards else slice(None)  # words and spans are found in the direction of the text
+        starts = source.words(tokens[direction])[direction] | special | (tokens == source.special.eos)
         chosen, rank = np.zeros(size, bool), np.zeros(size, np.int32)
         halves = ((0, reuse, slots - slots // 2), (reuse, size, slots // 2))
         for half, (begin, end, goal) in enumerate(halves):
-            direction = slice(None, None, -1) if backwards else slice(None)  # spans are drawn in the direction of the text
             chosen[begin:end] = spans(starts[begin:end][direction], goal, self.max_span, self.context, self.span_unit, rng)[direction]
             order = np.tile(rng.permutation(self._permutation), (end - begin) // self._permutation)
             order += np.arange(end - begin) // self._permutation * self._permutation

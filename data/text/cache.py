@@ -22,7 +22,9 @@ class Tokens:
     offsets: int64[D + 1]; document i is `flat[offsets[i]:offsets[i + 1]]`, never empty.
     sentence_offsets: int64[S], ascending: indices into `flat` where sentences start (every document starts one).
     num_bytes: UTF-8 bytes of the text; the sum of `token_bytes[flat]` when the tokenizer is lossless.
+    segment: the words of a run of Chinese characters (data/vocabularies/words.py); None = each is one.
     """
+    segment: Callable | None = None
 
     def __init__(self, flat, offsets, sentence_offsets, special, token_bytes, fingerprint, tokenizer, num_bytes, word_starts=None):
         self.flat, self.offsets, self.sentence_offsets = flat, offsets, sentence_offsets
@@ -65,12 +67,11 @@ class Tokens:
         """int64[D], tokens in each document."""
         return np.diff(self.offsets)
 
-    @functools.cached_property
-    def word_starts(self) -> np.ndarray:
-        """bool[V]: which ids begin a word (data/vocabularies/vocabulary.py, `begins_word`)."""
+    def words(self, ids: np.ndarray) -> np.ndarray:
+        """bool[n]: which tokens of int[n], a row in the order of the text, begin a word (data/vocabularies/words.py)."""
         if self._word_starts is None and self.tokenizer is not None:
-            return self.tokenizer.word_starts
-        return np.ones(self.special.vocab_size, bool) if self._word_starts is None else np.asarray(self._word_starts, bool)
+            return self.tokenizer.words(ids, self.segment)
+        return np.ones(len(ids), bool) if self._word_starts is None else np.asarray(self._word_starts, bool)[ids]
 
     def document(self, i: int) -> np.ndarray:
         """int32[n], the tokens of document i."""

@@ -50,19 +50,9 @@ def own(tokenizer: vocabulary.Vocabulary, before: tuple = (), after: tuple = ())
         pipeline = _bytes(tokenizer, names)
     pipeline['added_tokens'] = [pipelines.added_token(i, name, True) for i, name in sorted(names.items())]
     if before or after:
-        pipeline['post_processor'] = _frame(*([getattr(special, role) for role in roles] for roles in (before, after)), names)
+        around = ({names[i]: i for i in (getattr(special, role) for role in roles)} for roles in (before, after))
+        pipeline['post_processor'] = pipelines.frame(*around)
     return {'tokenizer.json': pipeline, 'tokenizer_config.json': _config(special, names)}
-
-
-def _frame(before, after, names):
-    """What puts special tokens around a text, or two: those `after` also between them."""
-    def token(i, side=0):
-        return {'SpecialToken': {'id': names[i], 'type_id': side}}
-
-    single = [*(token(i) for i in before), {'Sequence': {'id': 'A', 'type_id': 0}}, *(token(i) for i in after)]
-    second = [{'Sequence': {'id': 'B', 'type_id': 1}}, *(token(i, 1) for i in after)]
-    return {'type': 'TemplateProcessing', 'single': single, 'pair': single + second,
-            'special_tokens': {names[i]: {'id': names[i], 'ids': [i], 'tokens': [names[i]]} for i in {*before, *after}}}
 
 
 def _config(special, names):

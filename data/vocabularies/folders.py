@@ -6,12 +6,14 @@ same ids on both sides.
 """
 import base64
 import json
+from typing import Any
 
 from data import errors
 from data.vocabularies import classes, pieces, pipelines, roles
 
 SETTINGS = ('tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'config.json')
 VOCABULARIES = ('tokenizer.json', 'vocab.txt', 'vocab.json', 'merges.txt')  # and *.model
+FORMATS = 'tokenizer.json, a SentencePiece .model, vocab.txt, or vocab.json with merges.txt'
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
@@ -21,11 +23,11 @@ def load(files: dict[str, bytes]) -> tuple[dict, dict[str, dict]]:
     files: of SETTINGS, VOCABULARIES and at most one .model. The first of tokenizer.json, .model, vocab.txt, vocab.json counts.
     DataError, without the folder's name, for what is wrong.
     """
-    settings = {name: _json(name, files[name]) if name in files else {} for name in SETTINGS}
+    settings = {name: read_json(name, files[name]) if name in files else {} for name in SETTINGS}
     kind, model = classes.of(settings), min((name for name in files if name.endswith('.model')), default=None)
     config = settings['tokenizer_config.json']
     if 'tokenizer.json' in files:
-        found = _checked(_json('tokenizer.json', files['tokenizer.json']))
+        found = _checked(read_json('tokenizer.json', files['tokenizer.json']))
         classes.overrule(found, classes.rebuilt(settings), config)
     elif model:
         found = _sentencepiece(files[model], model, kind, config)
@@ -36,11 +38,14 @@ def load(files: dict[str, bytes]) -> tuple[dict, dict[str, dict]]:
     return _with_added(found, settings), {**settings, 'class': classes.DEFAULTS.get(kind, {})}
 
 
-def _json(name, data):
+def read_json(name: Any, data: bytes) -> dict:
+    """The JSON object of a file; DataError with its name."""
     try:
         value = json.loads(data.decode())
     except ValueError as error:
         raise errors.DataError(f'{name}: expected JSON, got {error}') from None
+    except RecursionError:
+        raise errors.DataError(f'{name}: expected JSON, got nesting too deep') from None
     if not isinstance(value, dict):
         raise errors.DataError(f'{name}: expected a JSON object, got {type(value).__name__}')
     return value
@@ -73,14 +78,13 @@ def _wordpiece(data, kind, config):
 def _byte_level(files, kind, config):
     for name in ('vocab.json', 'merges.txt'):
         if name not in files:
-            raise errors.DataError('expected tokenizer.json, a SentencePiece .model, vocab.txt, or vocab.json with merges.txt, '
-                                   f'got no {name}')
+            raise errors.DataError(f'expected {FORMATS}, got no {name}')
     classes.known('vocab.json', kind, classes.BYTE_LEVEL)
     lines = _text('merges.txt', files['merges.txt']).split('\n')
     merges = [line.split(' ') for line in lines if line.strip() and not line.startswith('#version')]
     if odd := [merge for merge in merges if len(merge) != 2]:
         raise errors.DataError(f'merges.txt: expected two pieces a line, got {" ".join(odd[0])[:80]!r}')
-    model = pipelines.bpe(_json('vocab.json', files['vocab.json']), merges, False, '')
+    model = pipelines.bpe(read_json('vocab.json', files['vocab.json']), merges, False, '')
     normalizer, steps = None, pipelines.byte_level(bool(config.get('add_prefix_space')), kind != 'Qwen2')
     if kind == 'Qwen2':
         normalizer, steps = {'type': 'NFC'}, {'type': 'Sequence', 'pretokenizers': [pipelines.split({'Regex': QWEN2}), steps]}

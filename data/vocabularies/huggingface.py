@@ -4,16 +4,17 @@ The package `tokenizers` runs the pipeline of the folder's files (data/vocabular
 text, here as in all of this project: only objectives add special ids. `transformers` does the same with split_special_tokens=True, except
 for SentencePiece's pieces <pad>, </s> and <unk>, which no text gives here.
 """
+import contextlib
 import hashlib
 import json
 import os
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
 from data import errors, special_tokens
 from data.text import files as locations
-from data.vocabularies import folders, pipelines, roles, vocabulary
+from data.vocabularies import expressions, folders, pipelines, roles, vocabulary, words
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
 CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that are shown without a space before them
@@ -21,7 +22,7 @@ CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that
 
 class Tokenizer(vocabulary.Vocabulary):
     """The tokenizer of a folder's files, {name: bytes}. special: special_tokens.Special of a saved tokenizer; None = found in the files
-    (data/vocabularies/roles.py). `lossless` is False where the tokenizer normalises, or puts a space before every text."""
+    (data/vocabularies/roles.py). `lossless` is False where it normalises, drops something or puts a space before every text."""
     kind = 'huggingface'
 
     def __init__(self, originals: dict[str, bytes], special: special_tokens.Special | None = None):
@@ -38,11 +39,9 @@ class Tokenizer(vocabulary.Vocabulary):
         reserved = set(self.special.reserved.tolist())
         self.names = {i: spellings[i] for i in reserved if i in spellings}
         run = runnable(pipeline, self.names)
-        try:
+        expressions.check(run)
+        with refused():
             self.engine = tokenizers.Tokenizer.from_str(json.dumps(run))
-        except Exception as error:  # the package has no class of its own for this
-            found = str(error).partition(' at line')[0]
-            raise errors.DataError(f'expected a tokenizer that the package tokenizers runs, got {found}') from None
         for token in run['added_tokens']:  # the package numbers those after the vocabulary itself
             if (i := self.engine.token_to_id(token['content'])) != token['id']:
                 raise errors.DataError(f'expected added tokens whose ids follow the vocabulary, got {token["id"]} for '
@@ -52,14 +51,9 @@ class Tokenizer(vocabulary.Vocabulary):
         self.table = [b'' if i in reserved or i not in spellings else text(i, spellings[i]) for i in range(self.vocab_size)]
         self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         prefix = _continuing(pipeline['model'])
-        self._continues = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else None
-        self.probe()
-
-    def begins(self, i: int) -> bool:
-        """Of WordPiece as its pieces show it: what is not ##... begins a word, and so does each Chinese character."""
-        if self._continues is None:
-            return super().begins(i)
-        return i not in self._continues or bool(vocabulary.UNSPACED.search(self.table[i].decode()))
+        self.continuing = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else ()
+        with refused():
+            self.probe(meaning(pipeline))
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], no special ids added."""
@@ -81,26 +75,62 @@ class Tokenizer(vocabulary.Vocabulary):
         return {f'original/{name}': data for name, data in self.originals.items()}
 
 
-def load(folder: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
-    """The Tokenizer of a folder's files; DataError names the file that is wrong."""
-    folder = locations.path(folder)
-    names = [*folders.SETTINGS, *folders.VOCABULARIES, *sorted(path.name for path in folder.glob('*.model'))]
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Whatever the package says against a tokenizer becomes a DataError."""
     try:
-        return Tokenizer({name: (folder / name).read_bytes() for name in names if (folder / name).exists()}, special)
+        yield
+    except BaseException as error:  # the package has no class of its own; where it panics, the class is not even an Exception
+        if not isinstance(error, Exception) and type(error).__name__ != 'PanicException':
+            raise
+        found = str(error).partition(' at line')[0]
+        raise errors.DataError(f'expected a tokenizer that the package tokenizers runs, got {found}') from None
+
+
+def load(path: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
+    """The Tokenizer of a folder's files, or of one file and the settings beside it; DataError names the file that is wrong."""
+    path = locations.path(path)
+    folder = path if path.is_dir() else path.parent
+    names = {name: folder / name for name in folders.SETTINGS}
+    names |= {name: folder / name for name in (*folders.VOCABULARIES, *sorted(file.name for file in folder.glob('*.model')))
+              } if folder == path else _named(path)
+    try:
+        return Tokenizer({name: file.read_bytes() for name, file in names.items() if file.exists()}, special)
     except errors.DataError as error:
-        raise errors.DataError(f'{folder}: {error}') from None
+        named = next((f'{name}: ' for name, file in names.items() if file == path), '')
+        raise errors.DataError(f'{path}: {_short(str(error).removeprefix(named))}') from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # JSON of another shape
-        raise errors.DataError(f'{folder}: expected tokenizer files in the form that transformers writes, got '
-                               f'{type(error).__name__} ({error})') from error
+        raise errors.DataError(f'{path}: expected tokenizer files in the form that transformers writes, got '
+                               f'{type(error).__name__} ({_short(str(error))})') from error
     except OSError as error:
-        raise errors.DataError(f'{folder}: expected files that can be read, got {error.strerror}') from None
+        raise errors.DataError(f'{path}: expected files that can be read, got {error.strerror}') from None
+
+
+def _short(text, limit=500):
+    """What a message shows of a stranger's text."""
+    return text if len(text) <= limit else text[:limit - 1] + '\u2026'
+
+
+def _named(path):
+    """{name in a folder: file} of the vocabulary in a file that may have another name; DataError when its ending says of no format."""
+    pair = ('vocab.json', 'merges.txt')
+    if path.name in pair:
+        return {name: path.parent / name for name in pair}
+    name = {'.json': 'tokenizer.json', '.txt': 'vocab.txt', '.model': path.name}.get(path.suffix)
+    if name is None or path.name in folders.SETTINGS:
+        raise errors.DataError(f'{path}: expected {folders.FORMATS}, got another file; check tokenizer.path')
+    return {name: path}
 
 
 def holds(folder: Any) -> bool:
     """Whether a folder has a tokenizer of Hugging Face. A SentencePiece model alone is none, because its class is unknown."""
     there = {name for name in (*folders.SETTINGS, *folders.VOCABULARIES) if (folder / name).exists()}
-    named = {'tokenizer_config.json', 'config.json'} & there and any(folder.glob('*.model'))
-    return bool({'tokenizer.json', 'vocab.txt', 'vocab.json'} & there or named)
+    return bool({'tokenizer.json', 'vocab.txt', 'vocab.json'} & there or configured(folder) and any(folder.glob('*.model')))
+
+
+def configured(folder: Any) -> bool:
+    """Whether a folder has a file that may name the class of its tokenizer."""
+    return any((folder / name).exists() for name in ('tokenizer_config.json', 'config.json'))
 
 
 def runnable(pipeline: dict, names: dict[int, str]) -> dict:
@@ -144,7 +174,7 @@ def reader(pipeline: dict, added: dict) -> Callable[[int, str], bytes]:
             if prefix and piece.startswith(prefix) and piece != prefix:
                 return piece.removeprefix(prefix).encode()
             # The tokenizer dropped spaces: most words had one before them.
-            return (piece if not piece or piece[0] in CLOSING or vocabulary.UNSPACED.match(piece) else ' ' + piece).encode()
+            return (piece if not piece or piece[0] in CLOSING or words.UNSPACED[words.kinds()[ord(piece[0])]] else ' ' + piece).encode()
         if model.get('byte_fallback') and len(piece) == 6 and piece.startswith('<0x') and piece.endswith('>'):
             return bytes.fromhex(piece[3:5])
         if letters:
@@ -152,6 +182,15 @@ def reader(pipeline: dict, added: dict) -> Callable[[int, str], bytes]:
         return (piece.replace(pipelines.SPACE, ' ') if spaces else piece).encode()
 
     return text
+
+
+def meaning(pipeline: dict) -> list[str]:
+    """Strings that a pipeline treats unlike others: its added tokens, and what its steps replace, cut at or insert."""
+    steps = [step for key in ('normalizer', 'pre_tokenizer') for step in pipelines.parts(pipeline[key])]
+    found = [token['content'] for token in pipeline['added_tokens']]
+    found += [step.get(key) for step in steps for key in ('content', 'prepend', 'replacement')]
+    found += [pattern.get('String') for step in steps if isinstance(pattern := step.get('pattern'), dict)]
+    return [text for text in found if isinstance(text, str)]
 
 
 def byte_letters() -> dict[str, bytes]:

@@ -1,10 +1,11 @@
 """SentencePiece vocabularies (Kudo and Richardson 2018), our own and published ones, as exact maps between text and ids.
 
 Our own models use no normalisation, no dummy prefix and byte fallback, so that `decode(encode(text)) == text` for every text; newlines,
-tabs and NUL are one byte piece each. Symbols that a model lacks are appended after its pieces: first pad, eos, mask, cls, sep, then the
-sentinels at the very top.
+tabs and NUL are one byte piece each, and so is a space where the training text had none. Symbols that a model lacks are appended after
+its pieces: first pad, eos, mask, cls, sep, then the sentinels at the very top.
 """
 import os
+import re
 from typing import Any, Iterator
 
 import numpy as np
@@ -38,6 +39,9 @@ class SentencePiece(vocabulary.Vocabulary):
         self.table = [b'' if i in reserved else self._text(i) for i in range(size)] + [b''] * (self.vocab_size - size)
         byte_ids = [self.model.piece_to_id(f'<0x{b:02X}>') for b in range(256)]
         self.byte_ids = np.array(byte_ids, np.int32) if all(map(self.model.is_byte, byte_ids)) else None
+        # SentencePiece writes a space as U+2581: it reads the one as the other, and spells U+2581 where it has no piece for a space.
+        self.spelt = SPACE if self.model.piece_to_id(SPACE) != self.model.unk_id() else SPACE + ' '
+        self.lossless = self.byte_ids is not None
         self.probe()
 
     def _text(self, i):
@@ -50,20 +54,21 @@ class SentencePiece(vocabulary.Vocabulary):
 
     def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
         """int32[n] of each text, on all cores when it pays. A long text is encoded in chunks, see `chunks`."""
-        parts, owner = [], []  # strings without U+2581; the text each belongs to, or ~text before an escaped U+2581
+        parts, owner, before = [], [], []  # strings that SentencePiece encodes; the text each belongs to; the ids before it
+        cut, none = re.compile(f'([{self.spelt}])'), np.zeros(0, np.int32)
         for i, text in enumerate(texts):
             for chunk in chunks(vocabulary.valid(text), CHUNK):
                 if self.prefix and owner and owner[-1] == i and chunk[:1] == ' ':
                     chunk = chunk[1:]  # the model puts a space before every text
-                first, *rest = chunk.split(SPACE) if self.lossless else (chunk,)
-                parts += [first, *rest]
-                owner += [i] + [~i] * len(rest)
+                found = cut.split(chunk) if self.lossless else [chunk]
+                parts += found[::2]
+                owner += [i] * len(found[::2])
+                before += [none, *(self.byte_ids[list(sign.encode())] for sign in found[1::2])]
         threads = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
         threads = threads if sum(map(len, parts)) > 4 * CHUNK else 1
-        rows = [[np.zeros(0, np.int32)] for _ in texts]
-        for i, ids in zip(owner, self.model.encode(parts, num_threads=threads, return_type='numpy')):
-            # SentencePiece would read U+2581 as a space: spell it.
-            rows[max(i, ~i)] += [ids] if i >= 0 else [self.byte_ids[list(SPACE.encode())], ids]
+        rows = [[none] for _ in texts]
+        for i, spelt, ids in zip(owner, before, self.model.encode(parts, num_threads=threads, return_type='numpy')):
+            rows[i] += [spelt, ids]
         return [np.concatenate(row).astype(np.int32, copy=False) for row in rows]
 
     def files(self) -> dict[str, bytes]:

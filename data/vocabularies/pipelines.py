@@ -57,3 +57,14 @@ def byte_level(prefix_space: bool, regex: bool) -> dict:
 def metaspace(scheme: str) -> dict:
     """SentencePiece's spaces, with one before the text 'always', 'first' or 'never'."""
     return {'type': 'Metaspace', 'replacement': SPACE, 'prepend_scheme': scheme, 'split': True}
+
+
+def frame(before: dict[str, int], after: dict[str, int]) -> dict:
+    """A post-processor that puts special tokens {spelling: id} around a text, or two: those `after` also between them."""
+    def token(name, side=0):
+        return {'SpecialToken': {'id': name, 'type_id': side}}
+
+    single = [*map(token, before), {'Sequence': {'id': 'A', 'type_id': 0}}, *map(token, after)]
+    second = [{'Sequence': {'id': 'B', 'type_id': 1}}, *(token(name, 1) for name in after)]
+    return {'type': 'TemplateProcessing', 'single': single, 'pair': single + second,
+            'special_tokens': {name: {'id': name, 'ids': [i], 'tokens': [name]} for name, i in {**before, **after}.items()}}

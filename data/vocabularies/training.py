@@ -12,13 +12,14 @@ import numpy as np
 import sentencepiece
 
 from data import errors
-from data.vocabularies import pieces
+from data.vocabularies import pieces, vocabulary
 
 META = 3            # <pad>, </s>, <unk>
 BYTES = 256         # byte fallback
 APPENDED = 3        # mask, cls, sep: pieces.layout appends them, and the sentinels
 BLOCK = 16384       # characters: the unit of sampling
-WORD = re.compile(r' *[^ \t\n\r\0\u2581]+')  # with the spaces before it; everything else is spelt in bytes
+# With the spaces before it; everything else is spelt in bytes. U+2581 is SentencePiece's space, and it skips a word with U+2585.
+WORD = re.compile(r' *[^ \t\n\r\0\u2581\u2585]+')
 LONGEST = 4096      # characters of a "word", for text that has no spaces
 SEEDS = 30000       # candidates unigram starts from; SentencePiece's million costs time and gives more tokens
 
@@ -28,9 +29,9 @@ def sample(texts: Iterable[str], size: int) -> list[str]:
     most twice the sample in memory: when that is full, every second block is dropped and the stride doubles."""
     kept, kept_bytes, stride, count = [], 0, 1, 0
     for text in texts:
-        for block in pieces.chunks(text, BLOCK):
+        for block in pieces.chunks(vocabulary.valid(text), BLOCK):
             if count % stride == 0:
-                kept.append((len(block.encode('utf-8', 'replace')), block))
+                kept.append((len(block.encode()), block))
                 kept_bytes += kept[-1][0]
             count += 1
             if size and kept_bytes > 2 * size and len(kept) > 1:
@@ -59,7 +60,7 @@ def common(texts: list[str], room: int) -> str | None:
     counts = np.zeros(0x110000, np.int64)
     for start in range(0, len(texts), 256):
         text = ''.join(texts[start:start + 256])
-        counts += np.bincount(np.frombuffer(text.encode('utf-32-le', 'replace'), np.uint32), minlength=len(counts))
+        counts += np.bincount(np.frombuffer(text.encode('utf-32-le'), np.uint32), minlength=len(counts))
     if np.count_nonzero(counts) <= room:
         return None
     return ''.join(map(chr, np.sort(np.argsort(-counts, kind='stable')[:room])))

@@ -3,25 +3,14 @@ import functools
 import hashlib
 import json
 import os
-import re
-import unicodedata
+from typing import Iterable
 
 import numpy as np
 from numpy import typing as npt
 
 from data import atomic
 from data.text import files as locations
-
-# Every normalisation changes this. It has every byte of assigned characters, which a vocabulary may lack (SmolLM2's lacks some control
-# characters and the planes without characters: only of these it drops bytes).
-PROBE = (' a  b\r\n\n\t\u2581\ufb01\u2460 \uff21 e\u0301\u4e09 \U0001f600 '
-         + ''.join(map(chr, [*range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC0, 0x800, 0x40), 0x800, *range(0x1000, 0x10000, 0x1000)])))
-# Scripts that put no spaces between words: Chinese, Japanese, Bopomofo; Thai, Lao; Burmese; Khmer.
-UNSPACED = re.compile('[\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f'
-                      '\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]')
-# First bytes of characters that begin a word: Latin-1 signs, punctuation, Chinese and Japanese, full-width forms, emoji. The others
-# (letters of scripts with spaces, and bytes inside a character, 0x80 to 0xBF) continue one.
-LEADS = frozenset([0xC2, *range(0xE2, 0xEA), 0xEE, 0xEF, *range(0xF0, 0xF5)])
+from data.vocabularies import hostile, words
 
 
 class Vocabulary:
@@ -30,6 +19,7 @@ class Vocabulary:
     kind = ''           # in the tokenizer.json that `save` writes
     lossless = True     # decode(encode(text)) == text, and token_bytes sums to the text's bytes
     prefix = b''        # b' ' if the tokenizer puts a space before every text
+    continuing = ()     # ids that continue the word before them whatever their text (WordPiece's ##)
 
     @property
     def vocab_size(self) -> int:
@@ -41,13 +31,9 @@ class Vocabulary:
         return np.array([len(text) for text in self.table], np.int32)
 
     @functools.cached_property
-    def word_starts(self) -> np.ndarray:
-        """bool[V]: which ids begin a word, see `begins_word`; data/noise/masks.py has the words of a row."""
-        return np.array([self.begins(i) for i in range(self.vocab_size)], bool)
-
-    def begins(self, i: int) -> bool:
-        """Whether id `i` begins a word."""
-        return begins_word(self.table[i])
+    def words(self) -> words.Table:
+        """Which tokens of a row of ids begin a word: bool[n] of int[n] (data/vocabularies/words.py)."""
+        return words.Table(self.table, self.continuing)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -84,13 +70,14 @@ class Vocabulary:
         except UnicodeDecodeError:
             return f'<0x{self.table[i].hex().upper()}>'
 
-    def probe(self) -> None:
-        """Sets `prefix` and `lossless` by what the tokenizer does to PROBE."""
-        def text(probe):
-            return b''.join([self.table[i] for i in self.encode(probe).tolist()])
+    def probe(self, own: Iterable[str] = ()) -> None:
+        """Sets `prefix` and `lossless` by trying texts (data/vocabularies/hostile.py). own: strings that it treats unlike others."""
+        def read(text):
+            return b''.join([self.table[i] for i in self.encode(text).tolist()])
 
-        self.prefix = b' ' if text('a')[:1] == b' ' else b''
-        self.lossless = not self.prefix and text(PROBE) == PROBE.encode()
+        self.prefix = b' ' if read('a')[:1] == b' ' else b''
+        same = [read(text) == text.encode() for text in hostile.texts(own)]  # also where one is enough: an error is better now than later
+        self.lossless = self.lossless and not self.prefix and all(same)
 
     def files(self) -> dict[str, bytes]:
         """The files, by name, that `save` writes beside tokenizer.json."""
@@ -103,24 +90,6 @@ class Vocabulary:
             path = locations.path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, data)
-
-
-def begins_word(text: bytes) -> bool:
-    """Whether a piece (the text of an id) begins a word; otherwise it continues the word before.
-
-    As in ALBERT, white space and anything that is no letter, digit or mark begins a word: so does punctuation, and letters after it
-    without a space belong to that word. A piece with characters of a script without spaces is a word by itself (ALBERT's rule for all
-    letters but English ones). So is a reserved id, which has no text. Of bytes that are no whole characters the first decides, by LEADS.
-    """
-    try:
-        characters = text.decode()
-    except UnicodeDecodeError:
-        if text[0] >= 0x80:
-            return text[0] in LEADS
-        characters = chr(text[0])
-    if not characters or UNSPACED.search(characters):
-        return True
-    return not (characters[0].isalnum() or unicodedata.category(characters[0])[0] == 'M')
 
 
 def valid(text: str) -> str:

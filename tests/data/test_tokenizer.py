@@ -15,9 +15,10 @@ import sentencepiece
 
 from data import errors, special_tokens, tokenizer
 from data.text import sources
-from data.vocabularies import pieces, training, vocabulary
+from data.vocabularies import pieces, training, words as word_tables
 from train.settings import schema
 
+LOSSLESS = ('unigram', 'bpe', 'bytes')
 TRICKY = [
     '', ' ', '  ', '\n', '\n\n\n', '\t', '\r\n', '\0', 'a\0b', '\x1b[31mred\x1b[0m', '\x7f\x80\x9f', 'plain',
     ' leading', 'trailing ',
@@ -40,10 +41,10 @@ def novel(characters=300_000):
 @pytest.fixture(scope='module')
 def tokenizers():
     text = [novel(), 'code:\n    indented\n        twice\n\tby a tab\n' * 50]
-    return {kind: tokenizer.train(text, kind, 1200) for kind in tokenizer.KINDS}
+    return {kind: tokenizer.train(text, kind, 1200) for kind in LOSSLESS}
 
 
-@pytest.fixture(params=tokenizer.KINDS)
+@pytest.fixture(params=LOSSLESS)
 def tok(request, tokenizers):
     return tokenizers[request.param]
 
@@ -147,7 +148,7 @@ def test_special_ids_are_shown_or_skipped(tok):
 def words(tok, text):
     """The words of a text, as the pieces of its tokens say where they start."""
     ids, found = tok.encode(text), []
-    for i, start in zip(ids.tolist(), tok.word_starts[ids].tolist()):
+    for i, start in zip(ids.tolist(), tok.words(ids).tolist()):
         if start or not found:
             found.append(b'')
         found[-1] += tok.table[i]
@@ -170,20 +171,25 @@ def test_words_of_spaced_scripts(tokenizers, text, expected):
 
 
 def test_words_of_chinese(tokenizers):
-    """Each piece is a word; a character that is spelt in bytes is one too; signs stand alone."""
+    """Each character is a word, also one that is spelt in bytes; signs stand alone."""
     text = '话说天下大势，𠀀。'
     assert words(tokenizers['bytes'], text) == list(text)
     for tok in tokenizers.values():
-        assert all(tok.word_starts[i] for i, piece in enumerate(tok.table) if len(piece) > 2 and '一' <= piece.decode()[0] <= '龥')
         assert words(tok, text) == list(text)
 
 
-def test_word_starts_of_reserved_ids_and_pieces(tok):
-    assert tok.word_starts.shape == (tok.vocab_size,) and tok.word_starts[tok.special.reserved].all()
+def test_words_of_reserved_ids_and_pieces(tok):
+    assert tok.words(tok.special.reserved).all()
     for piece, starts in ((' the', True), ('ing', False), ('\n', True), ('é', False), ('123', False), ('-', True),
-                          ('\u0301', False), ('a三', True), ('か', True), ('한', False), ('ก', True), (' ', True), ('€', True)):
-        assert vocabulary.begins_word(piece.encode()) is starts, piece
-    assert not any(vocabulary.begins_word(bytes([b])) for b in range(0x80, 0xC0))
+                          ('\u0301', False), ('a三', False), ('三a', True), ('か', True), ('한', False), ('ก', True), (' ', True),
+                          ('€', True)):
+        assert begins(piece.encode()) is starts, piece
+    assert not any(begins(bytes([b])) for b in range(0x80, 0xC0))
+
+
+def begins(piece):
+    """Whether a piece by itself begins a word."""
+    return bool(word_tables.Table([piece])(np.array([0]))[0])
 
 
 def test_half_a_character_is_a_replacement_character(tokenizers):
@@ -281,7 +287,10 @@ def test_small_text_gives_a_smaller_vocabulary():
     (['text'], 'bpe', 500,
      'expected a vocabulary of at least 582 (bytes, symbols, 256 sentinels, some pieces), got 500; '
                            "raise tokenizer.vocab_size or use tokenizer.kind='bytes'"),
-    (['text'], 'wordpiece', 5000, "tokenizer.kind: expected one of unigram, bpe, bytes, got 'wordpiece'"),
+    (['text'], 'wordlevel', 5000, "tokenizer.kind: expected one of unigram, bpe, wordpiece, bytes, got 'wordlevel'"),
+    (['\n\n', '\t'], 'wordpiece', 1000, 'expected text to train a tokenizer on, got none'),
+    (['text'], 'wordpiece', 300, 'expected a vocabulary of at least 325 (5 symbols, 256 sentinels, some pieces), got 300; '
+                                 "raise tokenizer.vocab_size or use tokenizer.kind='bytes'"),
 ])
 def test_training_errors(texts, kind, size, message):
     with pytest.raises(errors.DataError) as caught:
@@ -360,10 +369,10 @@ def test_load_errors(tmp_path, tokenizers):
         with pytest.raises(errors.DataError) as caught:
             tokenizer.load(path)
         return str(caught.value).replace(str(tmp_path), 'FOLDER')
-    assert message(tmp_path / 'none') == ('FOLDER/none: expected a SentencePiece .model file or a folder with one, '
-                                          'got none; check tokenizer.path')
+    assert message(tmp_path / 'none') == ('FOLDER/none: expected tokenizer.json, a SentencePiece .model, vocab.txt, or vocab.json with '
+                                          'merges.txt, or a folder with one, got none; check tokenizer.path')
     (tmp_path / 'bad.model').write_bytes(b'nothing of the kind')
-    assert message(tmp_path / 'bad.model') == 'expected a SentencePiece model, got 19 bytes that are none'
+    assert message(tmp_path / 'bad.model') == 'FOLDER/bad.model: expected a SentencePiece model, got 19 bytes that are none'
     tokenizers['bpe'].save(tmp_path / 'saved')
     (tmp_path / 'saved' / 'tokenizer.model').write_bytes(tokenizers['unigram'].definition)
     text = 'FOLDER/saved/tokenizer.model: expected the files whose hash FOLDER/saved/tokenizer.json holds, got others'

@@ -31,18 +31,21 @@ def flags(tmp_path_factory):
 
 
 @pytest.mark.parametrize('case, variant, change', [
-    ('gpt2', 'causal_lm', []), pytest.param('bert', 'masked_lm', ['--config.objective.select=word'], marks=pytest.mark.slow),
+    ('gpt2', 'causal_lm', []), ('bert', 'causal_lm', []),
+    pytest.param('bert', 'masked_lm', ['--config.objective.select=word'], marks=pytest.mark.slow),
     pytest.param('t5', 'span_corruption', [], marks=pytest.mark.slow)])
 def test_two_steps(flags, tmp_path, case, variant, change):
     request = parse.parse([*flags(case, variant), f'--workdir={tmp_path}/run', '--config.steps=2', '--config.eval_batches=1',
                              '--config.sample.max_new_tokens=2', '--config.model.layers=1', '--config.model.dim=32',
                              '--config.model.heads=4', '--config.sequence_length=32', '--config.batch_size=4', *change], devices=False)
-    with display.Display(console=rich.console.Console(file=io.StringIO(), width=200)) as screen:
+    shown = io.StringIO()
+    with display.Display(console=rich.console.Console(file=shown, width=200)) as screen:
         reason, state = loop.run(request.config, request.workdir, screen, request.origins, jax.devices()[:1])
     assert reason is None and int(state.step) == 2
     lines = metrics.read(tmp_path / 'run')
     tok = tokenizers.load(pathlib.Path(flags(case, variant)[1].partition('=')[2]))
     assert abs(lines[0]['train/loss'] - math.log(tok.vocab_size)) < 1.5 and ('eval/bits_per_byte' in lines[-1]) == (case == 'gpt2')
+    assert ('no eval/bits_per_byte: the tokenizer does' in shown.getvalue()) == ((case, variant) == ('bert', 'causal_lm'))
     assert tokenizers.load(tmp_path / 'run' / 'tokenizer').hash == tok.hash
     assert json.loads((tmp_path / 'run' / 'config.json').read_text())['model']['vocab_size'] == tok.vocab_size
 

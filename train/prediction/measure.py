@@ -8,7 +8,7 @@ import sys
 import jax
 import numpy as np
 
-from data import corpus
+from data import corpus, errors as data_errors
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
@@ -29,7 +29,7 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
     initial.complete(options.workdir, config, 'evaluate', END)
     settings = config.data
     if options.data:
-        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field)
+        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field, format=None)
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
     text = corpus.open(settings, tokenizer, tell)
     source = text.train if options.data else text.eval
@@ -53,4 +53,4 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
 
 def tell(notice: str) -> None:
     """Prints a notice on standard error: standard output holds the metrics."""
-    print(notice, file=sys.stderr)
+    print(data_errors.printable(notice), file=sys.stderr)

@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import Callable, Iterable
 
+from data import errors as data_errors
 from train.settings import errors
 
 
@@ -29,7 +30,7 @@ def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
             if not hasattr(error, 'exit_code'):
                 raise
             code, message = error.exit_code, f'{error.kind}: {error}'
-        print(message, file=sys.stderr)
+        print(*map(data_errors.printable, message.split('\n')), sep='\n', file=sys.stderr)
         return code
     return main
 

@@ -8,6 +8,8 @@ import dataclasses
 import difflib
 from typing import Any, Iterable
 
+from data import errors as data_errors
+
 FOREIGN = {                                   # names of other codebases that are not like ours, and ours
     'lr': 'learning_rate', 'wd': 'weight_decay', 'hidden_size': 'dim', 'd_model': 'dim', 'n_embd': 'dim', 'width': 'dim',
     'depth': 'layers', 'd_ff': 'mlp_dim', 'intermediate_size': 'mlp_dim', 'embedding_size': 'embed_dim', 'dim_feedforward': 'mlp_dim',
@@ -34,19 +36,14 @@ class Error(Exception):
 
     def __init__(self, problems, kind='config', end='nothing was run'):
         self.problems = tuple(problems)
-        subjects = [printable(p.subject) for p in self.problems]
+        subjects = [data_errors.printable(p.subject) for p in self.problems]
         width = max([len(s) for s in subjects if len(s) <= 60] or [0])
         digits = len(str(len(subjects)))
         lines = [f'{kind}: {len(subjects)} problem' + ('s' if len(subjects) > 1 else '')]
         for i, (subject, p) in enumerate(zip(subjects, self.problems), 1):
             origin = f'   ({p.origin})' if p.origin else ''
-            lines.append(f'  {i:{digits}}. {subject:{width}}   {printable(p.text + origin)}'.rstrip())
+            lines.append(f'  {i:{digits}}. {subject:{width}}   {data_errors.printable(p.text + origin)}'.rstrip())
         super().__init__('\n'.join(lines + [end] * bool(end)))
-
-
-def printable(text: str) -> str:
-    """The text without control characters: a message never moves the terminal's cursor."""
-    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shown(value: Any, limit: int = 60) -> str:

@@ -63,9 +63,11 @@ def rows(config: Any, parts: dict[str, Any]) -> Iterator[tuple[str, str, Any, st
     yield 'data.format', 'data.train', files, 'files'
     yield 'data.documents', 'data.train', texts, 'text files, such as .txt'
     yield 'data.field', 'data.train', columns, 'files with columns, such as .jsonl or .parquet'
+    yield ('data.words', 'objective.name', any(part.whole_words for part in parts.values()),
+           'one that chooses whole words, such as masked_lm with objective.select = word')
     yield 'eval_batches', 'data.eval_fraction', data.eval or data.eval_fraction, 'more than 0, or a text in data.eval'
     yield 'tokenizer.kind tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.path', not tokenizer.path, 'None'
-    yield 'tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.kind', tokenizer.kind != 'bytes', 'unigram or bpe'
+    yield 'tokenizer.vocab_size tokenizer.sample_bytes', 'tokenizer.kind', tokenizer.kind != 'bytes', 'unigram, bpe or wordpiece'
     yield 'init.paths init.rename', 'init.from', config.init.from_, 'a folder to start from'
     yield 'early_stopping.patience early_stopping.min_delta', 'early_stopping.metric', config.early_stopping.metric, 'a metric'
     yield 'optimizer.no_decay', 'optimizer.weight_decay', decays, 'more than 0, or a penalty in optimizer.l1 or optimizer.l2'

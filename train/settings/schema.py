@@ -17,7 +17,7 @@ from data.text import formats
 from model import config as model_config
 from train.settings import errors, reads
 
-KINDS = ('unigram', 'bpe', 'bytes')
+KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
 OPTIMIZERS = tuple(reads.choices('optimizer'))
 SCHEDULES = tuple(reads.choices('schedules'))
 DTYPES = ('float32', 'bfloat16')
@@ -43,6 +43,7 @@ class Data:
     format: Annotated[str | None, FORMATS, 'of files; None = by their endings, before .gz .xz .bz2 .zst'] = None
     documents: Annotated[str, DOCUMENTS, 'what a document of a text file is: blank_line = what is between blank lines'] = 'file'
     field: Annotated[str, 'column of rows; a.b = field b of column a'] = 'text'
+    words: Annotated[str | None, ('jieba',), 'what finds the words of Chinese (extra `jieba`); None = each character is one'] = None
     cache: Annotated[str, 'tokenised documents, addressed by content'] = '~/.cache/pretext'
     threads: Annotated[int, 'at least 1', 'pipeline threads'] = 2
     prefetch: Annotated[int, 'at least 1', 'batches made ahead'] = 4
@@ -51,7 +52,7 @@ class Data:
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
     path: Annotated[str | None, 'files of Hugging Face, a .model, or what was trained here; None = trained on data.train'] = None
-    kind: Annotated[str, KINDS, 'unigram and bpe are trained by SentencePiece, bytes need no training'] = 'unigram'
+    kind: Annotated[str, KINDS, "unigram, bpe: SentencePiece's; wordpiece: BERT's, cased, loses spaces; bytes: no training"] = 'unigram'
     vocab_size: Annotated[int, 'at least 1', 'reserved ids included'] = 4096
     sample_bytes: Annotated[int, 'at least 0', 'text that training reads; 0 = all'] = 10_000_000
 

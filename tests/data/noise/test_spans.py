@@ -6,6 +6,7 @@ import pytest
 
 from data import example, special_tokens
 from data.noise import masks, spans
+from data.text import cache
 from tests.helpers import spans as helper
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(99, 60), vocab_size=100)
@@ -211,8 +212,9 @@ def test_every_row_length_of_an_accepted_setting_can_be_corrupted(length):
 
 def test_words_by_hand():
     starts = np.arange(100) % 2 == 0
-    assert masks.words(np.array([7, 8, 9, 9, 10], np.int32), starts).tolist() == [True, True, False, False, True]
-    assert masks.words(np.zeros(0, np.int32), starts).tolist() == []
+    source = cache.Tokens.from_arrays([], SPECIAL, word_starts=starts)
+    assert masks.words(np.array([7, 8, 9, 9, 10], np.int32), source).tolist() == [True, True, False, False, True]
+    assert masks.words(np.zeros(0, np.int32), source).tolist() == []
     assert starts[0] and not starts[1]         # the table itself is not written to
 
 

@@ -274,7 +274,7 @@ def test_bytes_and_chinese(corpus_name):
     ids = np.asarray(kind.encode(text), np.int32)
     cuts = sentences.token_starts(text.encode(), ids, kind.token_bytes)
     source = cache.Tokens.from_arrays([ids], kind.special, [cuts], tokenizer=kind)
-    starts = source.word_starts[ids]
+    starts = source.words(ids)
     assert 0 < starts.sum() < len(ids)
     one_row, whole = objective(64, batch_size=2), 0
     for row, one in rows(one_row, source):
@@ -285,7 +285,7 @@ def test_bytes_and_chinese(corpus_name):
         else:
             tokens = one['tokens']
         begins = np.flatnonzero(np.diff(np.concatenate([[0], chosen])) > 0)
-        whole += source.word_starts[tokens[begins]].mean() > 0.5
+        whole += source.words(tokens)[begins].mean() > 0.5
     assert whole > 0.5 * len(one_row.plan(source, 0, 0))
 
 

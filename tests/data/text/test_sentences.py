@@ -91,7 +91,7 @@ def test_against_a_walk_over_characters():
         assert sentences.starts(text.encode()).tolist() == naive(text), repr(text)
 
 
-@pytest.mark.parametrize('kind', tokenizer.KINDS)
+@pytest.mark.parametrize('kind', ('unigram', 'bpe', 'bytes'))
 def test_token_starts(kind):
     text = 'First one. Second, here.\n\n"Third!" she said. 第四句。第五句\nMr. Six.  '
     tok = tokenizer.train([text * 30], kind, 620)

@@ -16,8 +16,8 @@ import sentencepiece
 from data import errors, special_tokens, tokenizer
 from data.noise import masking, masks, spans
 from data.text import cache, sources
-from data.vocabularies import export, huggingface, pieces, roles, vocabulary
-from tests.data.test_tokenizer import novel, strings, TRICKY, words
+from data.vocabularies import export, hostile, huggingface, pieces, roles, vocabulary
+from tests.data.test_tokenizer import begins, LOSSLESS, novel, strings, TRICKY, words
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 STORED = ROOT / 'tests/fixtures' / 'tokenizers'
@@ -50,7 +50,7 @@ def loaded(tmp_path_factory):
 @pytest.fixture(scope='module')
 def own():
     text = [novel(), 'code:\n    indented\n        twice\n\tby a tab\n' * 50]
-    return {kind: tokenizer.train(text, kind, 1200) for kind in tokenizer.KINDS}
+    return {kind: tokenizer.train(text, kind, 1200) for kind in LOSSLESS}
 
 
 def decodable(text):
@@ -151,8 +151,53 @@ def test_a_byte_level_vocabulary_without_some_byte_is_not_lossless(tmp_path):
     pipeline['model'].update(vocab={piece: i for i, piece in enumerate(vocab)}, merges=merges)
     (tmp_path / 'tokenizer.json').write_text(json.dumps(pipeline), encoding='utf-8')
     assert not tokenizer.load(tmp_path).lossless
-    absent = {*range(0x20), 0x7F, 0xC0, 0xC1, *range(0xF1, 0x100)} - set(b'\t\n\r')
-    assert set(range(256)) - set(vocabulary.PROBE.encode()) == absent
+    assert set(range(256)) - set(hostile.TEXTS[0].encode()) == {0xC0, 0xC1, *range(0xF5, 0x100)}  # which no UTF-8 has
+
+
+ADDED = {'content': 'foo_bar', 'special': False, 'single_word': False, 'lstrip': False, 'rstrip': False, 'normalized': False}
+BAD_STEPS = {
+    'lowercase': {'type': 'Lowercase'}, 'nfc': {'type': 'NFC'}, 'nfd': {'type': 'NFD'}, 'nfkc': {'type': 'NFKC'},
+    'accents': {'type': 'StripAccents'}, 'strip': {'type': 'Strip', 'strip_left': False, 'strip_right': True},
+    'nmt': {'type': 'Nmt'}, 'replaced': {'type': 'Replace', 'pattern': {'String': 'qx'}, 'content': 'QX'},
+    'dropped': {'type': 'Replace', 'pattern': {'String': 'zzyzx'}, 'content': ''},
+    'signs': {'type': 'Replace', 'pattern': {'Regex': '[\u201c\u201d]'}, 'content': '"'},
+    'numbers': {'type': 'Replace', 'pattern': {'Regex': '[0-9]+'}, 'content': '0'},
+    'prepended': {'type': 'Prepend', 'prepend': 'x'}, 'bert': {'type': 'BertNormalizer', 'clean_text': True, 'handle_chinese_chars': False,
+                                                               'strip_accents': False, 'lowercase': False}}
+
+
+def with_step(folder, normalizer=None, cut=None, **added):
+    """The tokenizer of a byte-level tokenizer.json with a normalizer, a pre-tokenizer before its own, or an added token."""
+    lay('gpt2_json', folder)
+    pipeline = json.loads((folder / 'tokenizer.json').read_text(encoding='utf-8'))
+    pipeline['normalizer'] = normalizer
+    if cut:
+        pipeline['pre_tokenizer'] = {'type': 'Sequence', 'pretokenizers': [cut, pipeline['pre_tokenizer']]}
+    if added:
+        pipeline['added_tokens'].append({**ADDED, 'id': len(pipeline['model']['vocab']), **added})
+    (folder / 'tokenizer.json').write_text(json.dumps(pipeline), encoding='utf-8')
+    return tokenizer.load(folder)
+
+
+@pytest.mark.parametrize('name', BAD_STEPS)
+def test_a_step_that_changes_some_text_is_found_by_trying(name, tmp_path):
+    assert not with_step(tmp_path, BAD_STEPS[name]).lossless
+
+
+@pytest.mark.parametrize('behavior, lossless', [('Removed', False), ('Isolated', True), ('MergedWithNext', True)])
+def test_what_a_cut_removes_is_found_by_trying(behavior, lossless, tmp_path):
+    cut = {'type': 'Split', 'pattern': {'String': 'qu'}, 'behavior': behavior, 'invert': False}
+    assert with_step(tmp_path, cut=cut).lossless is lossless
+
+
+@pytest.mark.parametrize('added, lossless', [
+    ({}, True), ({'single_word': True}, True), ({'normalized': True}, True), ({'content': 'a {} b'}, True),
+    ({'lstrip': True}, False), ({'rstrip': True}, False), ({'lstrip': True, 'rstrip': True, 'single_word': True}, False)])
+def test_an_added_token_that_takes_spaces_is_found_by_trying(added, lossless, tmp_path):
+    tok = with_step(tmp_path, **{'special': False, **added})
+    text = f'x {tok.table[-1].decode()} y'
+    assert tok.lossless is lossless and (tok.decode(tok.encode(text)) == text) is lossless
+    assert len(tok.table[-1]) == len(added.get('content', 'foo_bar')) and tok.encode(text).tolist().count(tok.vocab_size - 1) == 1
 
 
 def test_others_say_that_they_are_not(loaded):
@@ -203,12 +248,13 @@ def test_words_of_chinese_and_signs(loaded, case):
     text = '话说天下大势，分久必合。'
     ids = tok.encode(text)
     known = [i for i in ids.tolist() if tok.table[i]]
-    assert tok.word_starts[[i for i in ids.tolist() if not tok.table[i]]].all() and tok.word_starts[tok.special.reserved].all()
+    starts = tok.words(ids)
+    assert starts[[not tok.table[i] for i in ids.tolist()]].all() and tok.words(tok.special.reserved).all()
     spelt = b''.join(tok.table[i] for i in known).decode()
     if case in ('gpt2', 'llama'):
         assert [word.strip() for word in words(tok, text) if word.strip()] == list(text)
     else:
-        assert len(known) > 5 and all(tok.word_starts[i] for i in known if tok.table[i].strip()) and set(spelt.strip()) <= {*text, *',. '}
+        assert len(known) > 5 and starts[[bool(tok.table[i].strip()) for i in ids.tolist()]].all() and set(spelt.strip()) <= {*text, *',. '}
     found = [word.strip() for word in words(tok, "don't (stop), he said.") if word.strip()]
     assert found == {'bert': ['don', "'", 't', '(', 'stop', ')', ',', 'he', 'said', '.']}.get(
         case, ['don', "'t", '(stop', ')', ',', 'he', 'said', '.'])
@@ -219,12 +265,12 @@ def test_wordpiece_marks_say_where_words_go_on(loaded):
     for i in range(tok.vocab_size):
         piece = tok.names.get(i) or (STORED / 'bert.txt').read_text(encoding='utf-8').split('\n')[i]
         chinese = any('\u4e00' <= c <= '\u9fff' for c in piece)
-        assert tok.word_starts[i] == (chinese or not piece.startswith('##') or piece == '##'), piece
+        assert tok.words(np.array([i]))[0] == (chinese or not piece.startswith('##') or piece == '##'), piece
 
 
 def test_pieces_that_are_no_whole_characters():
-    assert vocabulary.begins_word(b' \xe4') and vocabulary.begins_word(b'\n\xf0\x9f') and not vocabulary.begins_word(b'a\xcc')
-    assert vocabulary.begins_word('三'.encode() + b'\xe5') and not vocabulary.begins_word(b'\x80\xe5')
+    assert begins(b' \xe4') and begins(b'\n\xf0\x9f') and not begins(b'a\xcc')
+    assert begins('三'.encode() + b'\xe5') and not begins(b'\x80\xe5')
 
 
 @pytest.mark.parametrize('case', ['bert', 'gpt2', 't5'])
@@ -232,7 +278,7 @@ def test_whole_words_are_masked_as_a_whole(loaded, case):
     """masked_lm's word selection on real ids: a chosen token brings the rest of its word."""
     _, tok = loaded[case]
     ids = tok.encode('The unhappiest whalemen were everlastingly unsearchable, said Ishmael; 话说天下大势。 ' * 6)
-    starts = masks.words(ids, tok.word_starts)
+    starts = masks.words(ids, tok)
     found = masking.words(starts, masks.is_text(tok.special)[ids])
     picks = masking.whole_words(found, 30, np.random.default_rng(0))
     positions, _ = masking.token_positions(found, picks)
@@ -426,7 +472,7 @@ def test_the_token_cache_is_the_tokenizers_own(loaded, tmp_path):
         assert len(tokens.sentences(0)) > 20
 
 
-@pytest.mark.parametrize('kind', tokenizer.KINDS)
+@pytest.mark.parametrize('kind', LOSSLESS)
 def test_our_own_leave_with_their_ids(own, kind, tmp_path):
     """By the package that transformers runs; test_transformers_reads_what_we_write asks transformers itself."""
     tok = own[kind]
@@ -443,7 +489,7 @@ def test_our_own_leave_with_their_ids(own, kind, tmp_path):
     assert settings['extra_special_tokens'] == [f'<extra_{j}>' for j in range(256)]
 
 
-@pytest.mark.parametrize('kind', tokenizer.KINDS)
+@pytest.mark.parametrize('kind', LOSSLESS)
 def test_special_tokens_stand_around_texts_as_in_training_rows(own, kind, tmp_path):
     from tokenizers import Tokenizer
     tok, text, other = own[kind], own[kind].encode('It was').tolist(), own[kind].encode('the best').tolist()

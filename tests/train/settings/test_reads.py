@@ -53,9 +53,10 @@ def test_what_a_choice_does_not_read_is_refused_when_given(choice, name):
     ('data.documents=line', 'data.documents = .line.   nothing reads it with data.train = bundled:novels; expected text files'),
     ('data.train=a.jsonl data.documents=line', 'data.documents = .line.   nothing reads it with data.train = a.jsonl; expected text files'),
     ('data.format=csv', 'data.format = .csv.   nothing reads it with data.train = bundled:novels; expected files'),
-    ('tokenizer.vocab_size=300', 'tokenizer.vocab_size = 300   nothing reads it with tokenizer.kind = bytes; expected unigram or bpe.'),
+    ('tokenizer.vocab_size=300', 'tokenizer.vocab_size = 300   nothing reads it with tokenizer.kind = bytes; expected unigram, bpe or'),
     ('tokenizer.path=x tokenizer.kind=bpe', 'tokenizer.kind = .bpe.   nothing reads it with tokenizer.path = x; expected None.'),
     ('init.paths=embed', r'init.paths = \(.embed.,\)   nothing reads it with init.from = None; expected a folder to start from.'),
+    ('data.words=jieba', 'data.words = .jieba.   nothing reads it with objective.name = causal_lm; expected one that chooses whole words'),
     ('early_stopping.patience=3', 'early_stopping.patience = 3   nothing reads it with early_stopping.metric = None; expected a metric.'),
     ('optimizer.weight_decay=0 optimizer.no_decay=bias', 'optimizer.no_decay = .* nothing reads it with optimizer.weight_decay = 0.0'),
     ('model.decoder_layers=2', 'model.decoder_layers = 2   nothing reads it with model.architecture = decoder; expected encoder_decoder.')])
