@@ -133,7 +133,7 @@ def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
     item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None) or first)
                             for path, leaf in ((path, plain(leaf)) for path, leaf in wanted.items())})
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        found = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
+        found = paths.flatten(reader.restore(folders.for_orbax(source) / 'state', args=ocp.args.PyTreeRestore(
             item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))
     return {path: jax.random.wrap_key_data(found[path], impl=implementation(stored[path])) if is_key(leaf) else found[path]
             for path, leaf in wanted.items()}

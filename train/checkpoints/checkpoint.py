@@ -66,7 +66,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         try:
             processes.lead(f'prepare/{step}', lambda: self._prepare(step))
             plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
-            self._orbax.save(self._at(step) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
+            self._orbax.save(folders.for_orbax(self._at(step)) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
         except Exception as error:
             raise self._failed(step, error) from error
         self._saving = self._background.submit(self._finish, step, meta, specs)

@@ -3,12 +3,16 @@
 A step is complete once its manifest exists, so a save that was killed leaves no checkpoint. A damaged step is never deleted: it
 is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
+import atexit
 import contextlib
+import functools
 import itertools
 import json
 import math
 import os
 import re
+import shutil
+import tempfile
 from typing import Callable
 
 from etils import epath
@@ -16,9 +20,11 @@ from etils import epath
 from data import atomic
 from train.checkpoints import manifest
 from train.parallel import processes
+from train.settings import errors
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'
+MISREAD = re.compile(r'[*?\[\\]')             # Orbax finds its files by patterns; TensorStore takes \ for /
 
 
 class NothingRestorable(Exception):
@@ -89,8 +95,37 @@ def _choose(folder, notice, only, move):
 
 
 def absolute(folder: epath.PathLike) -> epath.Path:
-    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already."""
-    return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
+    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already. errors.Error if a run cannot be there."""
+    given, path, wrong = os.fspath(folder), None, None
+    remote = '://' in given
+    with contextlib.suppress(KeyError):       # epath knows no such scheme
+        path = epath.Path(given if remote else os.path.abspath(os.path.expanduser(given)))
+    if given != given.encode(errors='replace').decode():
+        wrong = 'expected a name in UTF-8; rename it, or its folder.'
+    elif path is None or remote != ('://' in os.fspath(path)):
+        wrong = 'expected a local folder, or a location that begins with gs://, s3:// or az://.'
+    elif remote and MISREAD.search(given):
+        wrong = 'expected a location without *, ?, [ and \\, which Orbax would take for patterns. Choose another name.'
+    if wrong:
+        raise errors.Error([errors.Problem(given, wrong)], kind='folder')
+    return path
+
+
+def for_orbax(target: epath.Path) -> epath.Path:
+    """A path of a step's folder that Orbax reads as it is written: the same, or one through a symbolic link in a temporary folder.
+
+    Otherwise the files of a step in `run[1]` or `a\\b` would not be found again, and those in `a*b` be mixed with those in `axb`.
+    """
+    return _linked(target.parent) / target.name if MISREAD.search(str(target)) else target
+
+
+@functools.cache
+def _linked(folder):
+    temporary = tempfile.mkdtemp(prefix='pretext-', dir='/tmp' if MISREAD.search(tempfile.gettempdir()) else None)
+    link = epath.Path(temporary) / 'checkpoints'
+    os.symlink(folder, link)
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)  # deletes the link, not what it leads to
+    return link
 
 
 def split(folder: epath.PathLike) -> tuple[epath.Path, int | None]:

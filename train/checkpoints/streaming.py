@@ -65,7 +65,7 @@ def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable,
     specs = {path: arrays.spec(leaf) for path, leaf in paths.flatten(promised).items()}
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
-            writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+            writer.save(folders.for_orbax(target) / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
         arrays.finish(target, step, meta, specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):
