@@ -3,6 +3,7 @@
 None and empty containers have no arrays. Typed random keys are stored as their key data, with the name of their implementation in
 meta.json. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
+import concurrent.futures
 import hashlib
 import importlib.metadata
 import json
@@ -15,6 +16,7 @@ import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
+import tensorstore
 
 from data import atomic
 from model import paths
@@ -117,14 +119,50 @@ def versions() -> dict[str, str]:
 
 
 def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
-    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. OSError if the folder reads back differently."""
+    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. manifest.Different if a file reads back differently."""
     rng = {path: name for path, spec in specs.items() if (name := implementation(spec))}
     text = json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(), 'rng': rng}, indent=1,
                       default=lambda value: value.item() if hasattr(value, 'item') else str(value))
     atomic.write(target / 'meta.json', f'{text}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
-    if problems := manifest.check(target):
-        raise OSError(f'it reads back differently, {folders.summary(problems)}')
+
+
+def digests(leaves: dict[str, Any]) -> dict[str, list[tuple]]:
+    """{path: [(its part as slices, SHA-256)]} of what this process saves of {path: array}: each part of an array once over all processes."""
+    parts = [(path, index, part) for path, leaf in leaves.items() for index, part in _parts(plain(leaf))]
+    with concurrent.futures.ThreadPoolExecutor(manifest.THREADS) as pool:
+        found = list(pool.map(lambda part: digest(np.asarray(part[2])), parts))
+    made = {path: [] for path in leaves}
+    for (path, index, _), value in zip(parts, found):
+        made[path].append((index, value))
+    return made
+
+
+def _parts(leaf):
+    if isinstance(leaf, jax.Array):
+        return [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
+    return [((), leaf)] * (processes.rank() == 0)
+
+
+def unlike(target: epath.Path, expected: dict[str, list[tuple]]) -> list[str]:
+    """The paths of stored arrays that do not have these `digests`; memory holds one part at a time."""
+    state = folders.for_orbax(target) / 'state'
+    base = f'{state}/' if '://' in str(state) else {'driver': 'file', 'path': f'{state}/'}
+
+    def differs(path, parts):
+        at = {'driver': 'ocdbt', 'base': base, 'path': path.replace('/', '.') + '/'}
+        try:
+            stored = tensorstore.open({'driver': 'zarr', 'kvstore': at}, read=True).result()
+            return any(digest(stored[index].read().result()) != value for index, value in parts)
+        except ValueError:                    # missing, or damaged so that it cannot be decoded
+            return True
+
+    return [path for path, parts in expected.items() if parts and differs(path, parts)]
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 (hex) of the bytes of an array."""
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b'').hexdigest()
 
 
 def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -164,9 +202,8 @@ def reason(error: Exception) -> str:
 
 
 def not_finite(names: dict[str, Any]) -> list[str]:
-    """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
-    checked = [path for path, leaf in names.items()
-               if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    """The paths that hold NaN or infinity (one small device computation)."""
+    checked = [path for path, leaf in names.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     flags = gathered(_finite([names[path] for path in checked])) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
@@ -181,10 +218,7 @@ def fingerprint(state: Any) -> str:
     memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = gathered(plain(leaf))
-        data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
-        digest = hashlib.sha256(data).hexdigest()
-        total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
+        total.update(f'{path}\t{spec(leaf)}\t{digest(gathered(plain(leaf)))}\n'.encode())
     return total.hexdigest()
 
 

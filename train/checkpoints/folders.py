@@ -85,13 +85,20 @@ def _choose(folder, notice, only, move):
     bad = [f'bad/{entry.name}: damaged, moved there earlier' for entry in _entries(folder / 'bad')]
     bad += [f'{entry.name}: damaged, marked earlier' for entry in _steps(folder) if (entry / DAMAGED).exists()]
     for step in reversed(found):
-        problems = manifest.check(folder / str(step))
+        problems = check(folder / str(step))
         if not problems:
             return [step, bad]
         where = f', {move_aside(folder / str(step), problems)}' if move else ''
-        notice(f'checkpoint {step} is damaged{where}: {summary(problems)}')
-        bad.insert(0, f'{step}: {summary(problems)}')
+        notice(f'checkpoint {step} is damaged{where}: {manifest.summary(problems)}')
+        bad.insert(0, f'{step}: {manifest.summary(problems)}')
     return [None, bad]
+
+
+def check(target: epath.Path) -> list[str]:
+    """The problems of a step's folder, one line each: changed files, or another step inside than its name says."""
+    problems = manifest.check(target)
+    inside = problems or manifest.read(target)['extra']['step']
+    return problems or [f'{manifest.NAME}: this is step {inside}'] * (str(inside) != target.name)
 
 
 def absolute(folder: epath.PathLike) -> epath.Path:
@@ -173,6 +180,12 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
     return f'moved to bad/{free.name}'
 
 
+def unseal(target: epath.Path, problem: str) -> str:
+    """Takes the manifest away from a step that is not what was to be saved, and moves it aside; returns a description."""
+    (target / manifest.NAME).unlink(missing_ok=True)
+    return move_aside(target, [problem])
+
+
 def remove(target: epath.Path) -> None:
     """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored."""
     with contextlib.suppress(OSError):
@@ -187,11 +200,6 @@ def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -
     for entry in _steps(folder):
         if int(entry.name) < found[-1] and int(entry.name) not in kept and not (entry / DAMAGED).exists():
             remove(entry)
-
-
-def summary(problems: list[str]) -> str:
-    """The first problem, and how many more there are."""
-    return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
 
 
 def _entries(folder):
