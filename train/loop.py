@@ -15,7 +15,7 @@ from data import corpus as corpora, example, pipeline
 from data.text import cache
 from model import paths
 from train import objectives, program, state as states
-from train.checkpoints import checkpoint, initial, workdir
+from train.checkpoints import arrays, checkpoint, initial, workdir
 from train.monitoring import display, early_stopping, record, throughput
 from train.optimization import schedules
 from train.parallel import sharding
@@ -75,6 +75,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
+        sampler.trace(jax.eval_shape(states.evaluated, compiled.abstract))
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
@@ -98,15 +99,15 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 if line:
                     written.metrics(step, line)
                     screen.update(step, line)
-                if due(step, config.sample_every) or last:
-                    with pace.pause(measured):
-                        written.samples(step, sampler(states.evaluated(state)))
                 request = interrupts.poll(step)
                 reason = interrupts.reason if request == 'stop' else 'early stopping' if patience.over else None
                 maybe_best = evaluated and config.checkpoint.best
                 if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
                     saved.save(step, state, meta_of(config, corpus, step, line, patience))
+                if due(step, config.sample_every) or last:
+                    with pace.pause(measured):
+                        written.samples(step, sampled(sampler, state, step, screen))
                 if reason:
                     break
             screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
@@ -150,6 +151,15 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
     axes = ' x '.join(f'{axis}={getattr(config.mesh, axis)}' for axis in schema.AXES)
     screen.notice(f'{corpus.train.num_tokens:,} training tokens, {examples:,} examples of {config.sequence_length}{rows} · vocabulary '
                   f'{config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind} · mesh {axes}')
+
+
+def sampled(sampler: samples.Sampler, state: states.State, step: int, screen: display.Display) -> list[dict]:
+    """The samples of a step; none, with a notice, if they fail: training does not depend on them."""
+    try:
+        return sampler(states.evaluated(state))
+    except Exception as error:
+        screen.notice(f'no samples of step {step}: {arrays.reason(error)}')
+        return []
 
 
 def finished(folder: str, begun: int, config: schema.Config, patience: early_stopping.EarlyStopping) -> str:
