@@ -39,7 +39,7 @@ ALLOWED = (
     ('model', ()),
     ('train.settings', ('data.objectives', 'data.ranges', 'model.config', 'model.positions', 'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
-    ('train.reliability', ('train.parallel',)),
+    ('train.reliability', ('train.settings', 'train.parallel')),
     ('train.checkpoints', ('data.atomic', 'model.config', 'model.paths', 'model.resize', 'train.settings', 'train.parallel',
                            'train.checkpoints')),
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),

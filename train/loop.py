@@ -18,7 +18,7 @@ from train import objectives, program, state as states
 from train.checkpoints import arrays, checkpoint, initial, workdir
 from train.monitoring import display, early_stopping, record, throughput
 from train.optimization import schedules
-from train.parallel import sharding
+from train.parallel import processes, sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
 from train.settings import errors, parse, reads, schema
@@ -43,8 +43,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     The reason is None when all steps are done, else 'early stopping' or the request to stop ('SIGTERM', ...). origins: the file or flag
     that set each value, for messages; devices: None = all of all processes; time_limit: seconds after which it saves and stops.
     """
-    workdir.check_writable(folder)
-    corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
+    corpus = open_data(config, folder, screen)
     config = parse.with_vocabulary(config, corpus.tokenizer, origins)
     config = parse.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
     devices = devices or jax.devices()
@@ -113,6 +112,21 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
             screen.notice(f'state sha256 {saved.verify(step, state)}')
     return reason, state
+
+
+def open_data(config: schema.Config, folder: str, screen: display.Display) -> corpora.Corpus:
+    """The corpus, which must be the same in all processes. Where it cannot be opened in one of them, all raise an error."""
+    opened = []
+
+    def found():
+        corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
+        opened.append(corpus)
+        texts = {'data.train': corpus.train, 'data.eval': corpus.eval}
+        hashes = {**{name: text.fingerprint for name, text in texts.items() if text is not None}, 'tokenizer': corpus.tokenizer.hash}
+        return {name: f'sha256 {value[:12]}' for name, value in hashes.items()}
+
+    processes.agree(found)
+    return opened[0]
 
 
 def batches(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, begun: int) -> Iterator[dict[str, Any]]:

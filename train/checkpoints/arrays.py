@@ -119,7 +119,7 @@ def versions() -> dict[str, str]:
 
 
 def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
-    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. manifest.Different if a file reads back differently."""
+    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. manifest.Different if a file does not read back."""
     rng = {path: name for path, spec in specs.items() if (name := implementation(spec))}
     text = json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(), 'rng': rng}, indent=1,
                       default=lambda value: value.item() if hasattr(value, 'item') else str(value))
@@ -128,7 +128,7 @@ def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], bes
 
 
 def digests(leaves: dict[str, Any]) -> dict[str, list[tuple]]:
-    """{path: [(its part as slices, SHA-256)]} of what this process saves of {path: array}: each part of an array once over all processes."""
+    """{path: [(its part as slices, SHA-256)]} of what this process saves of {path: array}; over all processes, each part once."""
     parts = [(path, index, part) for path, leaf in leaves.items() for index, part in _parts(plain(leaf))]
     with concurrent.futures.ThreadPoolExecutor(manifest.THREADS) as pool:
         found = list(pool.map(lambda part: digest(np.asarray(part[2])), parts))

@@ -149,7 +149,10 @@ class Checkpoints(contextlib.AbstractContextManager):
         self._known.add(step)
 
     def _failed(self, step, error):
-        """The SaveError for a failed save or verification. Deletes the incomplete step, as a full disk needs the space; one that differs goes to bad/."""
+        """The SaveError for a failed save or verification.
+
+        Deletes an incomplete step, because a full disk needs the space; one that differs from the state goes to bad/ without a manifest.
+        """
         self._known.discard(step)
         different = isinstance(error, manifest.Different)
         text = f'cannot save step {step} in {self.folder}: {arrays.reason(error)}'

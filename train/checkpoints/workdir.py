@@ -1,8 +1,10 @@
 """The folder of a run. It belongs to one config: another one is an error that lists the differences; nothing is overwritten."""
 import dataclasses
 import datetime
+import hashlib
 import json
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -12,7 +14,10 @@ import jax
 
 from data import atomic
 from train.checkpoints import arrays, folders
-from train.settings import errors, parse, schema
+from train.settings import config_file, errors, parse, schema
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NUMBERS = ('jax_default_prng_impl', 'jax_threefry_partitionable', 'jax_enable_x64', 'jax_default_matmul_precision')  # depend on these
 
 
 def check_writable(workdir: str) -> None:
@@ -72,6 +77,22 @@ def environment(parameters: int) -> dict:
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
             'command': ' '.join(sys.argv), 'parameters': parameters,
             'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+
+
+def agreed(workdir: str, config: schema.Config) -> dict:
+    """{name: value} of what all processes of a run must have in common before the data is read. data.cache is each host's own."""
+    settings = {key: value for key, value in config_file.leaves(parse.to_dict(config)) if key != 'data.cache'}
+    return {**settings, '--workdir': os.fspath(folders.absolute(workdir)), 'code': f'{revision()}, sources {sources()[:12]}',
+            'python': platform.python_version(), **arrays.versions(), **{name: str(jax.config.values[name]) for name in NUMBERS}}
+
+
+def sources() -> str:
+    """SHA-256 (hex) of the Python files of the project."""
+    total = hashlib.sha256()
+    for room in ('data', 'model', 'train'):
+        for path in sorted((ROOT / room).rglob('*.py')):
+            total.update(f'{path.relative_to(ROOT)}\t{hashlib.sha256(path.read_bytes()).hexdigest()}\n'.encode())
+    return total.hexdigest()
 
 
 def revision() -> str | None:

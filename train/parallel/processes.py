@@ -71,6 +71,21 @@ def each(label: str, function: Callable[[], Any]) -> list:
     return [mine if i == rank() else _result(f'{key}/{i}', i) for i in range(count())]
 
 
+def agree(values: Callable[[], dict[str, Any]]) -> None:
+    """errors.Error in every process, which names the differences, unless `values()`, {name: (JSON) value}, is the same in all."""
+    found, wrong = each('agree', values), []
+    for name in dict.fromkeys(name for one in found for name in one):
+        ranks = {}
+        for i, one in enumerate(found):
+            ranks.setdefault(errors.shown(one[name], 100) if name in one else 'nothing', []).append(i)
+        if len(ranks) > 1:
+            text = ', '.join(f'process{"es" * (len(at) > 1)} {", ".join(map(str, at[:5]))}{" ..." * (len(at) > 5)}: {value}'
+                             for value, at in ranks.items())
+            wrong.append(errors.Problem(name, f'{text}; expected one value.'))
+    if wrong:
+        raise errors.Error(wrong, kind='processes', end='nothing was run: start all processes with the same command, code and packages')
+
+
 def _key(label):
     _calls[label] += 1
     return f'pretext/{label}/{_calls[label]}'

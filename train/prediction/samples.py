@@ -2,8 +2,8 @@
 
 Same prompts and keys at every call, so that samples of two steps differ by the parameters alone.
 """
-import dataclasses
 from collections.abc import Callable
+import dataclasses
 
 import jax
 import jax.numpy as jnp
