@@ -24,27 +24,40 @@ from train.checkpoints import folders, manifest
 from train.parallel import processes
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
-CAUSES = (                                    # (pattern of a path, axis that differs | 'missing' | None = any, settings that decide it)
-    (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
-    (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
-    (r'^(params|frozen)/.*/block/', 'missing', 'model.share_layers'),
-    (r'^(params|frozen)/.*/query_block/', 'missing', 'model.query_layer'),
-    (r'^(params|frozen)/.*encoder/', 'missing', 'model.architecture'),
-    (r'^(params|frozen)/.*positions', None, 'model.positions, model.max_length or sequence_length'),
-    (r'^(params|frozen)/.*types', None, 'model.types'),
-    (r'^(params|frozen)/.*decoder/blocks/', 0, 'model.decoder_layers'),
-    (r'^(params|frozen)/.*blocks/', 0, 'model.layers'),
-    (r'^(params|frozen)/.*bias$', 'missing', 'model.bias or model.norm'),
-    (r'^(params|frozen)/.*mlp/gate/', 'missing', 'model.gated'),
-    (r'^(params|frozen)/.*mlp/', None, 'model.mlp_dim'),
-    (r'^(params|frozen)/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
-    (r'^(params|frozen)/.*attention/', None, 'model.heads or model.head_dim'),
-    (r'^(params|frozen)/.*head/', None, 'model.head or model.tied'),
-    (r'^(params|frozen)/', None, 'model.* or objective.name'),
-    (r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
-    (r'^ema', None, 'ema'),
-    (r'^carry', None, 'batch_size or objective.* (its memory)'),
-    (r'^rng', None, 'the random number implementation (JAX_DEFAULT_PRNG_IMPL)'),
+# (does it hold for any or for all paths that differ, pattern of a path, axis that differs | 'missing' | None, settings that decide it).
+# The first row counts; where parameters differ, the rest of the state, which follows them, is not looked at.
+CAUSES = (
+    (any, r'embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
+    (any, r'embed/embedding$', 1, 'model.dim or model.embed_dim'),
+    (any, r'/block/', 'missing', 'model.share_layers'),
+    (any, r'/query_block/', 'missing', 'model.query_layer'),
+    (any, r'coder/blocks/attention/query/kernel$', 'missing', 'model.architecture'),
+    (any, r'encoder/blocks/', 0, 'model.layers'),                # the leading axis is the layer
+    (any, r'decoder/blocks/cross_attention/', 0, 'model.decoder_layers'),
+    (any, r'/blocks/', 0, 'model.layers'),
+    (all, r'/relative/segment', 'missing', 'model.relative_segments'),
+    (all, r'coder/positions/|/relative/', 'missing', 'model.positions'),
+    (all, r'coder/positions/', 0, 'model.max_length, sequence_length, model.positions, model.position_offset or model.relative_buckets'),
+    (all, r'coder/positions/', None, 'model.heads or model.positions'),
+    (all, r'types', None, 'model.types'),
+    (all, r'(^|/)head/', 'missing', 'model.head or model.tied'),
+    (all, r'attention/out/bias$', 'missing', 'model.out_bias'),
+    (all, r'attention/.*bias$', 'missing', 'model.attention_bias'),
+    (all, r'mlp/.*bias$', 'missing', 'model.mlp_bias'),
+    (all, r'norm/bias$', 'missing', 'model.norm'),
+    (all, r'bias$', 'missing', 'model.bias'),
+    (all, r'embed_norm/', 'missing', 'model.embed_norm'),
+    (all, r'(embed_norm|coder/norm)/', 'missing', 'model.norm_position'),
+    (all, r'(query|key)_norm/', 'missing', 'model.qk_norm'),
+    (all, r'mlp/gate/', 'missing', 'model.gated'),
+    (all, r'mlp/', None, 'model.mlp_dim'),
+    (all, r'attention/(key|value)/', None, 'model.kv_heads'),
+    (all, r'attention/', None, 'model.heads or model.head_dim'),
+    (all, r'^(params|frozen)/', None, 'several settings of model.*, or objective.name'),
+    (any, r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
+    (any, r'^ema', None, 'ema'),
+    (any, r'^carry', None, 'batch_size or objective.* (its memory)'),
+    (any, r'^rng', None, 'the random number implementation (JAX_DEFAULT_PRNG_IMPL)'),
 )
 
 
@@ -98,8 +111,9 @@ def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     if not different:
         return
     lines = [f'  {sign} {path}  {side[path]}' for path in different for sign, side in (('-', saved), ('+', wanted)) if path in side]
-    cause = next((settings for pattern, what, settings in CAUSES if any(
-        re.search(pattern, path) and what in (None, *found) for path, found in different.items())), 'code that changed since it was saved')
+    decisive = {path: found for path, found in different.items() if path.startswith(('params/', 'frozen/'))} or different
+    cause = next((settings for which, pattern, what, settings in CAUSES if which(
+        re.search(pattern, path) and what in (None, *found) for path, found in decisive.items())), 'code that changed since it was saved')
     raise Mismatch('\n'.join([
         f'{source} does not fit this config (- in the checkpoint, + wanted; {len(both) - len(different)} other arrays agree)',
         *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
