@@ -62,6 +62,16 @@ def read_meta(target: epath.Path) -> dict:
     return json.loads((target / 'meta.json').read_text())
 
 
+def newest_meta(folder: epath.PathLike) -> tuple[int | None, dict]:
+    """(step, meta) of the newest complete step, whose arrays are not checked; (None, {}) if there is none, or its meta.json is damaged."""
+    for step in complete(folder)[-1:]:
+        target = epath.Path(folder) / str(step)
+        with contextlib.suppress(OSError, ValueError):
+            if manifest.intact(target, 'meta.json'):
+                return step, read_meta(target)
+    return None, {}
+
+
 def choose(folder: epath.PathLike, notice: Callable[[str], None], only: int | None = None, move: bool = False) -> int | None:
     """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 

@@ -50,6 +50,12 @@ def check(folder: epath.PathLike) -> list[str]:
     return differences(root, files)
 
 
+def intact(folder: epath.PathLike, name: str) -> bool:
+    """Whether one file of a folder is as it was written; ValueError or OSError if the manifest is damaged or missing."""
+    files = read(folder)['files']
+    return name in files and not _compare(epath.Path(folder) / name, files[name])
+
+
 def differences(root: epath.Path, files: dict[str, str]) -> list[str]:
     """How the files below `root` differ from {name: '<bytes> <sha256>'}, one line each, sorted."""
     found = set(listing(root))

@@ -45,13 +45,21 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
 
 
 def read(folder: epath.PathLike) -> schema.Config:
-    """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
+    """The Config of the run in `folder`. errors.Error if its config.json is damaged, or is not that of the newest checkpoint."""
     path = epath.Path(folder) / 'config.json'
     try:
-        return parse.from_dict(json.loads(path.read_text()), str(path))
-    except json.JSONDecodeError as error:
+        config = parse.from_dict(json.loads(path.read_text()), str(path))
+    except ValueError as error:
         text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(str(path), text)]) from None
+    step, meta = folders.newest_meta(path.parent / 'checkpoints')
+    changed = [errors.Problem(key, f'{path} has {errors.shown(found)}, its checkpoint {step} was trained with {errors.shown(trained)}: '
+                                   'the file was changed since. Put it back.')
+               for key, trained, found in (parse.diff(parse.from_dict(meta['config'], ''), config) if meta.get('config') else ())
+               if not parse.may_change(key)]
+    if changed:
+        raise errors.Error(changed)
+    return config
 
 
 def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:

@@ -133,6 +133,22 @@ def test_every_damage_to_every_file_is_noticed_and_nothing_is_deleted(two, tmp_p
                 assert files(run / 'bad' / '20') == left and not (run / '20').exists()
 
 
+def test_every_one_of_500_random_bit_flips_is_noticed(two, tmp_path):
+    run, draw = tmp_path / 'checkpoints', np.random.default_rng(0)
+    shutil.copytree(two, run)
+    names = [name for name in files(run / '20') if (run / '20' / name).stat().st_size]
+    for turn in range(500):
+        file = run / '20' / names[turn % len(names)]
+        good, bit = file.read_bytes(), int(draw.integers(8 * file.stat().st_size))
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        problem, = folders.check(run / '20')
+        assert problem.startswith(f'{names[turn % len(names)]}: content changed'), bit
+        file.write_bytes(good)
+    assert folders.check(run / '20') == []
+
+
 def test_the_line_that_tells_of_damage(two, tmp_path):
     run = tmp_path / 'checkpoints'
     shutil.copytree(two, run)
