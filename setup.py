@@ -28,6 +28,7 @@ setuptools.setup(
         'safetensors',
         'sentencepiece>=0.2.3',
         'tensorflow-datasets>=4.9.10',
+        'tensorstore',
         'tokenizers',
         'zstandard',
     ],

@@ -40,7 +40,7 @@ ALLOWED = (
     ('train.settings', ('data.errors', 'data.objectives', 'data.ranges', 'data.text.formats', 'model.config', 'model.positions',
                         'train.settings')),
     ('train.parallel', ('model.paths', 'train.settings', 'train.parallel')),
-    ('train.reliability', ('train.parallel',)),
+    ('train.reliability', ('train.settings', 'train.parallel')),
     ('train.checkpoints', ('data.atomic', 'model.config', 'model.paths', 'model.resize', 'train.settings', 'train.parallel',
                            'train.checkpoints')),
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),

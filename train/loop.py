@@ -15,11 +15,11 @@ from data import corpus as corpora, example, pipeline
 from data.text import cache, cache_writer
 from model import paths
 from train import objectives, program, state as states
-from train.checkpoints import checkpoint, initial, workdir
+from train.checkpoints import arrays, checkpoint, initial, workdir
 from train.inspection import opening
 from train.monitoring import display, early_stopping, record, throughput
 from train.optimization import schedules
-from train.parallel import sharding
+from train.parallel import processes, sharding
 from train.prediction import evaluation, samples
 from train.reliability import signals
 from train.settings import errors, parse, reads, schema
@@ -44,8 +44,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     The reason is None when all steps are done, else 'early stopping' or the request to stop ('SIGTERM', ...). origins: the file or flag
     that set each value, for messages; devices: None = all of all processes; time_limit: seconds after which it saves and stops.
     """
-    workdir.check_writable(folder)
-    corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
+    corpus = open_data(config, folder, screen)
     config = parse.with_vocabulary(config, corpus.tokenizer, origins)
     config = parse.with_steps(config, pipeline.size(config.objective, corpus.train, config.seed), origins)
     devices = devices or jax.devices()
@@ -69,6 +68,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             return 'early stopping' if patience.over else None, state
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
+        sampler.trace(jax.eval_shape(states.evaluated, compiled.abstract))
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
@@ -99,20 +99,35 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 if line:
                     written.metrics(step, line)
                     screen.update(step, line)
-                if due(step, config.sample_every) or last:
-                    with pace.pause(measured):
-                        written.samples(step, sampler(states.evaluated(state)))
                 request = interrupts.poll(step)
                 reason = interrupts.reason if request == 'stop' else 'early stopping' if patience.over else None
                 maybe_best = evaluated and config.checkpoint.best
                 if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
                     saved.save(step, state, meta_of(config, corpus, step, line, patience))
+                if due(step, config.sample_every) or last:
+                    with pace.pause(measured):
+                        written.samples(step, sampled(sampler, state, step, screen))
                 if reason:
                     break
             screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
             screen.notice(f'state sha256 {saved.verify(step, state)}')
     return reason, state
+
+
+def open_data(config: schema.Config, folder: str, screen: display.Display) -> corpora.Corpus:
+    """The corpus, which must be the same in all processes. Where it cannot be opened in one of them, all raise an error."""
+    opened = []
+
+    def found():
+        corpus = corpora.open(config.data, workdir.tokenizer(folder, config.tokenizer), screen.notice)
+        opened.append(corpus)
+        texts = {'data.train': corpus.train, 'data.eval': corpus.eval}
+        hashes = {**{name: text.fingerprint for name, text in texts.items() if text is not None}, 'tokenizer': corpus.tokenizer.hash}
+        return {name: f'sha256 {value[:12]}' for name, value in hashes.items()}
+
+    processes.agree(found)
+    return opened[0]
 
 
 def batches(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh, begun: int) -> Iterator[dict[str, Any]]:
@@ -152,6 +167,15 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
         screen.notice(line)
     axes = ' x '.join(f'{axis}={getattr(config.mesh, axis)}' for axis in schema.AXES)
     screen.notice(f'vocabulary {config.model.vocab_size:,} · {mesh.size} x {mesh.devices.flat[0].device_kind} · mesh {axes}')
+
+
+def sampled(sampler: samples.Sampler, state: states.State, step: int, screen: display.Display) -> list[dict]:
+    """The samples of a step; none, with a notice, if they fail: training does not depend on them."""
+    try:
+        return sampler(states.evaluated(state))
+    except Exception as error:
+        screen.notice(f'no samples of step {step}: {arrays.reason(error)}')
+        return []
 
 
 def finished(folder: str, begun: int, config: schema.Config, patience: early_stopping.EarlyStopping) -> str:

@@ -22,11 +22,16 @@ def train(request):
     import jax
 
     from train import loop
+    from train.checkpoints import workdir
     from train.monitoring import display
     from train.parallel import processes
+    from train.reliability import lock
 
     where = processes.initialize_distributed(**request.distributed)
-    with display.Display(quiet=jax.process_index() > 0) as screen:
+    if processes.count() > 1:
+        processes.agree(lambda: workdir.agreed(request.workdir, request.config))
+    workdir.check_writable(request.workdir)
+    with lock.held(request.workdir), display.Display(quiet=jax.process_index() > 0) as screen:
         screen.notice(f'{where}: writing to {request.workdir}')
         for notice in request.notices:
             screen.notice(notice)

@@ -9,7 +9,10 @@ import pytest
 import rich.console
 
 from train import loop
+from train.checkpoints import manifest
 from train.monitoring import display, early_stopping, metrics
+from train.objectives import loss
+from train.prediction import samples
 from train.settings import command_line, errors, parse, schema
 
 TINY = [(path, variant) for path in command_line.configs() for variant in runpy.run_path(str(command_line.ROOT / path))['VARIANTS']
@@ -132,6 +135,27 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(train, tmp_pat
         train('configs/tiny.py', '--config.steps=9', '--config.optimizer.name=sgd', '--config.optimizer.learning_rate=1e30',
               '--config.optimizer.clip=None', '--config.optimizer.warmup=0', '--config.log_every=1', '--config.checkpoint.every=1')
     assert not (tmp_path / 'run' / 'checkpoints' / '2').exists()
+
+
+def test_samples_that_fail_lose_nothing(train, tmp_path, monkeypatch):
+    def fails(self, variables):
+        assert (tmp_path / 'run' / 'checkpoints' / '4').exists() or not (tmp_path / 'run' / 'checkpoints').exists()
+        raise MemoryError('64 GB wanted')
+    monkeypatch.setattr(samples.Sampler, '__call__', fails)
+    reason, state, shown = train('configs/tiny.py', '--config.steps=4', '--config.sample_every=2')
+    assert reason is None and int(state.step) == 4 and 'done: 4 steps' in shown
+    for step in (2, 4):
+        assert f'no samples of step {step}: MemoryError: 64 GB wanted' in shown
+    assert manifest.check(tmp_path / 'run' / 'checkpoints' / '4') == []
+
+
+def test_a_loss_without_what_samples_call_is_refused_before_the_first_step(train, tmp_path, monkeypatch):
+    monkeypatch.delattr(loss.Module, 'say')
+    with pytest.raises(samples.Broken) as error:
+        train('configs/tiny.py:masked_lm', '--config.steps=4')
+    assert str(error.value).startswith('nothing was trained, because samples cannot be computed: AttributeError: "TokenLoss" object has no '
+                                       'attribute "say".')
+    assert metrics.read(tmp_path / 'run') == [] and error.value.exit_code == 7
 
 
 def test_another_text_is_refused(train, tmp_path):

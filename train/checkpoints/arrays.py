@@ -3,6 +3,7 @@
 None and empty containers have no arrays. Typed random keys are stored as their key data, with the name of their implementation in
 meta.json. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
+import concurrent.futures
 import hashlib
 import importlib.metadata
 import json
@@ -15,6 +16,7 @@ import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
+import tensorstore
 
 from data import atomic
 from model import paths
@@ -22,27 +24,40 @@ from train.checkpoints import folders, manifest
 from train.parallel import processes
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
-CAUSES = (                                    # (pattern of a path, axis that differs | 'missing' | None = any, settings that decide it)
-    (r'^(params|frozen)/.*embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
-    (r'^(params|frozen)/.*embed/embedding$', 1, 'model.dim or model.embed_dim'),
-    (r'^(params|frozen)/.*/block/', 'missing', 'model.share_layers'),
-    (r'^(params|frozen)/.*/query_block/', 'missing', 'model.query_layer'),
-    (r'^(params|frozen)/.*encoder/', 'missing', 'model.architecture'),
-    (r'^(params|frozen)/.*positions', None, 'model.positions, model.max_length or sequence_length'),
-    (r'^(params|frozen)/.*types', None, 'model.types'),
-    (r'^(params|frozen)/.*decoder/blocks/', 0, 'model.decoder_layers'),
-    (r'^(params|frozen)/.*blocks/', 0, 'model.layers'),
-    (r'^(params|frozen)/.*bias$', 'missing', 'model.bias or model.norm'),
-    (r'^(params|frozen)/.*mlp/gate/', 'missing', 'model.gated'),
-    (r'^(params|frozen)/.*mlp/', None, 'model.mlp_dim'),
-    (r'^(params|frozen)/.*attention/(key|value)/', None, 'model.kv_heads or model.head_dim'),
-    (r'^(params|frozen)/.*attention/', None, 'model.heads or model.head_dim'),
-    (r'^(params|frozen)/.*head/', None, 'model.head or model.tied'),
-    (r'^(params|frozen)/', None, 'model.* or objective.name'),
-    (r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
-    (r'^ema', None, 'ema'),
-    (r'^carry', None, 'batch_size or objective.* (its memory)'),
-    (r'^rng', None, 'the random number implementation (JAX_DEFAULT_PRNG_IMPL)'),
+# (does it hold for any or for all paths that differ, pattern of a path, axis that differs | 'missing' | None, settings that decide it).
+# The first row counts; where parameters differ, the rest of the state, which follows them, is not looked at.
+CAUSES = (
+    (any, r'embed/embedding$', 0, 'model.vocab_size or the tokenizer'),
+    (any, r'embed/embedding$', 1, 'model.dim or model.embed_dim'),
+    (any, r'/block/', 'missing', 'model.share_layers'),
+    (any, r'/query_block/', 'missing', 'model.query_layer'),
+    (any, r'coder/blocks/attention/query/kernel$', 'missing', 'model.architecture'),
+    (any, r'encoder/blocks/', 0, 'model.layers'),                # the leading axis is the layer
+    (any, r'decoder/blocks/cross_attention/', 0, 'model.decoder_layers'),
+    (any, r'/blocks/', 0, 'model.layers'),
+    (all, r'/relative/segment', 'missing', 'model.relative_segments'),
+    (all, r'coder/positions/|/relative/', 'missing', 'model.positions'),
+    (all, r'coder/positions/', 0, 'model.max_length, sequence_length, model.positions, model.position_offset or model.relative_buckets'),
+    (all, r'coder/positions/', None, 'model.heads or model.positions'),
+    (all, r'types', None, 'model.types'),
+    (all, r'(^|/)head/', 'missing', 'model.head or model.tied'),
+    (all, r'attention/out/bias$', 'missing', 'model.out_bias'),
+    (all, r'attention/.*bias$', 'missing', 'model.attention_bias'),
+    (all, r'mlp/.*bias$', 'missing', 'model.mlp_bias'),
+    (all, r'norm/bias$', 'missing', 'model.norm'),
+    (all, r'bias$', 'missing', 'model.bias'),
+    (all, r'embed_norm/', 'missing', 'model.embed_norm'),
+    (all, r'(embed_norm|coder/norm)/', 'missing', 'model.norm_position'),
+    (all, r'(query|key)_norm/', 'missing', 'model.qk_norm'),
+    (all, r'mlp/gate/', 'missing', 'model.gated'),
+    (all, r'mlp/', None, 'model.mlp_dim'),
+    (all, r'attention/(key|value)/', None, 'model.kv_heads'),
+    (all, r'attention/', None, 'model.heads or model.head_dim'),
+    (all, r'^(params|frozen)/', None, 'several settings of model.*, or objective.name'),
+    (any, r'^opt_state/', None, 'optimizer.name, optimizer.momentum, optimizer.clip or optimizer.schedule'),
+    (any, r'^ema', None, 'ema'),
+    (any, r'^carry', None, 'batch_size or objective.* (its memory)'),
+    (any, r'^rng', None, 'the random number implementation (JAX_DEFAULT_PRNG_IMPL)'),
 )
 
 
@@ -96,8 +111,9 @@ def compare(saved: dict[str, str], wanted: dict[str, str], source: Any) -> None:
     if not different:
         return
     lines = [f'  {sign} {path}  {side[path]}' for path in different for sign, side in (('-', saved), ('+', wanted)) if path in side]
-    cause = next((settings for pattern, what, settings in CAUSES if any(
-        re.search(pattern, path) and what in (None, *found) for path, found in different.items())), 'code that changed since it was saved')
+    decisive = {path: found for path, found in different.items() if path.startswith(('params/', 'frozen/'))} or different
+    cause = next((settings for which, pattern, what, settings in CAUSES if which(
+        re.search(pattern, path) and what in (None, *found) for path, found in decisive.items())), 'code that changed since it was saved')
     raise Mismatch('\n'.join([
         f'{source} does not fit this config (- in the checkpoint, + wanted; {len(both) - len(different)} other arrays agree)',
         *lines[:60], *([f'  ... and {len(lines) - 60} more lines'] if len(lines) > 60 else []),
@@ -117,14 +133,50 @@ def versions() -> dict[str, str]:
 
 
 def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
-    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. OSError if the folder reads back differently."""
+    """Writes meta.json and then the manifest beside the stored arrays {path: spec}. manifest.Different if a file does not read back."""
     rng = {path: name for path, spec in specs.items() if (name := implementation(spec))}
     text = json.dumps({**meta, 'step': step, 'best': best, 'versions': versions(), 'rng': rng}, indent=1,
                       default=lambda value: value.item() if hasattr(value, 'item') else str(value))
     atomic.write(target / 'meta.json', f'{text}\n'.encode())
     manifest.write(target, {'step': step, 'arrays': specs})
-    if problems := manifest.check(target):
-        raise OSError(f'it reads back differently, {folders.summary(problems)}')
+
+
+def digests(leaves: dict[str, Any]) -> dict[str, list[tuple]]:
+    """{path: [(its part as slices, SHA-256)]} of what this process saves of {path: array}; over all processes, each part once."""
+    parts = [(path, index, part) for path, leaf in leaves.items() for index, part in _parts(plain(leaf))]
+    with concurrent.futures.ThreadPoolExecutor(manifest.THREADS) as pool:
+        found = list(pool.map(lambda part: digest(np.asarray(part[2])), parts))
+    made = {path: [] for path in leaves}
+    for (path, index, _), value in zip(parts, found):
+        made[path].append((index, value))
+    return made
+
+
+def _parts(leaf):
+    if isinstance(leaf, jax.Array):
+        return [(shard.index, shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
+    return [((), leaf)] * (processes.rank() == 0)
+
+
+def unlike(target: epath.Path, expected: dict[str, list[tuple]]) -> list[str]:
+    """The paths of stored arrays that do not have these `digests`; memory holds one part at a time."""
+    state = folders.for_orbax(target) / 'state'
+    base = f'{state}/' if '://' in str(state) else {'driver': 'file', 'path': f'{state}/'}
+
+    def differs(path, parts):
+        at = {'driver': 'ocdbt', 'base': base, 'path': path.replace('/', '.') + '/'}
+        try:
+            stored = tensorstore.open({'driver': 'zarr', 'kvstore': at}, read=True).result()
+            return any(digest(stored[index].read().result()) != value for index, value in parts)
+        except ValueError:                    # missing, or damaged so that it cannot be decoded
+            return True
+
+    return [path for path, parts in expected.items() if parts and differs(path, parts)]
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 (hex) of the bytes of an array."""
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b'').hexdigest()
 
 
 def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +185,7 @@ def read(source: epath.Path, wanted: dict[str, Any]) -> dict[str, Any]:
     item = paths.unflatten({path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, 'sharding', None) or first)
                             for path, leaf in ((path, plain(leaf)) for path, leaf in wanted.items())})
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        found = paths.flatten(reader.restore(source / 'state', args=ocp.args.PyTreeRestore(
+        found = paths.flatten(reader.restore(folders.for_orbax(source) / 'state', args=ocp.args.PyTreeRestore(
             item=item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True)))
     return {path: jax.random.wrap_key_data(found[path], impl=implementation(stored[path])) if is_key(leaf) else found[path]
             for path, leaf in wanted.items()}
@@ -164,9 +216,8 @@ def reason(error: Exception) -> str:
 
 
 def not_finite(names: dict[str, Any]) -> list[str]:
-    """The paths below params/, frozen/ and ema/ that hold NaN or infinity (one small device computation)."""
-    checked = [path for path, leaf in names.items()
-               if path.startswith(('params/', 'frozen/', 'ema/')) and jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    """The paths that hold NaN or infinity (one small device computation)."""
+    checked = [path for path, leaf in names.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     flags = gathered(_finite([names[path] for path in checked])) if checked else []
     return [path for path, finite in zip(checked, flags) if not finite]
 
@@ -181,10 +232,7 @@ def fingerprint(state: Any) -> str:
     memory, moving average and frozen parameters, if any. The same on every mesh; all processes must call it."""
     total = hashlib.sha256()
     for path, leaf in sorted(paths.flatten(state).items()):
-        array = gathered(plain(leaf))
-        data = np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b''
-        digest = hashlib.sha256(data).hexdigest()
-        total.update(f'{path}\t{spec(leaf)}\t{digest}\n'.encode())
+        total.update(f'{path}\t{spec(leaf)}\t{digest(gathered(plain(leaf)))}\n'.encode())
     return total.hexdigest()
 
 

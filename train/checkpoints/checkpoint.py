@@ -28,7 +28,7 @@ class SaveError(Exception):
 
 
 class NotFinite(SaveError):
-    """Parameters hold NaN or infinity; they are not saved, so that the newest checkpoint stays usable."""
+    """The state holds NaN or infinity; it is not saved, so that the newest checkpoint stays usable."""
 
     exit_code, kind = 5, 'diverged'
 
@@ -54,7 +54,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         """Saves `state` (any pytree) and `meta` (JSON: examples, config, tokenizer, vocab_size, metrics, ...).
 
         Returns as soon as the arrays may be donated; first waits for a save in progress, and raises its SaveError.
-        A step that this run has saved already, or resumed from, is not written again. NotFinite if a parameter is NaN or infinite.
+        A step that this run has saved already, or resumed from, is not written again. NotFinite if any of it is NaN or infinite.
         """
         self.wait()
         if step in self._known:
@@ -62,14 +62,14 @@ class Checkpoints(contextlib.AbstractContextManager):
         leaves = paths.flatten(state)
         if bad := arrays.not_finite(leaves):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
-        specs = {path: arrays.spec(leaf) for path, leaf in leaves.items()}
+        specs, expected = {path: arrays.spec(leaf) for path, leaf in leaves.items()}, arrays.digests(leaves)
         try:
             processes.lead(f'prepare/{step}', lambda: self._prepare(step))
             plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
-            self._orbax.save(self._at(step) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
+            self._orbax.save(folders.for_orbax(self._at(step)) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
         except Exception as error:
             raise self._failed(step, error) from error
-        self._saving = self._background.submit(self._finish, step, meta, specs)
+        self._saving = self._background.submit(self._finish, step, meta, specs, expected)
         if not self.asynchronous:
             self.wait()
 
@@ -109,11 +109,14 @@ class Checkpoints(contextlib.AbstractContextManager):
     def verify(self, step: int, state: Any) -> str:
         """Reads a step back, compares it with `state` bit by bit and returns the fingerprint: for the last save."""
         self.wait()
-        leaves = paths.flatten(state)
-        found, expected = fingerprint(arrays.read(self._at(step), leaves)), fingerprint(leaves)
-        if found != expected:
-            raise SaveError(f'step {step} in {self.folder} does not read back as it was saved: '
-                            f'sha256 {found[:12]} instead of {expected[:12]}')
+        leaves, found = paths.flatten(state), {}
+        expected = fingerprint(leaves)
+        try:
+            processes.each(f'verify/{step}', lambda: found.update(arrays.read(self._at(step), leaves)))
+            if (other := fingerprint(found)) != expected:
+                raise manifest.Different(f'sha256 {other[:12]} instead of {expected[:12]}')
+        except Exception as error:
+            raise self._failed(step, error) from error
         return expected
 
     def _at(self, step):
@@ -127,31 +130,44 @@ class Checkpoints(contextlib.AbstractContextManager):
         folders.remove(target)
         target.mkdir(parents=True)
 
-    def _finish(self, step, meta, specs):
-        """Completes a save in the background thread."""
-        def seal():
+    def _finish(self, step, meta, specs, expected):
+        """Completes a save in the background thread: what each process wrote is read back before process 0 seals the step."""
+        def unlike():
             self._orbax.wait_until_finished()
+            return arrays.unlike(self._at(step), expected)
+
+        def seal():
             arrays.finish(self._at(step), step, meta, specs, self.best)
             folders.prune(self.folder, self.keep, self.best)
 
         try:
-            if processes.rank() > 0:
-                self._orbax.wait_until_finished()
+            if different := sorted(set(sum(processes.each(f'unlike/{step}', unlike), []))):
+                raise manifest.Different(paths.listed(different))
             processes.lead(f'seal/{step}', seal)
         except Exception as error:
             raise self._failed(step, error) from error
         self._known.add(step)
 
     def _failed(self, step, error):
-        """The SaveError for a failed save. Deletes the incomplete step: a full disk needs the space."""
+        """The SaveError for a failed save or verification.
+
+        Deletes an incomplete step, because a full disk needs the space; one that differs from the state goes to bad/ without a manifest.
+        """
+        self._known.discard(step)
+        different = isinstance(error, manifest.Different)
+        text = f'cannot save step {step} in {self.folder}: {arrays.reason(error)}'
+        if different:
+            text = f'step {step} in {self.folder} does not read back as it was saved: {error}'
         try:
-            if processes.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
+            if processes.rank() == 0 and different:
+                text += f'; {folders.unseal(self._at(step), str(error))}'
+            elif processes.rank() == 0 and not (self._at(step) / manifest.NAME).exists():
                 folders.remove(self._at(step))
             before = [other for other in folders.complete(self.folder) if other != step]
         except OSError:
             before = []
         intact = f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'
-        return SaveError(f'cannot save step {step} in {self.folder}: {arrays.reason(error)}; {intact}')
+        return SaveError(f'{text}; {intact}')
 
 
 def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, ...] = ('.*',), step: int | str | None = None,

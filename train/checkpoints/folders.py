@@ -3,12 +3,16 @@
 A step is complete once its manifest exists, so a save that was killed leaves no checkpoint. A damaged step is never deleted: it
 is renamed (or marked with an object DAMAGED, where there is no rename). Needs no JAX.
 """
+import atexit
 import contextlib
+import functools
 import itertools
 import json
 import math
 import os
 import re
+import shutil
+import tempfile
 from typing import Callable
 
 from etils import epath
@@ -16,9 +20,11 @@ from etils import epath
 from data import atomic
 from train.checkpoints import manifest
 from train.parallel import processes
+from train.settings import errors
 
 HIGHER = ('accuracy', 'auc', 'f1', 'precision', 'recall', 'exact_match', 'bleu', 'rouge', 'mcc', 'pearson', 'spearman')
 DAMAGED = 'DAMAGED'
+MISREAD = re.compile(r'[*?\[\\]')             # Orbax finds its files by patterns; TensorStore takes \ for /
 
 
 class NothingRestorable(Exception):
@@ -56,6 +62,16 @@ def read_meta(target: epath.Path) -> dict:
     return json.loads((target / 'meta.json').read_text())
 
 
+def newest_meta(folder: epath.PathLike) -> tuple[int | None, dict]:
+    """(step, meta) of the newest complete step, whose arrays are not checked; (None, {}) if there is none, or its meta.json is damaged."""
+    for step in complete(folder)[-1:]:
+        target = epath.Path(folder) / str(step)
+        with contextlib.suppress(OSError, ValueError):
+            if manifest.intact(target, 'meta.json'):
+                return step, read_meta(target)
+    return None, {}
+
+
 def choose(folder: epath.PathLike, notice: Callable[[str], None], only: int | None = None, move: bool = False) -> int | None:
     """The newest undamaged step (or `only`, if undamaged); None if there are no checkpoints; else NothingRestorable.
 
@@ -79,18 +95,54 @@ def _choose(folder, notice, only, move):
     bad = [f'bad/{entry.name}: damaged, moved there earlier' for entry in _entries(folder / 'bad')]
     bad += [f'{entry.name}: damaged, marked earlier' for entry in _steps(folder) if (entry / DAMAGED).exists()]
     for step in reversed(found):
-        problems = manifest.check(folder / str(step))
+        problems = check(folder / str(step))
         if not problems:
             return [step, bad]
         where = f', {move_aside(folder / str(step), problems)}' if move else ''
-        notice(f'checkpoint {step} is damaged{where}: {summary(problems)}')
-        bad.insert(0, f'{step}: {summary(problems)}')
+        notice(f'checkpoint {step} is damaged{where}: {manifest.summary(problems)}')
+        bad.insert(0, f'{step}: {manifest.summary(problems)}')
     return [None, bad]
 
 
+def check(target: epath.Path) -> list[str]:
+    """The problems of a step's folder, one line each: changed files, or another step inside than its name says."""
+    problems = manifest.check(target)
+    inside = problems or manifest.read(target)['extra']['step']
+    return problems or [f'{manifest.NAME}: this is step {inside}'] * (str(inside) != target.name)
+
+
 def absolute(folder: epath.PathLike) -> epath.Path:
-    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already."""
-    return epath.Path(folder if '://' in os.fspath(folder) else os.path.abspath(os.path.expanduser(folder)))
+    """The absolute path, which Orbax requires; a location such as gs://bucket/run is one already. errors.Error if a run cannot be there."""
+    given, path, wrong = os.fspath(folder), None, None
+    remote = '://' in given
+    with contextlib.suppress(KeyError):       # epath knows no such scheme
+        path = epath.Path(given if remote else os.path.abspath(os.path.expanduser(given)))
+    if given != given.encode(errors='replace').decode():
+        wrong = 'expected a name in UTF-8; rename it, or its folder.'
+    elif path is None or remote != ('://' in os.fspath(path)):
+        wrong = 'expected a local folder, or a location that begins with gs://, s3:// or az://.'
+    elif remote and MISREAD.search(given):
+        wrong = 'expected a location without *, ?, [ and \\, which Orbax would take for patterns. Choose another name.'
+    if wrong:
+        raise errors.Error([errors.Problem(given, wrong)], kind='folder')
+    return path
+
+
+def for_orbax(target: epath.Path) -> epath.Path:
+    """A path of a step's folder that Orbax reads as it is written: the same, or one through a symbolic link in a temporary folder.
+
+    Otherwise the files of a step in `run[1]` or `a\\b` would not be found again, and those in `a*b` be mixed with those in `axb`.
+    """
+    return _linked(target.parent) / target.name if MISREAD.search(str(target)) else target
+
+
+@functools.cache
+def _linked(folder):
+    temporary = tempfile.mkdtemp(prefix='pretext-', dir='/tmp' if MISREAD.search(tempfile.gettempdir()) else None)
+    link = epath.Path(temporary) / 'checkpoints'
+    os.symlink(folder, link)
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)  # deletes the link, not what it leads to
+    return link
 
 
 def split(folder: epath.PathLike) -> tuple[epath.Path, int | None]:
@@ -138,6 +190,12 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
     return f'moved to bad/{free.name}'
 
 
+def unseal(target: epath.Path, problem: str) -> str:
+    """Takes the manifest away from a step that is not what was to be saved, and moves it aside; returns a description."""
+    (target / manifest.NAME).unlink(missing_ok=True)
+    return move_aside(target, [problem])
+
+
 def remove(target: epath.Path) -> None:
     """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored."""
     with contextlib.suppress(OSError):
@@ -152,11 +210,6 @@ def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -
     for entry in _steps(folder):
         if int(entry.name) < found[-1] and int(entry.name) not in kept and not (entry / DAMAGED).exists():
             remove(entry)
-
-
-def summary(problems: list[str]) -> str:
-    """The first problem, and how many more there are."""
-    return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
 
 
 def _entries(folder):

@@ -19,13 +19,25 @@ NAME = 'manifest.json'
 THREADS = 4
 
 
+class Different(Exception):
+    """What was written reads back differently."""
+
+
 def write(folder: epath.PathLike, extra: Any) -> None:
-    """Reads every file below `folder` and writes its manifest, durably and atomically. `extra`: any JSON."""
+    """Reads every file below `folder`, twice, and writes its manifest, durably and atomically. `extra`: any JSON.
+
+    Different, and no manifest, if the second reading differs, for which the files are dropped from the page cache.
+    """
     root = epath.Path(folder)
     body = {'files': dict(zip(names := listing(root), _each(lambda name: _digest(root / name, sync=True), names))), 'extra': extra}
     for directory in {root.parent, *((root / name).parent for name in names)}:
         atomic.sync(directory)
+    if problems := differences(root, body['files']):
+        raise Different(summary(problems))
     atomic.write(root / NAME, render(body).encode())
+    if (root / NAME).read_bytes() != render(body).encode():
+        (root / NAME).unlink()
+        raise Different(f'{NAME}: content changed')
 
 
 def check(folder: epath.PathLike) -> list[str]:
@@ -35,6 +47,17 @@ def check(folder: epath.PathLike) -> list[str]:
         files = read(root)['files']
     except (OSError, ValueError) as error:
         return [f'{NAME}: {_reason(error)}']
+    return differences(root, files)
+
+
+def intact(folder: epath.PathLike, name: str) -> bool:
+    """Whether one file of a folder is as it was written; ValueError or OSError if the manifest is damaged or missing."""
+    files = read(folder)['files']
+    return name in files and not _compare(epath.Path(folder) / name, files[name])
+
+
+def differences(root: epath.Path, files: dict[str, str]) -> list[str]:
+    """How the files below `root` differ from {name: '<bytes> <sha256>'}, one line each, sorted."""
     found = set(listing(root))
     lines = dict(zip(files, _each(lambda name: _compare(root / name, files[name]), files)))
     lines |= {name: 'not in the manifest' for name in found - files.keys()}
@@ -59,6 +82,11 @@ def render(body: dict) -> str:
     """The canonical text of a manifest: sorted, indented JSON that holds the SHA-256 of itself without that line."""
     digest = hashlib.sha256(json.dumps(body, indent=1, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, 'sha256': digest}, indent=1, sort_keys=True) + '\n'
+
+
+def summary(problems: list[str]) -> str:
+    """The first problem, and how many more there are."""
+    return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
 
 
 def listing(root: epath.Path) -> list[str]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from model import paths
-from train.checkpoints import arrays, checkpoint, folders
+from train.checkpoints import arrays, checkpoint, folders, manifest
 
 ocp = arrays.orbax()
 CHUNK = 1 << 26                               # bytes of a parameter that are compressed together
@@ -36,7 +36,7 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
 
     def __init__(self, parameters):
         super().__init__()
-        self.parameters = parameters
+        self.parameters, self.digests = parameters, {}  # of what was written, by path
 
     async def serialize(self, values, infos, args=None):
         for value, info, arg in zip(values, infos, args):
@@ -46,6 +46,7 @@ class OneByOne(ocp.type_handlers.NumpyHandler):
             if not np.isfinite([array.min(), array.max()]).all():
                 raise NotFinite(f'NaN or infinity in the tensors of {path}: '
                                 'the files are damaged, or training diverged before they were saved')
+            self.digests[f'params/{path}'] = [((), arrays.digest(array))]
             writer = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
             for future in await writer.serialize([array], [info], [arg]):
                 await asyncio.to_thread(future.result)
@@ -59,13 +60,16 @@ def save(folder: str, step: int, shapes: dict[str, tuple], parameters: Iterable,
     target = folders.absolute(folder) / str(step)
     target.mkdir(parents=True)
     promised = paths.unflatten({f'params/{path}': Placeholder(path, tuple(shape)) for path, shape in shapes.items()})
-    handlers = (Placeholder, OneByOne(iter(parameters))), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
+    one_by_one = OneByOne(iter(parameters))
+    handlers = (Placeholder, one_by_one), (jax.Array, ocp.type_handlers.ArrayHandler())  # Orbax warns without the second
     registry = ocp.type_handlers.create_type_handler_registry(*handlers)
     args = paths.apply(lambda path, leaf: ocp.SaveArgs(chunk_byte_size=CHUNK), promised)
     specs = {path: arrays.spec(leaf) for path, leaf in paths.flatten(promised).items()}
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=registry)) as writer:
-            writer.save(target / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+            writer.save(folders.for_orbax(target) / 'state', args=ocp.args.PyTreeSave(promised, save_args=args))
+        if different := arrays.unlike(target, one_by_one.digests):
+            raise manifest.Different(f'{paths.listed(different)} read back differently')
         arrays.finish(target, step, meta, specs)
     except Exception as error:
         if hasattr(error, 'exit_code'):

@@ -1,8 +1,10 @@
 """The folder of a run. It belongs to one config: another one is an error that lists the differences; nothing is overwritten."""
 import dataclasses
 import datetime
+import hashlib
 import json
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -12,7 +14,10 @@ import jax
 
 from data import atomic
 from train.checkpoints import arrays, folders
-from train.settings import errors, parse, schema
+from train.settings import config_file, errors, parse, schema
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NUMBERS = ('jax_default_prng_impl', 'jax_threefry_partitionable', 'jax_enable_x64', 'jax_default_matmul_precision')  # depend on these
 
 
 def check_writable(workdir: str) -> None:
@@ -40,13 +45,21 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
 
 
 def read(folder: epath.PathLike) -> schema.Config:
-    """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
+    """The Config of the run in `folder`. errors.Error if its config.json is damaged, or is not that of the newest checkpoint."""
     path = epath.Path(folder) / 'config.json'
     try:
-        return parse.from_dict(json.loads(path.read_text()), str(path))
-    except json.JSONDecodeError as error:
+        config = parse.from_dict(json.loads(path.read_text()), str(path))
+    except ValueError as error:
         text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(str(path), text)]) from None
+    step, meta = folders.newest_meta(path.parent / 'checkpoints')
+    changed = [errors.Problem(key, f'{path} has {errors.shown(found)}, its checkpoint {step} was trained with {errors.shown(trained)}: '
+                                   'the file was changed since. Put it back.')
+               for key, trained, found in (parse.diff(parse.from_dict(meta['config'], ''), config) if meta.get('config') else ())
+               if not parse.may_change(key)]
+    if changed:
+        raise errors.Error(changed)
+    return config
 
 
 def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
@@ -72,6 +85,22 @@ def environment(parameters: int) -> dict:
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
             'command': ' '.join(sys.argv), 'parameters': parameters,
             'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+
+
+def agreed(workdir: str, config: schema.Config) -> dict:
+    """{name: value} of what all processes of a run must have in common before the data is read. data.cache is each host's own."""
+    settings = {key: value for key, value in config_file.leaves(parse.to_dict(config)) if key != 'data.cache'}
+    return {**settings, '--workdir': os.fspath(folders.absolute(workdir)), 'code': f'{revision()}, sources {sources()[:12]}',
+            'python': platform.python_version(), **arrays.versions(), **{name: str(jax.config.values[name]) for name in NUMBERS}}
+
+
+def sources() -> str:
+    """SHA-256 (hex) of the Python files of the project."""
+    total = hashlib.sha256()
+    for room in ('data', 'model', 'train'):
+        for path in sorted((ROOT / room).rglob('*.py')):
+            total.update(f'{path.relative_to(ROOT)}\t{hashlib.sha256(path.read_bytes()).hexdigest()}\n'.encode())
+    return total.hexdigest()
 
 
 def revision() -> str | None:

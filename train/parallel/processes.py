@@ -13,12 +13,17 @@ from typing import Any, Callable, Mapping
 
 from train.settings import errors
 
-PATIENCE = 3600                               # seconds to wait for process 0
-_calls = collections.Counter()                # of `lead`, by label: equal in all processes, as they make the same calls
+PATIENCE = 3600                               # seconds to wait for another process
+_calls = collections.Counter()                # of `lead` and `each`, by label: equal in all processes, as they make the same calls
 
 
 class PeerError(RuntimeError):
-    """Process 0 failed at what it did for all; carries its message."""
+    """Another process failed at what it did for all; carries its message, and the exit code where that error has one."""
+
+    def __init__(self, text: str, code: int | None = None, rank: int = 0):
+        super().__init__(text)
+        if code is not None:                  # else it is a bug, there and here
+            self.exit_code, self.kind = code, f'process {rank}'
 
 
 def _state():
@@ -50,18 +55,58 @@ def lead(label: str, function: Callable[[], Any]) -> Any:
     """
     if count() == 1:
         return function()
-    key, _calls[label] = f'pretext/lead/{label}/{_calls[label]}', _calls[label] + 1
-    if rank() == 0:
-        try:
-            result = function()
-        except Exception as error:
-            client().key_value_set(key, json.dumps({'error': f'{type(error).__name__}: {error}'}))
-            raise
-        client().key_value_set(key, json.dumps({'result': result}))
-        return result
+    key = _key(f'lead/{label}')
+    return _publish(key, function) if rank() == 0 else _result(key, 0)
+
+
+def each(label: str, function: Callable[[], Any]) -> list:
+    """Every process calls `function` and returns the (JSON) results of all, in their order, or raises: its own error, or a PeerError.
+
+    All processes must call it with the same label, and equally often.
+    """
+    if count() == 1:
+        return [function()]
+    key = _key(f'each/{label}')
+    mine = _publish(f'{key}/{rank()}', function)
+    return [mine if i == rank() else _result(f'{key}/{i}', i) for i in range(count())]
+
+
+def agree(values: Callable[[], dict[str, Any]]) -> None:
+    """errors.Error in every process, which names the differences, unless `values()`, {name: (JSON) value}, is the same in all."""
+    found, wrong = each('agree', values), []
+    for name in dict.fromkeys(name for one in found for name in one):
+        ranks = {}
+        for i, one in enumerate(found):
+            ranks.setdefault(errors.shown(one[name], 100) if name in one else 'nothing', []).append(i)
+        if len(ranks) > 1:
+            text = ', '.join(f'process{"es" * (len(at) > 1)} {", ".join(map(str, at[:5]))}{" ..." * (len(at) > 5)}: {value}'
+                             for value, at in ranks.items())
+            wrong.append(errors.Problem(name, f'{text}; expected one value.'))
+    if wrong:
+        raise errors.Error(wrong, kind='processes', end='nothing was run: start all processes with the same command, code and packages')
+
+
+def _key(label):
+    _calls[label] += 1
+    return f'pretext/{label}/{_calls[label]}'
+
+
+def _publish(key, function):
+    """The result of `function`, which others may now read, as its error."""
+    try:
+        result = function()
+    except Exception as error:
+        code = error.code if isinstance(error, errors.Error) else getattr(error, 'exit_code', None)
+        client().key_value_set(key, json.dumps({'error': f'{type(error).__name__}: {error}' if code is None else str(error), 'code': code}))
+        raise
+    client().key_value_set(key, json.dumps({'result': result}))
+    return result
+
+
+def _result(key, at):
     answer = json.loads(client().blocking_key_value_get(key, PATIENCE * 1000))
     if 'error' in answer:
-        raise PeerError(answer['error'])
+        raise PeerError(answer['error'], answer['code'], at)
     return answer['result']
 
 

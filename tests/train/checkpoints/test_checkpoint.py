@@ -1,4 +1,5 @@
 """Real checkpoints, mutated, killed, moved between meshes: what was saved comes back bit for bit, or an older one."""
+import dataclasses
 import hashlib
 import pathlib
 import re
@@ -15,6 +16,7 @@ import optax
 import pytest
 
 from data import atomic
+from model import paths
 from tests.helpers import subprocesses
 from train import state as states
 from train.checkpoints import arrays, checkpoint, folders, manifest
@@ -129,6 +131,22 @@ def test_every_damage_to_every_file_is_noticed_and_nothing_is_deleted(two, tmp_p
             else:
                 assert lines[0].startswith('checkpoint 20 is damaged, moved to bad/20: ')
                 assert files(run / 'bad' / '20') == left and not (run / '20').exists()
+
+
+def test_every_one_of_500_random_bit_flips_is_noticed(two, tmp_path):
+    run, draw = tmp_path / 'checkpoints', np.random.default_rng(0)
+    shutil.copytree(two, run)
+    names = [name for name in files(run / '20') if (run / '20' / name).stat().st_size]
+    for turn in range(500):
+        file = run / '20' / names[turn % len(names)]
+        good, bit = file.read_bytes(), int(draw.integers(8 * file.stat().st_size))
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        problem, = folders.check(run / '20')
+        assert problem.startswith(f'{names[turn % len(names)]}: content changed'), bit
+        file.write_bytes(good)
+    assert folders.check(run / '20') == []
 
 
 def test_the_line_that_tells_of_damage(two, tmp_path):
@@ -362,15 +380,21 @@ def test_the_moving_average_can_be_loaded(tmp_path):
     same(checkpoint.load_params(tmp_path, what='ema')[0], state.ema)
 
 
-def test_nan_never_reaches_a_checkpoint(tmp_path):
-    good = make(1)
-    bad = jax.tree.map(lambda x: x, good.params)
-    bad['backbone']['embed']['embedding'] = bad['backbone']['embed']['embedding'].at[3, 4].set(jnp.nan)
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
+@pytest.mark.parametrize('path', ['params/backbone/embed/embedding', 'params/backbone/blocks/mlp/up/kernel',
+                                  'opt_state/0/nu/backbone/embed/embedding', 'ema/backbone/blocks/mlp/up/kernel', 'carry', 'frozen/w'])
+def test_what_is_not_finite_never_reaches_a_checkpoint(tmp_path, path, value):
+    def state(seed, **changes):
+        made = dataclasses.replace(make(seed, carry=True, ema=True), frozen={'w': jnp.ones(3)})
+        return paths.apply(lambda at, leaf: leaf.at[(-1,) * leaf.ndim].set(changes[at]) if at in changes else leaf, made)
+
     with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(1, state(1), {})
         with pytest.raises(checkpoint.NotFinite) as error:
-            saved.save(1, states.State(good.step, bad, good.opt_state, None, good.rng, None), {})
-        assert str(error.value) == "step 1 was not saved: NaN or infinity in 'params/backbone/embed/embedding'"
-        assert folders.complete(saved.folder) == [] and not (tmp_path / '1').exists()
+            saved.save(2, state(2, **{path: value}), {})
+        assert str(error.value) == f"step 2 was not saved: NaN or infinity in '{path}'" and error.value.exit_code == 5
+        assert folders.complete(saved.folder) == [1] and not (tmp_path / '2').exists()
+        same(saved.restore(shapes(state(0)))[0], state(1))
 
 
 def test_a_failed_save_says_why_and_the_last_good_one_stays(tmp_path, monkeypatch, capfd, caplog):
@@ -413,24 +437,83 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     assert str(error.value).endswith('; there is no earlier checkpoint')
 
 
-def test_damage_between_writing_and_sealing_is_noticed(tmp_path, monkeypatch):
-    write = manifest.write
+def test_a_file_that_changes_while_the_step_is_sealed(tmp_path, monkeypatch):
+    digest = manifest._digest
 
-    def bad_disk(folder, extra):
-        write(folder, extra)
-        (folder / 'meta.json').write_text('{}')
-    monkeypatch.setattr(manifest, 'write', bad_disk)
-    saved = checkpoint.Checkpoints(tmp_path)
-    saved.save(1, make(), {})
-    with pytest.raises(checkpoint.SaveError, match='it reads back differently, meta.json: 2 bytes instead of'):
-        saved.close()
+    def bad_disk(file, sync=False):
+        found = digest(file, sync)
+        if sync and file.name == 'meta.json':
+            file.write_text('{}')
+        return found
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(1, make(1), {})
+        saved.wait()
+        monkeypatch.setattr(manifest, '_digest', bad_disk)
+        saved.save(2, make(2), {})
+        with pytest.raises(checkpoint.SaveError) as error:
+            saved.wait()
+    assert re.fullmatch(f'step 2 in {tmp_path} does not read back as it was saved: meta.json: 2 bytes instead of \\d+; moved to bad/2; '
+                        'step 1 is intact', str(error.value))
+    assert not (tmp_path / '2').exists() and not (tmp_path / 'bad' / '2' / 'manifest.json').exists()
+
+
+@pytest.mark.parametrize('damage', ['inverted', 'deleted'])
+def test_arrays_that_do_not_open_as_they_were_are_never_sealed(tmp_path, monkeypatch, damage):
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(1, make(1), {})
+        saved.wait()
+        waited = saved._orbax.wait_until_finished
+
+        def bad_disk():
+            waited()
+            for file in (tmp_path / '2' / 'state').rglob('d/*'):
+                file.write_bytes(bytes(byte ^ 0xff for byte in file.read_bytes())) if damage == 'inverted' else file.unlink()
+        monkeypatch.setattr(saved._orbax, 'wait_until_finished', bad_disk)
+        saved.save(2, make(2), {})
+        with pytest.raises(checkpoint.SaveError) as error:
+            saved.wait()
+        assert str(error.value).startswith(f"step 2 in {tmp_path} does not read back as it was saved: 'opt_state/0/count', ")
+        assert str(error.value).endswith('; moved to bad/2; step 1 is intact')
+        assert not (tmp_path / '2').exists() and not (tmp_path / 'bad' / '2' / 'manifest.json').exists()
+        monkeypatch.undo()
+        same(saved.restore(shapes(make()))[0], make(1))
+        saved.save(2, make(3), {})
+        assert saved.verify(2, make(3)) == checkpoint.fingerprint(make(3))
+
+
+def test_each_part_of_a_sharded_array_is_compared(tmp_path):
+    state = put(make(1), ((4, 2), 8))
+    leaves = {path: arrays.plain(leaf) for path, leaf in paths.flatten(state).items()}
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(1, state, {})
+    expected = arrays.digests(leaves)
+    assert {path: len(parts) for path, parts in expected.items() if len(parts) > 1} == dict.fromkeys(
+        (path for path, leaf in leaves.items() if leaf.ndim >= 2), 8)
+    assert arrays.unlike(tmp_path / '1', expected) == []
+    for path, parts in expected.items():
+        for i, (index, _) in enumerate(parts):
+            assert arrays.unlike(tmp_path / '1', {**expected, path: [*parts[:i], (index, '0'), *parts[i + 1:]]}) == [path]
 
 
 def test_verify_notices_another_state(tmp_path):
     with checkpoint.Checkpoints(tmp_path) as saved:
         saved.save(1, make(1), {})
-        with pytest.raises(checkpoint.SaveError, match='does not read back as it was saved: sha256'):
-            saved.verify(1, make(2))
+        saved.save(2, make(2), {})
+        with pytest.raises(checkpoint.SaveError) as error:
+            saved.verify(2, make(1))
+        assert re.fullmatch(f'step 2 in {tmp_path} does not read back as it was saved: sha256 \\w+ instead of \\w+; moved to bad/2; '
+                            'step 1 is intact', str(error.value))
+        assert not (tmp_path / 'bad' / '2' / 'manifest.json').exists()
+        same(saved.restore(shapes(make()))[0], make(1))
+
+
+def test_a_step_under_another_name(two, tmp_path):
+    shutil.copytree(two / '10', tmp_path / '10')
+    shutil.copytree(two / '10', tmp_path / '30')
+    lines = []
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        same(saved.restore(shapes(make()), lines.append)[0], make(10))
+    assert lines == ['checkpoint 30 is damaged, moved to bad/30: manifest.json: this is step 10']
 
 
 TWO = """
@@ -441,7 +524,7 @@ from jax._src import distributed
 rank = int(sys.argv[1])
 jax.distributed.initialize('127.0.0.1:{port}', 2, rank)
 from tests.train.checkpoints import test_checkpoint as t
-from train.checkpoints import checkpoint, manifest
+from train.checkpoints import arrays, checkpoint, manifest
 state = t.put(t.make(30, carry=True), ((4, 1), 4))
 saved = checkpoint.Checkpoints({folder!r})
 lines = []
@@ -452,6 +535,14 @@ print('saved', saved.verify(30, state), flush=True)
 if rank == 0:
     manifest.write = lambda *_: 1 / 0
 saved.save(40, state, {{}})
+try:
+    saved.wait()
+except checkpoint.SaveError as error:
+    print(error, flush=True)
+if rank == 1:
+    digests = arrays.digests
+    arrays.digests = lambda leaves: {{**digests(leaves), 'carry': [(slice(4, 8), slice(0, 16)), '0']}}
+saved.save(50, state, {{}})
 try:
     saved.close()
 except checkpoint.SaveError as error:
@@ -469,11 +560,12 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
     outputs = run_all([[sys.executable, '-c', code, str(rank)] for rank in range(2)], devices=2)
     expected = [f'restored 10 {checkpoint.fingerprint(make(10, carry=True))}',
                 f'saved {checkpoint.fingerprint(make(30, carry=True))}',
-                f'cannot save step 40 in {folder}: ZeroDivisionError: division by zero; step 30 is intact']
+                f'cannot save step 40 in {folder}: ZeroDivisionError: division by zero; step 30 is intact',
+                f"step 50 in {folder} does not read back as it was saved: 'carry'; {{}}step 30 is intact"]
     for rank, (status, out) in enumerate(outputs):
         assert status == 0, out
-        lines = [line for line in out.splitlines() if line.startswith(('restored', 'saved', 'cannot'))]
-        assert lines == [f'{expected[0]} {1 - rank}', *expected[1:]], out
+        lines = [line for line in out.splitlines() if line.startswith(('restored', 'saved', 'cannot', 'step 50'))]
+        assert lines == [f'{expected[0]} {1 - rank}', *expected[1:3], expected[3].format('moved to bad/50; ' * (1 - rank))], out
     restored, meta = checkpoint.Checkpoints(folder).restore(shapes(make(carry=True)))
     same(restored, make(30, carry=True))
     assert meta['examples'] == 3 and sorted(entry.name for entry in folder.iterdir()) == ['10', '30', 'bad']
