@@ -39,8 +39,10 @@ class Family:
     fixed: dict = table()                     # {setting: its value in every model}; settings in neither table have their default
     defaults: dict = table()                  # {key: the default of `transformers`}
     expected: dict = table()                  # {key: the only supported value}
-    aliases: dict = table()                   # {older name of a key: its present name}
-    same: dict = table()                      # {key: another key that must have the same value}
+    ignored: tuple = ()                       # keys that change no number of the network, beside model/huggingface/keys.py:HARMLESS
+    training: dict = table()                  # {key of a dropout: setting with the dropout here, None = none here}; told if they differ
+    aliases: dict = table()                   # {another name of a key: the name in this table}
+    same: dict = table()                      # {key: another key that must have the same value, or (that key, {its value: this one's})}
     apart: dict = table()                     # {setting: another setting that must differ from it}
     duplicates: dict = table()                # {name of a tensor that is tied to another: the other's name}, with `{prefix}`
     buffers: dict = table()                   # {regex of tensors that are no parameters: None, or the only number that they may hold}

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
+        text = f'{source} has no {paths.listed(lost)}, which {settings.a(family.model_type)} with the head {module.settings.kind!r} needs'
         raise huggingface_errors.FolderError(text)
     if aside:
         notice(f'left out: {paths.listed(aside)}')

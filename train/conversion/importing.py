@@ -51,6 +51,8 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
                 (made / 'huggingface').mkdir(exist_ok=True)
                 atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
+    for line in settings.notices(family, model, raw):
+        notice(f'{folder}: {line}')
     notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
            f'{config.objective.name}')
     for line in next_steps(options.out, config):

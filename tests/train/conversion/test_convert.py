@@ -243,6 +243,7 @@ REFUSED = {
     'architecture_unknown': ('gpt2', lambda folder: change(folder, architectures=['GPT2DoubleHeadsModel']), ()),
     'setting_missing': ('gpt2', lambda folder: change(folder, n_embd=DELETE), ()),
     'settings_unsupported': ('gpt2', lambda folder: change(folder, activation_function='mish', scale_attn_by_inverse_layer_idx=True), ()),
+    'key_unknown': ('llama', lambda folder: change(folder, sliding_window=16, parallel_residual=True), ()),
     'relative_positions': ('bert', lambda folder: change(folder, position_embedding_type='relative_key'), ()),
     'rope_scaling': (
         'llama', lambda folder: change(folder, rope_parameters={'rope_type': 'yarn', 'factor': 4.0, 'rope_theta': 10000.0}), ()),
