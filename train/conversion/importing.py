@@ -89,7 +89,7 @@ def configuration(model: model_config.Config, objective: dict[str, Any], dtype: 
         config, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
-        if not model.limit or checks.longest(config) <= model.limit or length == 1:
+        if not model.max_length or checks.longest(config) <= model.max_length or length == 1:
             return config
         length //= 2
 
