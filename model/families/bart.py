@@ -40,7 +40,7 @@ FAMILY = families.Family(
     ),
     heads={
         'ForConditionalGeneration': families.Head('language', (('backbone/head', 'lm_head'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh')),
         **families.SPANS,
     },

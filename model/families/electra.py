@@ -30,7 +30,7 @@ FAMILY = dataclasses.replace(
     names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
     heads={
         'ForPreTraining': families.Head('discriminator', JUDGE),
-        'Model': families.Head('discriminator'),
+        'Model': families.BARE,
         'ForMaskedLM': families.Head('language', LANGUAGE),
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='first', activation='gelu')),
         **families.TOKEN_CLASSES, **families.SPANS,

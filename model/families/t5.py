@@ -66,11 +66,12 @@ FAMILY = families.Family(
     ),
     heads={
         'ForConditionalGeneration': families.Head('language', (('backbone/head', 'lm_head'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'WithLMHeadModel': families.Head('language'),  # the first name of ForConditionalGeneration
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh'), prefix='transformer.'),
         **families.SPANS,
     },
+    output='lm_head.weight',
     duplicates={'lm_head.weight': '{prefix}shared.weight', '{prefix}encoder.embed_tokens.weight': '{prefix}shared.weight',
                 '{prefix}decoder.embed_tokens.weight': '{prefix}shared.weight'},
     buffers={r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None})  # in old files, never read

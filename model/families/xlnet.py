@@ -36,7 +36,7 @@ FAMILY = families.Family(
     ),
     heads={
         'LMHeadModel': families.Head('language', (('backbone/head', 'lm_loss'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh')),
         **families.TOKEN_CLASSES,
         'ForQuestionAnsweringSimple': families.SPANS['ForQuestionAnswering'],

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from model import config as model_config, families, paths, task_model, transformer
-from model.huggingface import compare, equivalent, files, names, settings
+from model.huggingface import compare, equivalent, files, folder as folders, names, settings
 
 Path = str | os.PathLike
 
@@ -29,12 +29,11 @@ def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 
     dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
     errors.ConfigError, errors.FolderError.
     """
-    config, own, family, raw = settings.read(folder)
-    head = settings.head(family, head, labels) if isinstance(head, str) else head
-    module = task_model.Model(config, head or own, dtype)
-    optional = module.settings != own or family.bare in (raw.get('architectures') or ())
+    found = folders.read(folder)
+    head = settings.head(found.family, head, labels) if isinstance(head, str) else head
+    module = task_model.Model(found.config, head or found.head, dtype)
     params = {path: jax.device_put(array, place and place(path, array.shape))
-              for path, array in arrays(folder, module, family, optional, seed, notice)}
+              for path, array in arrays(found, module, seed, notice)}
     return module, {'params': paths.unflatten(params)}
 
 
@@ -53,6 +52,8 @@ def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = '
     settings.write(folder, family, config, module.settings, dtype, more)
     prefix = '' if settings.architecture(family, module.settings) == family.bare else None
     tensors = {tensor.name: tensor for tensor in sorted(names.tensors(family, module.settings.kind, shapes, prefix))}
+    if family.output and module.settings.kind == 'language' and config.tied and config.logit_scale is None:
+        tensors[family.output] = tensors[family.duplicates[family.output].format(prefix=family.prefix)]  # config.json can say untied alone
 
     def read(name):
         tensor = tensors[name]
@@ -63,17 +64,16 @@ def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = '
     return files.write(folder, read, sizes, dtype, shard)
 
 
-def arrays(folder: Path, module: task_model.Model, family: families.Family, optional: bool, seed: int = 0,
-           notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
+def arrays(found: folders.Folder, module: task_model.Model, seed: int = 0, notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (path, float32 numpy array) of each parameter of `module`; all tensors are checked before the first.
 
-    optional: whether a head that is missing in the files is initialised.
+    A head of the module that is not that of the folder, and missing in its files, is initialised.
     """
-    reader, shapes = files.Reader(folder), {path: leaf.shape for path, leaf in paths.flatten(abstract(module)).items()}
+    reader, family, shapes = found.reader, found.family, {path: leaf.shape for path, leaf in paths.flatten(abstract(module)).items()}
     kind, config = module.settings.kind, module.config
     prefix = names.prefix(family, kind, reader.shapes)
     tensors = names.tensors(family, kind, shapes, prefix)
-    lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, optional, notice)
+    lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, module.settings != found.head, notice)
     initial = jax.jit(lambda key: {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost})
     fresh = initial(jax.random.key(seed)) if lost else {}
     for path, shape in shapes.items():

@@ -120,8 +120,8 @@ def after_padding(rows, given):
 CONVERSIONS = {
     'full_attention': (full_attention, lambda windows, config: ['full_attention'] * config.layers),
     'llama3': (llama3, lambda scaling, config: scaling and {'rope_type': 'llama3', **dict(zip(LLAMA3, scaling))}),
-    't5_tied': (t5_tied, lambda tied, config: tied),
-    't5_scale': (t5_scale, lambda scale, config: config.tied),
+    't5_tied': (t5_tied, lambda tied, config: tied and config.logit_scale is not None),
+    't5_scale': (t5_scale, lambda scale, config: config.tied and scale is not None),
     'bart_scale': (bart_scale, lambda scale, config: scale is not None),
     'after_padding': (after_padding, lambda length, config: length and length + config.position_offset),
 }

@@ -41,6 +41,10 @@ def read(folder: str | os.PathLike) -> tuple[model_config.Config, task_model.Hea
     given = {**family.defaults, **{key: value for key, value in given.items() if value is not None or key in stated}}
     config, head = to_config(family, given, path), to_head(family, given, path)
     wrong = [f'{key}: {text}' for key, text in config.problems()]
+    names = {setting: key for setting, key, _ in rules(family)}
+    wrong += [f'{names[one]} = {getattr(config, one)}   expected another number than {names[other]}: {a(family.model_type)} of '
+              f'`transformers` projects from one to the other even then, this model does not'
+              for one, other in family.apart.items() if getattr(config, one) == getattr(config, other)]
     if wrong:
         raise errors.ConfigError('\n  '.join([f'{path}: sizes that do not fit one another', *wrong]))
     return config, head, family, raw
@@ -153,6 +157,8 @@ def head(family: families.Family, kind: str, labels: int = 2) -> task_model.Head
 
 def architecture(family: families.Family, head: task_model.Head) -> str:
     """The class of `transformers` for a head. ConfigError if the family has none."""
+    if head.kind == families.BARE.kind:
+        return family.bare
     for rest, found in family.heads.items():
         if found.kind == head.kind and (head.kind != 'classes' or head == task_model.Head(head.kind, head.labels, **found.settings)):
             return family.classes + rest
@@ -187,7 +193,8 @@ def differences(family: families.Family, config: model_config.Config) -> list[tu
     """[(setting, its value, that of the family)] that keep a Config out of a family: they would be lost in its config.json."""
     config = equivalent.config(family, config)
     back, wrong = to_config(family, {**family.defaults, **to_json(family, config)}, CONFIG), []
-    for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
+    ignored = (*TRAINING, *['tied'] * bool(family.output))     # the files say it
+    for setting in (field.name for field in dataclasses.fields(config) if field.name not in ignored):
         mine, its = resolved(config, setting), resolved(back, setting)
         if setting == 'head_dim' and setting not in family.settings:
             its = config.dim / config.heads    # not rounded: their heads share the width

@@ -1,5 +1,4 @@
 """Training from an imported model: what a config takes from init.from, and runs that start from it."""
-import dataclasses
 import io
 import json
 import os

@@ -35,7 +35,10 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
     own = kept is not None and kept.parent == source
     head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
-    module, params = network(options, config, head, paths.flatten(params))
+    params = paths.flatten(params)
+    if head.kind == 'pooler' and not any(path.startswith('head/') for path in params):  # imported without one
+        head = families.BARE
+    module, params = network(options, config, head, params)
     family = choose(options.family, module, kept)
     wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())

@@ -25,7 +25,8 @@ LENGTH = 512                                  # tokens of a row, or fewer if the
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     """Writes the workdir `options.out` from the folder `options.hf`. Raises errors.Error and those of model/huggingface/errors.py."""
     folder = pathlib.Path(options.hf).expanduser()
-    model, head, family, raw = settings.read(folder)
+    found = huggingface.folders.read(folder)
+    _, model, head, family, raw = found
     if 'auto_map' in raw:
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
@@ -35,8 +36,8 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     module = task_model.Model(model, head)
     wanted = huggingface.abstract(task_model.Model(config.model, head))
     shapes = {path: leaf.shape for path, leaf in paths.flatten(wanted).items()}
-    found = huggingface.arrays(folder, module, family, family.bare in (raw.get('architectures') or ()), notice=notice)
-    found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
+    arrays = huggingface.arrays(found, module, notice=notice)
+    arrays = ((path, resize.rows(path, array, model, config.model)) for path, array in arrays)
     if size != model.vocab_size:
         change = 'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: {change}')
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
                          'sha256': {path.name: files.digest(path) for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
-        streaming.save(made / 'checkpoints', 0, shapes, found, meta)
+        streaming.save(made / 'checkpoints', 0, shapes, arrays, meta)
         for kept in KEPT:
             if (folder / kept).exists():
                 (made / 'huggingface').mkdir(exist_ok=True)
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
 
 def pretrained_with(family: families.Family, architecture: str, head: str) -> dict[str, str]:
     """{setting: value} of the objective that the model was pretrained with. head: its kind (model/task_model.py)."""
-    if head == 'discriminator':
+    if head == 'discriminator' or head == families.BARE.kind and family.head('discriminator'):
         return {'name': 'replaced_token_detection'}
     pair = {'inputs': family.pairs} if head in ('pair', 'pretraining') and family.pairs else {}
     return {**(family.objective or OBJECTIVES[architecture]), **pair}

@@ -11,21 +11,19 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from model import config as model_config, families, huggingface, paths, task_model
+from model import config as model_config, families, huggingface, task_model
 from model.families import albert, bart, bert, roberta, t5
 from tests.helpers import huggingface_folder as folders, huggingface_logits
 
 BUFFERS = {'final_logits_bias'}               # what an export leaves out: no parameters
+COPIES = {'t5_tied_unscaled': {'lm_head.weight'}}  # what it repeats for versions of `transformers` that tie by config.json
 
 
 def silent(text):
     raise AssertionError(text)
 
 
-BARE = [name for name in folders.names() if name.endswith('_bare')]
-
-
-@pytest.fixture(scope='module', params=sorted({*folders.names()} - {*BARE}))
+@pytest.fixture(scope='module', params=folders.names())
 def loaded(request, tmp_path_factory):
     """(case, its arrays, its folder, module, variables) of every stored case."""
     case, arrays = folders.read(request.param)
@@ -37,7 +35,7 @@ def loaded(request, tmp_path_factory):
 
 def description(folder):
     """What settings.read says of a folder, with settings that follow from others written out."""
-    config, head, family, _ = huggingface.settings.read(folder)
+    _, config, head, family, _ = huggingface.folders.read(folder)
     return {field.name: huggingface.settings.resolved(config, field.name) for field in dataclasses.fields(config)}, head, family
 
 
@@ -48,13 +46,14 @@ def test_logits_are_those_of_pytorch(loaded):
     assert huggingface_logits.difference(said, arrays) <= 1e-4
 
 
-def test_an_export_of_the_import_is_byte_equal(loaded, tmp_path):
+def test_an_export_of_the_import_is_byte_equal(request, loaded, tmp_path):
     case, _, folder, module, variables = loaded
     _, _, _, raw = huggingface.settings.read(folder)
     assert huggingface.save(tmp_path, module, variables, more=raw) == ['model.safetensors']
     old, new = (safetensors.load_file(where / 'model.safetensors') for where in (folder, tmp_path))
-    assert old.keys() - new.keys() <= BUFFERS and not new.keys() - old.keys()
-    for name in new:
+    copies = COPIES.get(request.node.callspec.params['loaded'], set())
+    assert old.keys() - new.keys() <= BUFFERS and new.keys() - old.keys() == copies
+    for name in new.keys() - copies:
         assert new[name].dtype == old[name].dtype and new[name].shape == old[name].shape, name
         assert new[name].tobytes() == old[name].tobytes(), name
     config = json.loads((tmp_path / 'config.json').read_text())
@@ -62,17 +61,7 @@ def test_an_export_of_the_import_is_byte_equal(loaded, tmp_path):
     changed = {key for key, value in case['config'].items() if value is not None and config.get(key, value) != value}
     assert changed <= ({'tie_word_embeddings'} if 'scale_decoder_outputs' in case['config'] else set())
     assert case['config'].keys() - config.keys() <= {'transformers_version', 'rope_parameters'}
-
-
-@pytest.mark.parametrize('name', BARE)
-def test_a_bare_backbone_says_what_pytorch_says(name, tmp_path):
-    """Files without a head, whose names lack the prefix: a head that has parameters is initialised, and the notice names it."""
-    case, arrays = folders.read(name)
-    notices, folder = [], folders.write(case, tmp_path / 'folder')
-    module, variables = huggingface.load(folder, notice=notices.append)
-    assert huggingface_logits.difference(huggingface_logits.says(module, variables, arrays), arrays) <= 1e-4
-    own = {path for path in paths.flatten(variables['params']) if path.startswith(('head/', 'backbone/head/'))}
-    assert notices == ([f'not in {folder}, and so initialised: {", ".join(sorted(own))}'] if own else [])
+    assert config['architectures'] == case['config']['architectures']
 
 
 def model(name, folder, found=None):
@@ -195,12 +184,12 @@ def test_every_published_size_has_its_place(family):
 
 
 @pytest.mark.parametrize('changed,differs', [
-    (dict(logit_scale=None), [('logit_scale', None, 512 ** -0.5)]), (dict(tied=False), [('logit_scale', 512 ** -0.5, None)]),
+    (dict(logit_scale=None), []), (dict(tied=False), [('logit_scale', 512 ** -0.5, None)]),
     (dict(tied=False, logit_scale=None), []), (dict(activation='gelu'), []), (dict(activation='silu', gated=True), []),
     (dict(activation='gelu', gated=True), [('gated', True, False)]), (dict(activation='gelu_tanh'), [('gated', False, True)]),
     (dict(embed_scale=2.0), [('embed_scale', 2.0, None)]), (dict(dropout=0.3), [])])
 def test_what_a_config_would_not_bring_back_keeps_a_model_out(changed, differs):
-    """T5 scales states before a tied output, and only there; one word names its activation and says whether it gates."""
+    """T5 scales states before a tied output, or not; never before another. One word names its activation and says whether it gates."""
     config = model_config.Config(**{**t5.SIZES['small'], **changed})
     assert huggingface.settings.differences(t5.FAMILY, config) == differs
 

@@ -94,6 +94,7 @@ def test_what_is_left_aside_changes_nothing_and_is_told(name, tmp_path):
     ('t5', dict(dense_act_fn='gelu_new'), "dense_act_fn = 'gelu_new'   expected 'relu', which follows from feed_forward_proj = 'relu'"),
     ('t5', dict(is_gated_act=True), 'is_gated_act = True   expected False'),
     ('bart', dict(decoder_attention_heads=None), 'decoder_attention_heads = None   expected 4'),
+    ('albert', dict(embedding_size=32), 'embedding_size = 32   expected another number than hidden_size: an albert of'),
     ('gpt2', dict(num_hidden_layers=3), 'num_hidden_layers = 3   expected that of n_layer, 2, which is another name of it'),
 ])
 def test_refused_by_name(name, changed, says, tmp_path):

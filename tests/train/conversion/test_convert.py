@@ -340,6 +340,23 @@ def test_help_needs_no_jax():
     assert result.stdout.splitlines()[-1] == '[]', result.stderr
 
 
+@pytest.mark.parametrize('name, removed', [('llama_bare', ''), ('electra_bare', ''), ('gpt2_bare', ''), ('bert_pooler', 'pooler')])
+def test_a_bare_backbone_comes_back_without_a_head(tmp_path, capsys, name, removed):
+    """No head is drawn for it, not even BERT's pooler where the files have none."""
+    folder = published.write(name, tmp_path / 'hf', 300)
+    if removed:
+        tensors(folder, lambda found: [found.pop(key) for key in [*found] if removed in key])
+    assert convert.main(['import', f'--hf={folder}', f'--out={tmp_path}/run']) == 0
+    said = capsys.readouterr().err
+    assert 'initialised' not in said
+    assert ('a run that starts from it makes one' in said) == (name != 'gpt2_bare')  # whose output is its table
+    assert convert.main(['export', f'--workdir={tmp_path}/run', f'--hf={tmp_path}/back']) == 0
+    before, after = (safetensors.load_file(path / 'model.safetensors') for path in (folder, tmp_path / 'back'))
+    assert {key: array.tobytes() for key, array in before.items()} == {key: array.tobytes() for key, array in after.items()}
+    says = json.loads((tmp_path / 'back/config.json').read_text())
+    assert says['architectures'] == json.loads((folder / 'config.json').read_text())['architectures']
+
+
 def test_an_import_suggests_what_it_can_do(imported, tmp_path, capsys):
     for case, can in (('bert', True), ('bert_pooler', False)):
         capsys.readouterr()
