@@ -105,12 +105,16 @@ def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = Non
           decoder_input_ids: Any = None, decoder_attention_mask: Any = None) -> dict[str, np.ndarray]:
     """The batch (data/example.py) for the arguments of a model of `transformers`: ids int[B, T], masks of real tokens, types.
 
-    Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids.
+    Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids, for ids without a row in the
+    model's tables (JAX would read NaN, or another row), and for rows longer than its table of positions.
     """
     def side(ids, mask, causal):
-        ids = np.asarray(ids, np.int32)
-        mask = np.ones_like(ids) if mask is None else np.asarray(mask, np.int32)
+        ids = whole(ids, 'input_ids', config.vocab_size)
+        mask = np.ones_like(ids) if mask is None else whole(mask, 'attention_mask', 2, ids.shape)
         positions = np.maximum(np.cumsum(mask, axis=1, dtype=np.int32) - 1, 0)
+        if config.limit and positions.size and positions.max() >= config.limit:
+            raise ValueError(f'input_ids: expected at most {config.limit} tokens in a row, as the table of positions has, '
+                             f'got {positions.max() + 1}')
         sees = positions if causal else np.zeros_like(ids)
         return {'tokens': ids, 'positions': positions, 'segments': mask, 'sees': sees, 'seen': sees}
 
@@ -120,4 +124,20 @@ def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = Non
             raise ValueError('an encoder-decoder reads two texts: expected decoder_input_ids, which begin with '
                              'the id that starts a decoder')
         found = side(decoder_input_ids, decoder_attention_mask, causal=True) | {f'encoder_{name}': value for name, value in found.items()}
-    return found if token_type_ids is None else {**found, 'types': np.asarray(token_type_ids, np.int32)}
+    if token_type_ids is None:
+        return found
+    types = config.types or (1 if not config.relative_segments else 2 ** 31)
+    return {**found, 'types': whole(token_type_ids, 'token_type_ids', types, np.shape(input_ids))}
+
+
+def whole(values: Any, name: str, size: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """An argument of a model of `transformers` as int32[B, T]. ValueError if it is not from 0 to size - 1 everywhere."""
+    values = np.asarray(values)
+    if values.ndim != 2 or shape not in (None, values.shape):
+        raise ValueError(f'{name}: expected the shape {list(shape) if shape else "[rows, tokens]"}, got {list(values.shape)}')
+    if values.dtype.kind not in 'iubf' or not np.array_equal(values, np.floor(values)):
+        raise ValueError(f'{name}: expected whole numbers')
+    if values.size and not 0 <= values.min() <= values.max() < size:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise ValueError(f'{name}: expected numbers from 0 to {size - 1}, got {wrong}')
+    return values.astype(np.int32)

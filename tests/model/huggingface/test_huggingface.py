@@ -327,6 +327,36 @@ def test_a_head_with_other_labels_starts_fresh(tmp_path):
     assert notices == [f'not in {folder}, and so initialised: head/labels/bias, head/labels/kernel']
 
 
+SIZES = dict(vocab_size=9, max_length=4, types=2)
+IDS = [[1, 8, 3]]
+
+
+@pytest.mark.parametrize('given, settings, says', [
+    (dict(input_ids=[[1, 9]]), {}, 'input_ids: expected numbers from 0 to 8, got 9'),
+    (dict(input_ids=[[1, -100]]), {}, 'input_ids: expected numbers from 0 to 8, got -100'),
+    (dict(input_ids=[[2 ** 40]]), {}, 'input_ids: expected numbers from 0 to 8, got 1099511627776'),
+    (dict(input_ids=[[0.5]]), {}, 'input_ids: expected whole numbers'),
+    (dict(input_ids=[1, 2]), {}, r'input_ids: expected the shape \[rows, tokens\], got \[2\]'),
+    (dict(input_ids=[[1] * 5]), {}, 'input_ids: expected at most 4 tokens in a row, as the table of positions has, got 5'),
+    (dict(input_ids=IDS, attention_mask=[[1, 1]]), {}, r'attention_mask: expected the shape \[1, 3\], got \[1, 2\]'),
+    (dict(input_ids=IDS, attention_mask=[[1, 1, 2]]), {}, 'attention_mask: expected numbers from 0 to 1, got 2'),
+    (dict(input_ids=IDS, token_type_ids=[[0, 2, 0]]), {}, 'token_type_ids: expected numbers from 0 to 1, got 2'),
+    (dict(input_ids=IDS, token_type_ids=[[0, 1, 0]]), dict(types=0), 'token_type_ids: expected numbers from 0 to 0, got 1'),
+    (dict(input_ids=IDS, decoder_input_ids=[[9]]), dict(architecture='encoder_decoder'), 'expected numbers from 0 to 8, got 9'),
+    (dict(input_ids=IDS, decoder_input_ids=[[1] * 5]), dict(architecture='encoder_decoder'), 'expected at most 4 tokens')])
+def test_ids_that_no_table_has_a_row_for(given, settings, says):
+    with pytest.raises(ValueError, match=says):
+        huggingface.batch(model_config.Config(**{**SIZES, **settings}), **given)
+
+
+def test_what_a_model_without_tables_may_read():
+    long = [[1] * 5]
+    assert huggingface.batch(model_config.Config(**SIZES), long, [[1, 1, 1, 1, 0]])['positions'].max() == 3    # four real tokens
+    assert huggingface.batch(model_config.Config(**{**SIZES, 'positions': 'rotary'}), long)['tokens'].shape == (1, 5)
+    config = model_config.Config(**{**SIZES, 'types': 0, 'architecture': 'encoder', 'positions': 'xl', 'relative_segments': True})
+    assert huggingface.batch(config, IDS, token_type_ids=[[0, 1, 2]])['types'].max() == 2       # they are compared, not looked up
+
+
 def test_an_encoder_decoder_reads_two_texts():
     config = model_config.Config(architecture='encoder_decoder', vocab_size=9)
     with pytest.raises(ValueError, match='expected decoder_input_ids'):
