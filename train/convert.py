@@ -77,7 +77,7 @@ def run(options):
     platform.prepare(os.environ)
     from train.conversion import exporting, importing
     convert = importing.run if options.command == 'import' else exporting.run
-    convert(options, lambda text: print(text, file=sys.stderr))
+    convert(options, lambda text: print(errors.printable(text), file=sys.stderr))
 
 
 main = command.entry(lambda argv: run(parser().parse_args(argv)))

@@ -39,13 +39,17 @@ def read_json(path: pathlib.Path, what: str) -> Any:
 
 
 class Reader:
-    """The tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError if files are missing or damaged."""
+    """The tensors of a folder: `shapes` and `types` by name, `read(name)`. FolderError if files are missing or damaged."""
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = pathlib.Path(folder)
-        files = {name: safe_open(self.folder / name) for name in weight_files(self.folder)}
-        self.where = {present(tensor): (name, tensor) for name, file in files.items() for tensor in file.keys()}
-        self.shapes = {tensor: tuple(files[file].get_slice(own).get_shape()) for tensor, (file, own) in self.where.items()}
+        self.folder, self.where, self.shapes, self.types = pathlib.Path(folder), {}, {}, {}
+        for name in weight_files(self.folder):
+            file = safe_open(self.folder / name)
+            for own in file.keys():
+                tensor, stored = present(own), file.get_slice(own)
+                if tensor in self.where:
+                    raise errors.FolderError(f'{folder}: expected one tensor {tensor}, got two, in {self.where[tensor][0]} and {name}')
+                self.where[tensor], self.shapes[tensor], self.types[tensor] = (name, own), tuple(stored.get_shape()), stored.get_dtype()
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as a numpy array in the file's dtype. The file is mapped anew each time, so that pages read before are freed."""
@@ -55,9 +59,9 @@ class Reader:
 
 def weight_files(folder):
     """The names of the safetensors files of a folder."""
-    if (folder / WEIGHTS).exists():
+    if os.path.isfile(folder / WEIGHTS):
         return [WEIGHTS]
-    if not (folder / INDEX).exists():
+    if not os.path.isfile(folder / INDEX):
         pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
         if pickles:
             raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when '
@@ -71,7 +75,7 @@ def weight_files(folder):
     for name in names:
         if name != pathlib.PurePath(name).name or name in ('', '.', '..'):
             raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
-        if not (folder / name).exists():
+        if not os.path.isfile(folder / name):
             raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
     return names
 

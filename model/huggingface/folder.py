@@ -5,6 +5,7 @@ Some things config.json leaves to the files: whether a T5's output is tied to it
 import dataclasses
 import math
 import os
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from model import config as model_config, families, positions, task_model
 from model.huggingface import errors, files, settings
 
+FLOATS = ('F16', 'BF16', 'F32', 'F64')
 LAYERS = 10_000                               # more of them, sharing their weights, than any model has
 TABLES = ('vocab_size', 'dim', 'embed_dim', 'heads', 'kv_heads', 'head_dim', 'mlp_dim', 'types')  # settings that are sizes of tensors
 
@@ -29,12 +31,23 @@ def read(path: str | os.PathLike) -> Folder:
     """The Folder at a path. ConfigError, FolderError."""
     config, head, family, raw = settings.read(path)
     reader = files.Reader(path)
+    types(reader, family)
     sizes(reader, config, head, family)
     if head.kind == 'pooler' and not held(reader, family, head):
         head = families.BARE
     if family.output and head.kind == 'language' and not config.tied and not own_output(reader, family):
         config = dataclasses.replace(config, tied=True)
     return Folder(reader, config, head, family, raw)
+
+
+def types(reader: files.Reader, family: families.Family) -> None:
+    """FolderError if a tensor, but for buffers that are not read, holds other numbers than floats."""
+    unread = [pattern for pattern, value in family.buffers.items() if value is None]
+    odd = sorted(name for name, kind in reader.types.items()
+                 if kind not in FLOATS and not any(re.search(pattern, name) for pattern in unread))
+    if odd:
+        raise errors.FolderError(f'{reader.folder}: expected tensors of {", ".join(FLOATS)}, got {reader.types[odd[0]]} for {odd[0]}'
+                                 f'{f" and {len(odd) - 1} others" * (len(odd) > 1)}; quantised models are not supported')
 
 
 def sizes(reader: files.Reader, config: model_config.Config, head: task_model.Head, family: families.Family) -> None:
@@ -49,9 +62,8 @@ def sizes(reader: files.Reader, config: model_config.Config, head: task_model.He
         given['num_labels'] = head.labels, most
     wrong = [f'{key} = {value}   expected at most {limit}' for key, (value, limit) in given.items() if value is not None and value > limit]
     if wrong:
-        raise errors.FolderError('\n  '.join([
-            f'{reader.folder}: config.json has sizes that its files do not have: {len(reader.shapes)} tensors, the longest {most} long',
-            *wrong]))
+        text = f'config.json has sizes that its files do not have: {len(reader.shapes)} tensors, the longest {most} long'
+        raise errors.FolderError(f'{reader.folder}: {text}', wrong)
 
 
 def held(reader: files.Reader, family: families.Family, head: task_model.Head) -> bool:

@@ -46,7 +46,7 @@ def read(folder: str | os.PathLike) -> tuple[model_config.Config, task_model.Hea
               f'`transformers` projects from one to the other even then, this model does not'
               for one, other in family.apart.items() if getattr(config, one) == getattr(config, other)]
     if wrong:
-        raise errors.ConfigError('\n  '.join([f'{path}: sizes that do not fit one another', *wrong]))
+        raise errors.ConfigError(f'{path}: sizes that do not fit one another', wrong)
     return config, head, family, raw
 
 
@@ -94,7 +94,7 @@ def to_config(family: families.Family, given: dict, path: str | os.PathLike) -> 
     wrong = list(dict.fromkeys(wrong))
     if wrong:
         count = f'{len(wrong)} setting{"s" * (len(wrong) > 1)}'
-        raise errors.ConfigError('\n  '.join([f'{path}: {count} of {a(family.model_type)} that this model does not have', *wrong]))
+        raise errors.ConfigError(f'{path}: {count} of {a(family.model_type)} that this model does not have', wrong)
     return model_config.Config(**found)
 
 
@@ -184,8 +184,8 @@ def fit(config: model_config.Config, head: task_model.Head | None = None, model_
     differ = {family: differences(family, config) for family in known().values()}
     nearest = min(differ, key=distance)
     if differ[nearest]:
-        rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.model_type} has {its!r}' for setting, mine, its in differ[nearest])
-        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.model_type}:\n  {rows}')
+        rows = (f'model.{setting} = {mine!r}   {nearest.model_type} has {its!r}' for setting, mine, its in differ[nearest])
+        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.model_type}:', rows)
     return nearest
 
 

@@ -105,8 +105,8 @@ def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) 
         return settings.fit(module.config, module.settings, hint)
     wrong = settings.differences(known[name], module.config)
     if wrong:
-        rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
-        raise huggingface_errors.ConfigError(f'this model is no {name}:\n  {rows}')
+        rows = (f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
+        raise huggingface_errors.ConfigError(f'this model is no {name}:', rows)
     return known[name]
 
 

@@ -29,7 +29,7 @@ def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
             if not hasattr(error, 'exit_code'):
                 raise
             code, message = error.exit_code, f'{error.kind}: {error}'
-        print(message, file=sys.stderr)
+        print('\n'.join(map(errors.printable, message.split('\n'))), file=sys.stderr)
         return code
     return main
 
