@@ -38,7 +38,7 @@ def to_json(how: Any, value: Any, config: model_config.Config) -> Any:
 def checked(setting: str, value: Any) -> Any:
     """The value, if its type and range are those of the setting. ValueError with what was expected."""
     annotated = typing.get_type_hints(model_config.Config, include_extras=True)[setting]
-    kind, *rule = typing.get_args(annotated)[:2] if typing.get_origin(annotated) is typing.Annotated else (annotated,)
+    kind, *rule = typing.get_args(annotated)
     kinds = typing.get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
         return value

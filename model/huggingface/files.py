@@ -24,14 +24,14 @@ SAFE = ('python -c "import sys, transformers as t; c = t.AutoConfig.from_pretrai
 
 def read_json(path: pathlib.Path, what: str) -> Any:
     """The value of a JSON file of at most LARGEST bytes. FolderError if it is missing or damaged; what: what it belongs to."""
+    if not os.path.isfile(path):
+        raise errors.FolderError(f'{path.parent}: expected {what}, got no {path.name}')
     try:
         with open(path, 'rb') as file:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise errors.FolderError(f'{path}: expected at most {LARGEST:,} bytes')
         return json.loads(text.decode('utf-8'))
-    except FileNotFoundError:
-        raise errors.FolderError(f'{path.parent}: expected {what}, got no {path.name}') from None
     except (ValueError, OSError) as error:
         raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
     except RecursionError:

@@ -32,9 +32,9 @@ def read(path: str | os.PathLike) -> Folder:
     config, head, family, raw = settings.read(path)
     reader = files.Reader(path)
     types(reader, family)
-    sizes(reader, config, head, family)
+    sizes(reader, config, head, family, settings.renamed(family, raw))
     if head.kind == 'pooler' and not held(reader, family, head):
-        head = families.BARE
+        head = task_model.Head(families.BARE.kind)
     if family.output and head.kind == 'language' and not config.tied and not own_output(reader, family):
         config = dataclasses.replace(config, tied=True)
     return Folder(reader, config, head, family, raw)
@@ -50,8 +50,9 @@ def types(reader: files.Reader, family: families.Family) -> None:
                                  f'{f" and {len(odd) - 1} others" * (len(odd) > 1)}; quantised models are not supported')
 
 
-def sizes(reader: files.Reader, config: model_config.Config, head: task_model.Head, family: families.Family) -> None:
-    """FolderError if config.json has sizes that no tensor of the files has: such a model would not fit into memory, or never end."""
+def sizes(reader: files.Reader, config: model_config.Config, head: task_model.Head, family: families.Family,
+          raw: dict[str, Any]) -> None:
+    """FolderError if config.json, `raw`, has sizes that no tensor of the files has: such a model would not fit into memory, or never end."""
     most = max((extent for shape in reader.shapes.values() if math.prod(shape) for extent in shape), default=0)
     reads = positions.of(config).reads
     limits = dict.fromkeys((*TABLES, *(name for name in ('max_length', 'position_offset', 'relative_buckets') if name in reads)), most)
@@ -60,7 +61,8 @@ def sizes(reader: files.Reader, config: model_config.Config, head: task_model.He
     given = {keys[name]: (getattr(config, name), limit) for name, limit in limits.items() if name in keys}
     if head.kind in ('classes', 'token_classes'):
         given['num_labels'] = head.labels, most
-    wrong = [f'{key} = {value}   expected at most {limit}' for key, (value, limit) in given.items() if value is not None and value > limit]
+    wrong = [f'{key} = {raw.get(key, value)}   expected at most {limit}' for key, (value, limit) in given.items()
+             if value is not None and value > limit]
     if wrong:
         text = f'config.json has sizes that its files do not have: {len(reader.shapes)} tensors, the longest {most} long'
         raise errors.FolderError(f'{reader.folder}: {text}', wrong)

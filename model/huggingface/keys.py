@@ -11,8 +11,8 @@ HARMLESS = frozenset("""
     transformers_version dtype torch_dtype tokenizer_class name_or_path _name_or_path _commit_hash language license
     task_specific_params finetuning_task prefix _num_labels problem_type output_hidden_states output_attentions return_dict
     use_return_dict output_past chunk_size_feed_forward torchscript use_bfloat16 tf_legacy_loss gradient_checkpointing
-    initializer_range attn_implementation _attn_implementation
-    _attn_implementation_autoset _attn_implementation_internal _flash_attn_2_enabled transformers.js_config
+    initializer_range attn_implementation _attn_implementation _attn_implementation_autoset
+    _attn_implementation_internal _flash_attn_2_enabled transformers.js_config
     bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id unk_token_id decoder_start_token_id
     assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens diversity_penalty do_sample early_stopping
     encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff exponential_decay_length_penalty
@@ -56,7 +56,7 @@ def notices(family: families.Family, given: dict[str, Any], config: model_config
     if aside:
         yield f'config.json: left aside, as they change no number of the network: {", ".join(aside)}'
     here = {key: getattr(config, setting) if setting else 0.0 for key, setting in family.training.items()}
-    lines = [f'{key} = {given[key]!r} ({here[key]:g} here)' for key in sorted(here.keys() & given.keys())
+    lines = [f'{key} = {given[key]!r:.60} ({here[key]:g} here)' for key in sorted(here.keys() & given.keys())
              if given[key] not in (None, here[key])]
     if lines:
         yield f'config.json: not the same in training: {", ".join(lines)}'

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
     params = paths.flatten(params)
     if head.kind == 'pooler' and not any(path.startswith('head/') for path in params):  # imported without one
-        head = families.BARE
+        head = task_model.Head(families.BARE.kind)
     module, params = network(options, config, head, params)
     family = choose(options.family, module, kept)
     wanted = paths.flatten(huggingface.abstract(module))

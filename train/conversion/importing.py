@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     folder = pathlib.Path(options.hf).expanduser()
     found = huggingface.folders.read(folder)
     _, model, head, family, raw = found
-    if 'auto_map' in raw:
+    if isinstance(raw.get('auto_map'), dict):
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
     tokenizer = read_tokenizer(folder, size, notice)

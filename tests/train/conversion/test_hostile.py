@@ -93,7 +93,7 @@ HOSTILE = {
     'many keys': ('gpt2', changed(**{f'key{i}': i for i in range(10_000)}), 2, '  ... and 9940 more lines'),
     'a long key': ('gpt2', changed(**{'k' * 10 ** 6: 1}), 2, 'kkk…'),
     'escapes': ('gpt2', changed(**{'\x1b[2J': '\x1b]0;x\x07'}), 2, r'\x1b[2J = '),
-    'a folder for a file': ('gpt2', a_folder('config.json'), 3, 'expected JSON'),
+    'a folder for a file': ('gpt2', a_folder('config.json'), 3, 'got no config.json'),
     'a folder for the weights': ('gpt2', a_folder('model.safetensors'), 3, 'model.safetensors.index.json, got neither'),
     'header of 2^60 bytes': ('gpt2', length(2 ** 60), 3, 'model.safetensors: expected a whole safetensors file'),
     'header of no bytes': ('gpt2', length(0), 3, 'expected a whole safetensors file'),
@@ -121,7 +121,7 @@ def test_one_message_and_nothing_written(name, tmp_path, capsys):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     said = capsys.readouterr().err
-    assert said.startswith(f'huggingface: {tmp_path}/hf') and says in said and len(said) < 30_000
+    assert said.startswith(f'huggingface: {tmp_path}/hf') and says in said and len(said) < 70_000
     assert '\x1b' not in said and [path.name for path in tmp_path.iterdir()] == ['hf']
     assert peak < 3 * files.LARGEST
 
