@@ -1,4 +1,4 @@
-"""Continued pretraining of an imported model, or of another run, on more text: model, tokenizer, objective are those of init.from.
+"""Continued pretraining of an imported model or another run, on more text: model, tokenizer, objective and dtype are those of init.from.
 
     python -m train.convert import --hf=DIR --out=runs/imported
     python -m train.main --config=configs/continue.py --config.init.from=runs/imported --config.data.train='*.txt' --workdir=runs/more

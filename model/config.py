@@ -61,6 +61,7 @@ class Config:
     logit_soft_cap: Annotated[float | None, 'more than 0', 'the same on the output logits'] = None
     windows: Annotated[tuple[int | None, ...] | None, 'of attention, in tokens, one a layer, repeated; None = unlimited'] = None
     dropout: Annotated[float, 'at least 0 and below 1', 'of embeddings and residual branches'] = 0.0
+    embed_dropout: Annotated[float | None, 'at least 0 and below 1', 'of embeddings; None = dropout'] = None
     mlp_dropout: Annotated[float, 'at least 0 and below 1', 'inside the feed-forward layer, after the activation (T5)'] = 0.0
     output_dropout: Annotated[float, 'at least 0 and below 1', 'after the last norm of a stack (T5)'] = 0.0
     attention_dropout: Annotated[float, 'at least 0 and below 1', 'of attention probabilities'] = 0.0
@@ -110,6 +111,11 @@ class Config:
     def width(self) -> int:
         """E, the width of the embedding tables."""
         return self.embed_dim or self.dim
+
+    @property
+    def embedding_dropout(self) -> float:
+        """The dropout of the embeddings."""
+        return self.dropout if self.embed_dropout is None else self.embed_dropout
 
     @property
     def norms_embeddings(self) -> bool:

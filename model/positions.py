@@ -158,7 +158,7 @@ class TransformerXL(Scheme):
         """The projection of the distances (with dropout, for each row) and their products with the queries."""
         config = self.config
         width = config.heads * config.size
-        projected = 1 if config.dropout else 2 / batch_size
+        projected = 1 if config.embedding_dropout else 2 / batch_size
         score = (length + keys) * (length if queries == length else 2 * length) + (2 * queries if config.relative_segments else 0)
         return 2 * (length + keys) * config.dim * width * projected + 2 * score * width
 

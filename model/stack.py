@@ -120,7 +120,7 @@ class Stack(nn.Module):
             self.project = layers.Dense(config, config.dim, self.dtype)
         if config.norm_position == 'pre':
             self.norm = layers.Norm(config, self.dtype)
-        self.dropout = layers.Dropout(config.dropout)
+        self.dropout = layers.Dropout(config.embedding_dropout)
         self.output_dropout = layers.Dropout(config.output_dropout)
         depth = self.scanned()
         block = remat(config, prevent_cse=False)  # inside a scan, XLA cannot merge what is recomputed with the forward pass

@@ -16,6 +16,7 @@ from model.attention import rule as rules
 # The output of `Model` for a batch, float32. pretraining: that of `pair`, and a language head beside it (BERT, ALBERT).
 KINDS = {
     'language': 'logits of tokens [B, T, V], or at `slots` [B, P, V]',
+    'hidden': 'states of the last layer [B, T, D]: a backbone without a head',
     'pooler': 'one vector a row [B, D]',
     'pair': 'logits of two labels for a pair of sentences [B, 2]',
     'pretraining': 'the same, beside the language head',
@@ -38,7 +39,7 @@ class Head:
 
 
 class Model(nn.Module):
-    """A `backbone`, and a `head` unless that is the backbone's own language head."""
+    """A `backbone`, and a `head` unless that is the backbone's own language head, or none."""
     config: model_config.Config
     settings: Head = Head()
     dtype: Any = jnp.float32
@@ -63,7 +64,7 @@ class Model(nn.Module):
         hidden = self.backbone.hidden(batch, rows)
         if self.settings.kind == 'classes':
             return self.head(hidden, batch['segments'], rows)
-        return self.head(hidden)
+        return hidden if self.settings.kind == 'hidden' else self.head(hidden)
 
     def language(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """Logits of tokens, as `Transformer`; of the query stream in a Transformer-XL model whose batch has `slots`."""

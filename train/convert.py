@@ -8,6 +8,7 @@ import os
 import re
 import sys
 
+from data import errors as data_errors
 from train.settings import command, errors
 
 IMPORT = """\
@@ -77,7 +78,7 @@ def run(options):
     platform.prepare(os.environ)
     from train.conversion import exporting, importing
     convert = importing.run if options.command == 'import' else exporting.run
-    convert(options, lambda text: print(text, file=sys.stderr))
+    convert(options, lambda text: print(data_errors.printable(text), file=sys.stderr))
 
 
 main = command.entry(lambda argv: run(parser().parse_args(argv)))

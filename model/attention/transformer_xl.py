@@ -47,7 +47,7 @@ def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.A
         table = encodings.halves(jnp.stack([distances, -distances]), config.dim)
         reads = jnp.where(encodings.direction(rule.query_positions[:, :T]) < 0, 1, 0)
         relative = Relative(table, reads, jnp.where(appended > 0, fields['slots'], T) if appended.shape[1] else None)
-    if dropout is not None and config.dropout:
+    if dropout is not None and config.embedding_dropout:
         relative = dataclasses.replace(relative, table=dropout(relative.table[relative.reads]), reads=None)
     if config.relative_segments and not cached:
         types = fields.get('types', jnp.zeros_like(fields['positions']))

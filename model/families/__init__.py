@@ -16,6 +16,7 @@ class Head(NamedTuple):
     prefix: Optional[str] = None              # of the backbone's tensors in this class; None = Family.prefix
 
 
+BARE = Head('hidden')                         # of a backbone without a head
 table = functools.partial(dataclasses.field, default_factory=dict)
 
 
@@ -39,10 +40,13 @@ class Family:
     fixed: dict = table()                     # {setting: its value in every model}; settings in neither table have their default
     defaults: dict = table()                  # {key: the default of `transformers`}
     expected: dict = table()                  # {key: the only supported value}
-    aliases: dict = table()                   # {older name of a key: its present name}
-    same: dict = table()                      # {key: another key that must have the same value}
+    ignored: tuple = ()                       # keys that change no number of the network, beside model/huggingface/keys.py:HARMLESS
+    training: dict = table()                  # {key of a dropout: setting with the dropout here, None = none here}; told if they differ
+    aliases: dict = table()                   # {another name of a key: the name in this table}
+    same: dict = table()                      # {key: another key that must have the same value, or (that key, {its value: this one's})}
     apart: dict = table()                     # {setting: another setting that must differ from it}
     duplicates: dict = table()                # {name of a tensor that is tied to another: the other's name}, with `{prefix}`
+    output: Optional[str] = None              # the output matrix: tied if the files lack it, whatever config.json says
     buffers: dict = table()                   # {regex of tensors that are no parameters: None, or the only number that they may hold}
     objective: Optional[dict] = None          # settings of the pretraining objective; None = that of the architecture
     pairs: Optional[str] = None               # `inputs` of masked_lm for which the head for pairs was trained
@@ -53,8 +57,8 @@ class Family:
         return f'{self.classes}Model'
 
     def head(self, kind: str) -> Optional[Head]:
-        """The head of a kind, None if no class has one."""
-        return next((head for head in self.heads.values() if head.kind == kind), None)
+        """The head of a kind, None if no class has one. Any backbone may be without its head, as BERT's without a pooler."""
+        return next((head for head in self.heads.values() if head.kind == kind), BARE if kind == BARE.kind else None)
 
 
 def rows(ours: str, theirs: str, layout: Optional[str] = None, **names: str) -> tuple:
@@ -66,7 +70,7 @@ ACTIVATIONS = {'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'ge
                'silu': 'silu', 'swish': 'silu'}
 DECODER = {
     'ForCausalLM': Head('language', (('backbone/head/kernel', 'lm_head.weight'),)),
-    'Model': Head('language'),
+    'Model': BARE,
     'ForSequenceClassification': Head('classes', (('head/labels', 'score'),), dict(read='last', bias=False)),
 }
 TOKEN_CLASSES = {'ForTokenClassification': Head('token_classes', (('head/labels', 'classifier'),))}

@@ -23,6 +23,8 @@ FAMILY = dataclasses.replace(
     bert.FAMILY, model_type='albert', classes='Albert', prefix='albert.', objective=dict(name='masked_lm', select='ngram'),
     pairs='sentence_order',
     fixed=dict(bert.FAMILY.fixed, share_layers=True),
+    ignored=('down_scale_factor', 'gap_size', 'net_structure_type', 'num_memory_blocks'),
+    training=dict(classifier_dropout_prob='dropout'),
     apart=dict(embed_dim='dim'),              # `transformers` always projects from one to the other
     settings=dict(bert.FAMILY.settings, embed_dim='embedding_size'),
     defaults=dict(bert.FAMILY.defaults, hidden_act='gelu_new', hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),

@@ -23,8 +23,11 @@ FAMILY = families.Family(
         activation=('activation_function', families.ACTIVATIONS), embed_scale=('scale_embedding', 'bart_scale'),
         dropout='dropout', mlp_dropout='activation_dropout', attention_dropout='attention_dropout'),
     same={'decoder_attention_heads': 'encoder_attention_heads', 'decoder_ffn_dim': 'encoder_ffn_dim'},
-    defaults=dict(activation_function='gelu', scale_embedding=False, dropout=0.1, activation_dropout=0.0, attention_dropout=0.0,
-                  tie_word_embeddings=True),
+    aliases=dict(hidden_size='d_model', num_attention_heads='encoder_attention_heads', num_hidden_layers='encoder_layers'),
+    ignored=('init_std', 'add_bias_logits', 'classif_dropout'),
+    training=dict(encoder_layerdrop=None, decoder_layerdrop=None, classifier_dropout='dropout'),
+    defaults=dict(decoder_attention_heads=16, decoder_ffn_dim=4096, activation_function='gelu', scale_embedding=False, dropout=0.1,
+                  activation_dropout=0.0, attention_dropout=0.0, tie_word_embeddings=True, num_labels=3),
     expected=dict(normalize_before=False, normalize_embedding=True, add_final_layer_norm=False, static_position_embeddings=False,
                   tie_word_embeddings=True),
     names=(
@@ -37,7 +40,7 @@ FAMILY = families.Family(
     ),
     heads={
         'ForConditionalGeneration': families.Head('language', (('backbone/head', 'lm_head'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh')),
         **families.SPANS,
     },

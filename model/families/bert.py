@@ -44,4 +44,7 @@ FAMILY = families.Family(
     },
     duplicates={'cls.predictions.decoder.weight': '{prefix}embeddings.word_embeddings.weight',
                 'cls.predictions.decoder.bias': 'cls.predictions.bias'},
+    ignored=('directionality', 'pooler_fc_size', 'pooler_num_attention_heads', 'pooler_num_fc_layers', 'pooler_size_per_head',
+             'pooler_type'),
+    training=dict(classifier_dropout='dropout'),
     buffers=families.POSITION_IDS)

@@ -26,7 +26,9 @@ FAMILY = families.Family(
         dropout='hidden_dropout', attention_dropout='attention_dropout', tied='tie_word_embeddings'),
     defaults=dict(layer_norm_epsilon=1e-5, hidden_dropout=0.0, attention_dropout=0.0, tie_word_embeddings=True),
     aliases=dict(n_embed='hidden_size', num_hidden_layers='n_layer', num_attention_heads='n_head'),  # of the released files
-    expected=dict(apply_residual_connection_post_layernorm=False),
+    expected=dict(apply_residual_connection_post_layernorm=False, slow_but_exact=False),  # the exact way leaves biases out
+    ignored=('attention_softmax_in_fp32', 'bias_dropout_fusion', 'masked_softmax_fusion', 'n_inner', 'offset_alibi', 'pretraining_tp',
+             'seq_length', 'skip_bias_add', 'skip_bias_add_qkv'),
     names=(
         ('backbone/embed', 'word_embeddings'),
         ('backbone/decoder/embed_norm', 'word_embeddings_layernorm'),

@@ -26,10 +26,11 @@ FAMILY = dataclasses.replace(
     fixed=dict(bert.FAMILY.fixed, activation='gelu'),
     settings={**{setting: key for setting, key in bert.FAMILY.settings.items() if setting != 'activation'}, 'embed_dim': 'embedding_size'},
     expected=dict(bert.FAMILY.expected, hidden_act='gelu'),  # its generator's head has it even if config.json names another
+    ignored=('summary_type', 'summary_use_proj', 'summary_activation', 'summary_last_dropout'),  # of multiple choice
     names=(*bert.FAMILY.names, ('backbone/encoder/project', 'embeddings_project')),
     heads={
         'ForPreTraining': families.Head('discriminator', JUDGE),
-        'Model': families.Head('discriminator'),
+        'Model': families.BARE,
         'ForMaskedLM': families.Head('language', LANGUAGE),
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='first', activation='gelu')),
         **families.TOKEN_CLASSES, **families.SPANS,

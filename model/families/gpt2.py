@@ -17,10 +17,13 @@ FAMILY = families.Family(
     settings=dict(
         vocab_size='vocab_size', max_length='n_positions', layers='n_layer', dim='n_embd', heads='n_head', mlp_dim='n_inner',
         activation=('activation_function', families.ACTIVATIONS), norm_epsilon='layer_norm_epsilon', dropout='resid_pdrop',
-        attention_dropout='attn_pdrop', tied='tie_word_embeddings'),
-    defaults=dict(n_inner=None, activation_function='gelu_new', layer_norm_epsilon=1e-5, resid_pdrop=0.1, attn_pdrop=0.1,
-                  tie_word_embeddings=True),
+        embed_dropout='embd_pdrop', attention_dropout='attn_pdrop', tied='tie_word_embeddings'),
+    defaults=dict(n_inner=None, activation_function='gelu_new', layer_norm_epsilon=1e-5, resid_pdrop=0.1, embd_pdrop=0.1,
+                  attn_pdrop=0.1, tie_word_embeddings=True),
     expected=dict(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False),
+    aliases=dict(hidden_size='n_embd', max_position_embeddings='n_positions', num_attention_heads='n_head', num_hidden_layers='n_layer'),
+    ignored=('n_ctx', 'predict_special_tokens', 'reorder_and_upcast_attn', 'summary_type', 'summary_use_proj', 'summary_activation',
+             'summary_proj_to_labels', 'summary_first_dropout'),
     names=(
         ('backbone/embed', 'wte'),
         ('backbone/decoder/positions', 'wpe'),

@@ -41,6 +41,7 @@ FAMILY = families.Family(
         attention_dropout='attention_dropout', tied='tie_word_embeddings'),
     defaults=dict(num_key_value_heads=None, head_dim=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
                   attention_bias=False, mlp_bias=False, attention_dropout=0.0, tie_word_embeddings=False),
+    ignored=('pretraining_tp', 'is_llama_config', 'rope_interleaved', 'max_sequence_length', 'unsloth_fixed', 'unsloth_version'),
     names=(
         ('backbone/embed', 'embed_tokens'),
         *families.rows(BLOCK, THEIRS, attention_norm='input_layernorm', mlp_norm='post_attention_layernorm'),

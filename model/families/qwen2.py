@@ -17,7 +17,9 @@ SIZES = {
 
 FAMILY = dataclasses.replace(
     llama.FAMILY, model_type='qwen2', classes='Qwen2', fixed=dict(llama.FAMILY.fixed, attention_bias=True, out_bias=False),
-    settings={key: rule for key, rule in llama.FAMILY.settings.items() if key not in ('head_dim', 'attention_bias', 'mlp_bias')},
-    defaults=dict(num_key_value_heads=32, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None,
-                  attention_dropout=0.0, tie_word_embeddings=False),
-    expected=dict(use_sliding_window=False))
+    settings={**{setting: key for setting, key in llama.FAMILY.settings.items() if setting not in ('attention_bias', 'mlp_bias')},
+              'windows': ('layer_types', 'full_attention')},
+    defaults=dict(num_key_value_heads=32, head_dim=None, layer_types=None, hidden_act='silu', rms_norm_eps=1e-6, rope_theta=10000.0,
+                  rope_scaling=None, attention_dropout=0.0, tie_word_embeddings=False),
+    expected=dict(use_sliding_window=False),
+    ignored=(*llama.FAMILY.ignored, 'sliding_window', 'max_window_layers'))  # read where use_sliding_window is true

@@ -37,10 +37,16 @@ FAMILY = families.Family(
         gated=('feed_forward_proj', {name: name.startswith('gated-') for name in ACTIVATIONS}),
         relative_buckets='relative_attention_num_buckets', relative_distance='relative_attention_max_distance',
         norm_epsilon='layer_norm_epsilon', dropout='dropout_rate', mlp_dropout='dropout_rate', output_dropout='dropout_rate',
-        attention_dropout='dropout_rate', tied=('tie_word_embeddings', 't5_tied'), logit_scale=('tie_word_embeddings', 't5_scale')),
+        attention_dropout='dropout_rate', tied=('tie_word_embeddings', 't5_tied'), logit_scale=('scale_decoder_outputs', 't5_scale')),
     defaults=dict(num_decoder_layers=None, feed_forward_proj='relu', relative_attention_num_buckets=32,
-                  relative_attention_max_distance=128, layer_norm_epsilon=1e-6, dropout_rate=0.1, tie_word_embeddings=True),
+                  relative_attention_max_distance=128, layer_norm_epsilon=1e-6, dropout_rate=0.1, tie_word_embeddings=True,
+                  scale_decoder_outputs=None),
     expected=dict(is_decoder=False),
+    same={'dense_act_fn': ('feed_forward_proj', {**{name: name.removeprefix('gated-') for name in ACTIVATIONS}, 'gated-gelu': 'gelu_new'}),
+          'is_gated_act': ('feed_forward_proj', {name: name.startswith('gated-') for name in ACTIVATIONS})},
+    aliases=dict(hidden_size='d_model', num_attention_heads='num_heads', num_hidden_layers='num_layers', head_dim='d_kv'),
+    ignored=('initializer_factor', 'n_positions'),  # T5's first files name the length that it was trained with
+    training=dict(classifier_dropout='dropout'),
     names=(
         ('backbone/embed', 'shared'),
         ('backbone/{role}/positions', '{role}.block.0.layer.0.SelfAttention.relative_attention_bias'),
@@ -60,11 +66,12 @@ FAMILY = families.Family(
     ),
     heads={
         'ForConditionalGeneration': families.Head('language', (('backbone/head', 'lm_head'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'WithLMHeadModel': families.Head('language'),  # the first name of ForConditionalGeneration
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh'), prefix='transformer.'),
         **families.SPANS,
     },
+    output='lm_head.weight',
     duplicates={'lm_head.weight': '{prefix}shared.weight', '{prefix}encoder.embed_tokens.weight': '{prefix}shared.weight',
                 '{prefix}decoder.embed_tokens.weight': '{prefix}shared.weight'},
     buffers={r'^decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight$': None})  # in old files, never read

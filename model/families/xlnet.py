@@ -18,8 +18,11 @@ FAMILY = families.Family(
         activation=('ff_activation', families.ACTIVATIONS), norm_epsilon='layer_norm_eps', dropout='dropout',
         mlp_dropout='dropout', attention_dropout='dropout', output_dropout='dropout', tied='tie_word_embeddings'),
     defaults=dict(d_head=None, ff_activation='gelu', layer_norm_eps=1e-12, dropout=0.1, tie_word_embeddings=True),
-    expected=dict(attn_type='bi', untie_r=True, same_length=False, clamp_len=-1, summary_type='last', summary_use_proj=True,
-                  summary_activation='tanh'),
+    expected=dict(attn_type='bi', untie_r=True, same_length=False, clamp_len=-1, bi_data=False, summary_type='last',
+                  summary_use_proj=True, summary_activation='tanh'),
+    aliases=dict(n_token='vocab_size', hidden_size='d_model', num_attention_heads='n_head', num_hidden_layers='n_layer'),
+    ignored=('mem_len', 'reuse_len', 'use_mems_eval', 'use_mems_train', 'start_n_top', 'end_n_top'),
+    training=dict(summary_last_dropout='dropout'),
     names=(
         ('backbone/embed', 'word_embedding'),
         ('query/embedding', 'mask_emb', 'vector'),
@@ -33,7 +36,7 @@ FAMILY = families.Family(
     ),
     heads={
         'LMHeadModel': families.Head('language', (('backbone/head', 'lm_loss'),)),
-        'Model': families.Head('language'),
+        'Model': families.BARE,
         'ForSequenceClassification': families.Head('classes', CLASSIFIER, dict(read='last', activation='tanh')),
         **families.TOKEN_CLASSES,
         'ForQuestionAnsweringSimple': families.SPANS['ForQuestionAnswering'],

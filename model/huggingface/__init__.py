@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from model import config as model_config, families, paths, task_model, transformer
-from model.huggingface import compare, equivalent, files, names, settings
+from model.huggingface import compare, equivalent, files, folder as folders, names, settings
 
 Path = str | os.PathLike
 
@@ -29,12 +29,11 @@ def load(folder: Path, head: str | task_model.Head | None = None, labels: int = 
     dtype: of the computation. place(path, shape) -> Sharding of each parameter, None = the first device.
     errors.ConfigError, errors.FolderError.
     """
-    config, own, family, raw = settings.read(folder)
-    head = settings.head(family, head, labels) if isinstance(head, str) else head
-    module = task_model.Model(config, head or own, dtype)
-    optional = module.settings != own or family.bare in (raw.get('architectures') or ())
+    found = folders.read(folder)
+    head = settings.head(found.family, head, labels) if isinstance(head, str) else head
+    module = task_model.Model(found.config, head or found.head, dtype)
     params = {path: jax.device_put(array, place and place(path, array.shape))
-              for path, array in arrays(folder, module, family, optional, seed, notice)}
+              for path, array in arrays(found, module, seed, notice)}
     return module, {'params': paths.unflatten(params)}
 
 
@@ -53,6 +52,8 @@ def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = '
     settings.write(folder, family, config, module.settings, dtype, more)
     prefix = '' if settings.architecture(family, module.settings) == family.bare else None
     tensors = {tensor.name: tensor for tensor in sorted(names.tensors(family, module.settings.kind, shapes, prefix))}
+    if family.output and module.settings.kind == 'language' and config.tied and config.logit_scale is None:
+        tensors[family.output] = tensors[family.duplicates[family.output].format(prefix=family.prefix)]  # config.json can say untied alone
 
     def read(name):
         tensor = tensors[name]
@@ -63,17 +64,16 @@ def save(folder: Path, module: task_model.Model, variables: dict, dtype: str = '
     return files.write(folder, read, sizes, dtype, shard)
 
 
-def arrays(folder: Path, module: task_model.Model, family: families.Family, optional: bool, seed: int = 0,
-           notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
+def arrays(found: folders.Folder, module: task_model.Model, seed: int = 0, notice: Callable = print) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (path, float32 numpy array) of each parameter of `module`; all tensors are checked before the first.
 
-    optional: whether a head that is missing in the files is initialised.
+    A head of the module that is not that of the folder, and missing in its files, is initialised.
     """
-    reader, shapes = files.Reader(folder), {path: leaf.shape for path, leaf in paths.flatten(abstract(module)).items()}
+    reader, family, shapes = found.reader, found.family, {path: leaf.shape for path, leaf in paths.flatten(abstract(module)).items()}
     kind, config = module.settings.kind, module.config
     prefix = names.prefix(family, kind, reader.shapes)
     tensors = names.tensors(family, kind, shapes, prefix)
-    lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, optional, notice)
+    lost = compare.check(reader, family, kind, prefix, tensors, shapes, config, module.settings != found.head, notice)
     initial = jax.jit(lambda key: {path: leaf for path, leaf in paths.flatten(initialised(module, key)).items() if path in lost})
     fresh = initial(jax.random.key(seed)) if lost else {}
     for path, shape in shapes.items():
@@ -105,12 +105,16 @@ def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = Non
           decoder_input_ids: Any = None, decoder_attention_mask: Any = None) -> dict[str, np.ndarray]:
     """The batch (data/example.py) for the arguments of a model of `transformers`: ids int[B, T], masks of real tokens, types.
 
-    Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids.
+    Positions count real tokens, from 0. ValueError for an encoder-decoder without decoder_input_ids, for ids without a row in the
+    model's tables (JAX would read NaN, or another row), and for rows longer than its table of positions.
     """
     def side(ids, mask, causal):
-        ids = np.asarray(ids, np.int32)
-        mask = np.ones_like(ids) if mask is None else np.asarray(mask, np.int32)
+        ids = whole(ids, 'input_ids', config.vocab_size)
+        mask = np.ones_like(ids) if mask is None else whole(mask, 'attention_mask', 2, ids.shape)
         positions = np.maximum(np.cumsum(mask, axis=1, dtype=np.int32) - 1, 0)
+        if config.limit and positions.size and positions.max() >= config.limit:
+            raise ValueError(f'input_ids: expected at most {config.limit} tokens in a row, as the table of positions has, '
+                             f'got {positions.max() + 1}')
         sees = positions if causal else np.zeros_like(ids)
         return {'tokens': ids, 'positions': positions, 'segments': mask, 'sees': sees, 'seen': sees}
 
@@ -120,4 +124,20 @@ def batch(config: model_config.Config, input_ids: Any, attention_mask: Any = Non
             raise ValueError('an encoder-decoder reads two texts: expected decoder_input_ids, which begin with '
                              'the id that starts a decoder')
         found = side(decoder_input_ids, decoder_attention_mask, causal=True) | {f'encoder_{name}': value for name, value in found.items()}
-    return found if token_type_ids is None else {**found, 'types': np.asarray(token_type_ids, np.int32)}
+    if token_type_ids is None:
+        return found
+    types = config.types or (1 if not config.relative_segments else 2 ** 31)
+    return {**found, 'types': whole(token_type_ids, 'token_type_ids', types, np.shape(input_ids))}
+
+
+def whole(values: Any, name: str, size: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """An argument of a model of `transformers` as int32[B, T]. ValueError if it is not from 0 to size - 1 everywhere."""
+    values = np.asarray(values)
+    if values.ndim != 2 or shape not in (None, values.shape):
+        raise ValueError(f'{name}: expected the shape {list(shape) if shape else "[rows, tokens]"}, got {list(values.shape)}')
+    if values.dtype.kind not in 'iubf' or not np.array_equal(values, np.floor(values)):
+        raise ValueError(f'{name}: expected whole numbers')
+    if values.size and not 0 <= values.min() <= values.max() < size:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise ValueError(f'{name}: expected numbers from 0 to {size - 1}, got {wrong}')
+    return values.astype(np.int32)

@@ -7,8 +7,6 @@ import numpy as np
 from model import config as model_config, families
 from model.huggingface import errors, files, names
 
-LINES = 60
-
 
 def check(reader: files.Reader, family: families.Family, kind: str, prefix: str, tensors: list[names.Tensor], shapes: dict[str, tuple],
           config: model_config.Config, optional: bool, notice: Callable) -> set[str]:
@@ -29,12 +27,10 @@ def check(reader: files.Reader, family: families.Family, kind: str, prefix: str,
     wrong = {name for name in expected.keys() - missing.keys() if reader.shapes[name] != expected[name]}
     wrong |= extra - others | {name for name, paths in missing.items() if not lost.issuperset(paths)}
     if wrong:
-        lines = [f'  {sign} {name}  {list(side[name])}' for name in sorted(wrong)
+        lines = [f'{sign} {name}  {list(side[name])}' for name in sorted(wrong)
                  for sign, side in (('-', reader.shapes), ('+', expected)) if name in side]
-        raise errors.FolderError('\n'.join([
-            f'{reader.folder} does not hold the tensors of its config.json (- in the files, + expected; '
-            f'{len(set(expected) - wrong)} others agree)', *lines[:LINES],
-            *([f'  ... and {len(lines) - LINES} more lines'] if len(lines) > LINES else [])]))
+        text = f'does not hold the tensors of its config.json (- in the files, + expected; {len(set(expected) - wrong)} others agree)'
+        raise errors.FolderError(f'{reader.folder} {text}', lines)
     if others:
         notice(f'not loaded, as they belong to another head: {", ".join(sorted(others))}')
     if lost:
@@ -59,7 +55,7 @@ def duplicates(reader, family, prefix, found):
     for name, original in pairs.items():
         if not np.array_equal(reader.read(name), reader.read(original)):
             raise errors.FolderError(f'{reader.folder}: config.json ties {name} to {original}, the files hold different numbers'
-                                     + ('; set "tie_word_embeddings": false' if 'tied' in family.settings else ''))
+                                     + ('; set "tie_word_embeddings": false' if 'tied' in family.settings and not family.output else ''))
     return set(pairs)
 
 

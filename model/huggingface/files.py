@@ -5,7 +5,7 @@ Pickles (`pytorch_model.bin`) are refused, because opening one runs its author's
 import json
 import os
 import pathlib
-from typing import Callable
+from typing import Any, Callable
 
 import ml_dtypes  # noqa: F401  numpy learns bfloat16
 import numpy as np
@@ -16,19 +16,40 @@ from model.huggingface import errors
 
 WEIGHTS, INDEX = 'model.safetensors', 'model.safetensors.index.json'
 DTYPES = ('float32', 'float16', 'bfloat16')
+LARGEST = 64 * 2 ** 20                       # bytes of a JSON file
 SHARD = 5_000_000_000                         # bytes of a file, as `transformers` cuts them
 SAFE = ('python -c "import sys, transformers as t; c = t.AutoConfig.from_pretrained(sys.argv[1]); '
         'getattr(t, c.architectures[0]).from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])" {folder} {folder}-safetensors')
 
 
+def read_json(path: pathlib.Path, what: str) -> Any:
+    """The value of a JSON file of at most LARGEST bytes. FolderError if it is missing or damaged; what: what it belongs to."""
+    if not os.path.isfile(path):
+        raise errors.FolderError(f'{path.parent}: expected {what}, got no {path.name}')
+    try:
+        with open(path, 'rb') as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise errors.FolderError(f'{path}: expected at most {LARGEST:,} bytes')
+        return json.loads(text.decode('utf-8'))
+    except (ValueError, OSError) as error:
+        raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
+    except RecursionError:
+        raise errors.FolderError(f'{path}: expected JSON, got brackets nested too deep') from None
+
+
 class Reader:
-    """The tensors of a folder: `shapes` {name: shape}, `read(name)`. FolderError if files are missing or damaged."""
+    """The tensors of a folder: `shapes` and `types` by name, `read(name)`. FolderError if files are missing or damaged."""
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = pathlib.Path(folder)
-        files = {name: safe_open(self.folder / name) for name in weight_files(self.folder)}
-        self.where = {present(tensor): (name, tensor) for name, file in files.items() for tensor in file.keys()}
-        self.shapes = {tensor: tuple(files[file].get_slice(own).get_shape()) for tensor, (file, own) in self.where.items()}
+        self.folder, self.where, self.shapes, self.types = pathlib.Path(folder), {}, {}, {}
+        for name in weight_files(self.folder):
+            file = safe_open(self.folder / name)
+            for own in file.keys():
+                tensor, stored = present(own), file.get_slice(own)
+                if tensor in self.where:
+                    raise errors.FolderError(f'{folder}: expected one tensor {tensor}, got two, in {self.where[tensor][0]} and {name}')
+                self.where[tensor], self.shapes[tensor], self.types[tensor] = (name, own), tuple(stored.get_shape()), stored.get_dtype()
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as a numpy array in the file's dtype. The file is mapped anew each time, so that pages read before are freed."""
@@ -38,25 +59,23 @@ class Reader:
 
 def weight_files(folder):
     """The names of the safetensors files of a folder."""
-    if (folder / WEIGHTS).exists():
+    if os.path.isfile(folder / WEIGHTS):
         return [WEIGHTS]
-    if not (folder / INDEX).exists():
+    if not os.path.isfile(folder / INDEX):
         pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
         if pickles:
             raise errors.FolderError(f'{folder}: expected {WEIGHTS}, got {", ".join(pickles)}: a pickle runs its writer\'s code when '
                                      f'it is opened. Convert it where you trust it:\n  {SAFE.format(folder=folder)}')
         raise errors.FolderError(f'{folder}: expected {WEIGHTS} or {INDEX}, got neither')
-    try:
-        names = set(json.loads((folder / INDEX).read_text(encoding='utf-8'))['weight_map'].values())
-        names = sorted(names) if all(isinstance(name, str) for name in names) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        names = None
-    if names is None:
+    found = read_json(folder / INDEX, INDEX)
+    found = found.get('weight_map') if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise errors.FolderError(f'{folder / INDEX}: expected JSON with a weight_map of tensors to files')
+    names = sorted(set(found.values()))
     for name in names:
         if name != pathlib.PurePath(name).name or name in ('', '.', '..'):
             raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
-        if not (folder / name).exists():
+        if not os.path.isfile(folder / name):
             raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
     return names
 

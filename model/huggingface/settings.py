@@ -8,12 +8,14 @@ import pkgutil
 from typing import Any, Iterator
 
 from model import config as model_config, families, task_model
-from model.huggingface import conversions, equivalent, errors
+from model.huggingface import conversions, equivalent, errors, files, keys
 
 CONFIG = 'config.json'
 # Settings of how a model is trained or run, not of what it computes: families may differ in them.
-TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'mlp_dropout', 'output_dropout', 'attention_dropout')
-DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings'}
+TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'embed_dropout', 'mlp_dropout', 'output_dropout',
+            'attention_dropout')
+DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings',
+           'embed_dropout': 'embedding_dropout'}
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}
 
 
@@ -26,24 +28,43 @@ def known() -> dict[str, families.Family]:
 def read(folder: str | os.PathLike) -> tuple[model_config.Config, task_model.Head, families.Family, dict]:
     """(Config, Head, Family, config.json as a dict) of a Hugging Face folder. ConfigError, FolderError."""
     path = pathlib.Path(folder) / CONFIG
-    if not path.exists():
-        raise errors.FolderError(f'{folder}: expected a Hugging Face folder with {CONFIG} and model.safetensors, got no {CONFIG}')
-    try:
-        raw = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise errors.FolderError(f'{path}: expected JSON, got {error}') from None
+    raw = files.read_json(path, f'a Hugging Face folder with {CONFIG} and model.safetensors')
     name, found = raw.get('model_type') if isinstance(raw, dict) else None, known()
     if not isinstance(name, str) or name not in found:
         raise errors.ConfigError(f'{path}: model_type = {name!r}   expected one of {", ".join(sorted(found))}')
     family = found[name]
-    given = {key: value for key, value in renamed(family, raw).items() if value is not None or key in family.defaults}
-    given = {**family.defaults, **given}
-    return to_config(family, given, path), to_head(family, given, path), family, raw
+    try:
+        given = renamed(family, raw)
+    except ValueError as error:
+        raise errors.ConfigError(f'{path}: {error}') from None
+    stated = family.defaults.keys() | keys.expected(family)      # where a null is a value
+    given = {**family.defaults, **{key: value for key, value in given.items() if value is not None or key in stated}}
+    config, head = to_config(family, given, path), to_head(family, given, path)
+    wrong = [f'{key}: {text}' for key, text in config.problems()]
+    names = {setting: key for setting, key, _ in rules(family)}
+    wrong += [f'{names[one]} = {getattr(config, one)}   expected another number than {names[other]}: {a(family.model_type)} of '
+              f'`transformers` projects from one to the other even then, this model does not'
+              for one, other in family.apart.items() if getattr(config, one) == getattr(config, other)]
+    if wrong:
+        raise errors.ConfigError(f'{path}: sizes that do not fit one another', wrong)
+    return config, head, family, raw
+
+
+def notices(family: families.Family, config: model_config.Config, raw: dict) -> Iterator[str]:
+    """Lines about the entries of config.json, `raw`, that its Config does not hold."""
+    return keys.notices(family, renamed(family, raw), config)
 
 
 def renamed(family, raw):
-    """config.json with the present names of its keys and the older form of rotary settings."""
-    return {family.aliases.get(key, key): value for key, value in conversions.older(raw).items()}
+    """config.json with one name for each key and the older form of rotary settings. ValueError if two names have two values."""
+    given = conversions.older(raw) if 'rope_scaling' in family.defaults else raw
+    found = {key: value for key, value in given.items() if key not in family.aliases}
+    for key, name in family.aliases.items():
+        if given.get(key) is None:
+            continue
+        if found.setdefault(name, given[key]) != given[key]:
+            raise ValueError(f'{key} = {given[key]!r}   expected that of {name}, {found[name]!r}, which is another name of it')
+    return found
 
 
 def rules(family: families.Family) -> Iterator[tuple[str, str, Any]]:
@@ -54,9 +75,11 @@ def rules(family: families.Family) -> Iterator[tuple[str, str, Any]]:
 
 def to_config(family: families.Family, given: dict, path: str | os.PathLike) -> model_config.Config:
     """The Config that config.json describes. ConfigError lists every setting that is not supported."""
-    wrong = [f'{key} = {given[key]!r}   expected {value!r}' for key, value in family.expected.items() if given.get(key, value) != value]
-    wrong += [f'{key} = {given[key]!r}   expected that of {other}, {given.get(other)!r}' for key, other in family.same.items()
-              if given.get(key, given.get(other)) != given.get(other)]
+    wrong = [f'{key} = {given[key]!r}   {keys.UNKNOWN}' for key in keys.unknown(family, given)]
+    wrong += [f'{key} = {given[key]!r}   expected {value!r}' for key, value in keys.expected(family).items()
+              if key in given and given[key] != value and (value or given[key] is not None)]
+    wrong += [f'{key} = {given[key]!r}   expected {wanted!r}, which follows from {other} = {given.get(other)!r}'
+              for key, other, wanted in follows(family, given) if key in given and given[key] != wanted]
     found = dict(family.fixed)
     for setting, key, how in rules(family):
         if key not in given:
@@ -71,8 +94,16 @@ def to_config(family: families.Family, given: dict, path: str | os.PathLike) -> 
     wrong = list(dict.fromkeys(wrong))
     if wrong:
         count = f'{len(wrong)} setting{"s" * (len(wrong) > 1)}'
-        raise errors.ConfigError('\n  '.join([f'{path}: {count} of a {family.model_type} that this model does not have', *wrong]))
+        raise errors.ConfigError(f'{path}: {count} of {a(family.model_type)} that this model does not have', wrong)
     return model_config.Config(**found)
+
+
+def follows(family: families.Family, given: dict) -> Iterator[tuple[str, str, Any]]:
+    """(key, the other key that decides it, the value that it must have) of `Family.same`, for the values `given`."""
+    for key, rule in family.same.items():
+        other, table = (rule, None) if isinstance(rule, str) else rule
+        value = given.get(other)
+        yield key, other, value if table is None else table.get(value) if isinstance(value, str) else None
 
 
 def to_json(family: families.Family, config: model_config.Config) -> dict[str, Any]:
@@ -86,7 +117,7 @@ def to_json(family: families.Family, config: model_config.Config) -> dict[str, A
         else:
             found[key] = conversions.to_json(how, value, config)
     found.update({key: names[0] for key, names in choices.items()})
-    return {**found, **{key: found[other] for key, other in family.same.items()}}
+    return {**found, **{key: value for key, _, value in follows(family, found)}}
 
 
 def resolved(config: model_config.Config, setting: str) -> Any:
@@ -97,13 +128,23 @@ def resolved(config: model_config.Config, setting: str) -> Any:
     return resolved(config, FOLLOWS[setting]) if value is None and setting in FOLLOWS else value
 
 
+def a(name: str) -> str:
+    """'an albert', 'a bert': a model_type with its article; an x is spoken as a vowel."""
+    return f'{"an" if name[0] in "aeioux" else "a"} {name}'
+
+
 def to_head(family: families.Family, given: dict, path: str | os.PathLike) -> task_model.Head:
     """The task_model.Head that `architectures` names; without it, the family's first."""
     classes = {family.classes + rest: head for rest, head in family.heads.items()}
-    name = (given.get('architectures') or list(classes))[0]
-    if name not in classes:
-        raise errors.ConfigError(f'{path}: architectures = [{name!r}]   expected one of {", ".join(classes)}')
-    return head(family, classes[name].kind, len(given.get('id2label') or range(given.get('num_labels') or 2)))
+    named, labels, count = given.get('architectures'), given.get('id2label'), given.get('num_labels') or 2
+    named = [next(iter(classes))] if named is None or named == [] else named
+    if not isinstance(named, list) or not isinstance(named[0], str) or named[0] not in classes:
+        raise errors.ConfigError(f'{path}: architectures = {named!r}   expected one of {", ".join(classes)}')
+    if labels is not None and not isinstance(labels, dict):
+        raise errors.ConfigError(f'{path}: id2label = {labels!r}   expected {{"0": name, "1": name}}')
+    if not labels and not (isinstance(count, int) and 0 < count < 2 ** 31):
+        raise errors.ConfigError(f'{path}: num_labels = {count!r}   expected a whole number above 0 and below 2**31')
+    return head(family, classes[named[0]].kind, len(labels) if labels else count)
 
 
 def head(family: families.Family, kind: str, labels: int = 2) -> task_model.Head:
@@ -116,6 +157,8 @@ def head(family: families.Family, kind: str, labels: int = 2) -> task_model.Head
 
 def architecture(family: families.Family, head: task_model.Head) -> str:
     """The class of `transformers` for a head. ConfigError if the family has none."""
+    if head.kind == families.BARE.kind:
+        return family.bare
     for rest, found in family.heads.items():
         if found.kind == head.kind and (head.kind != 'classes' or head == task_model.Head(head.kind, head.labels, **found.settings)):
             return family.classes + rest
@@ -141,8 +184,8 @@ def fit(config: model_config.Config, head: task_model.Head | None = None, model_
     differ = {family: differences(family, config) for family in known().values()}
     nearest = min(differ, key=distance)
     if differ[nearest]:
-        rows = '\n  '.join(f'model.{setting} = {mine!r}   {nearest.model_type} has {its!r}' for setting, mine, its in differ[nearest])
-        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.model_type}:\n  {rows}')
+        rows = (f'model.{setting} = {mine!r}   {nearest.model_type} has {its!r}' for setting, mine, its in differ[nearest])
+        raise errors.ConfigError(f'no family at Hugging Face has this model; the nearest is {nearest.model_type}:', rows)
     return nearest
 
 
@@ -150,7 +193,8 @@ def differences(family: families.Family, config: model_config.Config) -> list[tu
     """[(setting, its value, that of the family)] that keep a Config out of a family: they would be lost in its config.json."""
     config = equivalent.config(family, config)
     back, wrong = to_config(family, {**family.defaults, **to_json(family, config)}, CONFIG), []
-    for setting in (field.name for field in dataclasses.fields(config) if field.name not in TRAINING):
+    ignored = (*TRAINING, *['tied'] * bool(family.output))     # the files say it
+    for setting in (field.name for field in dataclasses.fields(config) if field.name not in ignored):
         mine, its = resolved(config, setting), resolved(back, setting)
         if setting == 'head_dim' and setting not in family.settings:
             its = config.dim / config.heads    # not rounded: their heads share the width

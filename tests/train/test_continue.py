@@ -1,5 +1,4 @@
 """Training from an imported model: what a config takes from init.from, and runs that start from it."""
-import dataclasses
 import io
 import json
 import os
@@ -16,6 +15,7 @@ import rich.console
 
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
+from model.huggingface import settings
 from tests.helpers import huggingface_tokenizers as published
 from train import convert, loop, objectives, program
 from train.checkpoints import checkpoint, initial, workdir
@@ -53,11 +53,27 @@ def test_a_config_takes_model_tokenizer_and_objective(imported, name, objective)
     folder = imported(name)
     request = parsed('--config=configs/continue.py', f'--config.init.from={folder}')
     own = workdir.read(folder)
-    expected = own.model if own.model.positions == 'learned' else dataclasses.replace(own.model, max_length=32)
-    assert request.config.model == expected and request.config.tokenizer.path == f'{folder}/tokenizer'
+    assert request.config.model == own.model and request.config.tokenizer.path == f'{folder}/tokenizer'
     assert type(request.config.objective) is type(own.objective) and request.config.objective.sequence_length == 32
     assert request.origins['model.dim'] == request.origins['tokenizer.path'] == request.origins['objective.name'] == f'taken from {folder}'
     assert request.origins['steps'] == 'set in configs/continue.py'
+
+
+@pytest.mark.parametrize('length, expected', [(48, 64), (64, 64), (96, 96)])
+def test_the_length_of_a_model_is_its_own_until_a_run_has_longer_rows(imported, length, expected):
+    """Rotary positions have no table: a run may have shorter rows than the model was made for, or longer ones."""
+    request = parse.parse(['--config=configs/continue.py', f'--config.init.from={imported("llama")}', '--workdir=runs/x',
+                           f'--config.sequence_length={length}'], devices=False)
+    assert request.config.sequence_length == length
+    assert settings.to_json(settings.known()['llama'], request.config.model)['max_position_embeddings'] == expected
+
+
+def test_the_dtype_of_an_import_is_that_of_the_run_that_continues_it(imported, tmp_path):
+    assert convert.main(['import', f'--hf={imported("gpt2").parent}/hf-gpt2', f'--out={tmp_path}/half', '--dtype=bfloat16']) == 0
+    continued = ('--config=configs/continue.py', f'--config.init.from={tmp_path}/half')
+    assert parsed(*continued).config.dtype == 'bfloat16'
+    assert parsed(*continued, '--config.dtype=float32').config.dtype == 'float32'
+    assert parsed('--config=configs/continue.py', f'--config.init.from={imported("gpt2")}').config.dtype == 'float32'
 
 
 def test_flags_win_over_what_is_taken_and_a_file_with_a_model_takes_nothing(imported):

@@ -35,12 +35,15 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     params, meta = checkpoint.load_params(source, step=options.step, what=what, notice=notice)
     own = kept is not None and kept.parent == source
     head = settings.read(kept)[1] if own else task_model.Head(config.objective.head)
-    module, params = network(options, config, head, paths.flatten(params))
+    params = paths.flatten(params)
+    if head.kind == 'pooler' and not any(path.startswith('head/') for path in params):  # imported without one
+        head = task_model.Head(families.BARE.kind)
+    module, params = network(options, config, head, params)
     family = choose(options.family, module, kept)
     wanted = paths.flatten(huggingface.abstract(module))
     lost, aside = sorted(wanted.keys() - params.keys()), sorted(params.keys() - wanted.keys())
     if lost:
-        text = f'{source} has no {paths.listed(lost)}, which a {family.model_type} with the head {module.settings.kind!r} needs'
+        text = f'{source} has no {paths.listed(lost)}, which {settings.a(family.model_type)} with the head {module.settings.kind!r} needs'
         raise huggingface_errors.FolderError(text)
     if aside:
         notice(f'left out: {paths.listed(aside)}')
@@ -102,8 +105,8 @@ def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) 
         return settings.fit(module.config, module.settings, hint)
     wrong = settings.differences(known[name], module.config)
     if wrong:
-        rows = '\n  '.join(f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
-        raise huggingface_errors.ConfigError(f'this model is no {name}:\n  {rows}')
+        rows = (f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)
+        raise huggingface_errors.ConfigError(f'this model is no {name}:', rows)
     return known[name]
 
 

@@ -25,8 +25,9 @@ LENGTH = 512                                  # tokens of a row, or fewer if the
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     """Writes the workdir `options.out` from the folder `options.hf`. Raises errors.Error and those of model/huggingface/errors.py."""
     folder = pathlib.Path(options.hf).expanduser()
-    model, head, family, raw = settings.read(folder)
-    if 'auto_map' in raw:
+    found = huggingface.folders.read(folder)
+    _, model, head, family, raw = found
+    if isinstance(raw.get('auto_map'), dict):
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
     tokenizer = read_tokenizer(folder, size, notice)
@@ -35,8 +36,8 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     module = task_model.Model(model, head)
     wanted = huggingface.abstract(task_model.Model(config.model, head))
     shapes = {path: leaf.shape for path, leaf in paths.flatten(wanted).items()}
-    found = huggingface.arrays(folder, module, family, family.bare in (raw.get('architectures') or ()), notice=notice)
-    found = ((path, resize.rows(path, array, model, config.model)) for path, array in found)
+    arrays = huggingface.arrays(found, module, notice=notice)
+    arrays = ((path, resize.rows(path, array, model, config.model)) for path, array in arrays)
     if size != model.vocab_size:
         change = 'new ones are the mean of the others' if size > model.vocab_size else 'the last ones are cut off'
         notice(f'{model.vocab_size:,} tokens there, {size:,} here: {change}')
@@ -45,12 +46,14 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
             'imported': {'name': raw.get('_name_or_path') or folder.resolve().name, 'license': license_of(folder),
                          'sha256': {path.name: files.Content(path).digest for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
-        streaming.save(made / 'checkpoints', 0, shapes, found, meta)
+        streaming.save(made / 'checkpoints', 0, shapes, arrays, meta)
         for kept in KEPT:
             if (folder / kept).exists():
                 (made / 'huggingface').mkdir(exist_ok=True)
                 atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
+    for line in settings.notices(family, model, raw):
+        notice(f'{folder}: {line}')
     notice(f'{options.out}: {family.model_type}, {resize.count(wanted, config.model):,} parameters, objective '
            f'{config.objective.name}')
     for line in next_steps(options.out, config):
@@ -59,7 +62,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
 
 def pretrained_with(family: families.Family, architecture: str, head: str) -> dict[str, str]:
     """{setting: value} of the objective that the model was pretrained with. head: its kind (model/task_model.py)."""
-    if head == 'discriminator':
+    if head == 'discriminator' or head == families.BARE.kind and family.head('discriminator'):
         return {'name': 'replaced_token_detection'}
     pair = {'inputs': family.pairs} if head in ('pair', 'pretraining') and family.pairs else {}
     return {**(family.objective or OBJECTIVES[architecture]), **pair}
@@ -87,7 +90,7 @@ def configuration(model: model_config.Config, objective: dict[str, Any], dtype: 
         config, _, wrong = parse.assemble(pairs)
         if wrong:
             raise errors.Error(wrong, kind='convert', end='nothing was written')
-        if not model.limit or checks.longest(config) <= model.limit or length == 1:
+        if not model.max_length or checks.longest(config) <= model.max_length or length == 1:
             return config
         length //= 2
 

@@ -1,7 +1,7 @@
-"""What a config takes from the run that `init.from` names: the shape of its model, its tokenizer and its objective.
+"""What a config takes from the run that `init.from` names: the shape of its model, its tokenizer, its objective and its dtype.
 
-Only if the config file states none: a file with a setting under `model` has a model of its own. Then `tokenizer` and
-`objective` are taken too, unless the file or a flag sets them; a vocabulary of its own comes with another tokenizer. What
+Only if the config file states none: a file with a setting under `model` has a model of its own. Then `tokenizer`, `objective` and
+`dtype` are taken too, unless the file or a flag sets them; a vocabulary of its own comes with another tokenizer. What
 flags set wins over what is taken. Read from the run's config.json, without JAX.
 """
 import json
@@ -23,7 +23,7 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
     stated, both = ({key.partition('.')[0] for key in keys} for keys in (file, [*file, *flags]))
     if one is None or not one.value or not isinstance(one.value, str) or 'model' in stated:
         return {}, []
-    groups = ['model', *['tokenizer'] * ('tokenizer' not in both)]
+    groups = ['model', *(name for name in ('tokenizer', 'dtype') if name not in both)]
     groups += ['objective'] * ('objective' not in stated and 'objective.name' not in flags)
     source = one.value.strip('\'"')
     if tree := begun(workdir, source):
@@ -36,9 +36,10 @@ def read(file: dict[str, values.Given], flags: dict[str, values.Given],
         return {}, [one.problem(f'expected JSON in its config.json, got {error}.')]
     if tree is None:
         return {}, []
-    tree = {group: dict(tree.get(group, {})) for group in groups if group != 'tokenizer'}
+    tree = {group: tree.get(group, {}) for group in groups if group != 'tokenizer'}
+    tree['model'] = dict(tree['model'])
     scheme = schemes.SCHEMES.get(tree['model'].get('positions', 'learned'), schemes.Scheme)
-    if 'max_length' not in scheme.reads:       # no table has so many rows
+    if 'model.positions' in flags and 'max_length' not in scheme.reads:  # no table has so many rows
         tree['model'].pop('max_length', None)
     if 'tokenizer' not in groups:
         tree['model'].pop('vocab_size', None)

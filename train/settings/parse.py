@@ -96,8 +96,9 @@ def assemble(given: dict[str, values.Given], complete: bool = True) -> tuple[sch
     everything = {**schema.values(schema.Config()), **found}
     follows = {prefix + name: everything[key] for prefix in parts for name, key in schema.FOLLOWS.items()}
     config = schema.build(schema.Config, {**found, **follows}, parts)
-    if not config.model.max_length:
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=checks.longest(config)))
+    length, longest = config.model.max_length, checks.longest(config)
+    if not length or length < longest and not config.model.limit:  # without a table, a model of shorter rows may be trained on longer ones
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, max_length=longest))
     return config, bad, wrong
 
 

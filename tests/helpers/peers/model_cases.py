@@ -218,6 +218,7 @@ CASES = {
                     dict(rows=1, length=150, vocab=61)),
     't5_v1_1': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True, **HUB_T5),
     't5_v1_1_saved_again': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, untie=True),
+    't5_tied_unscaled': Case('T5ForConditionalGeneration', t5, source_and_target, GATED, **HUB_T5),
     't5_classes': Case('T5ForSequenceClassification', t5, twice, LABELS),
     't5_spans': Case('T5ForQuestionAnswering', t5, twice),
     't5_bare': Case('T5Model', t5, source_and_target),
@@ -254,5 +255,6 @@ CASES = {
     'qwen2_classes': Case('Qwen2ForSequenceClassification', llama, settings=LABELS),
     'qwen2_token_classes': Case('Qwen2ForTokenClassification', llama, settings=LABELS),
     'qwen2_bare': Case('Qwen2Model', llama, settings=grouped),
+    'qwen2_head_dim': Case('Qwen2ForCausalLM', llama, settings=lambda s: dict(grouped(s), head_dim=12)),
     'qwen2_tied': Case('Qwen2ForCausalLM', llama, settings=dict(tie_word_embeddings=True)),
 }

@@ -25,7 +25,6 @@ SPECIAL = ('bos_token_id', 'eos_token_id', 'pad_token_id', 'decoder_start_token_
 # T5's class always says that the output is tied, so that it has a word to say about every T5 1.1, those on the hub too.
 UNTIED = 'both are present in the checkpoints with different values, so we will NOT tie them'
 CASES = [(name, seed) for seed in SEEDS for name in sorted(model_cases.CASES)]
-WHOLE = [case for case in CASES if not case[0].endswith('_bare')]  # a bare backbone goes out with the head that it was given
 HALVES = [(name, dtype) for name in ('bert', 'bart', 'llama_grouped') for dtype in ('float16', 'bfloat16')]
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(not PEERS, reason='PEERS does not name a Python with torch (make test-all does)')]
@@ -74,7 +73,7 @@ def matrix(tmp_path_factory):
 @pytest.fixture(scope='module')
 def heard(matrix):
     """{folder: what `transformers` said of an export}."""
-    wanted = [matrix.exported(called(*case), 'float32', bare=case[1] == SEEDS[-1]) for case in WHOLE]
+    wanted = [matrix.exported(called(*case), 'float32', bare=case[1] == SEEDS[-1]) for case in CASES]
     wanted += [matrix.exported(name, dtype, bare=False) for name, dtype in HALVES]
     lines = peers('logits.py', *wanted).splitlines()
     return {pathlib.Path(said['folder']): said for said in map(json.loads, lines)}
@@ -92,7 +91,7 @@ def test_imported_logits(name, seed, matrix):
     assert huggingface_logits.difference(said, arrays) <= 1e-4
 
 
-@pytest.mark.parametrize('name,seed', WHOLE)
+@pytest.mark.parametrize('name,seed', CASES)
 def test_an_export_loads_without_a_word_and_says_the_same(name, seed, matrix, heard):
     _, arrays, *_ = matrix.imported(called(name, seed))
     folder = matrix.exported(called(name, seed), 'float32', bare=seed == SEEDS[-1])

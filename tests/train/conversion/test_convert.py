@@ -243,6 +243,7 @@ REFUSED = {
     'architecture_unknown': ('gpt2', lambda folder: change(folder, architectures=['GPT2DoubleHeadsModel']), ()),
     'setting_missing': ('gpt2', lambda folder: change(folder, n_embd=DELETE), ()),
     'settings_unsupported': ('gpt2', lambda folder: change(folder, activation_function='mish', scale_attn_by_inverse_layer_idx=True), ()),
+    'key_unknown': ('llama', lambda folder: change(folder, sliding_window=16, parallel_residual=True), ()),
     'relative_positions': ('bert', lambda folder: change(folder, position_embedding_type='relative_key'), ()),
     'rope_scaling': (
         'llama', lambda folder: change(folder, rope_parameters={'rope_type': 'yarn', 'factor': 4.0, 'rope_theta': 10000.0}), ()),
@@ -337,6 +338,23 @@ def test_help_needs_no_jax():
             'print(sorted({"jax", "numpy", "flax", "safetensors"} & set(sys.modules)))')
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.stdout.splitlines()[-1] == '[]', result.stderr
+
+
+@pytest.mark.parametrize('name, removed', [('llama_bare', ''), ('electra_bare', ''), ('gpt2_bare', ''), ('bert_pooler', 'pooler')])
+def test_a_bare_backbone_comes_back_without_a_head(tmp_path, capsys, name, removed):
+    """No head is drawn for it, not even BERT's pooler where the files have none."""
+    folder = published.write(name, tmp_path / 'hf', 300)
+    if removed:
+        tensors(folder, lambda found: [found.pop(key) for key in [*found] if removed in key])
+    assert convert.main(['import', f'--hf={folder}', f'--out={tmp_path}/run']) == 0
+    said = capsys.readouterr().err
+    assert 'initialised' not in said
+    assert ('a run that starts from it makes one' in said) == (name != 'gpt2_bare')  # whose output is its table
+    assert convert.main(['export', f'--workdir={tmp_path}/run', f'--hf={tmp_path}/back']) == 0
+    before, after = (safetensors.load_file(path / 'model.safetensors') for path in (folder, tmp_path / 'back'))
+    assert {key: array.tobytes() for key, array in before.items()} == {key: array.tobytes() for key, array in after.items()}
+    says = json.loads((tmp_path / 'back/config.json').read_text())
+    assert says['architectures'] == json.loads((folder / 'config.json').read_text())['architectures']
 
 
 def test_an_import_suggests_what_it_can_do(imported, tmp_path, capsys):
