@@ -61,16 +61,20 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         begun = int(state.step) if state else 0
         if state:
             check_data(meta, corpus)
+        if jax.process_index() == 0:
+            screen.keep(folder)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         if begun >= config.steps or patience.over:
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
+            record.Record(folder, begun, screen, written=meta.get('texts')).close()
             return 'early stopping' if patience.over else None, state
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
         if jax.process_index() == 0:
-            workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
+            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()), begun):
+                screen.notice(notice)
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
@@ -78,7 +82,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps)
 
-        with record.Record(folder, begun, screen, config.tensorboard) as written:
+        with record.Record(folder, begun, screen, config.tensorboard, (meta or {}).get('texts')) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
                 state, measured = compiled.update(state, batch)
                 line, last = {}, step == config.steps
@@ -106,7 +110,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 maybe_best = evaluated and config.checkpoint.best
                 if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
-                    saved.save(step, state, meta_of(config, corpus, step, line, patience))
+                    saved.save(step, state, meta_of(config, corpus, step, line, patience) | {'texts': written.written()})
                 if reason:
                     break
             screen.notice(f'{reason}: saved at step {step} of {config.steps}' if reason else f'done: {step} steps')
@@ -142,7 +146,7 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
-    screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     examples = pipeline.size(config.objective, corpus.train, config.seed)
     fill = config.objective.fill(corpus.train, config.seed)
     rows = '' if fill is None else f', rows {fill:.1%} full'

@@ -124,10 +124,7 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
     if problems and not atomic.local(target):
         atomic.write(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
         return f'marked {DAMAGED}'
-    bad = target.parent / 'bad'
-    bad.mkdir(parents=True, exist_ok=True)
-    names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
-    free = next(bad / name for name in names if not (bad / name).exists())
+    free = _free(target)
     if atomic.local(target):
         target.rename(free)
     else:
@@ -136,6 +133,19 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
             (target / name).copy(free / name)
         remove(target)
     return f'moved to bad/{free.name}'
+
+
+def set_aside(file: epath.Path, data: bytes | None = None) -> str:
+    """Writes what a damaged text file of a workdir holds to bad/ beside it, under a free name; returns 'bad/NAME'.
+
+    data: its bytes; None = it cannot be read, as a folder in its place, and is moved.
+    """
+    free = _free(file)
+    if data is None:
+        file.rename(free)
+    else:
+        atomic.write(free, data)
+    return f'bad/{free.name}'
 
 
 def remove(target: epath.Path) -> None:
@@ -157,6 +167,14 @@ def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -
 def summary(problems: list[str]) -> str:
     """The first problem, and how many more there are."""
     return problems[0] + (f' (and {len(problems) - 1} more)' if len(problems) > 1 else '')
+
+
+def _free(target):
+    """A path in bad/, which exists then, that nothing has: the target's name, or with a number."""
+    bad = target.parent / 'bad'
+    bad.mkdir(parents=True, exist_ok=True)
+    names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
+    return next(bad / name for name in names if not (bad / name).exists())
 
 
 def _entries(folder):

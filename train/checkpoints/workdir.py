@@ -12,7 +12,7 @@ import jax
 
 from data import atomic
 from train.checkpoints import arrays, folders
-from train.settings import errors, parse, schema
+from train.settings import errors, json_file, parse, schema
 
 
 def check_writable(workdir: str) -> None:
@@ -40,13 +40,26 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
 
 
 def read(folder: epath.PathLike) -> schema.Config:
-    """The Config of the run in `folder`. errors.Error if its config.json is damaged."""
+    """The Config of the run in `folder`. errors.Error if its config.json is damaged, or is not that of the newest checkpoint."""
     path = epath.Path(folder) / 'config.json'
     try:
-        return parse.from_dict(json.loads(path.read_text()), str(path))
-    except json.JSONDecodeError as error:
+        config = parse.from_dict(json_file.read(path), str(path))
+    except ValueError as error:
         text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(str(path), text)]) from None
+    if changed := [row for row in _changed(path.parent / 'checkpoints', config) if not parse.may_change(row[0])]:
+        raise errors.Error([errors.Problem(f'{path}: {key} = {errors.shown(now)}', f'the newest checkpoint has {errors.shown(before)}. '
+                                           'Set it back.') for key, before, now in changed])
+    return config
+
+
+def _changed(checkpoints, config):
+    """[(key, value in the newest checkpoint, value in `config`)] where they differ; [] if there is none, or a damaged one."""
+    try:
+        meta = folders.read_meta(checkpoints / str(folders.complete(checkpoints)[-1]))
+        return parse.diff(parse.from_dict(meta['config']), config)
+    except (IndexError, KeyError, OSError, TypeError, ValueError):
+        return []
 
 
 def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
@@ -55,15 +68,34 @@ def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir: str, config: schema.Config, tokenizer, parameters: int) -> None:
-    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically."""
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0) -> list[str]:
+    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically. Returns notices.
+
+    begun: the steps that were taken before. Then an environment.json that is missing or damaged is written anew, if there is room.
+    """
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / 'config.json', parse.to_dict(config))
+    _put(folder / 'config.json', _text(parse.to_dict(config)))
     if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
-    if not (folder / 'environment.json').exists():
-        _put(folder / 'environment.json', environment(parameters))
+    return list(_write_environment(folder / 'environment.json', parameters, begun))
+
+
+def _write_environment(path, parameters, begun):
+    try:
+        if json_file.read(path).keys() >= {'python', 'parameters', 'started'}:
+            return
+        raise ValueError('another JSON object')
+    except ValueError as error:
+        damage = f'{path.name} is damaged ({error})' if path.exists() else f'{path.name} is missing' if begun else ''
+    try:
+        if path.exists():
+            damage += f', a copy is in {folders.set_aside(path, None if path.is_dir() else path.read_bytes())}'
+        _put(path, _text(json_file.sealed(environment(parameters))))
+    except OSError as error:
+        damage = f'{path.name} cannot be written ({error.strerror})'
+    if damage:
+        yield f'{damage}; it states the environment of this start'
 
 
 def environment(parameters: int) -> dict:
@@ -85,7 +117,10 @@ def revision() -> str | None:
         return None
 
 
-def _put(path, tree):
-    text = json.dumps(tree, indent=1, ensure_ascii=False) + '\n'
-    if not path.exists() or path.read_text() != text:
-        atomic.write(path, text.encode())
+def _text(tree):
+    return (json.dumps(tree, indent=1, ensure_ascii=False) + '\n').encode(errors='backslashreplace')
+
+
+def _put(path, data):
+    if not path.exists() or path.read_bytes() != data:
+        atomic.write(path, data)

@@ -1,13 +1,26 @@
-"""The screen of a run: a table of the parameters, then a progress bar on a terminal, or a plain line every few seconds elsewhere."""
-import contextlib
-import math
-import time
+"""The screen of a run: a table of the parameters, then a progress bar on a terminal, or a plain line every few seconds elsewhere.
 
+The same lines go to the workdir's `train.log`, as plain text. A screen that is gone (`| head`, a lost terminal) does not end the run.
+"""
+import contextlib
+import datetime
+import io
+import math
+import shlex
+import sys
+import time
+from typing import Any
+
+from etils import epath
 import rich.console
 import rich.progress
 import rich.table
 import rich.text
 
+from train.monitoring import appended
+from train.settings import command, streams
+
+LOG = 'train.log'
 PLAIN_SECONDS = 5.0                           # between two lines when the output is a file
 FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
            'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}'}
@@ -33,18 +46,60 @@ class Display(contextlib.AbstractContextManager):
     """Progress and notices on `console`. Use `with`; quiet: print nothing (all processes but the first)."""
 
     def __init__(self, quiet: bool = False, console: rich.console.Console | None = None):
-        self.console = console or rich.console.Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self.bar = self.task = None
+        screen = streams.Lossy(sys.stdout, self._lost) if sys.stdout else None
+        self.console = console or rich.console.Console(file=screen, quiet=quiet, highlight=False, soft_wrap=True)
+        self.bar = self.task = self.log = None
+        self.early = []                       # lines for the log, until there is one
         self.text, self.total, self.last, self.begun = '', 0, -math.inf, None
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+        if error:
+            self._note(command.ending(error)[1])
+        if self.log:
+            log, self.log = self.log, None
+            log.close()
+
+    def keep(self, folder: epath.PathLike) -> None:
+        """Appends what was shown, and what will be, to the log in the workdir `folder`, which is made."""
+        folder = epath.Path(folder)
+        self.log = appended.open_(folder / LOG, self.notice, lambda: folder.mkdir(parents=True, exist_ok=True))
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+        early, self.early = [f'== {now} {shlex.join(sys.argv)}', *self.early], []
+        for text in early:
+            self._note(text)
+
+    def flush(self) -> None:
+        """Writes the log."""
+        if self.log:
+            self.log.flush()
 
     def notice(self, text: str) -> None:
         """Prints a line. Control characters are stripped: text may come from data."""
-        self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
+        text = ''.join(c for c in str(text) if c.isprintable() or c == '\n')
+        self._note(text)
+        self.console.print(rich.text.Text(text))
+
+    def show(self, table: Any) -> None:
+        """Prints something that rich renders."""
+        plain = rich.console.Console(file=io.StringIO(), width=self.console.width, soft_wrap=True)
+        plain.print(table)
+        self._note(plain.file.getvalue().rstrip('\n'))
+        self.console.print(table)
+
+    def _note(self, text):
+        """Adds a line to the log."""
+        if self.log:
+            self.log.write(f'{text}\n'.encode(errors='backslashreplace'))
+        else:
+            self.early.append(text)
+
+    def _lost(self, error):
+        text = f'standard output is lost ({appended.reason(error)}): the run goes on, its lines are in {LOG}'
+        self._note(text)
+        streams.complain(text)
 
     def start(self, step: int, steps: int) -> None:
         """Begins the bar at `step` of `steps`."""
@@ -61,9 +116,10 @@ class Display(contextlib.AbstractContextManager):
         self.text = describe(record) or self.text
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=self.text)
-        elif time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:
+        if time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:
             self.last = time.monotonic()
-            self.notice(f'step {step}/{self.total} · {self.text}{self._left(step)}')
+            show = self.notice if self.bar is None else self._note
+            show(f'step {step}/{self.total} · {self.text}{self._left(step)}')
 
     def _left(self, step):
         begun, first = self.begun

@@ -10,7 +10,7 @@ import jinja2
 
 from data import atomic
 from train.monitoring import curves, metrics
-from train.settings import config_file, errors
+from train.settings import config_file, errors, json_file
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
@@ -25,7 +25,7 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
     charts = []
     for title, names in {**CHARTS, **{name: (name,) for name in extra}}.items():
         series = {' · '.join([run['name']] * (len(runs) > 1) + [name] * (len(names) > 1)):
-                  [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
+                  [(r['step'], r[name]) for r in run['records'] if isinstance(r.get(name), (int, float))] for name in names for run in runs}
         series = {key: points for key, points in series.items() if points}
         if svg := curves.chart(series):
             charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, itertools.cycle(curves.COLOURS))) * (len(series) > 1)})
@@ -39,17 +39,26 @@ def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> 
 
 
 def _run(folder):
-    records, environment = metrics.read(folder), _json(folder / 'environment.json')
-    config = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(_json(folder / 'config.json'))]
+    notes = []
+    records, environment = metrics.read(folder, notice=notes.append), _environment(folder / 'environment.json')
+    config = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(_config(folder / 'config.json'))]
     last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
     return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
             'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': metrics.read(folder, 'samples.jsonl'), 'config': config, 'parameters': environment.pop('parameters', None),
-            'environment': environment}
+            'samples': [{'prompt': '', 'text': '', **sample} for sample in metrics.read(folder, 'samples.jsonl', notes.append)],
+            'config': config, 'parameters': environment.pop('parameters', None), 'environment': environment, 'notes': notes}
 
 
-def _json(path):
+def _environment(path):
+    """What environment.json holds; of a damaged one, what is wrong with it: that is no reason to show no curves."""
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
+        return {key: value for key, value in json_file.read(path).items() if key != 'sha256'}
+    except ValueError as error:
+        return {'environment.json': f'cannot be read: {error}'}
+
+
+def _config(path):
+    try:
+        return json_file.read(path)
+    except ValueError as error:
         raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
