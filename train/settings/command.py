@@ -45,6 +45,16 @@ def ending(error: BaseException) -> tuple[int | None, str]:
     return None, ''.join(traceback.format_exception(error)).rstrip()
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """A command's --help, with the default of every flag that has one."""
+
+    def add_argument(self, action):
+        stated = action.default in (None, argparse.SUPPRESS) or action.default is False or 'default' in (action.help or '')
+        if not stated and action.help != argparse.SUPPRESS:
+            action.help = f'{action.help or ""} (default: %(default)s)'.lstrip()
+        super().add_argument(action)
+
+
 def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
     """[Problem] of the flags {name: the least that it may be} that are less; None is no number."""
     given = {name: getattr(options, name) for name in least}
