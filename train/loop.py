@@ -16,7 +16,7 @@ from data.text import cache
 from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import checkpoint, initial, workdir
-from train.monitoring import display, early_stopping, record, throughput
+from train.monitoring import display, early_stopping, loss_terms, record, throughput
 from train.optimization import schedules
 from train.parallel import sharding
 from train.prediction import evaluation, samples
@@ -72,15 +72,17 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
+        terms = loss_terms.Terms(module.scales, module.token_term)
         if jax.process_index() == 0:
-            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()), begun):
+            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()), begun,
+                                          {'loss': terms.scales, 'perplexity_of': terms.tokens}):
                 screen.notice(notice)
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
         pace = throughput.Pace(config, mesh, begun)
-        screen.start(begun, config.steps)
+        screen.start(begun, config.steps, terms)
 
         with record.Record(folder, begun, screen, config.tensorboard, (meta or {}).get('texts')) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):

@@ -68,20 +68,22 @@ def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0) -> list[str]:
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0,
+          facts: dict | None = None) -> list[str]:
     """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically. Returns notices.
 
     begun: the steps that were taken before. Then an environment.json that is missing or damaged is written anew, if there is room.
+    facts: what else it states.
     """
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', _text(parse.to_dict(config)))
     if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
-    return list(_write_environment(folder / 'environment.json', parameters, begun))
+    return list(_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, begun))
 
 
-def _write_environment(path, parameters, begun):
+def _write_environment(path, facts, begun):
     try:
         if json_file.read(path).keys() >= {'python', 'parameters', 'started'}:
             return
@@ -91,19 +93,18 @@ def _write_environment(path, parameters, begun):
     try:
         if path.exists():
             damage += f', a copy is in {folders.set_aside(path, None if path.is_dir() else path.read_bytes())}'
-        _put(path, _text(json_file.sealed(environment(parameters))))
+        _put(path, _text(json_file.sealed({**environment(), **facts})))
     except OSError as error:
         damage = f'{path.name} cannot be written ({error.strerror})'
     if damage:
         yield f'{damage}; it states the environment of this start'
 
 
-def environment(parameters: int) -> dict:
+def environment() -> dict:
     """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **arrays.versions(),
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
-            'command': ' '.join(sys.argv), 'parameters': parameters,
-            'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+            'command': ' '.join(sys.argv), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
 def revision() -> str | None:

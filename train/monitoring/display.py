@@ -17,12 +17,12 @@ import rich.progress
 import rich.table
 import rich.text
 
-from train.monitoring import appended
+from train.monitoring import appended, loss_terms
 from train.settings import command, streams
 
 LOG = 'train.log'
 PLAIN_SECONDS = 5.0                           # between two lines when the output is a file
-FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
+FORMATS = {'train/loss': 'loss {:.4f}{}', 'eval/loss': 'eval loss {:.4f}{}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
            'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}'}
 
 
@@ -37,9 +37,14 @@ def parameter_table(shapes: dict[str, tuple[int, ...]]) -> rich.table.Table:
     return table
 
 
-def describe(record: dict[str, float]) -> str:
-    """'loss 2.3100 · lr 1.00e-03 · 61,200 tokens/s' from a metrics record."""
-    return ' · '.join(text.format(record[name]) for name, text in FORMATS.items() if record.get(name) is not None)
+def describe(record: dict[str, float], terms: loss_terms.Terms) -> str:
+    """'loss 2.3100 (perplexity 10.07) · lr 1.00e-03 · 61,200 tokens/s' from a metrics record, with the terms of the loss."""
+    def more(name):
+        split, perplexity = name.partition('/')[0], terms.perplexity(record, name.partition('/')[0])
+        equation = terms.equation(record, split)
+        return f' = {equation}' * bool(equation) + ('' if perplexity is None else f' (perplexity {perplexity:,.2f})')
+
+    return ' · '.join(text.format(record[name], more(name)) for name, text in FORMATS.items() if record.get(name) is not None)
 
 
 class Display(contextlib.AbstractContextManager):
@@ -50,7 +55,7 @@ class Display(contextlib.AbstractContextManager):
         self.console = console or rich.console.Console(file=screen, quiet=quiet, highlight=False, soft_wrap=True)
         self.bar = self.task = self.log = None
         self.early = []                       # lines for the log, until there is one
-        self.text, self.total, self.last, self.begun = '', 0, -math.inf, None
+        self.text, self.total, self.last, self.begun, self.terms = '', 0, -math.inf, None, loss_terms.Terms()
 
     def __exit__(self, kind, error, traceback):
         if self.bar is not None:
@@ -101,9 +106,9 @@ class Display(contextlib.AbstractContextManager):
         self._note(text)
         streams.complain(text)
 
-    def start(self, step: int, steps: int) -> None:
-        """Begins the bar at `step` of `steps`."""
-        self.total, self.begun = steps, (time.monotonic(), step)
+    def start(self, step: int, steps: int, terms: loss_terms.Terms) -> None:
+        """Begins the bar at `step` of `steps`. terms: of the loss."""
+        self.total, self.terms, self.started, self.begun = steps, terms, time.monotonic(), None
         if self.console.is_terminal:
             columns = (rich.progress.TextColumn('step {task.completed:,}/{task.total:,}'), rich.progress.BarColumn(bar_width=None),
                        rich.progress.TextColumn('{task.fields[text]}'), rich.progress.TimeRemainingColumn())
@@ -113,7 +118,10 @@ class Display(contextlib.AbstractContextManager):
 
     def update(self, step: int, record: dict[str, float]) -> None:
         """Shows the step and the numbers of a metrics record."""
-        self.text = describe(record) or self.text
+        self.text = describe(record, self.terms) or self.text
+        if self.begun is None:                # what is left is reckoned without the compilation
+            self.begun = time.monotonic(), step
+            self.notice(f'step {step} after {self.begun[0] - self.started:.1f} s, with compilation')
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=self.text)
         if time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:

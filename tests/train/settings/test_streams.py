@@ -11,12 +11,12 @@ from tests.helpers import subprocesses
 SHOWN = """
 import sys
 sys.path.insert(0, {root!r})
-from train.monitoring import display
+from train.monitoring import display, loss_terms
 from train.settings import command, streams
 def run():
     with display.Display() as screen:
         screen.keep({folder!r})
-        screen.start(0, 300)
+        screen.start(0, 300, loss_terms.Terms())
         for i in range(300):
             screen.notice(f'line {{i}} · 曹操')
             screen.update(i, {{'train/loss': 1.0}})
