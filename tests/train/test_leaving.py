@@ -1,5 +1,6 @@
 """A run that loses its output, its terminal or the room on its disk, and the same command again: the same bytes as never disturbed."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -86,3 +87,55 @@ def test_a_log_holds_what_was_shown(tmp_path):
     header, _, rest = (tmp_path / 'run' / 'train.log').read_text().partition('\n')
     assert rest == done.stdout and header.startswith('== 20') and f'--workdir={tmp_path}/run' in header
     assert 'parameters' in rest and 'step 3/3 · loss' in rest and 'state sha256' in rest and 'report: ' in rest
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder on a disk of 24 MB."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', str(folder)], capture_output=True).returncode:
+        pytest.skip('needs the right to mount a tmpfs')
+    yield folder
+    subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+def fill(path):
+    """Fills the disk of `path` to its last byte."""
+    with contextlib.suppress(OSError), open(path, 'ab', buffering=0) as file:
+        while file.write(b'\0' * 4096):
+            pass
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_filled_at_random_moments(tmp_path, disk):
+    """1,000 steps; five times the disk is full for a while. A save that fails ends the run with 6, and the same command goes on."""
+    steps, flags = 1000, ('--config.checkpoint.every=25', '--config.eval_batches=4')
+    seed = random.randrange(2**32)
+    print('seed', seed)
+    draw = random.Random(seed)
+    code, output = test_resume.finish(test_resume.start(tmp_path / 'whole', 'tiny.py:causal_lm', steps, *flags))
+    assert code == 0, output
+    process = test_resume.start(disk / 'run', 'tiny.py:causal_lm', steps, *flags)
+    failed = 0
+    for step, patience in zip(sorted(draw.sample(range(50, 900), 5)), (60, 0, 0.5, 60, 1)):
+        if process.poll() is None:
+            test_resume.wait_for_step(disk / 'run', step, process)
+        time.sleep(draw.random() / 20)
+        before = folders.complete(disk / 'run' / 'checkpoints')
+        fill(disk / 'filler')
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
+        (disk / 'filler').unlink()
+        if process.poll() is not None:
+            code, output = test_resume.finish(process)
+            assert code in (0, 6) and 'Traceback' not in output, output
+            assert before[-1] in folders.complete(disk / 'run' / 'checkpoints') or f'{before[-1]} is intact' not in output
+            failed += code == 6
+            process = test_resume.start(disk / 'run', 'tiny.py:causal_lm', steps, *flags)
+    code, output = test_resume.finish(process)
+    if code == 6:
+        code, output = test_resume.finish(test_resume.start(disk / 'run', 'tiny.py:causal_lm', steps, *flags))
+    assert code == 0 and failed >= 2, output
+    assert test_resume.state_hash(output) == test_resume.state_hash((tmp_path / 'whole' / 'train.log').read_text())
+    assert test_resume.untimed(disk / 'run') == test_resume.untimed(tmp_path / 'whole')
