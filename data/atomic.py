@@ -18,16 +18,20 @@ def local(path: os.PathLike | str) -> bool:
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
-    """Writes one file. path: pathlib.Path or epath.Path."""
+    """Writes one file; of a write that fails nothing is left. path: pathlib.Path or epath.Path."""
     if not local(path):
         path.write_bytes(data)
         return
     temporary = path.with_name(f'.{path.name}.tmp')
-    with open(temporary, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:                           # a full disk needs the space
+        temporary.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 
@@ -46,7 +50,7 @@ def folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new folder, renamed to `target` (absent or empty) when the block ends without an error, and deleted otherwise.
 
     Without rename (gs://...) it is `target` itself: the block must write last the file that marks it as complete. Inside the block
-    SIGINT and SIGTERM raise SystemExit.
+    SIGINT, SIGTERM and SIGHUP raise SystemExit, where they are not ignored.
     """
     if not local(target):
         yield target
@@ -76,6 +80,7 @@ def _stoppable():
         raise SystemExit(128 + number)
 
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ():
-            stack.callback(signal.signal, number, signal.signal(number, stop))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ():
+            if signal.getsignal(number) != signal.SIG_IGN:
+                stack.callback(signal.signal, number, signal.signal(number, stop))
         yield

@@ -24,7 +24,7 @@ def parser():
     made.add_argument('--json', action='store_true', help='one JSON object an example on standard output, nothing else')
     made.add_argument('--html', metavar='FILE', help='write one self-contained page')
     made.add_argument('--shown', type=int, default=SHOWN, metavar='N',
-                      help=f'examples that the page shows in full ({SHOWN}); all are counted')
+                      help='examples that the page shows in full; all are counted')
     made.add_argument('--split', choices=('train', 'eval'), default='train', help='eval: the held-out text with its fixed corruption')
     made.add_argument('--start', type=int, metavar='P', help='from position P of the run, the number of examples seen before; default 0')
     made.add_argument('--epoch', type=int, metavar='E', help='from the start of epoch E; with --index, the epoch that it is counted in')

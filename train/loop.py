@@ -17,7 +17,7 @@ from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import arrays, checkpoint, initial, workdir
 from train.inspection import opening
-from train.monitoring import display, early_stopping, record, throughput
+from train.monitoring import display, early_stopping, loss_terms, record, throughput
 from train.optimization import schedules
 from train.parallel import processes, sharding
 from train.prediction import evaluation, samples
@@ -61,10 +61,13 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         begun = int(state.step) if state else 0
         if state:
             check_data(meta, corpus, screen.notice)
+        if jax.process_index() == 0:
+            screen.keep(folder)
         patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
         if begun >= config.steps or patience.over:
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
+            record.Record(folder, begun, screen, written=meta.get('texts')).close()
             return 'early stopping' if patience.over else None, state
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
@@ -72,14 +75,17 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         introduce(screen, config, corpus, mesh, parameters, begun)
         state = state or start(compiled.create(), config, screen)
+        terms = loss_terms.Terms(module.scales, module.token_term)
         if jax.process_index() == 0:
-            workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()))
+            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()), begun,
+                                          {'loss': terms.scales, 'perplexity_of': terms.tokens}):
+                screen.notice(notice)
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         pace = throughput.Pace(config, mesh, begun)
-        screen.start(begun, config.steps)
+        screen.start(begun, config.steps, terms)
 
-        with record.Record(folder, begun, screen, config.tensorboard) as written:
+        with record.Record(folder, begun, screen, config.tensorboard, (meta or {}).get('texts')) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
                 state, measured = compiled.update(state, batch)
                 line, last = {}, step == config.steps
@@ -104,7 +110,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 maybe_best = evaluated and config.checkpoint.best
                 if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
-                    saved.save(step, state, meta_of(config, corpus, step, line, patience))
+                    saved.save(step, state, meta_of(config, corpus, step, line, patience) | {'texts': written.written()})
                 if due(step, config.sample_every) or last:
                     with pace.pause(measured):
                         written.samples(step, sampled(sampler, state, step, screen))
@@ -158,7 +164,7 @@ def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Co
     if begun:
         screen.notice(f'continuing at step {begun} of {config.steps}')
         return
-    screen.console.print(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
+    screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     if config.objective.likelihood and corpus.eval and not corpus.tokenizer.lossless:
         screen.notice('no eval/bits_per_byte: the tokenizer does not give back every text as it was')
     if config.objective.whole_words and (notice := corpora.words_of_chinese(corpus.train)):

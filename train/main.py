@@ -11,7 +11,7 @@ from train.settings import command, command_line, parse
 def parser():
     made = command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     made.add_argument('--time_limit', type=float, metavar='SECONDS',
-                      help='save and stop after so long, exit 75; leave room for a step and a save')
+                      help='save and stop after so long, exit 75; leave room for a step and a save; default: no limit')
     return made
 
 

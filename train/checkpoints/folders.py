@@ -176,10 +176,7 @@ def move_aside(target: epath.Path, problems: list[str] | None = None) -> str:
     if problems and not atomic.local(target):
         atomic.write(target / DAMAGED, ('\n'.join(problems) + '\n').encode())
         return f'marked {DAMAGED}'
-    bad = target.parent / 'bad'
-    bad.mkdir(parents=True, exist_ok=True)
-    names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
-    free = next(bad / name for name in names if not (bad / name).exists())
+    free = _free(target)
     if atomic.local(target):
         target.rename(free)
     else:
@@ -196,6 +193,19 @@ def unseal(target: epath.Path, problem: str) -> str:
     return move_aside(target, [problem])
 
 
+def set_aside(file: epath.Path, data: bytes | None = None) -> str:
+    """Writes what a damaged text file of a workdir holds to bad/ beside it, under a free name; returns 'bad/NAME'.
+
+    data: its bytes; None = it cannot be read, as a folder in its place, and is moved.
+    """
+    free = _free(file)
+    if data is None:
+        file.rename(free)
+    else:
+        atomic.write(free, data)
+    return f'bad/{free.name}'
+
+
 def remove(target: epath.Path) -> None:
     """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored."""
     with contextlib.suppress(OSError):
@@ -210,6 +220,14 @@ def prune(folder: epath.PathLike, keep: int | None, metric: str | None = None) -
     for entry in _steps(folder):
         if int(entry.name) < found[-1] and int(entry.name) not in kept and not (entry / DAMAGED).exists():
             remove(entry)
+
+
+def _free(target):
+    """A path in bad/, which exists then, that nothing has: the target's name, or with a number."""
+    bad = target.parent / 'bad'
+    bad.mkdir(parents=True, exist_ok=True)
+    names = itertools.chain([target.name], (f'{target.name}.{n}' for n in itertools.count(2)))
+    return next(bad / name for name in names if not (bad / name).exists())
 
 
 def _entries(folder):

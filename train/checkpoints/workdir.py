@@ -14,7 +14,7 @@ import jax
 
 from data import atomic
 from train.checkpoints import arrays, folders
-from train.settings import config_file, errors, parse, schema
+from train.settings import config_file, errors, json_file, parse, schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NUMBERS = ('jax_default_prng_impl', 'jax_threefry_partitionable', 'jax_enable_x64', 'jax_default_matmul_precision')  # depend on these
@@ -48,7 +48,7 @@ def read(folder: epath.PathLike) -> schema.Config:
     """The Config of the run in `folder`. errors.Error if its config.json is damaged, or is not that of the newest checkpoint."""
     path = epath.Path(folder) / 'config.json'
     try:
-        config = parse.from_dict(json.loads(path.read_text()), str(path))
+        config = parse.from_dict(json_file.read(path), str(path))
     except ValueError as error:
         text = f'expected JSON, got {error}. Put it back, or start with another --workdir.'
         raise errors.Error([errors.Problem(str(path), text)]) from None
@@ -68,23 +68,43 @@ def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir: str, config: schema.Config, tokenizer, parameters: int) -> None:
-    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically."""
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0,
+          facts: dict | None = None) -> list[str]:
+    """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically. Returns notices.
+
+    begun: the steps that were taken before. Then an environment.json that is missing or damaged is written anew, if there is room.
+    facts: what else it states.
+    """
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / 'config.json', parse.to_dict(config))
+    _put(folder / 'config.json', _text(parse.to_dict(config)))
     if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
         tokenizer.save(folder / 'tokenizer')
-    if not (folder / 'environment.json').exists():
-        _put(folder / 'environment.json', environment(parameters))
+    return list(_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, begun))
 
 
-def environment(parameters: int) -> dict:
+def _write_environment(path, facts, begun):
+    try:
+        if json_file.read(path).keys() >= {'python', 'parameters', 'started'}:
+            return
+        raise ValueError('another JSON object')
+    except ValueError as error:
+        damage = f'{path.name} is damaged ({error})' if path.exists() else f'{path.name} is missing' if begun else ''
+    try:
+        if path.exists():
+            damage += f', a copy is in {folders.set_aside(path, None if path.is_dir() else path.read_bytes())}'
+        _put(path, _text(json_file.sealed({**environment(), **facts})))
+    except OSError as error:
+        damage = f'{path.name} cannot be written ({error.strerror})'
+    if damage:
+        yield f'{damage}; it states the environment of this start'
+
+
+def environment() -> dict:
     """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **arrays.versions(),
             'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
-            'command': ' '.join(sys.argv), 'parameters': parameters,
-            'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+            'command': ' '.join(sys.argv), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
 def agreed(workdir: str, config: schema.Config) -> dict:
@@ -114,7 +134,10 @@ def revision() -> str | None:
         return None
 
 
-def _put(path, tree):
-    text = json.dumps(tree, indent=1, ensure_ascii=False) + '\n'
-    if not path.exists() or path.read_text() != text:
-        atomic.write(path, text.encode())
+def _text(tree):
+    return (json.dumps(tree, indent=1, ensure_ascii=False) + '\n').encode(errors='backslashreplace')
+
+
+def _put(path, data):
+    if not path.exists() or path.read_bytes() != data:
+        atomic.write(path, data)

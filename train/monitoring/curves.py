@@ -1,10 +1,16 @@
 """Line charts as inline SVG: ticks at round numbers, one colour a series, thinned by extremes so that spikes stay visible."""
-import itertools
 import math
 
-COLOURS = ('#2563eb', '#d97706', '#059669', '#db2777', '#7c3aed', '#0891b2', '#65a30d', '#dc2626')
+PALETTE = ('#2563eb', '#d97706', '#059669', '#db2777', '#7c3aed', '#0891b2', '#65a30d', '#dc2626')
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 240, 62, 12, 10, 30
 POINTS = 400                                  # buckets across; each keeps its lowest and highest point
+
+
+def colour(number: int) -> str:
+    """The colour of curve `number`, from 0; no two are the same."""
+    if number < len(PALETTE):
+        return PALETTE[number]
+    return f'hsl({number * 137.508 % 360:.1f} {(45, 65, 85)[number % 3]}% {(35, 50, 62)[number // 3 % 3]}%)'  # 137.508: the golden angle
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -37,9 +43,13 @@ def thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept
 
 
-def chart(series: dict[str, list[tuple[float, float | None]]]) -> str:
-    """SVG text of {name: [(x, y), ...]}; non-finite and missing values are left out. Empty string without a point."""
-    clean = {name: [(x, y) for x, y in points if y is not None and math.isfinite(y)] for name, points in series.items()}
+def chart(series: dict[str, list[tuple[float, float | None]]], styles: dict[str, tuple[str, bool]] | None = None) -> str:
+    """SVG text of {name: [(x, y), ...]}; missing, non-finite and absurd values are left out. Empty string without a point.
+
+    styles: {name: (colour, dashed)}; None = a colour a name.
+    """
+    styles = styles or {name: (colour(i), False) for i, name in enumerate(series)}
+    clean = {name: [(x, y) for x, y in points if y is not None and abs(y) < 1e100] for name, points in series.items()}
     every = [point for points in clean.values() for point in points]
     if not every:
         return ''
@@ -56,10 +66,11 @@ def chart(series: dict[str, list[tuple[float, float | None]]]) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}"/>'
                      f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{label(y)}</text>')
     parts += [f'<text x="{at(x, y0)[0]:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label(x)}</text>' for x in ticks(x0, x1, 6)]
-    for colour, points in zip(itertools.cycle(COLOURS), clean.values()):
-        placed = [at(x, y) for x, y in thin(points)]
+    for name, points in clean.items():
+        (shade, dashed), placed = styles[name], [at(x, y) for x, y in thin(points)]
         path = ' '.join(f'{x:.1f},{y:.1f}' for x, y in placed)
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>')
+        dashes = ' stroke-dasharray="6 4"' * dashed
+        parts.append(f'<polyline fill="none" stroke="{shade}" stroke-width="1.6"{dashes} points="{path}"/>')
         if len(placed) <= 40:
-            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{colour}"/>' for x, y in placed]
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" fill="{shade}"/>' for x, y in placed]
     return ''.join(parts) + '</svg>'

@@ -1,17 +1,29 @@
-"""The screen of a run: a table of the parameters, then a progress bar on a terminal, or a plain line every few seconds elsewhere."""
-import contextlib
-import math
-import time
-from typing import Callable
+"""The screen of a run: a table of the parameters, then a progress bar on a terminal, or a plain line every few seconds elsewhere.
 
+The same lines go to the workdir's `train.log`, as plain text. A screen that is gone (`| head`, a lost terminal) does not end the run.
+"""
+import contextlib
+import datetime
+import io
+import math
+import shlex
+import sys
+import time
+from typing import Any, Callable
+
+from etils import epath
 import rich.console
 import rich.progress
 import rich.table
 import rich.text
 
+from train.monitoring import appended, loss_terms
+from train.settings import command, streams
+
+LOG = 'train.log'
 PLAIN_SECONDS = 5.0                           # between two lines when the output is a file
 NOTICE_SECONDS = 10.0                         # between two notices of one piece of work
-FORMATS = {'train/loss': 'loss {:.4f}', 'eval/loss': 'eval loss {:.4f}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
+FORMATS = {'train/loss': 'loss {:.4f}{}', 'eval/loss': 'eval loss {:.4f}{}', 'eval/bits_per_byte': 'eval {:.4f} bits/byte',
            'learning_rate': 'lr {:.2e}', 'tokens_per_second': '{:,.0f} tokens/s', 'mfu': 'MFU {:.1%}'}
 
 
@@ -38,31 +50,78 @@ def progress(what: str, notice: Callable[[str], None]) -> Callable[[int, int], N
     return update
 
 
-def describe(record: dict[str, float]) -> str:
-    """'loss 2.3100 · lr 1.00e-03 · 61,200 tokens/s' from a metrics record."""
-    return ' · '.join(text.format(record[name]) for name, text in FORMATS.items() if record.get(name) is not None)
+def describe(record: dict[str, float], terms: loss_terms.Terms) -> str:
+    """'loss 2.3100 (perplexity 10.07) · lr 1.00e-03 · 61,200 tokens/s' from a metrics record, with the terms of the loss."""
+    def more(name):
+        split, perplexity = name.partition('/')[0], terms.perplexity(record, name.partition('/')[0])
+        equation = terms.equation(record, split)
+        return f' = {equation}' * bool(equation) + ('' if perplexity is None else f' (perplexity {perplexity:,.2f})')
+
+    return ' · '.join(text.format(record[name], more(name)) for name, text in FORMATS.items() if record.get(name) is not None)
 
 
 class Display(contextlib.AbstractContextManager):
     """Progress and notices on `console`. Use `with`; quiet: print nothing (all processes but the first)."""
 
     def __init__(self, quiet: bool = False, console: rich.console.Console | None = None):
-        self.console = console or rich.console.Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self.bar = self.task = None
-        self.text, self.total, self.last, self.begun = '', 0, -math.inf, None
+        screen = streams.Lossy(sys.stdout, self._lost) if sys.stdout else None
+        self.console = console or rich.console.Console(file=screen, quiet=quiet, highlight=False, soft_wrap=True)
+        self.bar = self.task = self.log = None
+        self.early = []                       # lines for the log, until there is one
+        self.text, self.total, self.last, self.begun, self.terms = '', 0, -math.inf, None, loss_terms.Terms()
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+        if error:
+            self._note(command.ending(error)[1])
+        if self.log:
+            log, self.log = self.log, None
+            log.close()
+
+    def keep(self, folder: epath.PathLike) -> None:
+        """Appends what was shown, and what will be, to the log in the workdir `folder`, which is made."""
+        folder = epath.Path(folder)
+        self.log = appended.open_(folder / LOG, self.notice, lambda: folder.mkdir(parents=True, exist_ok=True))
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+        early, self.early = [f'== {now} {shlex.join(sys.argv)}', *self.early], []
+        for text in early:
+            self._note(text)
+
+    def flush(self) -> None:
+        """Writes the log."""
+        if self.log:
+            self.log.flush()
 
     def notice(self, text: str) -> None:
         """Prints a line. Control characters are stripped: text may come from data."""
-        self.console.print(rich.text.Text(''.join(c for c in str(text) if c.isprintable() or c == '\n')))
+        text = ''.join(c for c in str(text) if c.isprintable() or c == '\n')
+        self._note(text)
+        self.console.print(rich.text.Text(text))
 
-    def start(self, step: int, steps: int) -> None:
-        """Begins the bar at `step` of `steps`."""
-        self.total, self.begun = steps, (time.monotonic(), step)
+    def show(self, table: Any) -> None:
+        """Prints something that rich renders."""
+        plain = rich.console.Console(file=io.StringIO(), width=self.console.width, soft_wrap=True)
+        plain.print(table)
+        self._note(plain.file.getvalue().rstrip('\n'))
+        self.console.print(table)
+
+    def _note(self, text):
+        """Adds a line to the log."""
+        if self.log:
+            self.log.write(f'{text}\n'.encode(errors='backslashreplace'))
+        else:
+            self.early.append(text)
+
+    def _lost(self, error):
+        text = f'standard output is lost ({appended.reason(error)}): the run goes on, its lines are in {LOG}'
+        self._note(text)
+        streams.complain(text)
+
+    def start(self, step: int, steps: int, terms: loss_terms.Terms) -> None:
+        """Begins the bar at `step` of `steps`. terms: of the loss."""
+        self.total, self.terms, self.started, self.begun = steps, terms, time.monotonic(), None
         if self.console.is_terminal:
             columns = (rich.progress.TextColumn('step {task.completed:,}/{task.total:,}'), rich.progress.BarColumn(bar_width=None),
                        rich.progress.TextColumn('{task.fields[text]}'), rich.progress.TimeRemainingColumn())
@@ -72,12 +131,16 @@ class Display(contextlib.AbstractContextManager):
 
     def update(self, step: int, record: dict[str, float]) -> None:
         """Shows the step and the numbers of a metrics record."""
-        self.text = describe(record) or self.text
+        self.text = describe(record, self.terms) or self.text
+        if self.begun is None:                # what is left is reckoned without the compilation
+            self.begun = time.monotonic(), step
+            self.notice(f'step {step} after {self.begun[0] - self.started:.1f} s, with compilation')
         if self.bar is not None:
             self.bar.update(self.task, completed=step, text=self.text)
-        elif time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:
+        if time.monotonic() - self.last >= PLAIN_SECONDS or step == self.total:
             self.last = time.monotonic()
-            self.notice(f'step {step}/{self.total} · {self.text}{self._left(step)}')
+            show = self.notice if self.bar is None else self._note
+            show(f'step {step}/{self.total} · {self.text}{self._left(step)}')
 
     def _left(self, step):
         begun, first = self.begun

@@ -1,29 +1,31 @@
 """The numbers of a run: `metrics.jsonl`, one JSON object a logged step in full precision; `samples.jsonl` likewise.
 
 A line is written once: after a resume at step k, lines beyond k are dropped before new ones are added, so that a run that was
-killed ends with the same file as one that was not, but for the TIMED fields. Object stores cannot append: there, lines go to
-objects START.NUMBER.jsonl in a folder beside the name (`metrics.jsonl.parts/`), and `read` joins those of the newest start.
+killed ends with the same file as one that was not, but for the TIMED fields. A damaged line is left out with a notice; a resume puts a
+copy of the file with it into `bad/` and keeps the others. A checkpoint holds how many lines there were and their SHA-256, so that a
+resume notices what was deleted or changed. How lines are written: appended.py.
 """
+import collections
 import fnmatch
+import hashlib
 import json
 import math
 import os
 import time
-from typing import Iterator
+from typing import Callable
 
 from etils import epath
 
 from data import atomic
+from train.checkpoints import folders
+from train.monitoring import appended
+from train.settings import errors, streams
 
 TIMED = ('seconds', 'tokens_per_second', 'mfu', 'memory*')  # fields that depend on time or on the machine
-PART_LINES = 100
 _IMPORTED = time.monotonic()
 
-
-class Damaged(Exception):
-    """A line in the middle of the file is no JSON; nothing of the file is dropped silently."""
-
-    exit_code, kind = 3, 'metrics'
+# What a file holds: raw: its bytes; kept: [(line, record)] that are good; damaged: a text for each other line; old: objects of a store.
+Found = collections.namedtuple('Found', 'raw kept damaged old')
 
 
 def timed(name: str) -> bool:
@@ -41,70 +43,123 @@ def process_seconds() -> float:
 
 
 class Lines:
-    """A JSONL file whose records have a 'step'. Records beyond `step` are dropped, then the file grows."""
+    """A JSONL file whose records have a 'step'. Records beyond `step` are dropped, then the file grows.
 
-    def __init__(self, path: epath.PathLike, step: int = 0):
-        self.path = epath.Path(path)
-        kept = [line for line in _lines(self.path) if line['step'] <= step]
-        self.parts = None if atomic.local(self.path) else _parts_of(self.path)
-        if self.parts is None:
-            atomic.write(self.path, ''.join(map(_dump, kept)).encode())
-            self.file = open(self.path, 'a', encoding='utf-8')
+    written: what `written()` returned when the checkpoint of `step` was saved, None if nobody knows.
+    """
+
+    def __init__(self, path: epath.PathLike, step: int = 0, written: dict | None = None, notice: Callable[[str], None] = streams.complain):
+        self.path, self.notice = epath.Path(path), notice
+        self._found = _find(self.path)
+        kept = [(line, record) for line, record in self._found.kept if record['step'] <= step]
+        self._lines, self._content = len(kept), b''.join(line for line, _ in kept)
+        self._digest = hashlib.sha256(self._content)
+        if text := written and _difference(kept, step, written):
+            notice(f'{self.path.name} {text}')
+        if atomic.local(self.path):
+            self.file = appended.File(self.path, notice, self._prepare)
         else:
-            old = _listed(self.parts)
-            self.start, self.buffer, self.count = int(old[-1].name[:4]) + 1 if old else 0, kept, 0
-            self.flush()                      # what is kept is one new object before the old ones go
-            for part in old:
-                part.unlink()
+            self.file = appended.Parts(self.path, notice, self._aside, [line for line, _ in kept], self._found.old)
+        self.file.flush()
 
     def write(self, record: dict) -> None:
-        """Adds a record; on a local disk it survives the death of the process at once."""
-        if self.parts is None:
-            self.file.write(_dump(record))
-            self.file.flush()
-        else:
-            self.buffer.append(record)
-            if len(self.buffer) >= PART_LINES:
-                self.flush()
+        """Adds a record."""
+        line = _dump(record)
+        self._lines += 1
+        self._digest.update(line)
+        self.file.write(line)
+
+    def written(self) -> dict:
+        """{'lines': their number, 'sha256': of their bytes}, those that still wait for room on the disk included."""
+        return {'lines': self._lines, 'sha256': self._digest.hexdigest()}
 
     def flush(self) -> None:
-        """Writes the buffered records as an object, where appending is impossible; called before a checkpoint is saved."""
-        if self.parts is not None and self.buffer:
-            self.parts.mkdir(parents=True, exist_ok=True)
-            (self.parts / f'{self.start:04d}.{self.count:08d}.jsonl').write_text(''.join(map(_dump, self.buffer)))
-            self.buffer, self.count = [], self.count + 1
+        """Writes what waits; called before a checkpoint is saved."""
+        self.file.flush()
 
     def close(self) -> None:
-        self.flush()
-        if self.parts is None:
-            self.file.close()
+        self.file.close()
+
+    def _prepare(self):
+        """Leaves the lines that are kept in the file, and a copy of a damaged one in bad/."""
+        self._aside()
+        raw, content = self._found.raw, self._content
+        if raw is None or not raw.startswith(content):
+            atomic.write(self.path, content)
+        elif len(raw) > len(content):
+            os.truncate(self.path, len(content))
+        self._found = self._content = None    # the memory is free
+
+    def _aside(self):
+        if self._found.damaged:
+            place = folders.set_aside(self.path, self._found.raw)
+            self.notice(f'{_summary(self.path, self._found)}; a copy as it was is in {place}')
+            self._found = self._found._replace(damaged=[])
 
 
-def read(workdir: epath.PathLike, name: str = 'metrics.jsonl') -> list[dict]:
-    """The records written so far; a last line that was cut by a kill is left out. Damaged if another one is no JSON."""
-    return list(_lines(epath.Path(workdir) / name))
+def read(workdir: epath.PathLike, name: str = 'metrics.jsonl', notice: Callable[[str], None] = streams.complain) -> list[dict]:
+    """The records written so far; a last line that was cut by a kill is left out, and damaged ones are, with a notice."""
+    found = _find(epath.Path(workdir) / name)
+    if found.damaged:
+        notice(_summary(epath.Path(workdir) / name, found))
+    return [record for _, record in found.kept]
 
 
-def _parts_of(path):
-    return path.parent / f'{path.name}.parts'
-
-
-def _listed(folder):
-    return sorted(folder.iterdir(), key=lambda part: part.name) if folder.exists() else []
-
-
-def _lines(path) -> Iterator[dict]:
-    files = _listed(_parts_of(path)) or ([path] if path.exists() else [])
-    files = [file for file in files if file == path or file.name[:4] == files[-1].name[:4]]
-    texts = [(file, number, text) for file in files for number, text in enumerate(file.read_text().split('\n'), 1) if text]
-    for i, (file, number, text) in enumerate(texts):
+def _find(path):
+    """The Found of a file or of its objects. What is no readable file is damage too."""
+    old = appended.listed(appended.folder(path))
+    files = [part for part in old if part.name[:4] == old[-1].name[:4]] or ([path] if path.exists() else [])
+    try:
+        raw = b''.join(file.read_bytes() for file in files)
+    except OSError as error:
+        return Found(None, [], [appended.reason(error)], old)
+    *lines, last = raw.split(b'\n')
+    kept, damaged = [], []
+    for number, line in enumerate([*lines, last], 1):
         try:
-            yield json.loads(text)
-        except json.JSONDecodeError as error:
-            if i + 1 < len(texts):
-                raise Damaged(f'{file}:{number}: expected a JSON object, got {error}; mend or delete the line') from None
+            kept += [(line + b'\n', _record(line))] if line else []
+        except ValueError as error:
+            if number <= len(lines):          # the last one, without an end, was cut by a kill
+                damaged.append(f'line {number}: expected a JSON object with a step, got {error}')
+    return Found(raw, kept, damaged, old)
+
+
+def _record(line):
+    """The record of a line, {'step': ..., name: number, text or None}. ValueError for anything else."""
+    try:
+        record = json.loads(line.decode())
+    except RecursionError:
+        raise ValueError('brackets in brackets without end') from None
+    if not isinstance(record, dict) or type(record.get('step')) is not int or not all(map(_plain, record.values())):
+        raise ValueError(errors.shown(line.decode(errors='backslashreplace')))
+    return record
+
+
+def _plain(value):
+    """Whether a value is one that a run writes."""
+    return value is None or isinstance(value, (str, float)) or type(value) is int and abs(value) < 2**63
+
+
+def _summary(path, found):
+    """One sentence about the damage of a file."""
+    if found.raw is None:
+        return f'{path.name} cannot be read ({found.damaged[0]})'
+    more = f' (and {len(found.damaged) - 1} more lines)' if len(found.damaged) > 1 else ''
+    return f'{path.name} is damaged, {found.damaged[0]}{more}; the {len(found.kept)} good lines are kept'
+
+
+def _difference(kept, step, written):
+    """How the kept lines of a file differ from the `written` ones; '' if they do not. Lines of `step` may have been added since."""
+    count, digest = written['lines'], hashlib.sha256()
+    for line, _ in kept[:count]:
+        digest.update(line)
+    if len(kept) < count:
+        return f'holds {len(kept):,} of the {count:,} lines that were written up to step {step}'
+    if digest.hexdigest() != written['sha256'] or any(record['step'] != step for _, record in kept[count:]):
+        return f'was changed: it does not hold the {count:,} lines that were written up to step {step}'
+    return ''
 
 
 def _dump(record):
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    return json.dumps(finite, ensure_ascii=False) + '\n'
+    return (json.dumps(finite, ensure_ascii=False) + '\n').encode(errors='backslashreplace')

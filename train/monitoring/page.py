@@ -1,55 +1,40 @@
 """The report: one self-contained HTML page of a run, or of several whose curves share their charts.
 
-Curves are inline SVG, nothing is loaded from anywhere and no script runs; every text from the run is escaped.
+Curves are inline SVG, nothing is loaded from anywhere and no script runs; every text from the run is escaped. What is in a run: summary.py.
 """
-import itertools
-import json
-
 from etils import epath
 import jinja2
 
 from data import atomic
-from train.monitoring import curves, metrics
-from train.settings import config_file, errors
+from train.monitoring import curves, summary
 
 CHARTS = {'loss': ('train/loss', 'eval/loss'), 'eval/bits_per_byte': ('eval/bits_per_byte',), 'learning rate': ('learning_rate',),
           'gradient norm': ('grad_norm',), 'tokens per second': ('tokens_per_second',)}
-COLUMNS = ('train/loss', 'eval/loss', 'eval/bits_per_byte', 'tokens_per_second', 'seconds')
 
 
 def write(workdirs: list[epath.PathLike], out: epath.PathLike | None = None) -> epath.Path:
     """Writes the page for one or more workdirs to `out` (default: report.html in the first) and returns its path."""
-    runs = [_run(epath.Path(d)) for d in workdirs]
-    extra = sorted({name for run in runs for record in run['records'] for name in record if name.startswith(('train/', 'eval/'))}
-                   - {name for names in CHARTS.values() for name in names})
-    charts = []
-    for title, names in {**CHARTS, **{name: (name,) for name in extra}}.items():
-        series = {' · '.join([run['name']] * (len(runs) > 1) + [name] * (len(names) > 1)):
-                  [(r['step'], r[name]) for r in run['records'] if name in r] for name in names for run in runs}
-        series = {key: points for key, points in series.items() if points}
-        if svg := curves.chart(series):
-            charts.append({'name': title, 'svg': svg, 'legend': list(zip(series, itertools.cycle(curves.COLOURS))) * (len(series) > 1)})
+    runs = summary.runs(workdirs)
     loader = jinja2.PackageLoader('train.monitoring', '.')
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    columns = [name for name in COLUMNS if any(name in run['last'] for run in runs)]
-    page = environment.get_template('report.html').render(runs=runs, charts=charts, columns=columns)
+    page = environment.get_template('report.html').render(
+        runs=runs, charts=list(charts(runs)), results=summary.results(runs), differences=summary.differences(runs))
     out = epath.Path(out) if out else epath.Path(workdirs[0]) / 'report.html'
-    atomic.write(out, page.encode())
+    atomic.write(out, page.encode(errors='backslashreplace'))
     return out
 
 
-def _run(folder):
-    records, environment = metrics.read(folder), _json(folder / 'environment.json')
-    config = [(key, json.dumps(value, ensure_ascii=False)) for key, value in config_file.leaves(_json(folder / 'config.json'))]
-    last = {name: value for record in records for name, value in record.items() if isinstance(value, (int, float))}
-    return {'name': folder.name or str(folder), 'records': records, 'step': last.get('step', 0),
-            'last': {name: f'{value:,.4f}' if abs(value) < 1000 else f'{value:,.0f}' for name, value in last.items()},
-            'samples': metrics.read(folder, 'samples.jsonl'), 'config': config, 'parameters': environment.pop('parameters', None),
-            'environment': environment}
-
-
-def _json(path):
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise errors.Error([errors.Problem(str(path), f'expected JSON, got {error}.')], 'report', 'nothing was written') from None
+def charts(runs: list[summary.Run]) -> list[dict]:
+    """{'name', 'svg', 'legend': [(text, colour, dashed)]} of each chart. A run has one colour; its second curve in a chart is dashed."""
+    extra = sorted({name for run in runs for record in run.records for name in record if name.startswith(('train/', 'eval/'))}
+                   - {name for names in CHARTS.values() for name in names})
+    for title, names in {**CHARTS, **{name: (name,) for name in extra}}.items():
+        series, styles = {}, {}
+        for number, run in enumerate(runs):
+            for second, name in enumerate(names):
+                points = [(record['step'], record[name]) for record in run.records if isinstance(record.get(name), (int, float))]
+                if points:
+                    key = ' · '.join([run.name] * (len(runs) > 1) + [name] * (len(names) > 1))
+                    series[key], styles[key] = points, (curves.colour(number), bool(second))
+        if svg := curves.chart(series, styles):
+            yield {'name': title, 'svg': svg, 'legend': [(key, *styles[key]) for key in series] * (len(series) > 1)}

@@ -1,49 +1,62 @@
-"""What a run writes beside its checkpoints: metrics.jsonl, samples.jsonl, TensorBoard events, report.html. Process 0 alone writes."""
+"""What a run writes beside its checkpoints: metrics.jsonl, samples.jsonl, TensorBoard events, report.html. Process 0 alone writes.
+
+None of it is worth the end of a training: what cannot be written is a notice.
+"""
 import contextlib
 
 import jax
 
-from train.monitoring import display, metrics, page
+from train.monitoring import appended, display, events, metrics, page
+
+FILES = ('metrics.jsonl', 'samples.jsonl')
 
 
 class Record(contextlib.AbstractContextManager):
-    """The lines of a run from `step` on; those beyond it (of a run that was killed) are dropped. tensorboard: events too (an extra)."""
+    """The lines of a run from `step` on; those beyond it (of a run that was killed) are dropped. tensorboard: events too (an extra).
 
-    def __init__(self, folder: str, step: int, screen: display.Display, tensorboard: bool = False):
-        self.folder, self.screen, self.writes, self.events = folder, screen, jax.process_index() == 0, None
-        if self.writes:
-            self.lines, self.texts = (metrics.Lines(f'{folder}/{name}.jsonl', step) for name in ('metrics', 'samples'))
-        if self.writes and tensorboard:
-            try:
-                import tensorboardX
-            except ImportError:
-                raise ImportError('tensorboard=True needs the package tensorboardX: pip install tensorboardX') from None
-            self.events = tensorboardX.SummaryWriter(f'{folder}/tensorboard', purge_step=step + 1)
+    written: what `written()` returned when the checkpoint of `step` was saved, None if nobody knows.
+    """
+
+    def __init__(self, folder: str, step: int, screen: display.Display, tensorboard: bool = False, written: dict | None = None):
+        self.folder, self.screen, self.files, self.events = folder, screen, {}, None
+        if jax.process_index() == 0:
+            self.files = {name: metrics.Lines(f'{folder}/{name}', step, (written or {}).get(name), screen.notice) for name in FILES}
+            self.events = events.Events(f'{folder}/tensorboard', screen.notice, step) if tensorboard else None
 
     def metrics(self, step: int, line: dict[str, float]) -> None:
         """Adds the line of a step, with the seconds since the process started."""
-        if self.writes:
+        if self.files:
             line = {**line, 'seconds': metrics.process_seconds()}
-            self.lines.write({'step': step, **line})
-            for name, value in line.items() if self.events else ():
-                self.events.add_scalar(name, value, step)
+            self.files['metrics.jsonl'].write({'step': step, **line})
+            if self.events:
+                self.events.write(step, line)
 
     def samples(self, step: int, found: list[dict]) -> None:
         """Adds the samples of a step, [{'prompt', 'text'}], and shows the first."""
-        if self.writes and found:
+        if self.files and found:
             for sample in found:
-                self.texts.write({'step': step, **sample})
+                self.files['samples.jsonl'].write({'step': step, **sample})
             self.screen.notice(f"— step {step} — {found[0]['prompt']}{found[0]['text']}")
+
+    def written(self) -> dict[str, dict]:
+        """{name: {'lines': their number, 'sha256': of their bytes}}, for a checkpoint's meta."""
+        return {name: file.written() for name, file in self.files.items()}
 
     def flush(self) -> None:
         """Writes what is buffered; called before a checkpoint is saved."""
-        if self.writes:
-            self.lines.flush()
-            self.texts.flush()
+        for file in self.files.values():
+            file.flush()
+        self.screen.flush()
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
         """Closes the files and writes the report, however the run ended."""
-        if self.writes:
-            for one in filter(None, (self.lines, self.texts, self.events)):
-                one.close()
-            self.screen.notice(f'report: {page.write([self.folder])}')
+        for one in (*self.files.values(), *[self.events] * bool(self.events)):
+            one.close()
+        if self.files:
+            try:
+                self.screen.notice(f'report: {page.write([self.folder])}')
+            except Exception as error:        # a fault of the page, too, must not be the result of a run
+                self.screen.notice(f'the report was not written ({appended.reason(error)}); python -m train.report {self.folder} writes it')

@@ -21,13 +21,15 @@ class Pace:
         self.flops = objectives.train_flops(config)
         kind = mesh.devices.flat[0].device_kind
         self.peak = next((peak * mesh.size for name, peak in PEAK.items() if name in kind), None)
-        self.step, self.since, self.paused = step, time.monotonic(), 0.0
+        self.step, self.since, self.paused = step, None, 0.0
 
     def lap(self, step: int) -> dict[str, float]:
-        """The timed fields of a metrics line: means over the steps since the last lap."""
-        now = time.monotonic()
-        seconds = max(now - self.since - self.paused, 1e-9) / max(step - self.step, 1)
+        """The timed fields of a metrics line: means over the steps since the last lap; none at the first, which has the compilation."""
+        now, first = time.monotonic(), self.since is None
+        seconds = 0.0 if first else max(now - self.since - self.paused, 1e-9) / max(step - self.step, 1)
         self.step, self.since, self.paused = step, now, 0.0
+        if first:
+            return {}
         return {'tokens_per_second': self.tokens / seconds} | ({'mfu': self.flops / seconds / self.peak} if self.peak else {})
 
     @contextlib.contextmanager

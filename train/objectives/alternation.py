@@ -26,6 +26,8 @@ class Alternation:
     objective: Any
     modules: tuple
 
+    token_term = None
+
     @property
     def scales(self):
         return {f'{name}/{term}': scale for name, module in self.members() for term, scale in module.scales.items()}

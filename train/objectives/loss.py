@@ -33,6 +33,7 @@ class Module(nn.Module):
     settings: schema.Loss = schema.Loss()
 
     scales = {'tokens': 1.0}                  # {term: its factor in the loss}
+    token_term = 'tokens'                     # the term that is a cross-entropy of tokens, None if none is
     shares = {}                               # {term: share of the steps that have it}, where that is not 1
 
     def __call__(self, batch: dict, carry: Any = None, rows: jax.Array | None = None) -> Loss:

@@ -18,6 +18,8 @@ class PairLoss(losses.Module):
     def setup(self):
         self.head = heads.PairHead(self.backbone.config, self.backbone.dtype)
 
+    token_term = 'masked_lm'
+
     @property
     def scales(self):
         return {'masked_lm': 1.0, self.pair: 1.0}

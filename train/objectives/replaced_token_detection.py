@@ -52,6 +52,10 @@ class ReplacedTokenDetection(losses.Module):
         scales = {'generator': self.objective.generator_weight, 'discriminator': self.objective.discriminator_weight}
         return scales if self.objective.fills else {'discriminator': scales['discriminator']}
 
+    @property
+    def token_term(self):
+        return 'generator' if self.objective.fills else None
+
     def weights(self, batch):
         """Drawn tokens for the generator, all tokens that are not padding for the discriminator."""
         tokens = jnp.sum(batch['segments'] > 0).astype(jnp.float32)

@@ -1,8 +1,9 @@
-"""Requests to save and to stop: SIGTERM, SIGINT, SIGUSR1, the files STOP and SAVE in the workdir, a time limit.
+"""Requests to save and to stop: SIGTERM, SIGINT, SIGUSR1, SIGHUP, the files STOP and SAVE in the workdir, a time limit.
 
 All save first. The signals, STOP and the limit also end the run (exit 75: the same command continues it); SIGUSR1 is among them
-because Slurm can send it ahead of its time limit (--signal=USR1@120). SAVE goes on. A second signal exits at once with
-128 + its number. The loop calls `poll(step)` between steps: it takes one lock and uses no device, file or network.
+because Slurm can send it ahead of its time limit (--signal=USR1@120), SIGHUP because a lost connection sends it: once from the terminal
+and once from the shell, and so it never counts as a second signal; under nohup it is ignored. SAVE goes on. A second signal exits at
+once with 128 + its number. The loop calls `poll(step)` between steps: it takes one lock and uses no device, file or network.
 
 Several processes must stop at the *same* step although only one got the signal, and hosts run ahead of each other. So (the
 idea of JAX's preemption sync point, which handles SIGTERM alone) the process that got it writes the request to the coordination
@@ -23,7 +24,7 @@ from etils import epath
 
 from train.parallel import processes
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 FILES = {'STOP': 'stop', 'SAVE': 'save'}      # deleted when found, so that the next run does not stop again
 LOOK = 2.0                                    # seconds between two looks for the files
 ASK = 0.5                                     # seconds between two questions to the coordination service
@@ -62,7 +63,8 @@ class Signals(contextlib.AbstractContextManager):
         if threading.current_thread() is not threading.main_thread():
             return                            # Python allows handlers only there: files and the limit still work
         for number in SIGNALS:
-            self._old.setdefault(number, signal.signal(number, lambda *_: None))
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._old.setdefault(number, signal.signal(number, lambda *_: None))
         self._old.setdefault('wakeup', signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False))
 
     def poll(self, step: int) -> str | None:
@@ -121,7 +123,9 @@ class Signals(contextlib.AbstractContextManager):
         if number not in SIGNALS:
             return
         name, now = signal.Signals(number).name, time.monotonic()
-        if self._first is None:
+        if number == signal.SIGHUP:
+            self._want('stop', name)
+        elif self._first is None:
             self._first = now
             self._want('stop', name)
         elif now - self._first > AGAIN:

@@ -1,17 +1,17 @@
 """How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of error.
 
 0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples break its contract
-(train.inspect) · 75 stopped by a signal, saved.
+(train.inspect) · 75 stopped by a signal, saved · 141 nobody reads the output any more (128 + SIGPIPE): all but train.main end there.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
 import argparse
 import os
 import signal
 import sys
+import traceback
 from typing import Callable, Iterable
 
-from data import errors as data_errors
-from train.settings import errors
+from train.settings import errors, streams
 
 
 def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
@@ -22,17 +22,37 @@ def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
     def main(argv=None):
         try:
             return run(sys.argv[1:] if argv is None else argv) or 0
-        except errors.Error as error:
-            code, message = error.code, str(error)
-        except OSError as error:
-            code, message = 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
+        except BrokenPipeError:
+            streams.nowhere(sys.stdout)
+            return 128 + signal.SIGPIPE
         except Exception as error:
-            if not hasattr(error, 'exit_code'):
+            code, message = ending(error)
+            if code is None:
                 raise
-            code, message = error.exit_code, f'{error.kind}: {error}'
-        print(*map(data_errors.printable, message.split('\n')), sep='\n', file=sys.stderr)
-        return code
+            streams.complain(message)
+            return code
     return main
+
+
+def ending(error: BaseException) -> tuple[int | None, str]:
+    """(exit code, message) of an error that a user can cause; of any other, which is a bug, (None, its traceback)."""
+    if isinstance(error, errors.Error):
+        return error.code, str(error)
+    if isinstance(error, OSError):
+        return 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
+    if hasattr(error, 'exit_code'):
+        return error.exit_code, f'{error.kind}: {error}'
+    return None, ''.join(traceback.format_exception(error)).rstrip()
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """A command's --help, with the default of every flag that has one."""
+
+    def add_argument(self, action):
+        stated = action.default in (None, argparse.SUPPRESS) or action.default is False or 'default' in (action.help or '')
+        if not stated and action.help != argparse.SUPPRESS:
+            action.help = f'{action.help or ""} (default: %(default)s)'.lstrip()
+        super().add_argument(action)
 
 
 def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
@@ -59,4 +79,7 @@ def without_run(workdir: str) -> list[errors.Problem]:
 def main(function: Callable[[], int]) -> None:
     """For `if __name__ == '__main__'`: Ctrl-C before anything is worth saving just ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(function())
+    streams.prepare()
+    code = function()
+    streams.finish()
+    sys.exit(code)

@@ -13,7 +13,7 @@ import re
 import textwrap
 from typing import Iterable, Iterator
 
-from train.settings import errors
+from train.settings import command, errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DISTRIBUTED = ('coordinator_address', 'num_processes', 'process_id')
@@ -55,7 +55,7 @@ def parser(prog: str, description: str, workdir: bool = True) -> Parser:
     required = '--config=PATH[:VARIANT]' + ' --workdir=DIR' * workdir
     epilog = HELP.format(prog=prog, workdir=' --workdir=runs/tiny' * workdir, configs=listing())
     made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]', epilog=epilog,
-                  formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, exit_on_error=False)
+                  formatter_class=command.Help, allow_abbrev=False, exit_on_error=False)
     if workdir:
         made.add_argument('--workdir', metavar='DIR', help='where the run is; the same command again continues it')
     return made
@@ -64,7 +64,7 @@ def parser(prog: str, description: str, workdir: bool = True) -> Parser:
 def distributed(made: Parser) -> Parser:
     """Adds the flags of a run over several processes; without them JAX detects a cluster by itself or runs alone."""
     group = made.add_argument_group('several processes')
-    group.add_argument('--coordinator_address', metavar='HOST:PORT', help='of process 0')
+    group.add_argument('--coordinator_address', metavar='HOST:PORT', help='of process 0; default of all three: what JAX detects')
     group.add_argument('--num_processes', type=int, metavar='N')
     group.add_argument('--process_id', type=int, metavar='I', help='0 to N-1')
     return made

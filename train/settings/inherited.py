@@ -4,12 +4,11 @@ Only if the config file states none: a file with a setting under `model` has a m
 `dtype` are taken too, unless the file or a flag sets them; a vocabulary of its own comes with another tokenizer. What
 flags set wins over what is taken. Read from the run's config.json, without JAX.
 """
-import json
 import os
 from typing import Any
 
 from model import positions as schemes
-from train.settings import config_file, errors, schema, values
+from train.settings import config_file, errors, json_file, schema, values
 
 
 def read(file: dict[str, values.Given], flags: dict[str, values.Given],
@@ -55,11 +54,11 @@ def config_json(folder: str | None) -> dict:
     if not folder:
         return {}
     from etils import epath  # 0.1 s: only where a run is continued, or starts from another
-    path = epath.Path(folder).expanduser() / 'config.json'
     try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except (TypeError, ValueError):
+        tree = json_file.read(epath.Path(folder).expanduser() / 'config.json')
+    except ValueError:
         return {}
+    return tree if grouped(tree) else {}
 
 
 def begun(workdir: str | None, source: str | None) -> dict:
@@ -77,8 +76,13 @@ def run(folder: str) -> tuple[Any, dict | None]:
     start = epath.Path(folder).expanduser()
     for path in (start, start.parent, start.parent.parent):
         if (path / 'config.json').exists() and (path / 'checkpoints').exists():
-            tree = json.loads((path / 'config.json').read_text())
-            if not (isinstance(tree, dict) and all(isinstance(tree.get(group, {}), dict) for group in ('model', 'objective'))):
+            tree = json_file.read(path / 'config.json')
+            if not grouped(tree):
                 raise ValueError('no groups of settings')
             return path, tree
     return start, None
+
+
+def grouped(tree: dict) -> bool:
+    """Whether the groups that are read here are groups."""
+    return all(isinstance(tree.get(group, {}), dict) for group in ('model', 'objective', 'tokenizer', 'init'))

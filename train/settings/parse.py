@@ -123,10 +123,8 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
     unread; if the run in `workdir` has the same value; or if it may change on resume, as it then has no part in training. Its default
     may be given anywhere if it means off: 0, None, False or empty.
     """
-    parts, default, notices, idle = schema.walk(config.objective), schema.values(schema.Config()), {}, {}
+    parts, default, notices, idle = schema.walk(config.objective), defaults(config), {}, {}
     before = functools.cache(lambda: dict(config_file.leaves(inherited.config_json(workdir))))  # read if a setting is unread
-    for prefix, part in parts.items():
-        default.update(schema.values(type(part)(), prefix))
     for key, (choice, text) in unread(config).items():
         one, decides = given.get(key), given.get(choice)
         if one is None or one.taken or bad & {key, choice}:
@@ -140,6 +138,14 @@ def settle(given: dict[str, values.Given], config: schema.Config, bad: set[str],
         else:
             idle[key] = text
     return notices, idle
+
+
+def defaults(config: schema.Config) -> dict[str, Any]:
+    """{dotted key: default} of every setting that a config has, those of its objectives included."""
+    found = schema.values(schema.Config())
+    for prefix, part in schema.walk(config.objective).items():
+        found.update(schema.values(type(part)(), prefix))
+    return found
 
 
 def may_change(key: str) -> bool:

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from data import atomic
-from train.monitoring import display, metrics, record
+from train.monitoring import appended, metrics
 
 
 def test_lines_beyond_the_resumed_step_are_dropped_and_numbers_keep_full_precision(tmp_path):
@@ -28,15 +28,68 @@ def test_a_line_cut_by_a_kill_is_left_out_and_replaced(tmp_path):
     assert metrics.read(tmp_path) == [{'step': 1, 'train/loss': 2.0}, {'step': 2, 'train/loss': 1.5}]
 
 
-def test_a_damaged_line_in_the_middle_is_an_error_that_loses_nothing(tmp_path):
-    text = '{"step": 1, "train/loss": 2.0}\n{"step": 2, x\n{"step": 3, "train/loss": 1.0}\n'
-    (tmp_path / 'metrics.jsonl').write_text(text)
-    with pytest.raises(metrics.Damaged) as error:
-        metrics.Lines(tmp_path / 'metrics.jsonl', step=3)
-    assert str(error.value) == (
-        f'{tmp_path}/metrics.jsonl:2: expected a JSON object, got Expecting property name enclosed in double quotes: '
-                                'line 1 column 13 (char 12); mend or delete the line')
-    assert (tmp_path / 'metrics.jsonl').read_text() == text
+DAMAGED = [                                   # bytes of line 2 of 3, what a notice says that it is
+    (b'{"step": 2, x', 'Expecting property name enclosed in double quotes: line 1 column 13 (char 12)'),
+    (b'{}', "'{}'"), (b'17', "'17'"), (b'[2, 3]', "'[2, 3]'"), (b'{"step": true}', "'{\"step\": true}'"),
+    (b'{"step": 2, "train/loss": [1]}', '\'{"step": 2, "train/loss": [1]}\''),
+    (b'{"step": 2, "train/loss": 1' + b'0' * 30 + b'}', '\'{"step": 2, "train/loss": 1000000000000000000000000000000}\''),
+    (b'\xff\xfe', "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    (b'[' * 100_000, 'brackets in brackets without end'),
+]
+
+
+@pytest.mark.parametrize('line, came', DAMAGED)
+def test_a_damaged_line_is_set_aside_and_the_others_stay(tmp_path, line, came):
+    good = [b'{"step": 1, "train/loss": 2.0}\n', b'{"step": 3, "train/loss": 1.0}\n']
+    (tmp_path / 'metrics.jsonl').write_bytes(line.join([good[0], b'\n' + good[1]]))
+    summary = f'metrics.jsonl is damaged, line 2: expected a JSON object with a step, got {came}; the 2 good lines are kept'
+    notices = []
+    assert [record['step'] for record in metrics.read(tmp_path, notice=notices.append)] == [1, 3]
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl', 3, notice=notices.append)
+    writer.close()
+    assert notices == [summary, f'{summary}; a copy as it was is in bad/metrics.jsonl']
+    assert (tmp_path / 'metrics.jsonl').read_bytes() == b''.join(good)
+    assert (tmp_path / 'bad' / 'metrics.jsonl').read_bytes() == good[0] + line + b'\n' + good[1]
+
+
+def test_a_folder_in_the_place_of_the_file_is_moved_aside(tmp_path):
+    (tmp_path / 'metrics.jsonl').mkdir()
+    (tmp_path / 'metrics.jsonl' / 'kept').touch()
+    notices = []
+    writer = metrics.Lines(tmp_path / 'metrics.jsonl', 3, notice=notices.append)
+    writer.write({'step': 4})
+    writer.close()
+    assert metrics.read(tmp_path) == [{'step': 4}] and (tmp_path / 'bad' / 'metrics.jsonl' / 'kept').exists()
+    assert notices == ['metrics.jsonl cannot be read (Is a directory); a copy as it was is in bad/metrics.jsonl']
+
+
+def changed(lines, change):
+    lines = list(lines)
+    change(lines)
+    return lines
+
+
+@pytest.mark.parametrize('change, notice', [
+    (lambda lines: None, None),
+    (lambda lines: lines.__delitem__(1), 'metrics.jsonl holds 3 of the 4 lines that were written up to step 3'),
+    (lambda lines: lines.clear(), 'metrics.jsonl holds 0 of the 4 lines that were written up to step 3'),
+    (lambda lines: lines.__setitem__(0, lines[0].replace('1.5', '1.6')),
+     'metrics.jsonl was changed: it does not hold the 4 lines that were written up to step 3'),
+    (lambda lines: lines.reverse(), 'metrics.jsonl was changed: it does not hold the 4 lines that were written up to step 3'),
+    (lambda lines: lines.insert(0, lines[0]), 'metrics.jsonl was changed: it does not hold the 4 lines that were written up to step 3'),
+])
+def test_a_resume_notices_what_was_deleted_or_changed_since_the_checkpoint(tmp_path, change, notice):
+    writer, notices = metrics.Lines(tmp_path / 'metrics.jsonl'), []
+    for step in range(4):
+        writer.write({'step': step, 'train/loss': step + 1.5})
+    written = writer.written()
+    writer.write({'step': 3, 'text': 'of the same step, after the checkpoint'})
+    writer.write({'step': 4})
+    writer.close()
+    lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+    (tmp_path / 'metrics.jsonl').write_text(''.join(f'{line}\n' for line in changed(lines[:4], change) + lines[4:] * (notice is None)))
+    metrics.Lines(tmp_path / 'metrics.jsonl', 3, written, notices.append).close()
+    assert notices == [notice] * (notice is not None)
 
 
 def test_not_a_number_is_written_as_plain_json(tmp_path):
@@ -48,7 +101,7 @@ def test_not_a_number_is_written_as_plain_json(tmp_path):
 
 def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, 'local', lambda path: False)
-    monkeypatch.setattr(metrics, 'PART_LINES', 2)
+    monkeypatch.setattr(appended, 'PART_LINES', 2)
     lines = metrics.Lines(tmp_path / 'samples.jsonl')
     for step in range(1, 6):
         lines.write({'step': step, 'text': 'a\u2028b'})
@@ -69,10 +122,3 @@ def test_timed_fields(name, expected):
 def test_process_seconds_grow():
     first = metrics.process_seconds()
     assert 0 < first <= metrics.process_seconds() < 24 * 3600
-
-
-def test_tensorboard_events_hold_the_scalars(tmp_path):
-    with record.Record(tmp_path, 0, display.Display(quiet=True), tensorboard=True) as written:
-        written.metrics(1, {'train/loss': 2.5})
-    events = b''.join(p.read_bytes() for p in (tmp_path / 'tensorboard').iterdir())
-    assert b'train/loss' in events

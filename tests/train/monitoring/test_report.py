@@ -5,11 +5,12 @@ import json
 import pytest
 
 from train import report
-from train.monitoring import curves, page
+from train.monitoring import curves, loss_terms, page, summary
+from train.settings import parse
 
 
 def run_folder(folder, losses, text='Call me Ishmael.'):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     lines = [{'step': i + 1, 'train/loss': loss, 'learning_rate': 1e-3, 'grad_norm': 1.0, 'tokens_per_second': 1e4}
              for i, loss in enumerate(losses)]
     lines.append({'step': len(losses), 'eval/loss': losses[-1], 'eval/bits_per_byte': 2.5})
@@ -53,6 +54,64 @@ def test_two_runs_share_their_charts_with_a_legend(tmp_path):
     text = page.write([a, b], tmp_path / 'both.html').read_text()
     assert text.count('<polyline') == 2 * 6
     assert 'a · train/loss' in text and 'b · eval/loss' in text
+
+
+def real_run(folder, losses, *flags):
+    """A run whose config.json is one that train.main writes."""
+    run_folder(folder, losses)
+    config = parse.parse(['--config=configs/tiny.py', '--workdir=runs/x', *flags], devices=False).config
+    (folder / 'config.json').write_text(json.dumps(parse.to_dict(config)))
+    return folder
+
+
+def test_a_comparison_shows_what_differs_what_it_cost_and_which_run_is_unfinished(tmp_path):
+    folders = [real_run(tmp_path / 'x' / 'a', [5.0, 4.0], '--config.steps=2'),
+               real_run(tmp_path / 'y' / 'a', [5.0, 3.0, 2.0], '--config.steps=9', '--config.optimizer.learning_rate=3e-4')]
+    runs = summary.runs(folders)
+    assert [run.name for run in runs] == [str(folder) for folder in folders]  # equal names would hide which is which
+    assert [run.status for run in runs] == ['step 2', 'step 3 of 9, unfinished']
+    assert summary.differences(runs) == [['steps', '2', '9'], ['optimizer.learning_rate', '0.001', '0.0003']]
+    head, first, second = summary.results(runs)
+    assert head[:4] == ['run', 'state', 'parameters', 'tokens']
+    assert first[2:4] == ['1,234', f'{2 * 8 * 64:,}'] and second[2:4] == ['1,234', f'{3 * 8 * 64:,}']
+    text = page.write(folders, tmp_path / 'both.html').read_text()
+    assert 'unfinished' in text and 'optimizer.learning_rate</td><td>0.001</td><td>0.0003' in text
+
+
+def test_a_single_page_begins_with_the_settings_that_are_not_defaults(tmp_path):
+    run, = summary.runs([real_run(tmp_path / 'a', [5.0], '--config.model.dropout=0.25')])
+    assert run.changed['model.dropout'] == '0.25' and run.changed['batch_size'] == '8' and 'model.norm_epsilon' not in run.changed
+    text = page.write([tmp_path / 'a']).read_text()
+    assert text.index('model.dropout = 0.25') < text.index('model.norm_epsilon = 1e-05')
+
+
+def test_time_is_that_of_all_processes(tmp_path):
+    lines = [{'step': step, 'seconds': seconds} for step, seconds in enumerate([10.0, 20.0, 5.0, 7.5, 6.0], 1)]
+    (run_folder(tmp_path / 'a', [1.0]) / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    assert summary.runs([tmp_path / 'a'])[0].seconds == 20.0 + 7.5 + 6.0
+
+
+def test_no_two_curves_have_one_colour(tmp_path):
+    assert len({curves.colour(number) for number in range(1000)}) == 1000
+    folders = [run_folder(tmp_path / str(i), [5.0, 4.0]) for i in range(12)]
+    legend = page.charts(summary.runs(folders)).__next__()['legend']
+    assert len(legend) == 24 and len({colour for _, colour, _ in legend}) == 12
+    assert [dashed for _, _, dashed in legend] == [False, True] * 12
+
+
+def test_each_term_of_a_loss_and_its_perplexity(tmp_path):
+    electra = loss_terms.Terms({'generator': 1.0, 'discriminator': 50.0}, 'generator')
+    line = {'train/loss': 42.2, 'train/generator': 6.7, 'train/discriminator': 0.71}
+    assert electra.equation(line, 'train') == 'generator 6.7000 + 50 × discriminator 0.7100'
+    assert electra.perplexity(line, 'train') == pytest.approx(812.4, abs=0.1) and electra.equation(line, 'eval') == ''
+    run, = summary.runs([run_folder(tmp_path / 'a', [1.0])])
+    run.terms, run.last = electra, line
+    assert run.equations == 'train/loss = generator 6.7000 + 50 × discriminator 0.7100'
+    causal = loss_terms.Terms({'tokens': 1.0}, 'tokens')
+    assert causal.equation({'train/loss': 2.0}, 'train') == ''
+    assert causal.perplexity({'train/loss': 2.0}, 'train') == pytest.approx(7.389, abs=1e-3)
+    assert causal.perplexity({'train/loss': 2.0, 'train/nll': 0.0}, 'train') == 1.0  # smoothing is no part of it
+    assert loss_terms.Terms({'discriminator': 50.0}).perplexity({'train/loss': 2.0}, 'train') is None
 
 
 def test_command_names_a_folder_that_holds_no_run(tmp_path, capsys):

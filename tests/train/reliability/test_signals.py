@@ -48,6 +48,29 @@ def test_a_signal_stops_at_the_next_boundary(listen, number):
     assert lines == [f'{number.name}: saving after this step, then stopping (a second signal leaves at once)']
 
 
+def test_a_lost_terminal_hangs_up_twice_and_is_no_second_signal(listen):
+    running, lines = listen()
+    os.kill(os.getpid(), signal.SIGHUP)
+    until(lambda: running.poll(1) == 'stop')
+    time.sleep(signals.AGAIN + 0.1)
+    os.kill(os.getpid(), signal.SIGHUP)                          # the shell's, after the terminal's
+    os.kill(os.getpid(), signal.SIGTERM)                         # and the session's
+    time.sleep(0.1)
+    assert running.poll(2) == 'stop' and running.reason == 'SIGHUP' and len(lines) == 1
+
+
+def test_nohup_is_obeyed(tmp_path):
+    before, lines = signal.signal(signal.SIGHUP, signal.SIG_IGN), []
+    try:
+        with signals.Signals(tmp_path, notice=lines.append) as running:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+            assert running.poll(1) is None and lines == [] and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_files_are_obeyed_once(listen, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, 'LOOK', 0.02)
     running, lines = listen()

@@ -1,10 +1,12 @@
 """The command line: where values end and flags begin, help that loads nothing heavy."""
+import argparse
 import subprocess
 import sys
 
 import pytest
 
-from train.settings import command_line
+from tests import test_imports
+from train.settings import command, command_line
 
 
 def read(*argv):
@@ -64,3 +66,22 @@ def test_help_loads_nothing_heavy():
 def test_a_bad_config_is_told_before_jax_loads():
     out = run('--config=configs/tiny.py', '--config.model.heads=7', '--workdir=x', code=2)
     assert 'nothing was run' in out and 'jax' not in out.splitlines()[-1]
+
+
+def test_help_states_defaults():
+    made = argparse.ArgumentParser(formatter_class=command.Help)
+    made.add_argument('--plain')
+    made.add_argument('--number', type=int, default=0)
+    made.add_argument('--share', default=0.5, help='of 100 %%')
+    made.add_argument('--said', default=3, help='default: three')
+    made.add_argument('--switch', action='store_true', help='on')
+    lines = [' '.join(line.split()) for line in made.format_help().splitlines()]
+    assert lines[lines.index('options:') + 2:] == ['--plain PLAIN', '--number NUMBER (default: 0)', '--share SHARE of 100 % (default: 0.5)',
+                                                   '--said SAID default: three', '--switch on']
+
+
+def test_the_package_lists_its_commands():
+    done = subprocess.run([sys.executable, '-m', 'train'], capture_output=True, text=True, cwd=command_line.ROOT, timeout=60)
+    assert done.returncode == 0 and 'train.main            pretrains or fine-tunes.' in done.stdout
+    expected = {*(f'train.{name}' for name in test_imports.COMMANDS), 'data.tokenizer'}
+    assert {line.split()[0] for line in done.stdout.splitlines()[2:]} == expected

@@ -4,10 +4,13 @@ import pytest
 from train.settings import parse
 
 GROUPS = 'expected JSON in its config.json, got no groups of settings.'
+OBJECT = 'expected JSON in its config.json, got no JSON object.'
 DAMAGED = {
     '': 'expected JSON in its config.json, got Expecting value: line 1 column 1 (char 0).',
     '{': 'expected JSON in its config.json, got Expecting property name enclosed in double quotes: line 1 column 2 (char 1).',
-    '[]': GROUPS, '[1]': GROUPS, '3': GROUPS, 'null': GROUPS, '{"model": 3}': GROUPS, '{"model": [1]}': GROUPS,
+    '[]': OBJECT, '[1]': OBJECT, '3': OBJECT, 'null': OBJECT,
+    '[' * 100_000: 'expected JSON in its config.json, got brackets in brackets without end.',
+    '{"model": 3}': GROUPS, '{"model": [1]}': GROUPS,
     '{"objective": "none"}': GROUPS,
     '{"model": {"dim": "wide"}}': "model.dim = 'wide'   expected an integer.   (taken from run)",
     '{"model": {"positions": "spiral"}}': "model.positions = 'spiral'   expected learned, ",
