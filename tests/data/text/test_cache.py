@@ -412,3 +412,26 @@ def test_special_and_token_bytes_are_the_tokenizers(tmp_path, tok):
     assert isinstance(tokens.special, special_tokens.Special)
     np.testing.assert_array_equal(tokens.token_bytes, tok.token_bytes)
     assert not tokens.flat.flags.writeable and os.path.getsize(next(tmp_path.glob('tokens/*/tokens.bin'))) == 2 * tokens.num_tokens
+
+
+def test_a_text_rewritten_while_it_is_tokenised_is_not_stored(tmp_path):
+    """One error, nothing under the name of the old text; the next build has the new one."""
+    old, new = ([f'{word} number {i}, ' + 'with more words ' * 20 for i in range(1000)] for word in ('old', 'new'))
+    path = tmp_path / 'a.jsonl'
+
+    def put(texts):
+        path.write_text(''.join(json.dumps({'text': text}) + '\n' for text in texts))
+
+    class Rewriting(tokenizer.Bytes):
+        def encode_batch(self, texts):
+            put(new)
+            return super().encode_batch(texts)
+
+    put(old)
+    with pytest.raises(errors.DataError, match='expected the content that it had when it was first read, got another'):
+        cache.build(sources.open(str(path)), Rewriting(), tmp_path, shard_bytes=50_000)
+    assert not list(tmp_path.glob('tokens/*/index.json')) and list(tmp_path.glob('tokens/*/progress.json'))
+    for texts in (new, old):
+        put(texts)
+        tokens = cache.build(sources.open(str(path)), tokenizer.Bytes(), tmp_path, shard_bytes=50_000)
+        assert [tokens.tokenizer.decode(tokens.document(i)) for i in range(len(tokens))] == texts
