@@ -53,8 +53,14 @@ def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):
 
 def test_the_table(run, capsys):
     assert evaluate.main([f'--workdir={run}/run', '--batches=1']) == 0
-    rows = dict(line.split() for line in capsys.readouterr().out.splitlines())
-    assert rows['step'] == '2' and float(rows['eval/loss']) > 0
+    name, *values = next(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('eval/loss'))
+    assert float(values[0]) > 0 and values[1] == '±' and 0 < float(values[2]) < float(values[0])
+
+
+def test_a_sample_has_standard_errors_and_the_whole_has_none(run, capsys):
+    part, whole = measured(run, capsys, '--batches=2'), measured(run, capsys)
+    assert 'standard_errors' not in whole and abs(part['eval/loss'] - whole['eval/loss']) < 4 * part['standard_errors']['eval/loss']
+    assert part['standard_errors'].keys() == {name for name in part if name.startswith('eval/')}
 
 
 @pytest.mark.parametrize('flags, message, code', [
