@@ -58,6 +58,8 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             signals.Signals(folder, time_limit, notice=screen.notice) as interrupts:
         compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
         state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
+        if config.init.optimizer and state is None:
+            state, meta = initial.branch(config, compiled.abstract, screen.notice)
         begun = int(state.step) if state else 0
         if state:
             check_data(meta, corpus, screen.notice)

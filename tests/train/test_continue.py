@@ -16,12 +16,12 @@ import rich.console
 from data import corpus, tokenizer as tokenizers
 from model import huggingface, paths
 from model.huggingface import settings
-from tests.helpers import huggingface_tokenizers as published
+from tests.helpers import huggingface_tokenizers as published, training
 from train import convert, loop, objectives, program
 from train.checkpoints import checkpoint, initial, workdir
 from train.monitoring import display, metrics
 from train.parallel import sharding
-from train.settings import parse
+from train.settings import errors, parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAST = ('--config.sequence_length=32', '--config.batch_size=8', '--config.steps=12', '--config.log_every=1',
@@ -42,6 +42,30 @@ def imported(tmp_path_factory):
             assert convert.main(['import', f'--hf={folder}', f'--out={root / name}']) == 0
         return root / name
     return get
+
+
+def test_a_branch_goes_on_with_another_learning_rate(tmp_path):
+    """With the same one it is the run itself; statistics, data and schedule go on."""
+    flags = ['--config=configs/tiny.py', *FAST, f'--config.data.cache={tmp_path}/cache', '--config.tokenizer.kind=bytes',
+             '--config.checkpoint.every=6', '--config.checkpoint.keep=3']
+    _, whole = training.run(*flags, f'--workdir={tmp_path}/run')
+    start = [f'--config.init.from={tmp_path}/run/checkpoints/6', '--config.init.optimizer=True']
+    _, same = training.run(*flags, *start, f'--workdir={tmp_path}/same')
+    _, other = training.run(*flags, *start, f'--workdir={tmp_path}/other', '--config.optimizer.learning_rate=1e-4')
+    lines = {name: metrics.read(tmp_path / name) for name in ('run', 'same', 'other')}
+    losses = {name: [line['train/loss'] for line in found if line['step'] > 6] for name, found in lines.items()}
+    assert [line['step'] for line in lines['same']] == list(range(7, 13))
+    np.testing.assert_allclose(losses['same'], losses['run'], rtol=1e-6)
+    assert losses['other'][0] == pytest.approx(losses['run'][0], rel=1e-6) and losses['other'][-1] != losses['run'][-1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), (same.params, same.opt_state), (whole.params, whole.opt_state))
+    _, again = training.run(*flags, *start, f'--workdir={tmp_path}/other', '--config.optimizer.learning_rate=1e-4')  # done: as it was
+    assert int(again.step) == int(other.step) == 12
+    with pytest.raises(errors.Error) as error:
+        training.run(*flags, *start, f'--workdir={tmp_path}/third', '--config.seed=1', '--config.batch_size=4')
+    assert str(error.value) == f'''config: 2 problems
+  1. seed = 1         {tmp_path}/run/checkpoints/6 has 0; expected the same, since init.optimizer = True goes on where that run was in its data.
+  2. batch_size = 4   {tmp_path}/run/checkpoints/6 has 8; expected the same, since init.optimizer = True goes on where that run was in its data.
+nothing was run'''  # noqa: E501
 
 
 def parsed(*argv):

@@ -100,11 +100,9 @@ class Checkpoints(contextlib.AbstractContextManager):
         step = folders.choose(self.folder, notice, move=True)
         if step is None:
             return None
-        wanted = paths.flatten(abstract_state)
-        arrays.compare(arrays.specs(self._at(step)), {path: arrays.spec(leaf) for path, leaf in wanted.items()}, self._at(step))
-        found = arrays.read(self._at(step), wanted)
+        found = read(self._at(step), abstract_state)
         self._known = {step}
-        return paths.apply(lambda path, _: found[path], abstract_state), folders.read_meta(self._at(step))
+        return found
 
     def verify(self, step: int, state: Any) -> str:
         """Reads a step back, compares it with `state` bit by bit and returns the fingerprint: for the last save."""
@@ -168,6 +166,14 @@ class Checkpoints(contextlib.AbstractContextManager):
             before = []
         intact = f'step {before[-1]} is intact' if before else 'there is no earlier checkpoint'
         return SaveError(f'{text}; {intact}')
+
+
+def read(target: epath.Path, abstract_state: Any) -> tuple[Any, dict]:
+    """(state, meta) of the folder of a step. abstract_state: as in `Checkpoints.restore`. Mismatch if it does not fit."""
+    wanted = paths.flatten(abstract_state)
+    arrays.compare(arrays.specs(target), {path: arrays.spec(leaf) for path, leaf in wanted.items()}, target)
+    found = arrays.read(target, wanted)
+    return paths.apply(lambda path, _: found[path], abstract_state), folders.read_meta(target)
 
 
 def load_params(folder: epath.PathLike, like: Any = None, patterns: tuple[str, ...] = ('.*',), step: int | str | None = None,

@@ -9,7 +9,7 @@ from typing import Any, Callable
 import jax
 
 from model import paths, resize
-from train.checkpoints import checkpoint
+from train.checkpoints import checkpoint, folders
 from train.settings import errors, inherited, parse, schema
 
 HEADS = ('backbone/head/', 'head/', 'query/', 'generator/', 'members/')  # the parts that depend on the objective
@@ -48,6 +48,21 @@ def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) 
     fresh = sorted(wanted.keys() - found.keys())
     notice(f'{len(found)} of {len(wanted)} parameters start from {init.from_}' + (f'; fresh: {paths.listed(fresh)}' if fresh else ''))
     return found
+
+
+def branch(config: schema.Config, abstract_state: Any, notice: Callable[[str], None]) -> tuple[Any, dict]:
+    """(State, meta) of the run `init.from`, for one that goes on from there with other settings. Mismatch if the state is another one;
+    errors.Error unless both read the same examples."""
+    source = folders.locate(config.init.from_, notice=notice)
+    before = parse.from_dict(folders.read_meta(source)['config'])
+    wrong = [errors.Problem(f'{key} = {getattr(config, key)}', f'{config.init.from_} has {getattr(before, key)}; expected the same, since '
+                            'init.optimizer = True goes on where that run was in its data.')
+             for key in ('seed', 'batch_size') if getattr(config, key) != getattr(before, key)]
+    if wrong:
+        raise errors.Error(wrong)
+    state, meta = checkpoint.read(source, abstract_state)
+    notice(f'a branch of {config.init.from_}: goes on behind step {int(state.step)}, after {meta["examples"]:,} examples')
+    return state, {key: value for key, value in meta.items() if key not in ('early_stopping', 'texts')}
 
 
 def complete(folder: str, config: schema.Config, kind: str, end: str) -> None:

@@ -121,6 +121,7 @@ class Init:
     from_: Annotated[str | None, 'workdir or checkpoint folder to start from'] = None
     paths: Annotated[tuple[str, ...], 'regexes of the parameters to take'] = ('.*',)
     rename: Annotated[tuple[tuple[str, str], ...], '(regex, replacement): what the paths taken are called here'] = ()
+    optimizer: Annotated[bool, 'a branch of that run: with its optimizer statistics, step and position in the data'] = False
 
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from regexes('init.paths', self.paths)
