@@ -17,12 +17,16 @@ BINARIES = (        # what a file begins with: (a regular expression, what it is
     (rb'PAR1.*\0', 'a parquet file', 'give it the ending .parquet'), (rb'.{257}ustar', 'a tar archive', 'unpack it: tar -xf'),
     (rb'PK\x03\x04', 'a zip archive or an Office document', 'unpack it, or save it as text'), (rb'%PDF-', 'a PDF', 'convert it: pdftotext'),
     (rb'\x89PNG|\xff\xd8\xff|GIF8[79]a', 'a picture', 'leave it out'))
-# (name, codec, what most of its characters beyond ASCII are), in the order of trial. Latin letters stand alone between ASCII letters.
-KANA, HANGUL, CHINESE, CYRILLIC = (re.compile(text) for text in ('[\u3041-\u30fe\u4e00-\u9fff\u3000-\u301f]', '[\uac00-\ud7a3]',
-                                                                '[\u4e00-\u9fff\u3000-\u301f\uff01-\uff5e]', '[\u0430-\u044f\u0451]'))
-FOREIGN = (('Shift JIS', 'cp932', KANA), ('EUC-JP', 'euc-jp', KANA), ('EUC-KR', 'cp949', HANGUL), ('GB 18030', 'gb18030', CHINESE),
-           ('Big5', 'big5', CHINESE), ('Windows-1251', 'cp1251', CYRILLIC), ('KOI8-R', 'koi8-r', CYRILLIC))
-LATIN = (('Latin-1', 'latin1', rb'[\x80-\x9f]'), ('Windows-1252', 'cp1252', rb'[\x81\x8d\x8f\x90\x9d]'))  # bytes that have no letter
+HIRAGANA, HANGUL, CHINESE, CYRILLIC = (re.compile(signs) for signs in (
+    '[\u3041-\u3096]', '[\uac00-\ud7a3]', '[\u4e00-\u9fff\u3000-\u301f\uff01-\uff5e]', '[\u0430-\u044f\u0451]'))
+# (name, codec of iconv, codec to try, what the text is full of, its least share in the characters beyond ASCII), in the order of trial.
+FOREIGN = (
+    ('Shift JIS', 'cp932', 'cp932', HIRAGANA, 0.2), ('EUC-JP', 'euc-jp', 'euc-jp', HIRAGANA, 0.2),
+    ('EUC-KR', 'cp949', 'cp949', HANGUL, 0.75), ('GB 18030', 'gb18030', 'gb2312', CHINESE, 0.75),
+    ('Big5', 'big5', 'big5', CHINESE, 0.75), ('GB 18030', 'gb18030', 'gb18030', CHINESE, 0.75),
+    ('Windows-1251', 'cp1251', 'cp1251', CYRILLIC, 0.75), ('KOI8-R', 'koi8-r', 'koi8-r', CYRILLIC, 0.75))
+# (name, codec, bytes that have no letter in it); letters beyond ASCII stand among letters of ASCII.
+LATIN = (('Latin-1', 'latin1', rb'[\x80-\x9f]'), ('Windows-1252', 'cp1252', rb'[\x81\x8d\x8f\x90\x9d]'))
 
 
 class Checked(io.RawIOBase):
@@ -36,7 +40,7 @@ class Checked(io.RawIOBase):
         if problem := binary(self.first):
             raise errors.DataError(f'{where}: expected text, got {problem[0]}; {problem[1]}')
         if encoding := wide(self.first):
-            self._refuse(f'expected UTF-8, got {encoding[0]}', encoding[1])
+            self._refuse(f'expected UTF-8, got {encoding[0]}', f'iconv -f {encoding[1]} -t UTF-8')
 
     def readable(self) -> bool:
         return True
@@ -50,11 +54,8 @@ class Checked(io.RawIOBase):
 
     def _check(self, data):
         if (at := data.find(b'\0')) >= 0:
-            place = shlex.quote(self.where)
-            raise errors.DataError(f'{self.where}: expected text, got the byte 0 at {self.count + at:,}; if it is no binary, delete them: '
-                                   f"tr -d '\\000' < {place} > NEW")
-        start, self.tail = self.tail, b''
-        whole = start + data
+            self._refuse(f'expected text, got the byte 0 at {self.count + at:,}', "tr -d '\\000' <", 'if it is no binary, delete them: ')
+        whole = self.tail + data
         try:
             _, used = codecs.utf_8_decode(whole, 'strict', not data)
         except UnicodeDecodeError as error:
@@ -63,14 +64,15 @@ class Checked(io.RawIOBase):
             self.sample = self.sample or whole[whole.rfind(b'\n', 0, error.start) + 1:][:SAMPLE]
         self.tail = whole[used:]
         self.count += len(data)
-        size = self.size if data and self.size else None if data else self.count
+        size = self.size if data else self.count
         if size and self.bad > MOST * size:
             name, codec = guess(self.sample) or ('another encoding', 'ENCODING')
-            self._refuse(f'expected UTF-8, got {self.bad:,} of {self.count:,} bytes that are none: perhaps {name}', codec)
+            self._refuse(f'expected UTF-8, got {self.bad:,} of {self.count:,} bytes that are none: perhaps {name}',
+                         f'iconv -f {codec} -t UTF-8')
 
-    def _refuse(self, text, codec):
-        place, before = shlex.quote(self.where), 'decompress it, then ' * bool(self.compression)
-        raise errors.DataError(f'{self.where}: {text}; {before}iconv -f {codec} -t UTF-8 {place} > NEW')
+    def _refuse(self, text, command, advice=''):
+        advice += 'decompress it, then ' * bool(self.compression)
+        raise errors.DataError(f'{self.where}: {text}; {advice}{command} {shlex.quote(self.where)} > NEW')
 
 
 def binary(data: bytes) -> tuple[str, str] | None:
@@ -95,11 +97,9 @@ def guess(data: bytes) -> tuple[str, str] | None:
     """(name, codec) of the encoding in which `data`, which is no UTF-8, is likely to be text; None without a likely one."""
     high, letters = len(re.findall(rb'[\x80-\xff]', data)), len(re.findall(rb'[A-Za-z]', data))
     if high > letters / 2:
-        for name, codec, script in FOREIGN:
-            text = _decoded(data, codec)
-            beyond = [character for character in text or '' if character >= '\x80']
-            if text and len(script.findall(text)) > 0.75 * len(beyond) and (script is not KANA or re.search('[\u3041-\u3096]', text)) and (
-                    codec != 'gb18030' or _decoded(data, 'gb2312') or not _decoded(data, 'big5')):
+        for name, codec, tried, script, least in FOREIGN:
+            text = _decoded(data, tried) or ''
+            if len(script.findall(text)) > least * sum(character >= '\x80' for character in text):
                 return name, codec
     return next(((name, codec) for name, codec, without in LATIN if high < letters and not re.search(without, data)), None)
 

@@ -2,6 +2,7 @@
 import fnmatch
 import importlib.util
 import os
+import pathlib
 import re
 from typing import Any, Iterator
 
@@ -20,16 +21,15 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     `format` is set. Names keep their order; the files of one are sorted. DataError when a name means nothing.
     """
     _supported(spec)
-    names = [spec]
-    if ',' in spec and not _matches(spec):
-        names = [name.strip() for name in spec.split(',') if name.strip()] or [spec]
-    found, left = {}, []
-    for name in names:
-        with files.reading(name):
+    names, found, left = [spec], {}, []
+    with files.reading(spec):
+        if ',' in spec and not _matches(spec):
+            names = [name.strip() for name in spec.split(',') if name.strip()] or [spec]
+        for name in names:
             inside, other = _files(name, format)
-        left += other
-        for file in inside:
-            found.setdefault(str(file) if '://' in name else os.path.realpath(file), file)
+            left += other
+            for file in inside:
+                found.setdefault(str(file) if '://' in name else os.path.realpath(file), file)
     found, notices = list(found.values()), []
     if len(found) > 1 or [str(file) for file in found] != [str(files.path(spec))]:
         notices = [f'{spec}: {len(found):,} files, {found[0]} to {found[-1]}' if len(found) > 1 else f'{spec}: 1 file, {found[0]}']
@@ -55,7 +55,7 @@ def _matches(name):
     """The paths of a name that is a path or a glob, sorted."""
     location = files.path(name)
     if '://' not in name:
-        return sorted(_expanded(location.__class__(location.anchor), location.relative_to(location.anchor).parts))
+        return sorted(_expanded(pathlib.Path(location.anchor), location.relative_to(location.anchor).parts))
     try:
         if location.exists():
             return [location]
