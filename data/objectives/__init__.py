@@ -62,6 +62,7 @@ class Objective:
     names = ()                                # what the numbers in the field `task` of its examples mean
     marks = False                             # whether it uses special_tokens.MARKS, the last of the sentinels
     reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
+    documents_needed = 1                      # of a text, for what it draws from another document
     unread = 'python -m train.inspect shows the rows'  # what to do where rows leave out text: the end of a notice
     members = None                            # of a mixture: its `mixture.Member`s
 

@@ -50,6 +50,7 @@ class Objective(objectives.Objective):
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
     whole_words = property(lambda self: self.select != 'token')
+    documents_needed = property(lambda self: 2 if inputs.PAIRS.get(self.inputs) == sentence_pairs.RANDOM else 1)
     types = property(lambda self: 2 if self.pair else 0)
     slots = property(lambda self: self.max_predictions or self._most())
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.mask else ('cls', 'sep'))

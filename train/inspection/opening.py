@@ -40,5 +40,7 @@ def lines(config: schema.Config, source: cache.Tokens) -> Iterator[str]:
                    'python -m train.inspect shows the rows')
     if share < PART:
         yield f'an epoch reads {share:.1%} of the text; {config.objective.unread}'
+    if len(source) < max(part.documents_needed for part in config.objective.parts()):
+        yield 'what should come from another document comes from the same, as the text is one; data.documents says what a document is'
     if size < config.batch_size:
         yield f'an epoch has {size:,} examples, less than batch_size = {config.batch_size:,}: a batch holds rows of several epochs'
