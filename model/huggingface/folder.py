@@ -52,7 +52,7 @@ def types(reader: files.Reader, family: families.Family) -> None:
 
 def sizes(reader: files.Reader, config: model_config.Config, head: task_model.Head, family: families.Family,
           raw: dict[str, Any]) -> None:
-    """FolderError if config.json, `raw`, has sizes that no tensor of the files has: building such a model may never end."""
+    """FolderError if config.json, `raw`, has sizes that no tensor of the files has: such a model would fill memory, or never end."""
     most = max((extent for shape in reader.shapes.values() if math.prod(shape) for extent in shape), default=0)
     reads = positions.of(config).reads
     limits = dict.fromkeys((*TABLES, *(name for name in ('max_length', 'position_offset', 'relative_buckets') if name in reads)), most)
