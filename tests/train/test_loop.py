@@ -1,6 +1,8 @@
 """The loop as a function: every config takes two steps, and the switches that change how a run goes."""
+import dataclasses
 import io
 import math
+import re
 import runpy
 
 import jax
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 import rich.console
 
-from train import loop
-from train.checkpoints import manifest
+from model import paths
+from train import loop, program
+from train.checkpoints import checkpoint, manifest
 from train.monitoring import display, early_stopping, metrics
 from train.objectives import loss
 from train.prediction import samples
@@ -135,6 +138,32 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(train, tmp_pat
         train('configs/tiny.py', '--config.steps=9', '--config.optimizer.name=sgd', '--config.optimizer.learning_rate=1e30',
               '--config.optimizer.clip=None', '--config.optimizer.warmup=0', '--config.log_every=1', '--config.checkpoint.every=1')
     assert not (tmp_path / 'run' / 'checkpoints' / '2').exists()
+
+
+def test_after_nan_in_optimizer_statistics_the_last_good_step_is_continued(train, tmp_path, monkeypatch):
+    build, flags = program.build, ('configs/tiny.py', '--config.steps=6', '--config.checkpoint.every=2')
+
+    def poisoned(*arguments):
+        made = build(*arguments)
+
+        def update(state, batch):
+            state, measured = made.update(state, batch)
+            if int(state.step) == 4:
+                bad = paths.apply(lambda path, leaf: leaf.at[0].set(np.nan) if path.endswith('nu/backbone/embed/embedding') else leaf,
+                                  state.opt_state)
+                state = dataclasses.replace(state, opt_state=bad)
+            return state, measured
+        return dataclasses.replace(made, update=update)
+    with monkeypatch.context() as patch:
+        patch.setattr(program, 'build', poisoned)
+        with pytest.raises(checkpoint.NotFinite) as error:
+            train(*flags)
+    assert error.value.exit_code == 5
+    assert re.fullmatch(r"step 4 was not saved: NaN or infinity in 'opt_state/\S+/nu/backbone/embed/embedding'", str(error.value))
+    assert [path.name for path in (tmp_path / 'run' / 'checkpoints').iterdir()] == ['2']
+    _, state, shown = train(*flags)
+    _, whole, _ = train(*flags, workdir='whole')
+    assert 'continuing at step 2 of 6' in shown and equal(whole.params, state.params) and equal(whole.opt_state, state.opt_state)
 
 
 def test_samples_that_fail_lose_nothing(train, tmp_path, monkeypatch):

@@ -149,6 +149,8 @@ def split(folder: epath.PathLike) -> tuple[epath.Path, int | None]:
     """(folder of the steps, the step) of a workdir, its checkpoints/ (step None), or a step."""
     folder = absolute(folder)
     if (folder / manifest.NAME).exists():
+        if not folder.name.isdigit():
+            raise NothingRestorable(f'{folder} holds a checkpoint under another name; expected the number of its step')
         return folder.parent, int(folder.name)
     return (folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder), None
 

@@ -96,7 +96,7 @@ def _publish(key, function):
     try:
         result = function()
     except Exception as error:
-        code = error.code if isinstance(error, errors.Error) else getattr(error, 'exit_code', None)
+        code = error.code if isinstance(error, errors.Error) else getattr(error, 'exit_code', 6 if isinstance(error, OSError) else None)
         client().key_value_set(key, json.dumps({'error': f'{type(error).__name__}: {error}' if code is None else str(error), 'code': code}))
         raise
     client().key_value_set(key, json.dumps({'result': result}))

@@ -1,7 +1,8 @@
 """How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of error.
 
 0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples break its contract
-(train.inspect) · 75 stopped by a signal, saved · 141 nobody reads the output any more (128 + SIGPIPE): all but train.main end there.
+(train.inspect), or its samples cannot be computed · 75 stopped by a signal, saved · 141 nobody reads the output any more (128 +
+SIGPIPE): all but train.main end there.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
 import argparse

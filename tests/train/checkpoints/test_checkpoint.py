@@ -514,6 +514,9 @@ def test_a_step_under_another_name(two, tmp_path):
     with checkpoint.Checkpoints(tmp_path) as saved:
         same(saved.restore(shapes(make()), lines.append)[0], make(10))
     assert lines == ['checkpoint 30 is damaged, moved to bad/30: manifest.json: this is step 10']
+    (tmp_path / '10').rename(tmp_path / 'best')
+    with pytest.raises(checkpoint.NothingRestorable, match='best holds a checkpoint under another name; expected the number of its step'):
+        checkpoint.load_params(tmp_path / 'best')
 
 
 TWO = """

@@ -42,9 +42,10 @@ CASES = {
     'code': {'before': (CODE.format('0123456789ab'), CODE.format('ab0123456789'))},
     'data': {'flags': (['--config.data.train=x.txt'],) * 2},
 }
+SLOW = ('objectives', 'code')
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_both_leave_with_the_difference(tmp_path, case):
     for rank, text in enumerate(('It was a dark night. ', 'It was a bright day. ')):
         (tmp_path / str(rank)).mkdir()
@@ -72,6 +73,7 @@ def test_both_leave_a_workdir_in_which_another_run_trains(tmp_path):
         assert code == 2 and f'{start}config: 1 problem\n  1. --workdir = {tmp_path}/run   another process trains in this workdir' in output
 
 
+@pytest.mark.slow
 def test_equal_processes_train_with_caches_of_their_own(tmp_path):
     first, second = two(tmp_path, seconds=200)
     assert first[0] == second[0] == 0 and 'done: 2 steps' in first[1], first[1]
