@@ -1,9 +1,11 @@
 """A run that loses its output, its terminal or the room on its disk, and the same command again: the same bytes as never disturbed."""
 
 import contextlib
+import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +14,7 @@ import pytest
 
 from tests.helpers import subprocesses, training
 from tests.train import test_resume
+from train import evaluate, generate, main, report
 from train.checkpoints import checkpoint, folders
 from train.monitoring import metrics
 
@@ -76,10 +79,38 @@ def test_nothing_that_a_run_writes_beside_its_checkpoints_can_end_it(tmp_path, m
     waiting = 'its lines wait in memory, the run goes on'
     expected = [f'train.log cannot be written (Is a directory): {waiting}', f'samples.jsonl cannot be written (Not a directory): {waiting}',
                 f'{events} cannot be written (File exists): {waiting}',
-                'environment.json cannot be written (Not a directory); it states the environment of this start',
+                'environment.json cannot be written (Not a directory)',
                 'samples.jsonl lost lines: 1 (Not a directory)', f'{events} lost lines: {written} (File exists)',
                 f'the report was not written (Is a directory); python -m train.report {tmp_path}/run writes it']
     assert [line for line in expected if line not in lines] == []
+
+
+def test_a_damaged_workdir_goes_on_evaluates_and_generates(tmp_path, capsys):
+    flags = ['--config=configs/tiny.py', '--config.log_every=1', '--config.eval_batches=1', '--config.sample.max_new_tokens=2',
+             '--config.optimizer.schedule=constant', f'--config.data.cache={tmp_path}/cache']
+    run = tmp_path / 'run'
+    training.run(*flags, '--config.steps=2', f'--workdir={run}')
+    shutil.copytree(run, tmp_path / 'whole')
+    _, whole = training.run(*flags, '--config.steps=4', f'--workdir={tmp_path}/whole')
+    damage = {'metrics.jsonl': b'\xff\xfe\n', 'samples.jsonl': b'{}\n17\n', 'environment.json': b'[' * 10_000}
+    for name, data in damage.items():
+        (run / name).write_bytes(data)
+    assert evaluate.main([f'--workdir={run}', '--batches=1']) == 0
+    assert generate.main([f'--workdir={run}', '--prompt=It', '--max_new_tokens=2']) == 0
+    assert report.main([str(run)]) == 0 and 'Traceback' not in capsys.readouterr().err
+    _, state, lines = training.shown(*flags, '--config.steps=4', f'--workdir={run}')
+    assert checkpoint.fingerprint(state) == checkpoint.fingerprint(whole)
+    assert test_resume.untimed(run) == test_resume.untimed(tmp_path / 'whole')[2:]
+    assert {name: (run / 'bad' / name).read_bytes() for name in damage} == damage
+    for name in ('metrics.jsonl', 'samples.jsonl'):
+        assert any(line.startswith(f'{name} holds 0 of the ') for line in lines)
+    tree = json.loads((run / 'config.json').read_text())
+    for text, message in ((b'{', 'expected JSON, got Expecting property name'),
+                          (json.dumps({**tree, 'seed': 1}).encode(), 'config.json: seed = 1   the newest checkpoint has 0. Set it back.')):
+        (run / 'config.json').write_bytes(text)
+        for command, argv in ((evaluate, []), (generate, []), (main, [*flags, '--config.steps=6', '--config.mesh.data=8'])):
+            code, error = command.main([*argv, f'--workdir={run}']), capsys.readouterr().err
+            assert code == 2 and error.startswith('config: 1 problem\n') and message in error
 
 
 def test_a_log_holds_what_was_shown(tmp_path):

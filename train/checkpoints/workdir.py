@@ -68,8 +68,7 @@ def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0,
-          facts: dict | None = None) -> list[str]:
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0, facts: dict | None = None) -> list[str]:
     """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically. Returns notices.
 
     begun: the steps that were taken before. Then an environment.json that is missing or damaged is written anew, if there is room.
@@ -94,10 +93,10 @@ def _write_environment(path, facts, begun):
         if path.exists():
             damage += f', a copy is in {folders.set_aside(path, None if path.is_dir() else path.read_bytes())}'
         _put(path, _text(json_file.sealed({**environment(), **facts})))
+        if damage:
+            yield f'{damage}; it now states the environment of this start'
     except OSError as error:
-        damage = f'{path.name} cannot be written ({error.strerror})'
-    if damage:
-        yield f'{damage}; it states the environment of this start'
+        yield f'{path.name} cannot be written ({error.strerror})'
 
 
 def environment() -> dict:

@@ -2,6 +2,7 @@
 
 The same lines go to the workdir's `train.log`, as plain text. A screen that is gone (`| head`, a lost terminal) does not end the run.
 """
+import collections
 import contextlib
 import datetime
 import io
@@ -67,7 +68,7 @@ class Display(contextlib.AbstractContextManager):
         screen = streams.Lossy(sys.stdout, self._lost) if sys.stdout else None
         self.console = console or rich.console.Console(file=screen, quiet=quiet, highlight=False, soft_wrap=True)
         self.bar = self.task = self.log = None
-        self.early = []                       # lines for the log, until there is one
+        self.early = collections.deque(maxlen=1000)  # lines for the log, until there is one
         self.text, self.total, self.last, self.begun, self.terms = '', 0, -math.inf, None, loss_terms.Terms()
 
     def __exit__(self, kind, error, traceback):
@@ -85,9 +86,9 @@ class Display(contextlib.AbstractContextManager):
         folder = epath.Path(folder)
         self.log = appended.open_(folder / LOG, self.notice, lambda: folder.mkdir(parents=True, exist_ok=True))
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
-        early, self.early = [f'== {now} {shlex.join(sys.argv)}', *self.early], []
-        for text in early:
+        for text in [f'== {now} {shlex.join(sys.argv)}', *self.early]:
             self._note(text)
+        self.early.clear()
 
     def flush(self) -> None:
         """Writes the log."""

@@ -91,10 +91,12 @@ class Lines:
         self._found = self._content = None    # the memory is free
 
     def _aside(self):
-        if self._found.damaged:
+        if self._found.damaged and self._found.raw is None and not atomic.local(self.path):
+            self.notice(f'{_summary(self.path, self._found)}; its objects are left as they are')
+        elif self._found.damaged:
             place = folders.set_aside(self.path, self._found.raw)
             self.notice(f'{_summary(self.path, self._found)}; a copy as it was is in {place}')
-            self._found = self._found._replace(damaged=[])
+        self._found = self._found._replace(damaged=[])
 
 
 def read(workdir: epath.PathLike, name: str = 'metrics.jsonl', notice: Callable[[str], None] = streams.complain) -> list[dict]:
@@ -112,7 +114,7 @@ def _find(path):
     try:
         raw = b''.join(file.read_bytes() for file in files)
     except OSError as error:
-        return Found(None, [], [appended.reason(error)], old)
+        return Found(None, [], [appended.reason(error)], [])
     *lines, last = raw.split(b'\n')
     kept, damaged = [], []
     for number, line in enumerate([*lines, last], 1):

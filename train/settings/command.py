@@ -23,10 +23,10 @@ def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
     def main(argv=None):
         try:
             return run(sys.argv[1:] if argv is None else argv) or 0
-        except BrokenPipeError:
-            streams.nowhere(sys.stdout)
-            return 128 + signal.SIGPIPE
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and streams.unread():
+                streams.nowhere(sys.stdout)
+                return 128 + signal.SIGPIPE
             code, message = ending(error)
             if code is None:
                 raise

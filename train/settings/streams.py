@@ -2,6 +2,7 @@
 import errno
 import io
 import os
+import select
 import sys
 from typing import Callable, TextIO
 
@@ -37,6 +38,13 @@ def complain(text: str) -> None:
         print('\n'.join(map(errors.printable, text.split('\n'))), file=sys.stderr, flush=True)
     except OSError:
         nowhere(sys.stderr)
+
+
+def unread() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    watched = select.poll()
+    watched.register(1, 0)
+    return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 def nowhere(stream: TextIO) -> None:

@@ -36,8 +36,8 @@ def test_pairs_of_one_document_are_told():
 
 def test_text_that_is_left_out_is_told_with_the_setting_that_reads_it():
     found = lines('replaced_token_detection', ['It was the best of times. ' * 400] * 3, sentence=150)
-    assert found[-1].startswith('an epoch reads 41.6% of the text; ') and found[-1].endswith('objective.overflow = next_row reads all of it; '
-                                                                          'the published rows are cut')
+    assert found[-1] == ('an epoch reads 41.6% of the text; objective.overflow = next_row reads all of it; '
+                         'the published rows are cut')
     assert len(lines('replaced_token_detection', ['It was the best of times. ' * 400] * 3, '--config.objective.overflow=next_row',
                      sentence=150)) == 2
 

@@ -113,6 +113,18 @@ def test_parts_hold_the_same_lines_where_appending_is_impossible(tmp_path, monke
     assert [r['text'] for r in metrics.read(tmp_path, 'samples.jsonl')] == ['a\u2028b'] * 4 + ['again']
 
 
+def test_objects_of_a_store_that_cannot_be_read_now_are_not_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, 'local', lambda path: False)
+    parts = tmp_path / 'metrics.jsonl.parts'
+    (parts / '0000.00000000.jsonl').mkdir(parents=True)          # reading it fails
+    notices = []
+    lines = metrics.Lines(tmp_path / 'metrics.jsonl', 3, notice=notices.append)
+    lines.write({'step': 4})
+    lines.close()
+    assert metrics.read(tmp_path) == [{'step': 4}] and len(list(parts.iterdir())) == 2
+    assert notices == ['metrics.jsonl cannot be read (Is a directory); its objects are left as they are']
+
+
 @pytest.mark.parametrize('name,expected', [('seconds', True), ('tokens_per_second', True), ('mfu', True), ('memory_peak', True),
                                            ('train/loss', False), ('step', False), ('learning_rate', False)])
 def test_timed_fields(name, expected):
