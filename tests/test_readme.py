@@ -25,7 +25,7 @@ def small(command, folder):
         words += ['--config.steps=2', '--config.eval_batches=1', '--config.sample.max_new_tokens=4']
     if 'train.evaluate' in words:
         words += ['--batches=1']
-    if 'train.generate' in words:
+    if 'train.generate' in words and '<mask>' not in command:
         words += ['--max_new_tokens=8']
     return words[1:]
 

@@ -64,7 +64,8 @@ class File(Content):
     def identity(self) -> list:
         """JSON values on which the documents depend."""
         name = self.path.name.lower().removesuffix(self.compression)
-        read = [] if (self.format, self.documents) == (formats.of(name)[0], 'file') else [self.format, self.documents]
+        documents = self.documents if self.format == 'text' else 'file'
+        read = [] if (self.format, documents) == (formats.of(name)[0], 'file') else [self.format, documents]
         return [[pathlib.PurePosixPath(name).suffix, self.compression, *read], self.digest]
 
     @property

@@ -49,8 +49,11 @@ def _locked(folder):
 def _take(path):
     """The open, locked, empty file at `path`. BlockingIOError if another process has it."""
     while True:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        file = open(path, 'a')
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            file = open(path, 'a')
+        except FileNotFoundError:             # whoever made the folder has deleted it in between
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -58,10 +61,11 @@ def _take(path):
             raise
         except OSError:                       # a file system without locks
             return file
-        if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            file.truncate(0)
-            return file
-        file.close()                          # whoever had it has deleted it in between
+        with contextlib.suppress(FileNotFoundError):  # whoever had it has deleted it in between
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                file.truncate(0)
+                return file
+        file.close()
 
 
 def _busy(path):

@@ -164,7 +164,7 @@ signals.LOOK = 0.1
 state = t.put(t.make(0), ((2, 1), 2))
 @jax.jit
 def step(s):
-    params = jax.tree.map(lambda x: x * 0.9 + x.mean(), s.params)   # a collective
+    params = jax.tree.map(lambda x: 0.9 * x + 0.1 * x.mean(), s.params)   # a collective
     return t.states.State(s.step + 1, params, s.opt_state, None, s.rng, None)
 running = signals.Signals({folder!r}, notice=lambda line: print(line, flush=True))
 with checkpoint.Checkpoints({folder!r} + '/checkpoints') as saved, running:
