@@ -14,7 +14,7 @@ from typing import Iterator
 from train.parallel import processes
 from train.settings import errors
 
-NAME = '.lock'
+NAME, TRIES = '.lock', 1000
 
 
 @contextlib.contextmanager
@@ -48,11 +48,13 @@ def _locked(folder):
 
 def _take(path):
     """The open, locked, empty file at `path`. BlockingIOError if another process has it."""
-    while True:
+    for left in reversed(range(TRIES)):
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             file = open(path, 'a')
-        except FileNotFoundError:             # whoever made the folder has deleted it in between
+        except (FileExistsError, FileNotFoundError):  # whoever made the folder may have deleted it in between
+            if not left:
+                raise
             continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,6 +68,7 @@ def _take(path):
                 file.truncate(0)
                 return file
         file.close()
+    raise BlockingIOError
 
 
 def _busy(path):
