@@ -102,11 +102,12 @@ def test_a_damaged_workdir_goes_on_evaluates_and_generates(tmp_path, capsys):
     assert checkpoint.fingerprint(state) == checkpoint.fingerprint(whole)
     assert test_resume.untimed(run) == test_resume.untimed(tmp_path / 'whole')[2:]
     assert {name: (run / 'bad' / name).read_bytes() for name in damage} == damage
-    for name in ('metrics.jsonl', 'samples.jsonl'):
-        assert any(line.startswith(f'{name} holds 0 of the ') for line in lines)
+    assert any(line.startswith('metrics.jsonl holds 0 of the ') for line in lines)
+    assert all(any(line.startswith(f'{name} is damaged') for line in lines) for name in ('metrics.jsonl', 'samples.jsonl'))
     tree = json.loads((run / 'config.json').read_text())
     for text, message in ((b'{', 'expected JSON, got Expecting property name'),
-                          (json.dumps({**tree, 'seed': 1}).encode(), 'config.json: seed = 1   the newest checkpoint has 0. Set it back.')):
+                          (json.dumps({**tree, 'seed': 1}).encode(),
+                           'config.json has 1, its checkpoint 4 was trained with 0: the file was changed since. Put it back.')):
         (run / 'config.json').write_bytes(text)
         for command, argv in ((evaluate, []), (generate, []), (main, [*flags, '--config.steps=6', '--config.mesh.data=8'])):
             code, error = command.main([*argv, f'--workdir={run}']), capsys.readouterr().err
