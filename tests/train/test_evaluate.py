@@ -57,8 +57,9 @@ def test_the_table(run, capsys):
     assert float(values[0]) > 0 and values[1] == '±' and 0 < float(values[2]) < float(values[0])
 
 
-def test_a_sample_has_standard_errors_and_the_whole_has_none(run, capsys):
-    part, whole = measured(run, capsys, '--batches=2'), measured(run, capsys)
+def test_a_sample_has_standard_errors_and_the_whole_has_none(run, capsys, tmp_path):
+    (tmp_path / 'text.txt').write_text(' '.join(f'Call me Ishmael, {i} times.' for i in range(200)))
+    part, whole = (measured(run, capsys, f'--data={tmp_path}/text.txt', *more) for more in (['--batches=2'], []))
     assert 'standard_errors' not in whole and abs(part['eval/loss'] - whole['eval/loss']) < 4 * part['standard_errors']['eval/loss']
     assert part['standard_errors'].keys() == {name for name in part if name.startswith('eval/')}
 
