@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code (3: bad data)."""
     parser = argparse.ArgumentParser(prog='python -m data.tokenizer', description='Trains a tokenizer.')
     command = parser.add_subparsers(dest='command', required=True).add_parser('train', help='train one and save it')
-    command.add_argument('--input', required=True, help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT')
+    command.add_argument('--input', required=True, help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT')
     command.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
     command.add_argument('--kind', choices=KINDS, default='unigram', help='(unigram)')
     command.add_argument('--vocab_size', type=int, default=4096, help='reserved ids included (4096)')

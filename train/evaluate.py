@@ -15,8 +15,8 @@ def parser():
     made = argparse.ArgumentParser(prog='python -m train.evaluate', description=__doc__.split('\n')[0], allow_abbrev=False,
                                    formatter_class=command.Help)
     made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run or of an import')
-    made.add_argument('--data', metavar='TEXT', help='bundled:NAME, a file or glob (.txt .jsonl .parquet, .gz .xz), tfds:NAME:SPLIT; '
-                                                     'all of it; default: the text that the run held out')
+    made.add_argument('--data', metavar='TEXT', help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT; all of it; '
+                                                     'default: the text that the run held out')
     made.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows')
     made.add_argument('--batches', type=int, metavar='N', help='estimate from a sample of about so many batches; default: everything')
     made.add_argument('--batch_size', type=int, metavar='N', help="rows of a batch; default: the run's")
