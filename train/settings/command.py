@@ -6,6 +6,7 @@ SIGPIPE): all but train.main end there.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -82,5 +83,6 @@ def main(function: Callable[[], int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     streams.prepare()
     code = function()
+    atexit._run_exitfuncs()                   # connections to other processes end here
     streams.finish()
-    sys.exit(code)
+    os._exit(code)                            # Python's own end kills threads that wait in C++, which now and then aborts
