@@ -60,8 +60,13 @@ def test_the_published_ones_pass_the_trial_and_start_no_process(tmp_path, monkey
     steps = [{'type': 'Split', 'pattern': {'Regex': pattern}, 'behavior': 'Isolated', 'invert': False} for pattern in expressions.PUBLISHED]
     before = {'type': 'Sequence', 'pretokenizers': steps}
     expressions._try(json.dumps({'normalizer': None, 'pre_tokenizer': before}), tuple(expressions.PUBLISHED))
-    monkeypatch.setattr(expressions, '_try', None)
+    tried = []
+    monkeypatch.setattr(expressions, '_try', lambda steps, patterns: tried.append(patterns))
     expressions.check({'normalizer': None, 'pre_tokenizer': before})
+    assert tried == []
+    steps[0]['pattern'] = {'Regex': '(a|b)+c'}
+    expressions.check({'normalizer': None, 'pre_tokenizer': before})
+    assert len(tried) == 1
 
 
 def test_the_texts_end_so_that_a_match_breaks():

@@ -42,6 +42,7 @@ def test_a_link_where_the_temporary_folder_has_such_a_name_too(tmp_path, monkeyp
     (tmp_path / 'tmp[1]').mkdir()
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'tmp[1]'))
     save_and_restore(tmp_path / 'run[2]' / 'checkpoints', 1)
+    assert (tmp_path / 'run[2]' / 'checkpoints' / '1' / 'manifest.json').exists()
 
 
 def test_an_import_is_written_and_read_there(tmp_path):

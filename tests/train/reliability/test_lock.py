@@ -93,9 +93,10 @@ def test_children_of_a_killed_run_do_not_keep_the_lock(tmp_path):
         pass
 
 
-def test_nothing_is_held_where_there_are_no_locks():
+def test_nothing_is_held_where_there_are_no_locks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with lock.held('gs://bucket/run'), lock.held('gs://bucket/run'):
-        pass
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_command_twice_and_again_after_kill_9(tmp_path):

@@ -70,7 +70,8 @@ def test_other_settings_that_nothing_reads(flags, text):
     'data.train=folder data.field=body data.documents=line', 'data.train=x data.format=text data.documents=line',
     'data.eval=a.csv data.field=body', 'data.train=tfds:verses:train data.field=en'])
 def test_settings_that_some_text_reads(flags):
-    parsed(*(f'--config.{flag}' for flag in flags.split()))
+    request = parsed(*(f'--config.{flag}' for flag in flags.split()))
+    assert {flag.partition('=')[0] for flag in flags.split()} <= request.origins.keys() and request.notices == ()
 
 
 def test_what_the_file_says_is_ignored_where_a_flag_made_the_choice():
