@@ -57,15 +57,13 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     with jax.set_mesh(mesh), checkpoint.Checkpoints(f'{folder}/checkpoints', keep.keep, keep.best, keep.asynchronous) as saved, \
             signals.Signals(folder, time_limit, notice=screen.notice) as interrupts:
         compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
-        state, meta = saved.restore(compiled.abstract, screen.notice) or (None, None)
-        if config.init.optimizer and state is None:
-            state, meta = initial.branch(config, compiled.abstract, screen.notice)
+        state, meta = resumed(config, saved, compiled.abstract, screen) or (None, {})
         begun = int(state.step) if state else 0
         if state:
             check_data(meta, corpus, screen.notice)
         if jax.process_index() == 0:
             screen.keep(folder)
-        patience = early_stopping.EarlyStopping(config.early_stopping, **(meta or {}).get('early_stopping', {}))
+        patience = early_stopping.EarlyStopping(config.early_stopping, **meta.get('early_stopping', {}))
         if begun >= config.steps or patience.over:
             screen.notice(finished(folder, begun, config, patience))
             screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
@@ -87,7 +85,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps, terms)
 
-        with record.Record(folder, begun, screen, config.tensorboard, (meta or {}).get('texts')) as written:
+        with record.Record(folder, begun, screen, config.tensorboard, meta.get('texts')) as written:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
                 state, measured = compiled.update(state, batch)
                 line, last = {}, step == config.steps
@@ -112,7 +110,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                 maybe_best = evaluated and config.checkpoint.best
                 if due(step, config.checkpoint.every) or last or request or reason or maybe_best:
                     written.flush()
-                    saved.save(step, state, meta_of(config, corpus, step, line, patience) | {'texts': written.written()})
+                    saved.save(step, state, meta_of(config, corpus, step, line, patience, written))
                 if due(step, config.sample_every) or last:
                     with pace.pause(measured):
                         written.samples(step, sampled(sampler, state, step, screen))
@@ -149,6 +147,15 @@ def batches(config: schema.Config, source: cache.Tokens, mesh: jax.sharding.Mesh
         host = itertools.repeat(next(host), config.steps - begun)
     for batch in host:
         yield sharding.put(mesh, example.given(batch), config.batch_size)
+
+
+def resumed(config: schema.Config, saved: checkpoint.Checkpoints, abstract: states.State,
+            screen: display.Display) -> tuple[states.State, dict] | None:
+    """(State, meta) of the run's newest checkpoint, or of the run that it branches from; None for a run that begins."""
+    found = saved.restore(abstract, screen.notice)
+    if found is None and config.init.optimizer:
+        found = initial.branch(config, abstract, screen.notice)
+    return found
 
 
 def start(state: states.State, config: schema.Config, screen: display.Display) -> states.State:
@@ -231,11 +238,13 @@ def first_loss(line: dict[str, float], config: schema.Config, module) -> str:
     return f'{text}: far off for fresh parameters; see model.initializer and model.logit_scale'
 
 
-def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict, patience: early_stopping.EarlyStopping) -> dict:
+def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict, patience: early_stopping.EarlyStopping,
+            written: record.Record) -> dict:
     """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
-            'text_format': cache_writer.FORMAT, 'early_stopping': {'best': patience.best, 'waited': patience.waited}}
+            'text_format': cache_writer.FORMAT, 'texts': written.written(),
+            'early_stopping': {'best': patience.best, 'waited': patience.waited}}
 
 
 def check_data(meta: dict, corpus: corpora.Corpus, notice: Callable[[str], None]) -> None:

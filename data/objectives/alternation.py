@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from data.objectives import mixture
-from data.rows import drawing, mixture as rows_of
+from data.rows import drawing, mixture as member_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Objective(mixture.Objective):
 
     def draw(self, rows, batches, size, rng):
         """Batches of each member in proportion, drawn as it draws them alone."""
-        groups, draws = rows_of.by_member(rows, len(self.members)), []
+        groups, draws = member_rows.by_member(rows, len(self.members)), []
         for kind, group, few in zip(self.kinds, groups, drawing.shares(np.array([len(group) for group in groups]) // size, batches)):
-            own = np.stack([rows_of.split(row)[1] for row in rows[group]])
+            own = np.stack([member_rows.split(row)[1] for row in rows[group]])
             draw = kind.draw(own, few, size, rng)
             draws.append(draw._replace(rows=np.where(draw.rows < 0, -1, group[draw.rows])))
         return drawing.joined(draws)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, Callable, Mapping
 
-from train.settings import errors
+from train.settings import command, errors
 
 PATIENCE = 3600                               # seconds to wait for another process
 _calls = collections.Counter()                # of `lead` and `each`, by label: equal in all processes, as they make the same calls
@@ -96,7 +96,7 @@ def _publish(key, function):
     try:
         result = function()
     except Exception as error:
-        code = error.code if isinstance(error, errors.Error) else getattr(error, 'exit_code', 6 if isinstance(error, OSError) else None)
+        code = command.code(error)
         client().key_value_set(key, json.dumps({'error': f'{type(error).__name__}: {error}' if code is None else str(error), 'code': code}))
         raise
     client().key_value_set(key, json.dumps({'result': result}))

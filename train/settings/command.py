@@ -38,13 +38,19 @@ def entry(run: Callable[[list[str]], int | None]) -> Callable[..., int]:
 
 def ending(error: BaseException) -> tuple[int | None, str]:
     """(exit code, message) of an error that a user can cause; of any other, which is a bug, (None, its traceback)."""
+    found = code(error)
+    if found is None:
+        return None, ''.join(traceback.format_exception(error)).rstrip()
     if isinstance(error, errors.Error):
-        return error.code, str(error)
+        return found, str(error)
     if isinstance(error, OSError):
-        return 6, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
-    if hasattr(error, 'exit_code'):
-        return error.exit_code, f'{error.kind}: {error}'
-    return None, ''.join(traceback.format_exception(error)).rstrip()
+        return found, f'files: {error.strerror or error}' + (f': {error.filename}' if error.filename else '')
+    return found, f'{error.kind}: {error}'
+
+
+def code(error: BaseException) -> int | None:
+    """The exit code of an error that a user can cause; None of a bug."""
+    return error.code if isinstance(error, errors.Error) else 6 if isinstance(error, OSError) else getattr(error, 'exit_code', None)
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
