@@ -260,11 +260,17 @@ def test_every_flipped_bit_is_noticed(tmp_path):
             undo()
 
 
-def test_a_cache_with_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
+def built(tmp_path, monkeypatch):
+    """(source, folder of its cache, {name: bytes} of the files); writing does not wait for the disk from here on."""
     monkeypatch.setattr(os, 'fsync', lambda file: None)
-    source, draw = memory(DOCUMENTS[:6]), random.Random(1)
+    source = memory(DOCUMENTS[:6])
     cache.build(source, tokenizer.Bytes(), tmp_path, shard_bytes=100)
-    (place,), before = (tmp_path / 'tokens').iterdir(), contents(tmp_path)
+    place, = (tmp_path / 'tokens').iterdir()
+    return source, place, contents(tmp_path)
+
+
+def test_a_cache_with_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
+    (source, place, before), draw = built(tmp_path, monkeypatch), random.Random(1)
     for _ in range(100):
         told = []
         flipped([place / name for name in FILES], draw)
@@ -276,10 +282,7 @@ def test_a_cache_with_a_flipped_bit_is_made_again(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_mutated_cache_is_made_again(tmp_path, monkeypatch):
     """500 times bytes of one file are changed, dropped, doubled or cut, or it is a JSON value of another kind."""
-    monkeypatch.setattr(os, 'fsync', lambda file: None)
-    source, draw = memory(DOCUMENTS[:6]), random.Random(3)
-    cache.build(source, tokenizer.Bytes(), tmp_path, shard_bytes=100)
-    (place,), before = (tmp_path / 'tokens').iterdir(), contents(tmp_path)
+    (source, place, before), draw = built(tmp_path, monkeypatch), random.Random(3)
     for _ in range(500):
         name, told = draw.choice(FILES), []
         data, at = before[name], draw.randrange(len(before[name]))
