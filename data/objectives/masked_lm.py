@@ -30,6 +30,7 @@ class Objective(objectives.Objective):
     max_predictions: Annotated[int, 'slots P of a row; 0 = what `rate` and `count` make of a full row'] = 0
     inputs: Annotated[str, INPUTS, 'what a row is: data/rows/inputs.py'] = 'document'
     short: Annotated[float, '0 to 1', 'pairs: share of documents that are cut into shorter ones'] = 0.1
+    overflow: objectives.Overflow = 'cut'     # pairs
     select: Annotated[str, ('token', 'word', 'ngram', 'span'), 'n-grams (ALBERT) and spans (SpanBERT) of whole words'] = 'token'
     max_ngram: Annotated[int, 'at least 1', 'words of an n-gram, p(n) proportional to 1 / n'] = 3
     span_p: Annotated[float, 'more than 0 and below 1', 'of the geometric law of the lengths of spans, in words'] = 0.2
@@ -44,7 +45,8 @@ class Objective(objectives.Objective):
 
     architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends by the integers
     hint = objectives.Hint('full', 'padded')
-    reads = (('short', 'inputs', ('next_sentence', 'sentence_order')), ('max_ngram', 'select', ('ngram',)),
+    unread = objectives.CUT
+    reads = (('short overflow', 'inputs', ('next_sentence', 'sentence_order')), ('max_ngram', 'select', ('ngram',)),
              ('span_p max_span', 'select', ('span',)), ('random_ids', 'random', ()))
     own_loss = property(lambda self: self.pair is not None)
     head = property(lambda self: 'pretraining' if self.pair else 'language')
@@ -77,7 +79,7 @@ class Objective(objectives.Objective):
     def plan(self, source, seed, epoch):
         """int64[n, k], one row an example: where its text is (data/rows/inputs.py); a key of static masks; a key of rates."""
         rng = example.rng(seed, epoch % self.masks if self.masks else epoch, -1)
-        rows = inputs.plan(self.inputs, source, self.sequence_length, self.short, rng)
+        rows = inputs.plan(self.inputs, source, self.sequence_length, self.short, rng, self.overflow)
         keys = [rng.integers(2**63, size=len(rows))] if self.masks else []
         keys += [np.full(len(rows), rng.integers(2**63))] if self._by_document else []
         return np.stack([*rows.T, *keys], axis=1)

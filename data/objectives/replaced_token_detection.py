@@ -32,7 +32,7 @@ class Objective(objectives.Objective):
     mask: Annotated[float, '0 to 1', 'of the tokens drawn, the share that the generator reads as [MASK]; the rest stays'] = 0.85
     single: Annotated[float, '0 to 1', 'share of rows that are one segment'] = 0.1
     short: Annotated[float, '0 to 1', 'share of rows with a random target length of 5 to T'] = 0.05
-    overflow: Annotated[str, ('cut', 'next_row'), 'text beyond the end of a row: not used, as published, or read by the next row'] = 'cut'
+    overflow: objectives.Overflow = 'cut'
     generator: Annotated[str, GENERATORS, 'model: a second Transformer'] = 'model'
     generator_dim: Annotated[float, 'more than 0 and at most 1', 'width of the generator / model.dim'] = 0.25
     generator_layers: Annotated[float, 'more than 0 and at most 1', 'layers of the generator / model.layers'] = 1.0
@@ -49,7 +49,7 @@ class Objective(objectives.Objective):
     types = 2
     fills = property(lambda self: self.generator == 'model')
     parameters = property(lambda self: ('head/labels/', *['generator/'] * self.fills))
-    unread = 'objective.overflow = next_row reads all of it; the published rows are cut'
+    unread = objectives.CUT
     slots = property(lambda self: max(1, int((self.rate + 0.005) * self.sequence_length)))
     needs = property(lambda self: ('mask', 'cls', 'sep') if self.fills else ('cls', 'sep'))
 

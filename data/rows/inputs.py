@@ -22,11 +22,11 @@ class Row(NamedTuple):
     begins: list
 
 
-def plan(name: str, source: Any, size: int, short: float, rng: np.random.Generator) -> np.ndarray:
+def plan(name: str, source: Any, size: int, short: float, rng: np.random.Generator, overflow: str = 'cut') -> np.ndarray:
     """int64[n, 2], begin and end of each row's text in `source.flat`; pairs: int64[n, 5], see data/rows/sentence_pairs.py.
 
     size: tokens of a row, specials included. short: share of the documents whose pairs are shorter (BERT's short_seq_prob). Only pairs use
-    `rng`: the others are the same in every epoch.
+    `rng` and `overflow` (data/rows/sentence_pairs.py): the others are the same in every epoch.
     """
     if name == 'document':
         pieces, lengths = packing.pieces(source.lengths, size - 2)
@@ -34,7 +34,7 @@ def plan(name: str, source: Any, size: int, short: float, rng: np.random.Generat
         begins = source.offsets[document] + start
         return np.stack([begins, begins + lengths], axis=1)
     if name in PAIRS:
-        return sentence_pairs.pairs(source, size - 3, short, PAIRS[name], rng)
+        return sentence_pairs.pairs(source, size - 3, short, PAIRS[name], rng, overflow)
     return sentence_pairs.full(source, size - 2, crossing=name == 'full_sentences')
 
 

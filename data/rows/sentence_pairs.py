@@ -15,24 +15,29 @@ NEXT, SWAPPED, RANDOM, FORCED = range(4)      # what B is; forced: random becaus
 BLOCK = 1 << 19                               # sentences planned at once: bounds the memory
 
 
-def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Generator) -> np.ndarray:
+def pairs(source: Any, size: int, short: float, other: int, rng: np.random.Generator, overflow: str = 'cut') -> np.ndarray:
     """int64[n, 5], a row a pair: A's begin and end in `source.flat`, B's, and NEXT, `other` (half of them) or FORCED.
 
     Together they have at most `size` tokens. other: RANDOM (next sentence) or SWAPPED (sentence order). A chunk of one sentence gets a
     random B. short: share of documents whose chunks have a smaller target, 2 to `size`. A sentence longer than `size`, most of which no row
-    would hold, is cut into quarters of `size`, each a sentence of its own.
+    would hold, is cut into quarters of `size`, each a sentence of its own. overflow: a chunk's last sentence takes it beyond its target and
+    the pair is `truncated` (cut), or begins the next chunk, so that only a random B is cut (next_row; longest sentence 3/4 of `size`).
     """
-    source = in_pieces(source, size, min(size, 4))
+    within = overflow == 'next_row'
+    longest, parts = (size * 3 // 4, 3) if within else (size, 4)
+    source = in_pieces(source, longest, min(longest, parts))
     firsts, rows = _firsts(source), [np.zeros((0, 5), np.int64)]
     documents = np.flatnonzero(np.diff(firsts))   # empty ones have no sentences
     for first, last in blocks(firsts, BLOCK):
-        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng)
+        sentence, document, split, end, target, kind = _chunks(source, firsts, first, last, size, short, other, rng, within)
         a = bounds(source, sentence), bounds(source, split)
         b = np.array([bounds(source, split), bounds(source, end)])
         drawn = np.flatnonzero(kind >= RANDOM)
-        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng)
+        b[:, drawn] = _elsewhere(source, firsts, documents, document[drawn], target[drawn] - (a[1] - a[0])[drawn], rng, within)
         a, b = np.where(kind == SWAPPED, b, a), np.where(kind == SWAPPED, a, b)
-        for side, cut in zip((a, b), truncated(a[1] - a[0], b[1] - b[0], size)):
+        lengths = a[1] - a[0], b[1] - b[0]
+        cuts = (np.zeros_like(kind), np.maximum(sum(lengths) - size, 0)) if within else truncated(*lengths, size)
+        for side, cut in zip((a, b), cuts):
             front = rng.binomial(cut, 0.5)
             side += np.stack([front, front - cut])
         rows.append(np.stack([*a, *b, kind], axis=1))
@@ -108,14 +113,13 @@ def _firsts(source):
     return np.searchsorted(source.sentence_offsets, source.offsets)
 
 
-def _chunks(source, firsts, first, last, size, short, other, rng):
+def _chunks(source, firsts, first, last, size, short, other, rng, within):
     """The chunks of a range of documents: first sentence, document, B's first sentence, end, target length, kind."""
     sentence = np.arange(firsts[first], firsts[last])
     document = np.repeat(np.arange(first, last), np.diff(firsts[first:last + 1]))
     less = rng.integers(2, size, last - first, endpoint=True)
     target = np.where(rng.random(last - first) < short, less, size)[document - first]
-    end = np.searchsorted(source.sentence_offsets, bounds(source, sentence) + target)
-    end = np.minimum(end, firsts[document + 1])
+    end = np.minimum(_end(source, sentence, target, within), firsts[document + 1])
     split = sentence + rng.integers(1, np.maximum(end - sentence, 2))
     kind = np.where(end - sentence == 1, FORCED, np.where(rng.random(len(sentence)) < 0.5, other, NEXT))
     following = np.where(kind == RANDOM, split, end)  # the sentences that a random B has displaced begin the next chunk
@@ -123,13 +127,20 @@ def _chunks(source, firsts, first, last, size, short, other, rng):
     return tuple(part[chosen] for part in (sentence, document, split, end, target, kind))
 
 
-def _elsewhere(source, firsts, documents, own, target, rng):
+def _elsewhere(source, firsts, documents, own, target, rng, within):
     """int64[2, n]: begin and end of random text, from a random sentence of another document than `own` until `target`."""
     others = max(len(documents) - 1, 1)
     place = rng.integers(others, size=len(own))
     place += (len(documents) > 1) & (place >= np.searchsorted(documents, own))
     document = documents[place]
     sentence = rng.integers(firsts[document], firsts[document + 1])
-    begin = bounds(source, sentence)
-    end = np.searchsorted(source.sentence_offsets, begin + target)
-    return np.stack([begin, bounds(source, np.clip(end, sentence + 1, firsts[document + 1]))])
+    end = np.clip(_end(source, sentence, target, within), sentence + 1, firsts[document + 1])
+    return np.stack([bounds(source, sentence), bounds(source, end)])
+
+
+def _end(source, sentence, target, within):
+    """The sentence after the first ones from `sentence` on that have `target` tokens together, or after the last ones within it."""
+    until = bounds(source, sentence) + target
+    if within:
+        return np.maximum(np.searchsorted(np.append(source.sentence_offsets, source.num_tokens), until, side='right') - 1, sentence + 1)
+    return np.searchsorted(source.sentence_offsets, until)

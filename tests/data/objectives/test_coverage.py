@@ -9,7 +9,8 @@ from data.text import cache
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(8191, 8092), vocab_size=8192)
 WAYS = {
     'causal_lm': [{}, dict(documents='stream'), dict(documents='windows')],
-    'masked_lm': [{}, *(dict(inputs=inputs) for inputs in ('doc_sentences', 'full_sentences', 'next_sentence', 'sentence_order'))],
+    'masked_lm': [{}, *(dict(inputs=inputs) for inputs in ('doc_sentences', 'full_sentences', 'next_sentence', 'sentence_order')),
+                  dict(inputs='sentence_order', overflow='next_row')],
     'replaced_token_detection': [{}, dict(overflow='next_row')],
     'permuted_lm': [dict(batch_size=2), dict(batch_size=4, directions='forward')],
 }

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from data import special_tokens, tokenizer
-from data.rows import sentence_pairs as pairs
+from data.rows import inputs, sentence_pairs as pairs
 from data.text import cache, sentences, sources
 
 SPECIAL = special_tokens.Special(pad=0, eos=1, mask=2, cls=3, sep=4, sentinels=(9999, 9744), vocab_size=10000)
@@ -172,6 +172,24 @@ def test_what_pairs_are(name):
         assert np.isin(rows[whole, 0], source.sentence_offsets).all()
 
 
+@pytest.mark.parametrize('name', ['next_sentence', 'sentence_order'])
+@pytest.mark.parametrize('size', [2, 3, 4, 30, 61])
+def test_what_overflows_begins_the_next_pair(name, size):
+    """Every token is once in an A or in a B that is not random; only a random B is cut; sentences are cut beyond 3/4 of a row."""
+    source = corpus([*random_documents(3, longest=80), [700], [1, 300, 1], [size], [size + 1]], empty=(0, 7))
+    for seed in range(20):
+        rows = pairs.pairs(source, size, 0.1, OTHER[name], np.random.default_rng(seed), 'next_row')
+        a, b, kind = rows[:, 1] - rows[:, 0], rows[:, 3] - rows[:, 2], rows[:, 4]
+        own, other = (np.searchsorted(source.offsets, rows[:, i], side='right') for i in (0, 2))
+        assert a.min() >= 1 and b.min() >= 1 and (a + b).max() == size and set(kind) == {pairs.NEXT, OTHER[name], pairs.FORCED}
+        assert ((own == other) == (kind < pairs.RANDOM)).all()
+        true = kind < pairs.RANDOM
+        begins, ends = (np.concatenate([rows[:, i], rows[true, i + 2]]) for i in (0, 1))
+        order = np.argsort(begins)
+        assert begins[order].tolist() == [0, *ends[order][:-1]] and ends.max() == source.num_tokens
+        assert (a[kind == pairs.FORCED] <= max(1, size * 3 // 4)).all()
+
+
 def test_every_sentence_is_in_a_pair():
     """What a random B displaces comes again: without truncation every token is in some chunk's A or true B."""
     documents = random_documents(4, longest=10)
@@ -243,8 +261,9 @@ def texts(name):
 
 @pytest.mark.parametrize('kind', ['bytes', 'unigram'])
 @pytest.mark.parametrize('name', ['English', 'Chinese', 'Arabic', 'Hindi', 'Thai', 'unpunctuated'])
-def test_ten_epochs_read_nearly_all_of_a_text(name, kind):
-    """At length 128, 95 % of the tokens are in a row: each epoch cuts other parts of the chunks that are longer than a row."""
+def test_ten_epochs_or_next_row_read_a_text(name, kind):
+    """At length 128, 95 % of the tokens are in a row: each epoch cuts other parts of the chunks that are longer than a row; with
+    `next_row` one epoch reads all, and rows are at least 0.8 as full."""
     found = texts(name)
     vocabulary = tokenizer.train(found, kind, 800)
     documents = vocabulary.encode_batch(found)
@@ -258,6 +277,9 @@ def test_ten_epochs_read_nearly_all_of_a_text(name, kind):
                 np.add.at(seen, rows[:, begin], 1)
                 np.add.at(seen, rows[:, begin + 1], -1)
         assert (np.cumsum(seen)[:-1] > 0).mean() >= 0.95
+        cut, whole = (pairs.pairs(source, 125, 0.0, other, np.random.default_rng(0), overflow) for overflow in ('cut', 'next_row'))
+        assert inputs.coverage('next_sentence', source, whole) == 1
+        assert np.mean(whole[:, (1, 3)] - whole[:, (0, 2)]) > 0.8 * np.mean(cut[:, (1, 3)] - cut[:, (0, 2)])
 
 
 @pytest.mark.parametrize('crossing', [True, False])
