@@ -66,6 +66,7 @@ class Objective:
     reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
     documents_needed = 1                      # of a text, for what it draws from another document
     unread = 'python -m train.inspect shows the rows'  # what to do where rows leave out text: the end of a notice
+    labels = {}                               # {label of its rows: (meaning of 0, of 1)}
     members = None                            # of a mixture: its `mixture.Member`s
 
     @property
@@ -135,9 +136,17 @@ class Objective:
         """{name of a rate: its value by the settings}, for the inspector."""
         return {}
 
+    def reasons(self) -> dict[str, str]:
+        """{name of a rate: why `expected` is another number than the setting}, for the inspector."""
+        return {}
+
     def realised(self, source: Tokens, row: np.ndarray, fields: dict[str, np.ndarray]) -> dict[str, tuple[int, int]]:
         """{name of a rate: (count, out of)} of an example; the inspector compares the sums with `expected`."""
         return {}
+
+    def judged(self, original: np.ndarray, fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+        """(ids int32[n] that a discriminator reads, labels int32[n]: 1 replaced, 0 original, -1 as a network draws), if there is one."""
+        return None
 
     def coverage(self, source: Tokens, rows: np.ndarray) -> float:
         """Share of the tokens of the text that the rows of an epoch's plan read."""

@@ -46,6 +46,8 @@ class Objective(objectives.Objective):
     architectures = ('encoder', 'decoder')    # a decoder's stack, too, attends by the integers
     hint = objectives.Hint('full', 'padded')
     unread = objectives.CUT
+    labels = {'next_sentence': ('B follows A', 'B does not follow A'),
+              'sentence_order': ('in order', 'exchanged, or a random B')}
     reads = (('short overflow', 'inputs', ('next_sentence', 'sentence_order')), ('max_ngram', 'select', ('ngram',)),
              ('span_p max_span', 'select', ('span',)), ('random_ids', 'random', ()))
     own_loss = property(lambda self: self.pair is not None)
@@ -121,6 +123,11 @@ class Objective(objectives.Objective):
             full = masks.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
             rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
         return rates | ({OTHERS[self.pair][0]: 0.5} if self.pair else {})
+
+    def reasons(self):
+        share = self.expected().get('chosen', self.rate)
+        count = f'{round(share * self.sequence_length)} of the {self.sequence_length} positions of a row'
+        return {} if share == self.rate else {'chosen': f'{count}; objective.rate = {self.rate:g}'}
 
     def realised(self, source, row, fields):
         """The counts behind `expected`."""

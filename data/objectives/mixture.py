@@ -155,6 +155,9 @@ class Objective(objectives.Objective):
         return dict(zip(self.names, self.shares.tolist())) | {
             f'{member.name}/{name}': share for member in self.members for name, share in member.objective.expected().items()}
 
+    def reasons(self):
+        return {f'{member.name}/{name}': why for member in self.members for name, why in member.objective.reasons().items()}
+
     def realised(self, source, row, fields):
         number, own = mixture.split(row)
         rates = self.kinds[number].realised(source, own, self.narrow(fields, number))

@@ -103,6 +103,14 @@ class Objective(objectives.Objective):
         """[CLS] A [SEP] B [SEP] before anything is replaced."""
         return _join(source.special, *self._segments(source, row))
 
+    def judged(self, original, fields):
+        if not self.fills:
+            read = fields['tokens'][:len(original)]
+            return read, (read != original).astype(np.int32)
+        labels = np.zeros(len(original), np.int32)
+        labels[fields['slots'][fields['weights'] > 0]] = -1
+        return original, labels
+
     def expected(self):
         full = self.generator == 'model'
         return {'drawn': self.rate, 'single_segment': self.single, **({'masked': self.mask} if full else {})}

@@ -84,12 +84,16 @@ class Objective(objectives.Objective):
         return packing.read(source, row, self._sizes()[0])
 
     def expected(self):
-        if self.noise == 'iid':
-            share = self.noise_density
-        else:
-            tokens = self._sizes()[0]
-            share = spans.span_counts(tokens, self.noise_density, self.mean_span_length)[0] / tokens
+        hidden, tokens = self._hidden()
+        share = self.noise_density if self.noise == 'iid' else hidden / tokens
         return {'noise': share * (1 - self.random) if self.style == 'replace_full' else share}
+
+    def reasons(self):
+        share, (hidden, tokens) = self.expected()['noise'], self._hidden()
+        parts = [f'{hidden} of the {tokens} tokens of a row'] * (self.noise != 'iid')
+        parts += [f'{self.random:g} of them are random tokens'] * (self.style == 'replace_full')
+        return {} if share == self.noise_density else {
+            'noise': '; '.join([*parts, f'objective.noise_density = {self.noise_density:g}'])}
 
     def realised(self, source, row, made):
         """Hidden tokens of the row; for replace_full those that became a sentinel."""
@@ -97,6 +101,11 @@ class Objective(objectives.Objective):
         if self.style in ('mask_full', 'replace_full'):
             return {'noise': (int((inputs == source.special.sentinels[0]).sum()), len(inputs))}
         return {'noise': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
+
+    def _hidden(self):
+        """(tokens that are hidden, tokens) of a row."""
+        tokens = self._sizes()[0]
+        return spans.span_counts(tokens, self.noise_density, self.mean_span_length)[0], tokens
 
     def _sizes(self):
         """(tokens, targets): the tokens of a row, and the most ids that its targets take, EOS included."""

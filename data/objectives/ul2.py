@@ -93,14 +93,23 @@ class Objective(objectives.Objective):
 
     def expected(self):
         """How often each denoiser is used, and the noise in its rows."""
-        counts = (spans.span_counts(size[0], density, self._mean(i))[0] / size[0]
-                  for i, (size, (_, _, density)) in enumerate(zip(self.sizes(), self.denoisers)))
-        return {**dict(zip(self.names, self._shares().tolist())), **{f'noise of {name}': share for name, share in zip(self.names, counts)}}
+        noise = {f'noise of {name}': hidden / tokens for name, (hidden, tokens) in zip(self.names, self._hidden())}
+        return {**dict(zip(self.names, self._shares().tolist())), **noise}
+
+    def reasons(self):
+        rows = zip(self.names, self._hidden(), self.denoisers)
+        return {f'noise of {name}': f'{hidden} of the {tokens} tokens of a row; its share in objective.denoisers is {density:g}'
+                for name, (hidden, tokens), (_, _, density) in rows if hidden / tokens != density}
 
     def realised(self, source, row, made):
         targets, name = sides.split(made)[1], self.names[row[0]]
         return {**{other: (int(other == name), 1) for other in self.names},
                 f'noise of {name}': (spans.unmarked(targets, source.special), len(self.original(source, row)))}
+
+    def _hidden(self):
+        """(tokens that are hidden, tokens) of a row of each denoiser."""
+        return [(spans.span_counts(size[0], density, self._mean(i))[0], size[0])
+                for i, (size, (_, _, density)) in enumerate(zip(self.sizes(), self.denoisers))]
 
     def waste(self):
         """{field: share of its positions that are padding}, the mean over the mixture's full rows."""

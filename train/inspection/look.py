@@ -41,9 +41,10 @@ def record(look: Look, tokenizer) -> dict:
             'original': look.original.tolist(), 'example': plain(fields), 'text': text, 'special': described(special)}
 
 
-def about(look: Look, fields: dict) -> list[str]:
-    """The denoiser of an example, if it has one, and its labels."""
-    labels = (f'{name} {np.asarray(value).tolist()}' for name, value in fields.get('labels', {}).items())
+def about(look: Look, fields: dict, objective: objectives.Objective) -> list[str]:
+    """The denoiser of an example, if it has one, and its labels with their meanings. objective: the one that made the example."""
+    meaning = lambda name, value: f' ({objective.labels[name][value]})' if name in objective.labels else ''
+    labels = (f'{name} {value}{meaning(name, value)}' for name, value in plain(fields.get('labels', {})).items())
     return [*([look.denoiser] if look.denoiser else []), *labels]
 
 
@@ -60,21 +61,25 @@ class Row(NamedTuple):
         return len(self.ids) - sum(piece.stop - piece.start for piece in self.pieces)
 
 
-def rows(look: Look, fields: dict, tokenizer) -> list[Row]:
-    """An example's rows of tokens: original, encoder_tokens if there are any, tokens, targets."""
+def rows(look: Look, fields: dict, tokenizer, objective: objectives.Objective) -> list[Row]:
+    """An example's rows of tokens: original, encoder_tokens, tokens, targets, and what a discriminator reads, where there are any."""
     special, none = tokenizer.special, np.zeros(0, np.int32)
     found = [('original', look.original, pieces.original(look.original, fields, special), none),
              *((side + 'tokens', fields[side + 'tokens'], pieces.read(fields, special, side), np.asarray(fields[side + 'segments']))
                for side in ('encoder_', '') if side + 'tokens' in fields),
              ('targets', fields['targets'], pieces.targets(fields, special), none)]
+    if judged := objective.judged(look.original, fields):
+        found.append(('discriminator', judged[0], pieces.judged(*judged, special), none))
     return [Row(name, np.asarray(ids).tolist(), pieces.pieces(ids, kinds, tokenizer, np.flatnonzero(np.diff(segments)) + 1), segments)
             for name, ids, kinds, segments in found]
 
 
-def integers(fields: dict) -> list[tuple]:
-    """[(name, values)] of what is neither text nor a number of its own."""
+def integers(look: Look, fields: dict, objective: objectives.Objective) -> list[tuple]:
+    """[(name, text)] of what is neither text nor a number of its own; last a discriminator's labels, ? where a network draws."""
     names = ('weights', 'slots', 'positions', 'segments', 'types', 'sees', 'seen')
-    return [(name, fields[name]) for name in (*names, *(f'encoder_{name}' for name in examples.SIDE[1:])) if name in fields]
+    judged = objective.judged(look.original, fields)
+    return [*((name, pieces.runs(fields[name])) for name in (*names, *(f'encoder_{name}' for name in examples.SIDE[1:])) if name in fields),
+            *([('labels', ''.join('01?'[label] for label in judged[1]))] if judged else [])]
 
 
 def used(fields: dict, side: str = '') -> np.ndarray:

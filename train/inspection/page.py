@@ -44,11 +44,12 @@ def example(one, found, objective, tokenizer):
     own, fields = objective.made_by(one.example)
     counted = int((np.asarray(fields['weights']) > 0).sum())
     names = {'original': 'original', 'encoder_tokens': 'the encoder reads', 'targets': 'it must predict',
+             'discriminator': 'the discriminator reads',
              'tokens': 'the decoder reads' if 'encoder_tokens' in fields else 'the model reads'}
-    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(look.about(one, fields)), 'findings': found,
-            'blocks': [{'name': names[row.name], **block(row, tokenizer, fields)} for row in look.rows(one, fields, tokenizer)],
+    return {'epoch': one.epoch, 'index': one.index, 'about': ' · '.join(look.about(one, fields, own)), 'findings': found,
+            'blocks': [{'name': names[row.name], **block(row, tokenizer, fields)} for row in look.rows(one, fields, tokenizer, own)],
             'size': f'{int(look.used(fields).sum())} of {len(fields["tokens"])} tokens, {counted} targets',
-            'integers': [(name, pieces.runs(values)) for name, values in look.integers(fields)],
+            'integers': look.integers(one, fields, own),
             'pictures': [{'name': name, 'svg': markupsafe.Markup(attention.svg(cells)), 'pairs': f'{int(cells.sum()):,}',
                           'size': f'{len(cells)} × {cells.shape[1]}'}
                          for name, cells in attention.pictures(fields, own.two_streams).items()]}

@@ -17,6 +17,7 @@ KINDS = {
     'hidden': 'hidden from the model, which must predict it (numbers pair with sentinels)',
     'mask': 'replaces a hidden token',
     'random': 'a random token instead of the right one',
+    'drawn': 'a network draws a token instead, and the label is 1 if it draws another one',
     'kept': 'must be predicted although it is there',
     'sentinel': 'replaces a hidden span, or names it in the targets',
     'special': 'marks: start, end, separators, modes',
@@ -76,6 +77,12 @@ def targets(fields: dict, special: special_tokens.Special) -> list[tuple[str, in
         unused = not there or ('slots' in fields and weight == 0)
         kinds.append(('pad', 0) if unused else ('given', 0) if weight == 0 else _kind(i, special))
     return kinds
+
+
+def judged(ids: np.ndarray, labels: np.ndarray, special: special_tokens.Special) -> list[tuple[str, int]]:
+    """[(kind, number)] of what a discriminator reads."""
+    kinds = {1: ('random', 0), -1: ('drawn', 0)}
+    return [kinds.get(label) or _kind(i, special) for i, label in zip(ids.tolist(), labels.tolist())]
 
 
 def pieces(ids: np.ndarray, kinds: list[tuple[str, int]], tokenizer, breaks: Sequence[int] = ()) -> list[Piece]:

@@ -7,9 +7,9 @@ import rich.table
 import rich.text
 
 from data import objectives
-from train.inspection import attention, look as looks, pieces, rates as sums
+from train.inspection import attention, look as looks, rates as sums
 
-STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow',
+STYLES = {'text': '', 'hidden': 'bold green', 'mask': 'bold red', 'random': 'bold magenta', 'kept': 'bold yellow', 'drawn': 'bold magenta',
           'sentinel': 'bold cyan', 'special': 'blue', 'given': 'dim', 'pad': 'dim'}
 
 
@@ -20,14 +20,14 @@ def console(file: IO | None = None) -> rich.console.Console:
 def show(screen: rich.console.Console, one: looks.Look, objective: objectives.Objective, tokenizer, wrong: Sequence[str] = ()) -> None:
     """Prints one example."""
     own, fields = objective.made_by(one.example)
-    about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields)]
+    about = [f'epoch {one.epoch}', f'index {one.index}', *looks.about(one, fields, own)]
     screen.rule(rich.text.Text(' · '.join(about), style='bold'), align='left', characters='─')
-    for row in looks.rows(one, fields, tokenizer):
+    for row in looks.rows(one, fields, tokenizer, own):
         screen.print(rich.text.Text(row.name, style='bold'))
         padding = [(f' <padding × {row.padding}>', STYLES['pad'])] * bool(row.padding)
         screen.print(rich.text.Text.assemble(*((piece.text, STYLES[piece.kind]) for piece in row.pieces), *padding))
-    for name, value in looks.integers(fields):
-        screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(pieces.runs(value)))
+    for name, text in looks.integers(one, fields, own):
+        screen.print(rich.text.Text(f'{name:18}', style='bold') + rich.text.Text(text))
     for name, cells in attention.pictures(fields, own.two_streams).items():
         plain = attention.described(cells)
         screen.print(rich.text.Text(f'{name}: ', style='bold') + rich.text.Text(plain or 'rows see columns'))
@@ -47,6 +47,8 @@ def summary(screen: rich.console.Console, rates: sums.Rates) -> None:
         for rate in rates.rates:
             table.add_row(*cells(rate), style='red' if rate.off else '')
         screen.print(table)
+    for name, why in rates.objective.reasons().items():
+        screen.print(rich.text.Text(f'{name}: configured is {why}'))
     for owner, name, count, size in rates.fill:
         share, who = count / max(size, 1), f'{owner}: ' if owner else ''
         screen.print(rich.text.Text(f'{who}{name}: {count:,} of {size:,} positions, {share:.1%}; empty {1 - share:.1%}'))
