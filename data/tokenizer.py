@@ -20,7 +20,7 @@ if not __package__:
 import numpy as np
 
 from data import atomic, errors, special_tokens
-from data.text import files
+from data.text import files, formats
 from data.vocabularies import folders, huggingface, pieces, vocabulary, wordpiece
 
 KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
@@ -152,21 +152,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m data.tokenizer', description='Trains a tokenizer.')
     command = parser.add_subparsers(dest='command', required=True).add_parser('train', help='train one and save it')
     command.add_argument('--input', required=True, help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT')
-    command.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows (text)')
-    command.add_argument('--kind', choices=KINDS, default='unigram', help='(unigram)')
-    command.add_argument('--vocab_size', type=int, default=4096, help='reserved ids included (4096)')
-    command.add_argument('--sample_bytes', type=int, default=10_000_000, help='text to read; 0 = all (10000000)')
-    command.add_argument('--sentinels', type=int, default=special_tokens.SENTINELS, help=f'({special_tokens.SENTINELS})')
+    formats.add_flags(command)
+    command.add_argument('--kind', choices=KINDS, default='unigram', help='default: %(default)s')
+    command.add_argument('--vocab_size', type=int, default=4096, help='reserved ids included; default: %(default)s')
+    command.add_argument('--sample_bytes', type=int, default=10_000_000, help='text to read; 0 = all; default: %(default)s')
+    command.add_argument('--sentinels', type=int, default=special_tokens.SENTINELS, help='default: %(default)s')
     command.add_argument('--out', required=True, help='folder to write')
     flags = parser.parse_args(arguments)
     from data.text import sources
     try:
-        source = sources.open(flags.input, flags.field)
+        source = sources.open(flags.input, flags.field, flags.format, flags.documents)
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)
     except errors.DataError as error:
         print(errors.printable(f'data: {error}'), file=sys.stderr)
         return 3
-    for line in source.notices:
+    for line in [*source.listing(), *source.notices]:
         print(errors.printable(line))
     print(f'{flags.out}: {result.vocab_size:,} ids, hash {result.hash[:12]}')
     return 0

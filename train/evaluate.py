@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 
+from data.text import formats
 from train.parallel import platform
 from train.settings import command, errors
 
@@ -17,17 +18,21 @@ def parser():
     made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run or of an import')
     made.add_argument('--data', metavar='TEXT', help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT; all of it; '
                                                      'default: the text that the run held out')
-    made.add_argument('--field', default='text', help='column of JSON, parquet and TFDS rows')
+    formats.add_flags(made, documents=None)
     made.add_argument('--batches', type=int, metavar='N', help='estimate from a sample of about so many batches; default: everything')
     made.add_argument('--batch_size', type=int, metavar='N', help="rows of a batch; default: the run's")
     made.add_argument('--step', type=int, help='checkpoint to use; default: the newest')
     made.add_argument('--json', action='store_true', help='one JSON object instead of a table')
+    made.set_defaults(defaults={action.dest: action.default for action in made._actions})
     return made
 
 
 def check(options):
     """errors.Error with everything that is wrong with the options."""
-    if wrong := command.below(options, batches=1, batch_size=1) + command.without_run(options.workdir):
+    wrong = command.below(options, batches=1, batch_size=1) + command.without_run(options.workdir)
+    if not options.data:
+        wrong += command.unread(options, ('field', 'format', 'documents'), 'the text that the run held out is read as the run reads it')
+    if wrong:
         raise errors.Error(wrong, kind='evaluate', end='nothing was evaluated')
 
 

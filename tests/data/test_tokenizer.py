@@ -413,6 +413,9 @@ def test_command_line(tmp_path, capfd):
     assert tokenizer.main(['train', '--input=bundled:novel', f'--out={tmp_path}/x']) == 3
     assert capfd.readouterr().err == ('data: bundled:novel: expected one of kjv_web, novels, sanguo, sotu, web_rv1909, '
                                       "got 'novel'. Did you mean novels?\n")
+    (tmp_path / 'rows').write_text(json.dumps({'body': novel(50_000)}))
+    for flags in ([f'--input={tmp_path}/rows', '--format=jsonl', '--field=body'], [f'--input={tmp_path}/text.txt', '--documents=line']):
+        assert tokenizer.main(['train', *flags, '--kind=bpe', '--vocab_size=700', f'--out={tmp_path}/other']) == 0
     with pytest.raises(SystemExit) as caught:
         tokenizer.main(['train'])
     assert caught.value.code == 2

@@ -42,6 +42,14 @@ def test_other_text_is_read_whole_whatever_the_batch_size(run, capsys, tmp_path)
     assert eight['eval/loss'] != measured(run, capsys, '--batches=2')['eval/loss']
 
 
+def test_how_other_text_is_read(run, capsys, tmp_path):
+    (tmp_path / 'text').write_text('Call me Ishmael.\n' * 60)
+    (tmp_path / 'rows').write_text(''.join(json.dumps({'body': text}) + '\n' for text in ['Call me Ishmael.'] * 60))
+    read = lambda *flags: measured(run, capsys, *flags)['examples']
+    lines = read(f'--data={tmp_path}/text', '--format=text', '--documents=line')
+    assert lines == read(f'--data={tmp_path}/rows', '--format=jsonl', '--field=body') != read(f'--data={tmp_path}/text', '--format=text')
+
+
 def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):
     """XLNet's rows go on from batch to batch, half of them backwards: their objective knows the size that is evaluated."""
     request = parse.parse(['--config=configs/tiny.py:permuted_lm', f'--workdir={tmp_path}', f'--config.data.cache={run}/cache'],
@@ -69,6 +77,12 @@ def test_a_sample_has_standard_errors_and_the_whole_has_none(run, capsys, tmp_pa
   1. --batches = 0       expected at least 1.
   2. --batch_size = -1   expected at least 1.
   3. --workdir = nowhere   no run there: expected a folder with config.json, as python -m train.main --workdir=DIR writes.
+nothing was evaluated
+''', 2),
+    (['--workdir=RUN/run', '--field=body', '--format=jsonl', '--documents=line'], '''evaluate: 3 problems
+  1. --field = body       nothing reads it: the text that the run held out is read as the run reads it.
+  2. --format = jsonl     nothing reads it: the text that the run held out is read as the run reads it.
+  3. --documents = line   nothing reads it: the text that the run held out is read as the run reads it.
 nothing was evaluated
 ''', 2),
     (['--workdir=RUN/run', '--data=RUN/none.txt'], 'data: RUN/none.txt: expected a file, got none; check data.train, data.eval\n', 3),

@@ -29,7 +29,8 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
     initial.complete(options.workdir, config, 'evaluate', END)
     settings = config.data
     if options.data:
-        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field, format=None)
+        settings = dataclasses.replace(settings, train=options.data, eval=None, eval_fraction=0.0, field=options.field,
+                                       format=options.format, documents=options.documents or settings.documents)
     tokenizer = dataclasses.replace(config.tokenizer, path=os.path.join(options.workdir, 'tokenizer'))
     text = corpus.open(settings, tokenizer, tell)
     source = text.train if options.data else text.eval
