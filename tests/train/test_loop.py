@@ -12,7 +12,7 @@ import rich.console
 
 from model import paths
 from train import loop, program
-from train.checkpoints import checkpoint, manifest
+from train.checkpoints import arrays, checkpoint, manifest
 from train.monitoring import display, early_stopping, metrics
 from train.objectives import loss
 from train.prediction import samples
@@ -80,6 +80,17 @@ def test_more_steps_continue_a_finished_run_and_the_same_steps_say_it_is_done(tr
     _, whole, _ = train('configs/tiny.py', '--config.steps=5', '--config.log_every=1', '--config.optimizer.schedule=constant',
                         workdir='whole')
     assert equal(whole.params, state.params) and losses(tmp_path / 'whole') == losses(tmp_path / 'run')
+
+
+def test_a_package_of_another_version_is_told_at_resume(train, monkeypatch):
+    for _ in range(2):
+        *_, shown = train('configs/tiny.py', '--config.steps=2')
+        assert 'was saved with' not in shown
+    found = arrays.versions()
+    monkeypatch.setattr(arrays, 'versions', lambda: {**found, 'jax': '99.1', 'regex': '2099.1', 'jieba': '0.99'})
+    *_, shown = train('configs/tiny.py', '--config.steps=2')
+    assert (f'the checkpoint was saved with jax {found["jax"]}, now 99.1; regex {found["regex"]}, now 2099.1: '
+            'results from here on may differ\n' in shown)
 
 
 def test_a_relative_workdir_and_paths_with_spaces_work(train, tmp_path, monkeypatch):

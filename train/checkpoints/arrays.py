@@ -4,6 +4,7 @@ None and empty containers have no arrays. Typed random keys are stored as their 
 meta.json. A checkpoint is a nested dict of arrays, readable without the classes of the state.
 """
 import concurrent.futures
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -23,7 +24,7 @@ from model import paths
 from train.checkpoints import folders, manifest
 from train.parallel import processes
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece')
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'sentencepiece', 'tokenizers', 'regex', 'jieba')
 # (does it hold for any or for all paths that differ, pattern of a path, axis that differs | 'missing' | None, settings that decide it).
 # The first row counts; where parameters differ, the rest of the state, which follows them, is not looked at.
 CAUSES = (
@@ -128,8 +129,19 @@ def axes(a: str | None, b: str | None) -> set:
 
 
 def versions() -> dict[str, str]:
-    """{package: version} of what a run depends on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    """{package: version} of what a run depends on and has."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def changed(before: dict[str, str]) -> str:
+    """A notice of the packages that have another version than `before`, the versions of a checkpoint; '' without one."""
+    now = versions()
+    found = [f'{name} {version}, now {now[name]}' for name, version in before.items() if version != now.get(name, version)]
+    return f'the checkpoint was saved with {"; ".join(found)}: results from here on may differ' if found else ''
 
 
 def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], best: str | None = None) -> None:
