@@ -46,9 +46,10 @@ def entropy(request):
     config = request.config
     text = corpus.open(config.data, config.tokenizer, lambda line: None)
     counts = np.zeros(text.tokenizer.vocab_size)
-    for batch in pipeline.batches(config.objective, text.eval, seed=evaluation.SEED, batch_size=config.batch_size, shuffle=False, epochs=1,
-                                  stop=config.eval_batches * config.batch_size, pad_last=True, threads=0):
-        np.add.at(counts, batch['targets'].ravel(), batch['weights'].ravel())
+    draw = evaluation.sample(config.objective, text.eval, config.batch_size, config.eval_batches)
+    batches = pipeline.chosen(config.objective, text.eval, seed=evaluation.SEED, table=draw.rows, threads=0)
+    for batch, units in zip(batches, draw.units):
+        np.add.at(counts, batch['targets'].ravel(), (batch['weights'] * (units >= 0)[:, None]).ravel())
     shares = counts[counts > 0] / counts.sum()
     return -float(np.sum(shares * np.log(shares)))
 
