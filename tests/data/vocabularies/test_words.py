@@ -175,6 +175,14 @@ def test_a_segmenter_says_where_chinese_words_begin(monkeypatch):
     assert 0.4 * alone < source.words(source.document(0)).sum() < 0.7 * alone
 
 
+@pytest.mark.slow
+def test_jieba_finds_the_words_of_its_documentation():
+    sentences = {'我来到北京清华大学': '我/来到/北京/清华大学', '他来到了网易杭研大厦': '他/来到/了/网易/杭研/大厦'}  # the README of jieba 0.42.1
+    segment = words.segmenter('jieba')
+    for text, expected in sentences.items():
+        assert [word.decode() for word in split(tokenizer.Bytes(), text, segment)] == expected.split('/')
+
+
 def test_a_segmenter_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, 'jieba', None)
     with pytest.raises(errors.DataError) as caught:
