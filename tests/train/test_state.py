@@ -136,7 +136,7 @@ def test_a_checkpoint_holds_both_trees(tmp_path, name):
         changed['backbone']['embed']['embedding'] = changed['backbone']['embed']['embedding'].at[0, 0].add(1)
         assert checkpoint.fingerprint(dataclasses.replace(state, frozen=changed)) != checkpoint.fingerprint(state)
         changed['backbone']['embed']['embedding'] = changed['backbone']['embed']['embedding'] * np.nan
-        assert arrays.not_finite(paths.flatten(dataclasses.replace(state, frozen=changed))) == ['frozen/backbone/embed/embedding']
+        assert arrays.digests(paths.flatten(dataclasses.replace(state, frozen=changed)))[1] == ['frozen/backbone/embed/embedding']
     for what, tree in (('params', state.params), ('ema', state.ema)):
         found, _ = checkpoint.load_params(tmp_path, what=what)
         jax.tree.map(np.testing.assert_array_equal, states.variables(found), states.variables(tree, state.frozen))

@@ -153,15 +153,18 @@ def finish(target: epath.Path, step: int, meta: dict, specs: dict[str, str], bes
     manifest.write(target, {'step': step, 'arrays': specs})
 
 
-def digests(leaves: dict[str, Any]) -> dict[str, list[tuple]]:
-    """{path: [(its part as slices, SHA-256)]} of what this process saves of {path: array}; over all processes, each part once."""
+def digests(leaves: dict[str, Any]) -> tuple[dict[str, list[tuple]], list[str]]:
+    """({path: [(its part as slices, SHA-256)]}, paths that hold NaN or infinity) of what this process saves of {path: array}.
+
+    Over all processes, each part once. The arrays are read here, in the caller's thread, because its next step may change them.
+    """
     parts = [(path, index, part) for path, leaf in leaves.items() for index, part in _parts(plain(leaf))]
     with concurrent.futures.ThreadPoolExecutor(manifest.THREADS) as pool:
-        found = list(pool.map(lambda part: digest(np.asarray(part[2])), parts))
+        found = list(pool.map(lambda part: (digest(part[2]), finite(part[2])), parts))
     made = {path: [] for path in leaves}
-    for (path, index, _), value in zip(parts, found):
+    for (path, index, _), (value, _) in zip(parts, found):
         made[path].append((index, value))
-    return made
+    return made, list(dict.fromkeys(path for (path, *_), (_, good) in zip(parts, found) if not good))
 
 
 def _parts(leaf):
@@ -186,8 +189,9 @@ def unlike(target: epath.Path, expected: dict[str, list[tuple]]) -> list[str]:
     return [path for path, parts in expected.items() if parts and differs(path, parts)]
 
 
-def digest(array: np.ndarray) -> str:
+def digest(array: Any) -> str:
     """SHA-256 (hex) of the bytes of an array."""
+    array = np.asarray(array)
     return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).reshape(-1) if array.size else b'').hexdigest()
 
 
@@ -227,16 +231,9 @@ def reason(error: Exception) -> str:
     return line if len(line) <= 250 else f'{line[:100]} ... {line[-140:]}'
 
 
-def not_finite(names: dict[str, Any]) -> list[str]:
-    """The paths that hold NaN or infinity (one small device computation)."""
-    checked = [path for path, leaf in names.items() if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    flags = gathered(_finite([names[path] for path in checked])) if checked else []
-    return [path for path, finite in zip(checked, flags) if not finite]
-
-
-@jax.jit
-def _finite(leaves):
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
+def finite(array: Any) -> bool:
+    """Whether an array holds neither NaN nor infinity."""
+    return not jnp.issubdtype(array.dtype, jnp.inexact) or bool(np.isfinite(np.asarray(array)).all())
 
 
 def fingerprint(state: Any) -> str:

@@ -8,6 +8,7 @@ folder: each saves its shards; process 0 makes the decisions, writes the manifes
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import re
 from typing import Any, Callable
 
@@ -60,9 +61,9 @@ class Checkpoints(contextlib.AbstractContextManager):
         if step in self._known:
             return
         leaves = paths.flatten(state)
-        if bad := arrays.not_finite(leaves):
+        specs, (expected, bad) = {path: arrays.spec(leaf) for path, leaf in leaves.items()}, arrays.digests(leaves)
+        if bad := list(dict.fromkeys(itertools.chain(*processes.each(f'finite/{step}', lambda: bad)))):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
-        specs, expected = {path: arrays.spec(leaf) for path, leaf in leaves.items()}, arrays.digests(leaves)
         try:
             processes.lead(f'prepare/{step}', lambda: self._prepare(step))
             plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
@@ -139,7 +140,7 @@ class Checkpoints(contextlib.AbstractContextManager):
             folders.prune(self.folder, self.keep, self.best)
 
         try:
-            if different := sorted(set(sum(processes.each(f'unlike/{step}', unlike), []))):
+            if different := sorted(set(itertools.chain(*processes.each(f'unlike/{step}', unlike)))):
                 raise manifest.Different(paths.listed(different))
             processes.lead(f'seal/{step}', seal)
         except Exception as error:

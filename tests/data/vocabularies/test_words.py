@@ -177,9 +177,8 @@ def test_a_segmenter_says_where_chinese_words_begin(monkeypatch):
 
 @pytest.mark.slow
 def test_jieba_finds_the_words_of_its_documentation():
-    sentences = {'我来到北京清华大学': '我/来到/北京/清华大学', '他来到了网易杭研大厦': '他/来到/了/网易/杭研/大厦'}  # the README of jieba 0.42.1
-    segment = words.segmenter('jieba')
-    for text, expected in sentences.items():
+    segment = words.segmenter('jieba')        # these two sentences are in the README of jieba 0.42.1
+    for text, expected in [('我来到北京清华大学', '我/来到/北京/清华大学'), ('他来到了网易杭研大厦', '他/来到/了/网易/杭研/大厦')]:
         assert [word.decode() for word in split(tokenizer.Bytes(), text, segment)] == expected.split('/')
 
 

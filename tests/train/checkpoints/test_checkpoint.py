@@ -486,7 +486,8 @@ def test_each_part_of_a_sharded_array_is_compared(tmp_path):
     leaves = {path: arrays.plain(leaf) for path, leaf in paths.flatten(state).items()}
     with checkpoint.Checkpoints(tmp_path) as saved:
         saved.save(1, state, {})
-    expected = arrays.digests(leaves)
+    expected, bad = arrays.digests(leaves)
+    assert bad == []
     assert {path: len(parts) for path, parts in expected.items() if len(parts) > 1} == dict.fromkeys(
         (path for path, leaf in leaves.items() if leaf.ndim >= 2), 8)
     assert arrays.unlike(tmp_path / '1', expected) == []
@@ -520,10 +521,10 @@ def test_a_step_under_another_name(two, tmp_path):
 
 
 TWO = """
+import dataclasses
 import sys
 sys.path.insert(0, {root!r})
 import jax
-from jax._src import distributed
 rank = int(sys.argv[1])
 jax.distributed.initialize('127.0.0.1:{port}', 2, rank)
 from tests.train.checkpoints import test_checkpoint as t
@@ -542,9 +543,14 @@ try:
     saved.wait()
 except checkpoint.SaveError as error:
     print(error, flush=True)
+last = jax.jit(lambda carry: carry.at[-1, -1].set(float('nan')), out_shardings=state.carry.sharding)(state.carry)  # process 1 holds it
+try:
+    saved.save(45, dataclasses.replace(state, carry=last), {{}})
+except checkpoint.NotFinite as error:
+    print(error, flush=True)
 if rank == 1:
     digests = arrays.digests
-    arrays.digests = lambda leaves: {{**digests(leaves), 'carry': [(slice(4, 8), slice(0, 16)), '0']}}
+    arrays.digests = lambda leaves: ({{**digests(leaves)[0], 'carry': [(slice(4, 8), slice(0, 16)), '0']}}, [])
 saved.save(50, state, {{}})
 try:
     saved.close()
@@ -564,11 +570,12 @@ def test_two_processes_save_one_checkpoint_that_one_process_restores(tmp_path):
     expected = [f'restored 10 {checkpoint.fingerprint(make(10, carry=True))}',
                 f'saved {checkpoint.fingerprint(make(30, carry=True))}',
                 f'cannot save step 40 in {folder}: ZeroDivisionError: division by zero; step 30 is intact',
+                "step 45 was not saved: NaN or infinity in 'carry'",
                 f"step 50 in {folder} does not read back as it was saved: 'carry'; {{}}step 30 is intact"]
     for rank, (status, out) in enumerate(outputs):
         assert status == 0, out
-        lines = [line for line in out.splitlines() if line.startswith(('restored', 'saved', 'cannot', 'step 50'))]
-        assert lines == [f'{expected[0]} {1 - rank}', *expected[1:3], expected[3].format('moved to bad/50; ' * (1 - rank))], out
+        lines = [line for line in out.splitlines() if line.startswith(('restored', 'saved', 'cannot', 'step '))]
+        assert lines == [f'{expected[0]} {1 - rank}', *expected[1:4], expected[4].format('moved to bad/50; ' * (1 - rank))], out
     restored, meta = checkpoint.Checkpoints(folder).restore(shapes(make(carry=True)))
     same(restored, make(30, carry=True))
     assert meta['examples'] == 3 and sorted(entry.name for entry in folder.iterdir()) == ['10', '30', 'bad']
