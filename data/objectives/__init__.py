@@ -66,6 +66,7 @@ class Objective:
     reads = ()                                # (settings that only some values of another read, that other, those values; () = more than 0)
     documents_needed = 1                      # of a text, for what it draws from another document
     unread = 'python -m train.inspect shows the rows'  # what to do where rows leave out text: the end of a notice
+    rough = ()                                # rates that its settings state but roughly: off only by more than a quarter
     labels = {}                               # {label of its rows: (meaning of 0, of 1)}
     members = None                            # of a mixture: its `mixture.Member`s
 

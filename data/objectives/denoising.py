@@ -38,6 +38,7 @@ class Objective(objectives.Objective):
     hint = objectives.Hint('causal', 'padded')
     reads = (('mean_span_length replace_length spans_of', 'infill', ()), ('full_stop', 'permute', ()))
     frame = ('cls',), ('eos',)
+    rough = ('tokens hidden',)
     whole_words = property(lambda self: self.infill > 0 and self.spans_of == 'words')
 
     @property
@@ -88,8 +89,12 @@ class Objective(objectives.Objective):
         """(what the encoder reads of a text, EOS left out; what the decoder reads first)."""
         return [special.cls, *ids], special.eos
 
+    def expected(self):
+        """Spans are counted in words, and overlap."""
+        return {'tokens hidden': 1 - (1 - self.infill) * (1 - self.delete) * (1 - self.mask)}
+
     def realised(self, source, row, made):
-        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text: no setting states either, as spans overlap."""
+        """Tokens of the text that the inputs lack, and [MASK]s, a token of the text."""
         inputs, count = sides.split(made)[0][1:], int(row[1] - row[0])
         lacking = np.bincount(self._text(source, row), minlength=source.special.vocab_size)
         lacking -= np.bincount(inputs, minlength=source.special.vocab_size)

@@ -53,6 +53,7 @@ class Objective(objectives.Objective):
     own_loss = property(lambda self: self.pair is not None)
     head = property(lambda self: 'pretraining' if self.pair else 'language')
     parameters = property(lambda self: ('head/pooler/',) if self.pair else ())
+    rough = property(lambda self: ('chosen',) if self.select != 'token' else ())
     whole_words = property(lambda self: self.select != 'token')
     documents_needed = property(lambda self: 2 if inputs.PAIRS.get(self.inputs) == sentence_pairs.RANDOM else 1)
     types = property(lambda self: 2 if self.pair else 0)
@@ -113,12 +114,12 @@ class Objective(objectives.Objective):
         return inputs.read(self.inputs, source, row).ids
 
     def expected(self):
-        """Shares of the chosen tokens; where they are exact, of tokens chosen, and of pairs whose B is not what follows.
+        """Shares of the chosen tokens, of tokens chosen (`rough` where words are), and of pairs whose B is not what follows.
 
         Where units share a fate, one of them counts once. Pairs that had no choice (FORCED) do not count.
         """
         rates = {'mask': self.mask, 'random': self.random, 'kept': 1 - self.mask - self.random}
-        if self.select == 'token' and self.count_in == 'row' and self.max_rate is None:
+        if self.max_rate is None and (self.rough or self.count_in == 'row'):
             slots = self.slots
             full = masks.masked_count(self.sequence_length, self.rate, slots) / self.sequence_length
             rates['chosen'] = full if self.count == 'bert' else min(self.rate, slots / self.sequence_length)
@@ -127,7 +128,7 @@ class Objective(objectives.Objective):
     def reasons(self):
         share = self.expected().get('chosen', self.rate)
         count = f'{round(share * self.sequence_length)} of the {self.sequence_length} positions of a row'
-        return {} if share == self.rate else {'chosen': f'{count}; objective.rate = {self.rate:g}'}
+        return {} if share == self.rate or self.rough else {'chosen': f'{count}; objective.rate = {self.rate:g}'}
 
     def realised(self, source, row, fields):
         """The counts behind `expected`."""

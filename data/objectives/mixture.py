@@ -7,6 +7,7 @@ counts by its targets. Metrics are reported by member, by the field `task`: the 
 member's own `task`, if it has one. Objectives with a loss or a memory of their own are members of an alternation (alternation.py).
 """
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -109,11 +110,11 @@ class Objective(objectives.Objective):
         return mixture.plan(self.kinds, self.shares, self.block, source, seed, epoch)
 
     def coverage(self, source, rows):
-        """Of all members together, each in its own order: the sum of what they read, at most 1."""
+        """Of all members together, each of which reads in an order of its own."""
         plans = [mixture.member_plan(kind, source, mixture.member_seed(0, number), 0) for number, kind in enumerate(self.kinds)]
         counts = [len(group) for group in mixture.by_member(rows, len(self.members))]
-        return min(1.0, sum(kind.coverage(source, plan) * min(1.0, count / max(1, len(plan)))
-                            for kind, plan, count in zip(self.kinds, plans, counts)))
+        return 1 - math.prod(1 - kind.coverage(source, plan) * min(1.0, count / max(1, len(plan)))
+                             for kind, plan, count in zip(self.kinds, plans, counts))
 
     def draw(self, rows, batches, size, rng):
         return drawing.scattered(mixture.by_member(rows, len(self.members)), batches * size, size, rng)
@@ -150,6 +151,9 @@ class Objective(objectives.Objective):
 
     def hide(self, fields, slots):
         next(kind for kind in self.kinds if kind.fills).hide(fields, slots)
+
+    unread = 'each member reads it in an order of its own, and later epochs read the rest'
+    rough = property(lambda self: tuple(f'{member.name}/{name}' for member in self.members for name in member.objective.rough))
 
     def expected(self):
         return dict(zip(self.names, self.shares.tolist())) | {

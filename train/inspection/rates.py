@@ -23,6 +23,7 @@ class Rate:
     expected: float | None                    # None: no setting states it
     count: float
     out_of: float
+    rough: bool = False                       # whether the settings state it but roughly
 
     @property
     def realised(self):
@@ -44,8 +45,8 @@ class Rate:
 
     @property
     def off(self):
-        """Whether they differ by more than chance does."""
-        return self.far is not None and self.far > FAR
+        """Whether they differ by more than chance does, where the settings state it roughly also by a quarter."""
+        return self.far is not None and self.far > FAR and abs(self.realised - self.expected) > self.expected / 4 * self.rough
 
 
 class Rates:
@@ -72,7 +73,8 @@ class Rates:
     def rates(self) -> list[Rate]:
         """[Rate], those with a configured share first."""
         names = [*self.expected, *(name for name in self.sums if name not in self.expected)]
-        return [Rate(name, self.expected.get(name), *map(float, self.sums.get(name, (0, 0)))) for name in names]
+        return [Rate(name, self.expected.get(name), *map(float, self.sums.get(name, (0, 0))), name in self.objective.rough)
+                for name in names]
 
     @property
     def fill(self) -> list[tuple]:

@@ -156,6 +156,25 @@ def test_whole_words_choose_their_share(name, kind, select):
     given.share(sum(chosen), sum(tokens), 0.15, f'{name}, {kind}, {select}')
 
 
+LONG = {
+    'dna': 'ACGTTGCAAGCTTAGC' * 200, 'digits': '3141592653589793' * 200, 'hangul': '가나다라마바사아자차카타파하' * 200,
+    'base64': 'TWFueSBoYW5kcyBtYWtlIGxpZ2h0IHdvcmsuTWFueSBoYW5kcyBtYWtl\n' * 60,
+    'german': 'Donaudampfschifffahrtsgesellschaft Rindfleischetikettierung ' * 60,
+    'malayalam': 'കേരളത്തിലെ മലയാളഭാഷാപണ്ഡിതന്മാരുടെ അഭിപ്രായത്തിൽ സാഹിത്യപരിഷത്തിന്റെ ' * 60, 'zalgo': ('a' + '\u0301' * 60 + ' ') * 60,
+}
+
+
+@pytest.mark.parametrize('fields', [*(dict(select=select) for select in ('word', 'ngram', 'span')), dict(select='word', count='roberta')])
+@pytest.mark.parametrize('name', LONG)
+def test_words_of_more_tokens_than_a_row_may_hide_are_chosen_too(name, fields):
+    vocabulary = tokenizer.Bytes()
+    source = cache.Tokens.from_arrays([vocabulary.encode(LONG[name])] * 5, vocabulary.special, tokenizer=vocabulary)
+    masked = objectives.load('masked_lm')(sequence_length=64, **fields)
+    made = [masked.transform(source, row, np.random.default_rng(i)) for i, row in enumerate(masked.plan(source, 0, 0))]
+    chosen, read = (sum(int((one[field] > 0).sum()) for one in made) for field in ('weights', 'segments'))
+    assert 0.11 < chosen / read < 0.17, chosen / read
+
+
 def test_a_segmenter_says_where_chinese_words_begin(monkeypatch):
     class Pairs:
         tmp_dir = None

@@ -1,5 +1,6 @@
 """The lines with which a run begins say what it reads of the text, how it corrupts it, and what deserves attention."""
 import dataclasses
+import re
 
 import numpy as np
 
@@ -59,3 +60,12 @@ def test_a_rate_that_is_not_the_configured_one_is_told(monkeypatch):
     found = lines('masked_lm', ['It was the best of times. ' * 40] * 10)
     assert found[-1].startswith('chosen is 50.') and '% where 15.62% is configured, ' in found[-1]
     assert found[-1].endswith(' standard errors apart; python -m train.inspect shows the rows')
+
+
+def test_whole_words_may_differ_from_their_rate_by_a_quarter():
+    """Words of two tokens fill a budget of 10 of 64 positions; BART's spans of a text without spaces hide all of it."""
+    text = ['It was the best of times. ' * 40] * 10
+    assert not any('standard errors' in line for line in lines('masked_lm', text, '--config.objective.select=word'))
+    assert not any('standard errors' in line for line in lines('denoising', text))
+    found = lines('denoising', ['ACGTTGCAAGCTTAGC' * 200] * 3)
+    assert any(re.match('tokens hidden is (9.\\.|100.).* where 30.00% is configured, .* standard errors apart', line) for line in found)
