@@ -2,6 +2,8 @@
 import ast
 import pathlib
 
+from train.settings import command
+
 
 def commands() -> dict[str, str]:
     """{'train.main': what it does} of the files here whose docstring begins with how to start them."""
@@ -14,12 +16,14 @@ def commands() -> dict[str, str]:
     return found
 
 
-def main() -> None:
+def run(argv: list[str]) -> None:
     """Prints a line a command."""
     print('python -m COMMAND --help says more of each:\n')
     for name, does in {**commands(), 'data.tokenizer train': 'trains a tokenizer.'}.items():
         print(f'  {name:22}{does}')
 
 
+main = command.entry(run)
+
 if __name__ == '__main__':
-    main()
+    command.main(main)

@@ -31,12 +31,6 @@ class Diverged(Exception):
     exit_code, kind = 5, 'diverged'
 
 
-class OtherData(Exception):
-    """The checkpoint was trained on another text or with another tokenizer."""
-
-    exit_code, kind = 3, 'data'
-
-
 def run(config: schema.Config, folder: str, screen: display.Display, origins: dict | None = None, devices: list | None = None,
         time_limit: float | None = None) -> tuple[str | None, states.State]:
     """Trains `config` in the workdir `folder`, from its newest checkpoint if it has one. Returns (reason, the train State).
@@ -245,15 +239,15 @@ def meta_of(config: schema.Config, corpus: corpora.Corpus, step: int, line: dict
     """What a checkpoint's meta.json holds."""
     return {'examples': step * config.batch_size, 'config': parse.to_dict(config), 'metrics': line,
             'vocab_size': config.model.vocab_size, 'tokenizer': corpus.tokenizer.hash, 'data': corpus.train.fingerprint,
-            'text_format': cache_writer.FORMAT, 'texts': written.written(),
+            'eval_data': corpus.eval and corpus.eval.fingerprint, 'text_format': cache_writer.FORMAT, 'texts': written.written(),
             'early_stopping': {'best': patience.best, 'waited': patience.waited}}
 
 
 def check_data(meta: dict, corpus: corpora.Corpus, notice: Callable[[str], None]) -> None:
-    """OtherData unless the checkpoint was trained on this text with this tokenizer. A notice if sentences were found otherwise."""
+    """workdir.OtherData unless the checkpoint was trained on this text with this tokenizer. A notice if sentences were found otherwise."""
     if meta.get('text_format', 1) != cache_writer.FORMAT:
         notice('sentences are found by another rule than when this run was started: rows that begin with sentences may differ')
-    for name, found in (('tokenizer', corpus.tokenizer.hash), ('data', corpus.train.fingerprint)):
-        if meta[name] != found:
-            raise OtherData(f'the {name} has changed since this run was started: sha256 {found[:12]}, the checkpoint has '
-                            f'{meta[name][:12]}. Put the text of data.train back, or start anew with another --workdir.')
+    workdir.same(meta, 'Put the text of data.train back, or start anew with another --workdir.', tokenizer=corpus.tokenizer.hash,
+                 data=corpus.train.fingerprint)
+    if corpus.eval is not None and meta.get('eval_data') not in (None, corpus.eval.fingerprint):
+        notice('the held-out text has changed since this run was started: evaluations before and after it are not comparable')

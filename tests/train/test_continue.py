@@ -61,10 +61,11 @@ def test_a_branch_goes_on_with_another_learning_rate(tmp_path):
     _, again = training.run(*flags, *start, f'--workdir={tmp_path}/other', '--config.optimizer.learning_rate=1e-4')  # done: as it was
     assert int(again.step) == int(other.step) == 12
     with pytest.raises(errors.Error) as error:
-        training.run(*flags, *start, f'--workdir={tmp_path}/third', '--config.seed=1', '--config.batch_size=4')
-    assert str(error.value) == f'''config: 2 problems
+        training.run(*flags, *start, f'--workdir={tmp_path}/third', '--config.seed=1', '--config.batch_size=4', '--config.steps=6')
+    assert str(error.value) == f'''config: 3 problems
   1. seed = 1         {tmp_path}/run/checkpoints/6 has 0; expected the same, since init.optimizer = True goes on where that run was in its data.
   2. batch_size = 4   {tmp_path}/run/checkpoints/6 has 8; expected the same, since init.optimizer = True goes on where that run was in its data.
+  3. steps = 6        {tmp_path}/run/checkpoints/6 is at step 6, behind which a branch goes on; expected more.
 nothing was run'''  # noqa: E501
 
 

@@ -1,11 +1,12 @@
 """The command on a real run: the figures of the training's own evaluation, other text, another batch size, and messages."""
 import json
 import os
+import shutil
 
 import pytest
 
 from data import tokenizer
-from train import evaluate, main
+from train import convert, evaluate, generate, main
 from train.checkpoints import workdir
 from train.settings import parse
 
@@ -48,6 +49,34 @@ def test_how_other_text_is_read(run, capsys, tmp_path):
     read = lambda *flags: measured(run, capsys, *flags)['examples']
     lines = read(f'--data={tmp_path}/text', '--format=text', '--documents=line')
     assert lines == read(f'--data={tmp_path}/rows', '--format=jsonl', '--field=body') != read(f'--data={tmp_path}/text', '--format=text')
+
+
+def test_another_tokenizer_in_the_workdir_is_refused_by_every_command(run, capsys, tmp_path):
+    shutil.copytree(run / 'run', tmp_path / 'run')
+    shutil.rmtree(tmp_path / 'run' / 'tokenizer')
+    tokenizer.Bytes(100).save(tmp_path / 'run' / 'tokenizer')
+    there = f'--workdir={tmp_path}/run'
+    for command, flags in ((evaluate, ['--batches=1']), (generate, []), (convert, [f'--hf={tmp_path}/hf'])):
+        assert command.main([*['export'] * (command is convert), there, *flags]) == 3
+        assert 'the tokenizer has changed since this run was started' in capsys.readouterr().err
+    assert not (tmp_path / 'hf').exists()
+
+
+def test_a_text_that_was_changed_is_told(run, capsys, tmp_path):
+    shutil.copytree(run / 'run', tmp_path / 'run')
+    (tmp_path / 'text.txt').write_text('Call me Ishmael. ' * 6000)
+    flags = ['--config=configs/tiny.py', f'--workdir={tmp_path}/own', '--config.steps=1', '--config.optimizer.warmup=0',
+             f'--config.data.train={tmp_path}/text.txt', f'--config.data.cache={tmp_path}/cache', '--config.sample.max_new_tokens=2']
+    before = os.environ.copy()
+    assert main.main(flags) == 0
+    os.environ.clear()
+    os.environ.update(before)
+    told = 'the text has changed since this run was started: its own evaluations were of another one\n'
+    for text, expected in (('Call me Ishmael. ' * 6000, False), ('Call me Ahab. ' * 7000, True)):
+        (tmp_path / 'text.txt').write_text(text)
+        capsys.readouterr()
+        assert evaluate.main([f'--workdir={tmp_path}/own', '--batches=1']) == 0
+        assert (told in capsys.readouterr().err) == expected
 
 
 def test_what_follows_from_the_batch_size_follows(run, tmp_path, capsys):

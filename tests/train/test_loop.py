@@ -12,7 +12,7 @@ import rich.console
 
 from model import paths
 from train import loop, program
-from train.checkpoints import arrays, checkpoint, manifest
+from train.checkpoints import arrays, checkpoint, manifest, workdir
 from train.monitoring import display, early_stopping, metrics
 from train.objectives import loss
 from train.prediction import samples
@@ -87,7 +87,7 @@ def test_a_package_of_another_version_is_told_at_resume(train, monkeypatch):
         *_, shown = train('configs/tiny.py', '--config.steps=2')
         assert 'was saved with' not in shown
     found = arrays.versions()
-    monkeypatch.setattr(arrays, 'versions', lambda: {**found, 'jax': '99.1', 'regex': '2099.1', 'jieba': '0.99'})
+    monkeypatch.setattr(arrays, 'versions', lambda: {**found, 'jax': '99.1', 'regex': '2099.1', 'another': '1'})
     *_, shown = train('configs/tiny.py', '--config.steps=2')
     assert (f'the checkpoint was saved with jax {found["jax"]}, now 99.1; regex {found["regex"]}, now 2099.1: '
             'results from here on may differ\n' in shown)
@@ -203,7 +203,7 @@ def test_another_text_is_refused(train, tmp_path):
         (tmp_path / 'text.txt').write_text(text)
         if name == 'a':
             train('configs/tiny.py', '--config.steps=2', f'--config.data.train={tmp_path / "text.txt"}')
-    with pytest.raises(loop.OtherData, match='the data has changed since this run was started'):
+    with pytest.raises(workdir.OtherData, match='the data has changed since this run was started'):
         train('configs/tiny.py', '--config.steps=3', f'--config.data.train={tmp_path / "text.txt"}')
 
 

@@ -116,6 +116,13 @@ def test_a_command_started_by_its_path_says_how_to_start_it(path):
     assert (done.returncode, done.stdout, done.stderr) == (2, '', f'use python -m {path.replace("/", ".").removesuffix(".py")}\n')
 
 
+def test_the_list_of_commands_ends_where_nobody_reads_it():
+    command = f'{sys.executable} -m train | head -n 1; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(['bash', '-c', command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    first, code = done.stdout.splitlines()
+    assert done.stderr == '' and first.startswith('python -m COMMAND --help') and code in ('0', '141')
+
+
 def test_every_config_is_a_module():
     from configs import tiny
     assert tiny.get_config('tiny').steps == 20

@@ -65,7 +65,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         if bad := list(dict.fromkeys(itertools.chain(*processes.each(f'finite/{step}', lambda: bad)))):
             raise NotFinite(f'step {step} was not saved: NaN or infinity in {paths.listed(bad)}')
         try:
-            processes.lead(f'prepare/{step}', lambda: self._prepare(step))
+            processes.lead(f'prepare/{step}', lambda: folders.make_room(self._at(step)))
             plain = paths.unflatten({path: arrays.plain(leaf) for path, leaf in leaves.items()})
             self._orbax.save(folders.for_orbax(self._at(step)) / 'state', args=arrays.orbax().args.PyTreeSave(plain))
         except Exception as error:
@@ -120,14 +120,6 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     def _at(self, step):
         return self.folder / str(step)
-
-    def _prepare(self, step):
-        """Makes an empty folder (process 0): deletes an incomplete step there, moves a complete one to bad/."""
-        target = self._at(step)
-        if (target / manifest.NAME).exists():
-            folders.move_aside(target)
-        folders.remove(target)
-        target.mkdir(parents=True)
 
     def _finish(self, step, meta, specs, expected):
         """Completes a save in the background thread: what each process wrote is read back before process 0 seals the step."""

@@ -88,10 +88,17 @@ def choose(folder: epath.PathLike, notice: Callable[[str], None], only: int | No
 
 def _choose(folder, notice, only, move):
     """[the step or None, a line for each step that is damaged]."""
-    found = complete(folder) if only is None else [only]
-    for entry in _steps(folder) if only is None else ():
-        if int(entry.name) > max(found, default=-1) and not (entry / manifest.NAME).exists():
+    found = complete(folder)
+    if only is not None:
+        if only not in found:
+            raise NothingRestorable(f'there is no checkpoint {only} in {folder}; expected one of {", ".join(map(str, found)) or "none"}')
+        found = [only]
+    for entry in _entries(folder) if only is None else ():
+        whole = (entry / manifest.NAME).exists()
+        if _is_step(entry) and int(entry.name) > max(found, default=-1) and not whole:
             notice(f'checkpoint {entry.name} was never finished (it has no {manifest.NAME}): ignored')
+        elif whole and not _is_step(entry):
+            notice(f'{errors.shown(entry.name)} holds a checkpoint under another name, not the number of its step: ignored')
     bad = [f'bad/{entry.name}: damaged, moved there earlier' for entry in _entries(folder / 'bad')]
     bad += [f'{entry.name}: damaged, marked earlier' for entry in _steps(folder) if (entry / DAMAGED).exists()]
     for step in reversed(found):
@@ -149,7 +156,7 @@ def split(folder: epath.PathLike) -> tuple[epath.Path, int | None]:
     """(folder of the steps, the step) of a workdir, its checkpoints/ (step None), or a step."""
     folder = absolute(folder)
     if (folder / manifest.NAME).exists():
-        if not folder.name.isdigit():
+        if not _is_step(folder):
             raise NothingRestorable(f'{folder} holds a checkpoint under another name; expected the number of its step')
         return folder.parent, int(folder.name)
     return (folder / 'checkpoints' if (folder / 'checkpoints').exists() else folder), None
@@ -208,6 +215,15 @@ def set_aside(file: epath.Path, data: bytes | None = None) -> str:
     return f'bad/{free.name}'
 
 
+def make_room(target: epath.Path) -> None:
+    """Makes an empty folder for a step. A complete one, and what is no folder, moves to bad/; an unfinished one is deleted."""
+    strange = atomic.local(target) and os.path.lexists(target) and (os.path.islink(target) or not os.path.isdir(target))
+    if strange or (target / manifest.NAME).exists():
+        move_aside(target)
+    remove(target)
+    target.mkdir(parents=True)
+
+
 def remove(target: epath.Path) -> None:
     """Deletes a step, its manifest first, so that an interrupted deletion leaves no checkpoint. Errors are ignored."""
     with contextlib.suppress(OSError):
@@ -238,4 +254,9 @@ def _entries(folder):
 
 
 def _steps(folder):
-    return [entry for entry in _entries(folder) if entry.name.isdigit()]
+    return [entry for entry in _entries(folder) if _is_step(entry)]
+
+
+def _is_step(entry):
+    """Whether the name is the number of a step as it is written: no 06, no ²."""
+    return re.fullmatch('0|[1-9][0-9]*', entry.name) is not None

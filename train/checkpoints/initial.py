@@ -58,6 +58,9 @@ def branch(config: schema.Config, abstract_state: Any, notice: Callable[[str], N
     wrong = [errors.Problem(f'{key} = {getattr(config, key)}', f'{config.init.from_} has {getattr(before, key)}; expected the same, since '
                             'init.optimizer = True goes on where that run was in its data.')
              for key in ('seed', 'batch_size') if getattr(config, key) != getattr(before, key)]
+    if (begun := int(source.name)) >= config.steps:
+        wrong.append(errors.Problem(f'steps = {config.steps}', f'{config.init.from_} is at step {begun}, behind which a branch goes on; '
+                                    'expected more.'))
     if wrong:
         raise errors.Error(wrong)
     state, meta = checkpoint.read(source, abstract_state)

@@ -71,7 +71,7 @@ def read(folder: epath.PathLike) -> dict:
         body = json.loads(raw)
         del body['sha256']
         same = render(body).encode() == raw
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         same = False
     if not same:
         raise ValueError('content changed')

@@ -12,12 +12,26 @@ import sys
 from etils import epath
 import jax
 
-from data import atomic
-from train.checkpoints import arrays, folders
+from data import atomic, errors as data_errors, tokenizer as tokenizers
+from train.checkpoints import arrays, folders, manifest
 from train.settings import config_file, errors, json_file, parse, schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NUMBERS = ('jax_default_prng_impl', 'jax_threefry_partitionable', 'jax_enable_x64', 'jax_default_matmul_precision')  # depend on these
+
+
+class OtherData(Exception):
+    """The checkpoint was trained on another text or with another tokenizer."""
+
+    exit_code, kind = 3, 'data'
+
+
+def same(meta: dict, advice: str, **found: str | None) -> None:
+    """OtherData unless a checkpoint's meta has these hashes {name: SHA-256 (hex)}, or knows none."""
+    for name, value in found.items():
+        if meta.get(name) not in (None, value):
+            raise OtherData(f'the {name} has changed since this run was started: sha256 {str(value)[:12]}, the checkpoint has '
+                            f'{meta[name][:12]}. {advice}')
 
 
 def check_writable(workdir: str) -> None:
@@ -77,9 +91,20 @@ def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / 'config.json', _text(parse.to_dict(config)))
-    if tokenizer is not None and not (folder / 'tokenizer' / 'tokenizer.json').exists():
-        tokenizer.save(folder / 'tokenizer')
-    return list(_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, begun))
+    return [*(_write_tokenizer(folder / 'tokenizer', tokenizer) if tokenizer is not None else ()),
+            *_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, begun)]
+
+
+def _write_tokenizer(path, tokenizer):
+    try:
+        if tokenizers.load(path).hash == tokenizer.hash:
+            return
+        damage = 'it is another one'
+    except (data_errors.DataError, OSError) as error:
+        damage = str(error)
+    if path.exists():
+        yield f'{path.name} is damaged ({damage}), moved to {folders.set_aside(path)}; it is written anew'
+    tokenizer.save(path)
 
 
 def _write_environment(path, facts, begun):
@@ -110,7 +135,19 @@ def agreed(workdir: str, config: schema.Config) -> dict:
     """{name: value} of what all processes of a run must have in common before the data is read. data.cache is each host's own."""
     settings = {key: value for key, value in config_file.leaves(parse.to_dict(config)) if key != 'data.cache'}
     return {**settings, '--workdir': os.fspath(folders.absolute(workdir)), 'code': f'{revision()}, sources {sources()[:12]}',
-            'python': platform.python_version(), **arrays.versions(), **{name: str(jax.config.values[name]) for name in NUMBERS}}
+            'python': platform.python_version(), **arrays.versions(), **{name: str(jax.config.values[name]) for name in NUMBERS},
+            'XLA_FLAGS': ' '.join(sorted(flag for flag in os.environ.get('XLA_FLAGS', '').split() if not flag.startswith('--xla_dump'))),
+            **_source(config.init.from_)}
+
+
+def _source(folder):
+    """{'init.from': the step there and the SHA-256 of its manifest}, of the newest one that looks complete; {} without a folder."""
+    if not folder:
+        return {}
+    above, step = folders.split(folder)
+    step = step if step is not None else max(folders.complete(above), default=None)
+    found = [] if step is None else [(above / str(step) / manifest.NAME).read_bytes()]
+    return {'the checkpoint in init.from': f'step {step}, sha256 {hashlib.sha256(b"".join(found)).hexdigest()[:12]}'}
 
 
 def sources() -> str:

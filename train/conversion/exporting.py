@@ -49,6 +49,8 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
         notice(f'left out: {paths.listed(aside)}')
     variables = {'params': paths.unflatten({path: params[path] for path in wanted})}
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
+    if tokenizer is not None:
+        workdir.same(meta, f'Put {source / "tokenizer"} back.', tokenizer=tokenizer.hash)
     imported = json.loads((kept / 'config.json').read_text()) if kept else {}
     imported = imported if imported.get('model_type') == family.model_type else {}
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.meta_of_import(kept).get('tokenizer'))

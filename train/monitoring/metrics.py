@@ -52,6 +52,9 @@ class Lines:
         self.path, self.notice = epath.Path(path), notice
         self._found = _find(self.path)
         kept = [(line, record) for line, record in self._found.kept if record['step'] <= step]
+        if step == 0 and self._found.kept[len(kept):] and self._found.raw is not None:
+            notice(f'{self.path.name} holds lines up to step {self._found.kept[-1][1]["step"]}, but there is no checkpoint: the run begins '
+                   f'anew; a copy as it was is in {folders.set_aside(self.path, self._found.raw)}')
         self._lines, self._content = len(kept), b''.join(line for line, _ in kept)
         self._digest = hashlib.sha256(self._content)
         if text := written and _difference(kept, step, written):

@@ -47,6 +47,10 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
         params, meta = checkpoint.load_params(
             options.workdir, like, needed, step=options.step, what='params' if config.ema is None else 'ema',
             notice=tell)
+        workdir.same(meta, f'Put {tokenizer.path} back.', tokenizer=text.tokenizer.hash)
+        before = meta.get('data'), meta.get('eval_data') or source.fingerprint
+        if not options.data and before != (text.train.fingerprint, source.fingerprint):
+            tell('the text has changed since this run was started: its own evaluations were of another one')
         evaluator = evaluation.build(config, source, mesh, options.batches)
         found = evaluator(states.variables(params), display.progress('evaluating', tell))
     return {'step': meta['step'], 'examples': int(np.sum(evaluator.draw.units >= 0)), **found}, evaluator.errors

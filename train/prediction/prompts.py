@@ -24,8 +24,9 @@ def answers(options: argparse.Namespace) -> list[dict]:
     if encoder:
         fill_mask.check(options, config, tokenizer)
     initial.complete(options.workdir, config, 'generate', 'nothing was generated')
-    params, _ = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^(adapter/)?backbone/',),
-                                       what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
+    params, meta = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^(adapter/)?backbone/',),
+                                          what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
+    workdir.same(meta, f'Put {os.path.join(options.workdir, "tokenizer")} back.', tokenizer=tokenizer.hash)
     if encoder:
         return fill_mask.answers(options.prompt, config, tokenizer, states.variables(params))
     return continuations(options, config, tokenizer, states.variables(params))

@@ -1,6 +1,7 @@
 """Real checkpoints, mutated, killed, moved between meshes: what was saved comes back bit for bit, or an older one."""
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
 import resource
@@ -269,6 +270,40 @@ def test_kill_9_during_a_save_costs_at_most_that_save(tmp_path, fault):
     assert files(tmp_path / 'c') == [f'30/{name}' for name in files(tmp_path / 'c' / '30')]  # remains are gone
 
 
+@pytest.mark.parametrize('name', ['06', '٦', '²', '6 ', 'six'])
+def test_a_step_has_one_name(two, tmp_path, name):
+    shutil.copytree(two / '10', tmp_path / '10')
+    shutil.copytree(two / '20', tmp_path / name)
+    lines = []
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        same(saved.restore(shapes(make()), lines.append)[0], make(10))
+        saved.save(30, make(30), {})
+    assert lines == [f'{name!r} holds a checkpoint under another name, not the number of its step: ignored']
+    assert (tmp_path / name / 'manifest.json').exists() and folders.complete(tmp_path) == [10, 30]
+
+
+@pytest.mark.parametrize('what', ['file', 'broken link', 'endless link', 'folder'])
+def test_what_lies_in_the_place_of_a_step_is_set_aside(tmp_path, what):
+    place = tmp_path / '8'
+    make_it = {'file': lambda: place.write_text('x'), 'broken link': lambda: place.symlink_to('nowhere'),
+               'endless link': lambda: place.symlink_to('8'), 'folder': lambda: (place / 'x').mkdir(parents=True)}
+    make_it[what]()
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(8, make(8), {})
+        same(saved.restore(shapes(make()))[0], make(8))
+    assert os.path.lexists(tmp_path / 'bad' / '8') == (what != 'folder')  # a folder without a manifest is an unfinished step
+
+
+def test_a_manifest_of_brackets_is_damage(two, tmp_path):
+    for step in ('10', '20'):
+        shutil.copytree(two / step, tmp_path / step)
+    (tmp_path / '20' / 'manifest.json').write_text('[' * 200_000)
+    lines = []
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        same(saved.restore(shapes(make()), lines.append)[0], make(10))
+    assert lines == ['checkpoint 20 is damaged, moved to bad/20: manifest.json: content changed']
+
+
 def test_only_an_unfinished_save_means_a_start_from_nothing(tmp_path):
     (tmp_path / '10' / 'state').mkdir(parents=True)
     lines = []
@@ -359,7 +394,7 @@ def test_parameters_alone_from_any_folder_and_by_path(two, tmp_path):
                                 "'backbone/embed/embedding'")
     with pytest.raises(checkpoint.NothingRestorable, match='there is no checkpoint in'):
         checkpoint.load_params(tmp_path)
-    with pytest.raises(checkpoint.NothingRestorable, match='  30: manifest.json: missing'):
+    with pytest.raises(checkpoint.NothingRestorable, match='there is no checkpoint 30 in .*; expected one of 10, 20'):
         checkpoint.load_params(two, step=30)
 
 

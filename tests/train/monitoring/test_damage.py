@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from data import tokenizer
 from train import report
 from train.checkpoints import workdir
 from train.monitoring import display, metrics, record
@@ -104,6 +105,44 @@ def check(folder, original, config, seed, capsys):
 @pytest.mark.parametrize('seed', range(30))
 def test_damage(tmp_path, original, config, capsys, seed):
     check(tmp_path / 'run', original, config, seed, capsys)
+
+
+def test_a_run_without_its_checkpoints_says_that_it_begins_anew(tmp_path, original):
+    shutil.copytree(original[0], tmp_path / 'run')
+    notices, screen = [], display.Display(quiet=True)
+    screen.notice = notices.append
+    with record.Record(tmp_path / 'run', 0, screen) as anew:
+        anew.metrics(1, {'train/loss': 0.5})
+    for line, name in zip(notices, FILES[:2]):
+        assert line == (f'{name} holds lines up to step {STEP}, but there is no checkpoint: the run begins anew; '
+                        f'a copy as it was is in bad/{name}')
+        assert (tmp_path / 'run' / 'bad' / name).read_bytes() == (original[0] / name).read_bytes()
+    assert len(metrics.read(tmp_path / 'run')) == 1
+
+
+DAMAGES = {'another': lambda file: tokenizer.Bytes(100).save(file.parent),
+           'brackets': lambda file: file.write_text('[' * 200_000), 'empty': lambda file: file.write_text(''),
+           'missing': lambda file: file.unlink(), 'folder': lambda file: (file.unlink(), file.mkdir()),
+           'file': lambda file: (shutil.rmtree(file.parent), file.parent.write_text('x'))}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_damaged_tokenizer_is_written_anew(tmp_path, config, damage):
+    right = tokenizer.Bytes()
+    assert workdir.write(tmp_path, config, right, 1) == []
+    DAMAGES[damage](tmp_path / 'tokenizer' / 'tokenizer.json')
+    notice, = workdir.write(tmp_path, config, right, 1, STEP)
+    assert notice.startswith('tokenizer is damaged (') and notice.endswith('), moved to bad/tokenizer; it is written anew')
+    assert tokenizer.load(tmp_path / 'tokenizer').hash == right.hash and (tmp_path / 'bad' / 'tokenizer').exists()
+    assert workdir.write(tmp_path, config, right, 1, STEP) == []
+
+
+def test_a_checkpoint_says_whose_it_is():
+    workdir.same({'tokenizer': 'ab' * 32, 'data': None}, '', tokenizer='ab' * 32, data='12' * 32, unknown='34' * 32)
+    with pytest.raises(workdir.OtherData) as error:
+        workdir.same({'tokenizer': 'ab' * 32}, 'Put it back.', tokenizer='cd' * 32)
+    assert str(error.value) == ('the tokenizer has changed since this run was started: sha256 cdcdcdcdcdcd, '
+                                'the checkpoint has abababababab. Put it back.')
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Processes of one run that were started differently leave together, before the first step, and say what differs."""
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -90,8 +91,17 @@ nothing was run: start all processes with the same command, code and packages'''
     assert found.pop() and found.pop() and processes.agree(dict) is None
 
 
-def test_what_must_be_equal(tmp_path):
+def test_what_must_be_equal(tmp_path, monkeypatch):
     request = parse.parse([*FLAGS, f'--workdir={tmp_path}'], devices=False)
     values = workdir.agreed(str(tmp_path), request.config)
     assert {'seed', 'batch_size', 'model.dim', 'optimizer.learning_rate', 'python', 'jax', 'flax', 'code', '--workdir'} <= values.keys()
+    monkeypatch.setenv('XLA_FLAGS', '--xla_dump_to=/here --xla_b=1 --xla_a=2')
+    assert workdir.agreed(str(tmp_path), request.config)['XLA_FLAGS'] == '--xla_a=2 --xla_b=1'
+    named = dataclasses.replace(request.config, init=dataclasses.replace(request.config.init, from_=str(tmp_path / 'run')))
+    found = []
+    for step in (2, 4):
+        (tmp_path / 'run' / 'checkpoints' / str(step)).mkdir(parents=True)
+        (tmp_path / 'run' / 'checkpoints' / str(step) / 'manifest.json').write_text(f'{step}')
+        found.append(workdir.agreed(str(tmp_path), named)['the checkpoint in init.from'])
+    assert [text[:14] for text in found] == ['step 2, sha256', 'step 4, sha256'] and found[0][14:] != found[1][14:]
     assert 'data.cache' not in values and os.fspath(tmp_path) == values['--workdir']
