@@ -71,7 +71,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         state = state or start(compiled.create(), config, screen)
         terms = loss_terms.Terms(module.scales, module.token_term)
         if jax.process_index() == 0:
-            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()), begun,
+            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()),
                                           {'loss': terms.scales, 'perplexity_of': terms.tokens}):
                 screen.notice(notice)
 

@@ -8,6 +8,7 @@ import pytest
 from data import tokenizer
 from train import convert, evaluate, generate, main
 from train.checkpoints import workdir
+from train.prediction import estimate
 from train.settings import parse
 
 
@@ -60,6 +61,13 @@ def test_another_tokenizer_in_the_workdir_is_refused_by_every_command(run, capsy
         assert command.main([*['export'] * (command is convert), there, *flags]) == 3
         assert 'the tokenizer has changed since this run was started' in capsys.readouterr().err
     assert not (tmp_path / 'hf').exists()
+
+
+def test_a_sample_of_one_unit_says_that_it_has_no_error(run, capsys, monkeypatch):
+    monkeypatch.setattr(estimate, 'error', lambda *_: float('nan'))  # eight devices need eight rows: as if they were one unit
+    code, (out, err) = evaluate.main([f'--workdir={run}/run', '--batches=1', '--json']), capsys.readouterr()
+    assert code == 0 and 'standard_errors' not in json.loads(out)
+    assert 'the sample is one unit, from which no standard error can be estimated; raise --batches' in err
 
 
 def test_a_text_that_was_changed_is_told(run, capsys, tmp_path):

@@ -82,17 +82,17 @@ def tokenizer(workdir: str, settings: schema.Tokenizer) -> schema.Tokenizer:
     return dataclasses.replace(settings, path=os.fspath(own)) if settings.path and (own / 'tokenizer.json').exists() else settings
 
 
-def write(workdir: str, config: schema.Config, tokenizer, parameters: int, begun: int = 0, facts: dict | None = None) -> list[str]:
+def write(workdir: str, config: schema.Config, tokenizer, parameters: int, facts: dict | None = None) -> list[str]:
     """Writes config.json and, at the first start, environment.json and tokenizer/ (None = none), each atomically. Returns notices.
 
-    begun: the steps that were taken before. Then an environment.json that is missing or damaged is written anew, if there is room.
-    facts: what else it states.
+    What a run of before has lost or has damaged is written anew, if there is room. facts: what else environment.json states.
     """
     folder = folders.absolute(workdir)
     folder.mkdir(parents=True, exist_ok=True)
+    before = (folder / 'config.json').exists()
     _put(folder / 'config.json', _text(parse.to_dict(config)))
     return [*(_write_tokenizer(folder / 'tokenizer', tokenizer) if tokenizer is not None else ()),
-            *_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, begun)]
+            *_write_environment(folder / 'environment.json', {'parameters': parameters, **(facts or {})}, before)]
 
 
 def _write_tokenizer(path, tokenizer):
@@ -107,13 +107,13 @@ def _write_tokenizer(path, tokenizer):
     tokenizer.save(path)
 
 
-def _write_environment(path, facts, begun):
+def _write_environment(path, facts, before):
     try:
         if json_file.read(path).keys() >= {'python', 'parameters', 'started'}:
             return
         raise ValueError('another JSON object')
     except ValueError as error:
-        damage = f'{path.name} is damaged ({error})' if path.exists() else f'{path.name} is missing' if begun else ''
+        damage = f'{path.name} is damaged ({error})' if path.exists() else f'{path.name} is missing' if before else ''
     try:
         if path.exists():
             damage += f', a copy is in {folders.set_aside(path, None if path.is_dir() else path.read_bytes())}'

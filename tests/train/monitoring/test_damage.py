@@ -52,7 +52,7 @@ def resume(folder, config, written):
     """The notices of a run that goes on at STEP for one step; errors.Error if it is refused."""
     notices, screen = [], display.Display(quiet=True)
     screen.notice = notices.append
-    notices += workdir.claim(folder, config) + workdir.write(folder, config, None, 1234, STEP)
+    notices += workdir.claim(folder, config) + workdir.write(folder, config, None, 1234)
     with record.Record(folder, STEP, screen, written=written) as goes_on:
         goes_on.metrics(STEP + 1, {'train/loss': 0.5})
         goes_on.samples(STEP + 1, [{'prompt': '', 'text': 'last'}])
@@ -131,10 +131,10 @@ def test_a_damaged_tokenizer_is_written_anew(tmp_path, config, damage):
     right = tokenizer.Bytes()
     assert workdir.write(tmp_path, config, right, 1) == []
     DAMAGES[damage](tmp_path / 'tokenizer' / 'tokenizer.json')
-    notice, = workdir.write(tmp_path, config, right, 1, STEP)
+    notice, = workdir.write(tmp_path, config, right, 1)
     assert notice.startswith('tokenizer is damaged (') and notice.endswith('), moved to bad/tokenizer; it is written anew')
     assert tokenizer.load(tmp_path / 'tokenizer').hash == right.hash and (tmp_path / 'bad' / 'tokenizer').exists()
-    assert workdir.write(tmp_path, config, right, 1, STEP) == []
+    assert workdir.write(tmp_path, config, right, 1) == []
 
 
 def test_a_checkpoint_says_whose_it_is():
