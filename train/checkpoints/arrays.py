@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import logging
 import re
+import sys
 from typing import Any
 
 from etils import epath
@@ -213,14 +214,22 @@ def specs(source: epath.Path) -> dict[str, str]:
 
 
 def orbax():
-    """The package Orbax, without the tracebacks that it logs, three times, before it raises the error of a failed save."""
+    """The package Orbax, without the tracebacks that it logs, three times, before it raises the error of a failed save, and those of the
+    writes that end after its event loop ended with the first error."""
     import orbax.checkpoint as ocp  # 0.2 s, only where something is saved or restored
     logging.getLogger('absl').addFilter(_no_orbax_traceback)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _no_late_write
     return ocp
 
 
 def _no_orbax_traceback(record):
     return not (record.exc_info and 'orbax' in record.pathname)
+
+
+def _no_late_write(unraisable):
+    if str(unraisable.exc_value) != 'Event loop is closed':
+        sys.__unraisablehook__(unraisable)
 
 
 def reason(error: Exception) -> str:
