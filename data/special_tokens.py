@@ -4,6 +4,7 @@ Layout (T5's, with BERT's symbols added): text pieces below, sentinels at the ve
 a row is `vocab_size - 1 - j` in every vocabulary. There are 256: T5's 100 run out at 1,810 input tokens (density 0.15, spans of 3).
 """
 import dataclasses
+import json
 from typing import Any, Tuple
 
 import numpy as np
@@ -77,6 +78,17 @@ class Special:
         return f'<{role}>' if role else f'<reserved_{i}>' if i in self.others else None
 
     def as_dict(self) -> dict:
-        """Plain JSON values; `Special(**d)` is the inverse."""
+        """Plain JSON values; `read` is the inverse."""
         values = {name: int(getattr(self, name)) for name in NAMES}
         return {**values, 'sentinels': list(self.sentinels), 'vocab_size': int(self.vocab_size), 'others': list(self.others)}
+
+
+def read(values: Any) -> Special:
+    """The Special whose `as_dict` gave these JSON values; ValueError for any others: another type, a key too many, an id out of range."""
+    try:
+        found = Special(**values)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+    if json.dumps(found.as_dict(), sort_keys=True) != json.dumps(values, sort_keys=True):
+        raise ValueError('values of other types')
+    return found

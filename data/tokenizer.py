@@ -28,17 +28,18 @@ FORMAT = 1          # raise it when training changes, so that tokenizers in cach
 
 
 class Bytes(vocabulary.Vocabulary):
-    """One id a UTF-8 byte, as ByT5 (Xue et al. 2021): pad 0, eos 1, mask 2, byte b is b + 3, cls, sep, sentinels."""
+    """One id a UTF-8 byte, as ByT5 (Xue et al. 2021): pad 0, eos 1, mask 2, byte b is b + 3, cls, sep, sentinels. special, hash: of a saved
+    tokenizer."""
     OFFSET = 3
-    kind = 'bytes'
+    kind, definition = 'bytes', b'bytes'
 
-    def __init__(self, sentinels: int = special_tokens.SENTINELS):
+    def __init__(self, sentinels: int = special_tokens.SENTINELS, special: special_tokens.Special | None = None, hash: str | None = None):
         text_end = self.OFFSET + 256
         size = text_end + 2 + sentinels
-        self.special = special_tokens.Special(pad=0, eos=1, mask=2, cls=text_end, sep=text_end + 1, vocab_size=size,
-                                              sentinels=(size - 1, size - sentinels))
-        self.table = [b''] * self.OFFSET + [bytes([b]) for b in range(256)] + [b''] * (2 + sentinels)
-        self.definition = b'bytes'
+        self.special = special or special_tokens.Special(pad=0, eos=1, mask=2, cls=text_end, sep=text_end + 1, vocab_size=size,
+                                                         sentinels=(size - 1, size - sentinels))
+        self.check(hash)
+        self.table = [b''] * self.OFFSET + [bytes([b]) for b in range(256)] + [b''] * (self.vocab_size - text_end)
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], no special ids added."""
@@ -82,21 +83,26 @@ def _definition(path):
 
 
 def _saved(folder, definition):
-    special = special_tokens.Special(**definition['special'])
-    if definition['kind'] == 'bytes':
-        return Bytes(special.num_sentinels)
-    if definition['kind'] == 'huggingface':
-        file = folder / 'original'
-        result = huggingface.load(file, special)
-    else:
+    """The tokenizer of a folder that `save` wrote; DataError for any other one than that."""
+    file, kind, hash = folder / 'tokenizer.json', definition['kind'], str(definition['hash'])
+    try:
+        special = special_tokens.read(definition['special'])
+    except ValueError:
+        raise errors.DataError(f'{file}: expected the special ids that were saved, got {str(definition["special"])[:200]}; '
+                               'copy the whole folder again') from None
+    if kind == 'huggingface':
+        return huggingface.load(folder / 'original', special, hash)
+    if kind == 'sentencepiece':
         file = folder / 'tokenizer.model'
         if not file.exists():
             raise errors.DataError(f'{file}: expected the SentencePiece model of tokenizer.json, got none')
-        result = pieces.SentencePiece(file.read_bytes(), special)
-    if result.hash != definition['hash']:
-        raise errors.DataError(f'{file}: expected the files whose hash {folder / "tokenizer.json"} holds, got others; '
+    elif kind != 'bytes':
+        raise errors.DataError(f'{file}: expected the kind huggingface, sentencepiece or bytes, got {str(kind)[:80]}; '
                                'copy the whole folder again')
-    return result
+    try:
+        return Bytes(special=special, hash=hash) if kind == 'bytes' else pieces.SentencePiece(file.read_bytes(), special, hash=hash)
+    except errors.DataError as error:
+        raise errors.DataError(f'{file}: {error}') from None
 
 
 def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, path: str | os.PathLike | None = None, sample_bytes: int = 0,

@@ -21,11 +21,11 @@ CLOSING = frozenset('.,;:!?)]}%\u2019\u201d\u2026\'')  # signs of WordPiece that
 
 
 class Tokenizer(vocabulary.Vocabulary):
-    """The tokenizer of a folder's files, {name: bytes}. special: special_tokens.Special of a saved tokenizer; None = found in the files
+    """The tokenizer of a folder's files, {name: bytes}. special, hash: of a saved tokenizer; None = found in the files
     (data/vocabularies/roles.py). `lossless` is False where it normalises, drops something or puts a space before every text."""
     kind = 'huggingface'
 
-    def __init__(self, originals: dict[str, bytes], special: special_tokens.Special | None = None):
+    def __init__(self, originals: dict[str, bytes], special: special_tokens.Special | None = None, hash: str | None = None):
         import tokenizers
         pipeline, settings = folders.load(originals)
         self.originals, spellings = originals, pipelines.spellings(pipeline)
@@ -36,6 +36,8 @@ class Tokenizer(vocabulary.Vocabulary):
         self.special = special or roles.find(spellings, [i for i, marked in added.items() if marked], settings)
         if self.special is None:
             raise errors.DataError('expected a token that ends a text, got none; name it eos_token in tokenizer_config.json')
+        self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
+        self.check(hash)
         reserved = set(self.special.reserved.tolist())
         self.names = {i: spellings[i] for i in reserved if i in spellings}
         run = runnable(pipeline, self.names)
@@ -49,7 +51,6 @@ class Tokenizer(vocabulary.Vocabulary):
         self.engine.encode_special_tokens = True
         text = reader(pipeline, added)
         self.table = [b'' if i in reserved or i not in spellings else text(i, spellings[i]) for i in range(self.vocab_size)]
-        self.definition = hashlib.sha256(json.dumps(pipeline, sort_keys=True).encode()).digest()
         prefix = _continuing(pipeline['model'])
         self.continuing = {i for i, text in spellings.items() if text.startswith(prefix) and text != prefix} if prefix else ()
         with refused():
@@ -87,7 +88,7 @@ def refused() -> Iterator[None]:
         raise errors.DataError(f'expected a tokenizer that the package tokenizers runs, got {found}') from None
 
 
-def load(path: str | os.PathLike, special: special_tokens.Special | None = None) -> Tokenizer:
+def load(path: str | os.PathLike, special: special_tokens.Special | None = None, hash: str | None = None) -> Tokenizer:
     """The Tokenizer of a folder's files, or of one file and the settings beside it; DataError names the file that is wrong."""
     path = locations.path(path)
     folder = path if path.is_dir() else path.parent
@@ -95,7 +96,7 @@ def load(path: str | os.PathLike, special: special_tokens.Special | None = None)
     names |= {name: folder / name for name in (*folders.VOCABULARIES, *sorted(file.name for file in folder.glob('*.model')))
               } if folder == path else _named(path)
     try:
-        return Tokenizer({name: file.read_bytes() for name, file in names.items() if file.exists()}, special)
+        return Tokenizer({name: file.read_bytes() for name, file in names.items() if file.exists()}, special, hash)
     except errors.DataError as error:
         named = next((f'{name}: ' for name, file in names.items() if file == path), '')
         raise errors.DataError(f'{path}: {_short(str(error).removeprefix(named))}') from None

@@ -20,22 +20,28 @@ SPACE = pipelines.SPACE
 class SentencePiece(vocabulary.Vocabulary):
     """A SentencePiece model and the symbols that it lacks.
 
-    model: the bytes of a .model file. special: special_tokens.Special of a saved tokenizer; None = what the model has, the rest appended,
-    with `sentinels` sentinels. `lossless` is False for models that normalise (T5's, for instance): then `token_bytes` is approximate.
+    model: the bytes of a .model file. special, hash: of a saved tokenizer; None = what the model has, the rest appended, with `sentinels`
+    sentinels. DataError for a damaged model. `lossless` is False for models that normalise (T5's, for instance): then `token_bytes` is
+    approximate.
     """
     kind = 'sentencepiece'
 
-    def __init__(self, model: bytes, special: special_tokens.Special | None = None, sentinels: int = special_tokens.SENTINELS):
+    def __init__(self, model: bytes, special: special_tokens.Special | None = None, sentinels: int = special_tokens.SENTINELS,
+                 hash: str | None = None):
         import sentencepiece  # only here: neither --help nor bytes need it
         sentencepiece.set_min_log_level(2)  # errors only
+        self.definition = model
         try:
             self.model = sentencepiece.SentencePieceProcessor(model_proto=model or b'-')
-        except (RuntimeError, ValueError) as error:
+            self.special = special or layout(self.model, sentinels)
+            self.check(hash)
+            self._read()
+        except (RuntimeError, ValueError) as error:  # some damage shows in the model, some in a piece that is no UTF-8
             raise errors.DataError(f'expected a SentencePiece model, got {len(model)} bytes that are none') from error
-        self.definition = model
-        size = self.model.get_piece_size()
-        self.special = special or layout(self.model, sentinels)
-        reserved = set(self.special.reserved.tolist())
+
+    def _read(self):
+        """The text and the bytes of every id, once model and special are known."""
+        size, reserved = self.model.get_piece_size(), set(self.special.reserved.tolist())
         self.table = [b'' if i in reserved else self._text(i) for i in range(size)] + [b''] * (self.vocab_size - size)
         byte_ids = [self.model.piece_to_id(f'<0x{b:02X}>') for b in range(256)]
         self.byte_ids = np.array(byte_ids, np.int32) if all(map(self.model.is_byte, byte_ids)) else None

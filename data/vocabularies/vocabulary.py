@@ -8,7 +8,7 @@ from typing import Iterable
 import numpy as np
 from numpy import typing as npt
 
-from data import atomic
+from data import atomic, errors
 from data.text import files as locations
 from data.vocabularies import hostile, words
 
@@ -40,6 +40,11 @@ class Vocabulary:
         """sha256 of the definition: equal exactly when two tokenizers give the same ids for every text."""
         header = json.dumps(self.special.as_dict(), sort_keys=True).encode()
         return hashlib.sha256(header + b'\0' + self.definition).hexdigest()
+
+    def check(self, saved: str | None) -> None:
+        """DataError where a saved tokenizer had another hash; None = it is new. Called before anything grows with the number of ids."""
+        if saved is not None and saved != self.hash:
+            raise errors.DataError('expected the files whose hash tokenizer.json holds, got others; copy the whole folder again')
 
     def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
         """int32[n] of each text."""

@@ -375,7 +375,7 @@ def test_load_errors(tmp_path, tokenizers):
     assert message(tmp_path / 'bad.model') == 'FOLDER/bad.model: expected a SentencePiece model, got 19 bytes that are none'
     tokenizers['bpe'].save(tmp_path / 'saved')
     (tmp_path / 'saved' / 'tokenizer.model').write_bytes(tokenizers['unigram'].definition)
-    text = 'FOLDER/saved/tokenizer.model: expected the files whose hash FOLDER/saved/tokenizer.json holds, got others'
+    text = 'FOLDER/saved/tokenizer.model: expected the files whose hash tokenizer.json holds, got others'
     assert text in message(tmp_path / 'saved')
     (tmp_path / 'saved' / 'tokenizer.model').unlink()
     assert message(tmp_path / 'saved') == ('FOLDER/saved/tokenizer.model: expected the SentencePiece model of '
