@@ -130,7 +130,8 @@ def _with_added(pipeline, settings):
 
 
 def _text(name, data):
+    """The text of a file, without a byte order mark."""
     try:
-        return data.decode()
+        return data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise errors.DataError(f'{name}: expected UTF-8, got {error}') from None

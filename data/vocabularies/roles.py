@@ -6,7 +6,7 @@ report an error.
 """
 import re
 
-from data import special_tokens
+from data import errors, special_tokens
 
 SPELLINGS = {
     'pad': ('<pad>', '[PAD]', '<|pad|>'),
@@ -22,10 +22,13 @@ UNUSED = re.compile(r'(\[unused\d+\]|<unused\d+>|<\|reserved_special_token_\d+\|
 
 
 def find(spellings: dict[int, str], marked: list[int], settings: dict[str, dict]) -> special_tokens.Special | None:
-    """Special of a vocabulary; None if no token ends a text. spellings: {id: spelling}. marked: ids of added tokens that are special.
-    settings: {file name: dict}, see data/vocabularies/folders.py."""
+    """Special of a vocabulary; None if no token ends a text, DataError if the mask has another role too. spellings: {id: spelling}.
+    marked: ids of added tokens that are special. settings: {file name: dict}, see data/vocabularies/folders.py."""
     ids = {text: i for i, text in spellings.items()}
     found = {role: _role(role, ids, settings) for role in SPELLINGS}
+    if role := next((role for role in found if role != 'mask' and found[role] == found['mask'] is not None), None):
+        raise errors.DataError(f'expected a token for the mask alone, got {spellings[found["mask"]]!r} as mask and as {role}; '
+                               f'set {role}_token or mask_token in tokenizer_config.json')
     marks = sentinels(ids)
     started = _valid(settings.get('config.json', {}).get('decoder_start_token_id'), spellings)
     eos = _first(found['eos'], found['sep'])

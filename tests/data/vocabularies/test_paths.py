@@ -92,3 +92,33 @@ def test_a_saved_folder_whose_tokenizer_json_is_nested_too_deep(tmp_path):
         (tmp_path / 'tokenizer.json').write_text(text)
         with pytest.raises(errors.DataError, match='tokenizer.json: expected '):
             tokenizer.load(tmp_path)
+
+
+VOCAB = '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nfox\n'
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_piece(tmp_path):
+    for name, encoding in (('plain', 'utf-8'), ('marked', 'utf-8-sig')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'vocab.txt').write_text(VOCAB, encoding=encoding)
+    plain, marked = (tokenizer.load(tmp_path / name) for name in ('plain', 'marked'))
+    assert plain.hash == marked.hash and marked.special.pad == 0
+
+
+@pytest.mark.parametrize('roles, wrong', [
+    ({}, None), ({'pad_token': '[SEP]'}, None), ({'pad_token': '[SEP]', 'eos_token': '[SEP]', 'bos_token': '[SEP]'}, None),
+    ({'cls_token': '[SEP]'}, None), ({'pad_token': '[UNK]'}, None), ({'pad_token': '[MASK]'}, 'pad'), ({'eos_token': '[MASK]'}, 'eos'),
+    ({'cls_token': '[MASK]'}, 'cls'), ({'sep_token': '[MASK]'}, 'sep'), ({'bos_token': '[MASK]'}, 'bos'), ({'mask_token': '[PAD]'}, 'pad'),
+    ({'mask_token': '[UNK]'}, 'unk')])
+def test_the_mask_has_no_other_role(tmp_path, roles, wrong):
+    """Others may share a token, as in GPT-2, where one is all of them."""
+    (tmp_path / 'vocab.txt').write_text(VOCAB)
+    (tmp_path / 'tokenizer_config.json').write_text(json.dumps(roles))
+    if wrong is None:
+        assert tokenizer.load(tmp_path).special.mask == 4
+        return
+    name = roles.get('mask_token', '[MASK]')
+    with pytest.raises(errors.DataError) as caught:
+        tokenizer.load(tmp_path)
+    assert str(caught.value) == (f"{tmp_path}: expected a token for the mask alone, got '{name}' as mask and as {wrong}; "
+                                 f'set {wrong}_token or mask_token in tokenizer_config.json')
