@@ -1,5 +1,4 @@
 """The text of a run: source, split, tokenizer and token caches, from the settings `data.*` and `tokenizer.*`."""
-import pathlib
 from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
@@ -27,7 +26,7 @@ def open(data: Any, tokenizer: Any, notice: Callable = print) -> Corpus:
         held = _source(data, data.eval, notice)
     elif data.eval_fraction:
         train, held = (sources.Part(train, data.eval_fraction, part) for part in ('train', 'eval'))
-    folder = pathlib.Path(data.cache).expanduser()
+    folder = cache.place(data.cache)
     found = tokenizers.build(tokenizer, train, folder)
     corpus = Corpus(found, cache.build(train, found, folder, notice), held and cache.build(held, found, folder, notice))
     for tokens in filter(None, corpus[1:]):

@@ -137,7 +137,7 @@ def build(settings: Any, source: Any, cache: pathlib.Path | str) -> vocabulary.V
         return Bytes()
     identity = [FORMAT, source.fingerprint, settings.kind, settings.vocab_size, settings.sample_bytes]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
-    folder = pathlib.Path(cache).expanduser() / 'tokenizers' / key
+    folder = files.path(cache) / 'tokenizers' / key
     try:
         return load(folder)
     except errors.DataError:

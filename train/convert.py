@@ -30,14 +30,15 @@ def parser():
     plain = dict(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
     add = commands.add_parser('import', help='a Hugging Face folder to a workdir', epilog=IMPORT, **plain).add_argument
-    add('--hf', required=True, metavar='DIR', help='folder with config.json, safetensors (one file, or shards and an index), tokenizer')
-    add('--out', required=True, metavar='DIR', help='workdir to write; must not exist, or be empty')
+    add('--hf', required=True, type=command.location, metavar='DIR',
+        help='folder with config.json, safetensors (one file, or shards and an index), tokenizer')
+    add('--out', required=True, type=command.location, metavar='DIR', help='workdir to write; must not exist, or be empty')
     add('--dtype', choices=('float32', 'bfloat16'), default='float32', help='of the computation (float32)')
     add('--vocab_size', type=int, metavar='N', help='grow or cut the vocabulary to N tokens; new ones are the mean of the others')
 
     add = commands.add_parser('export', help='a workdir to a Hugging Face folder', epilog=EXPORT, **plain).add_argument
-    add('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run, or of an imported model')
-    add('--hf', required=True, metavar='DIR', help='folder to write; must not exist, or be empty')
+    add('--workdir', required=True, type=command.location, metavar='DIR', help='workdir of a run, or of an imported model')
+    add('--hf', required=True, type=command.location, metavar='DIR', help='folder to write; must not exist, or be empty')
     add('--step', type=int, metavar='N', help='checkpoint to take; default: the newest')
     add('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='of the weights written (float32)')
     add('--family', metavar='NAME', help='model_type to write; default: the one that has the structure of the model')
@@ -51,7 +52,7 @@ def check(options):
     """errors.Error with everything that is wrong with the flags."""
     wrong, (flag, target) = [], ('--out', options.out) if options.command == 'import' else ('--hf', options.hf)
     if options.command == 'import':
-        if not os.path.isdir(os.path.expanduser(options.hf)):
+        if not os.path.isdir(options.hf):
             wrong.append(errors.Problem(f'--hf = {options.hf}', 'no such folder; expected one with config.json and model.safetensors.'))
         wrong += command.below(options, vocab_size=1)
     else:
@@ -60,7 +61,7 @@ def check(options):
             wrong.append(errors.Problem(f'--license = {options.license}', 'expected an identifier without spaces, such as apache-2.0.'))
     if '://' in target and options.command == 'export':
         wrong.append(errors.Problem(f'{flag} = {target}', 'expected a local folder; copy it from there.'))
-    elif '://' not in target and occupied(os.path.expanduser(target)):
+    elif '://' not in target and occupied(target):
         wrong.append(errors.Problem(f'{flag} = {target}', 'exists; expected a new or an empty folder. Nothing is written over.'))
     if wrong:
         raise errors.Error(wrong, kind='convert', end='nothing was written')

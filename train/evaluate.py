@@ -15,7 +15,7 @@ from train.settings import command, errors
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.evaluate', description=__doc__.split('\n')[0], allow_abbrev=False,
                                    formatter_class=command.Help)
-    made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run or of an import')
+    made.add_argument('--workdir', required=True, type=command.location, metavar='DIR', help='workdir of a run or of an import')
     made.add_argument('--data', metavar='TEXT', help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT; all of it; '
                                                      'default: the text that the run held out')
     formats.add_flags(made, documents=None)

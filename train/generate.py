@@ -14,7 +14,7 @@ from train.settings import command, errors
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.generate', description=__doc__.split('\n')[0], allow_abbrev=False,
                                    formatter_class=command.Help)
-    made.add_argument('--workdir', required=True, type=os.path.expanduser, metavar='DIR', help='workdir of a run')
+    made.add_argument('--workdir', required=True, type=command.location, metavar='DIR', help='workdir of a run')
     made.add_argument('--prompt', action='append', default=None, metavar='TEXT', help='may be given several times; default: the empty text')
     made.add_argument('--method', choices=('sample', 'greedy'), default='sample')
     made.add_argument('--temperature', type=float, default=0.8)

@@ -7,8 +7,8 @@ from train.settings import command
 
 def parser():
     made = argparse.ArgumentParser(prog='python -m train.report', description=__doc__.split('\n')[0])
-    made.add_argument('workdirs', nargs='+', metavar='DIR', help='workdir of a run')
-    made.add_argument('--out', help='file to write; default: report.html in the first DIR')
+    made.add_argument('workdirs', nargs='+', type=command.location, metavar='DIR', help='workdir of a run')
+    made.add_argument('--out', type=command.location, help='file to write; default: report.html in the first DIR')
     return made
 
 

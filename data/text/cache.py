@@ -6,13 +6,14 @@ of its content (source, tokenizer, format), so that it can be moved and never be
 import functools
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any, Callable
 
 import numpy as np
 
 from data import errors, special_tokens
-from data.text import cache_writer, sources
+from data.text import cache_writer, files, sources
 
 
 class Tokens:
@@ -91,11 +92,9 @@ def build(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: 
     text); a second process waits for the first. A cache in which one bit has changed is written again. notice: called with lines for the
     user. DataError for bad data, no tokens, ids outside the vocabulary.
     """
-    if '://' in str(folder):
-        raise errors.DataError(f'{folder}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
     fingerprint = _hash([1, source.fingerprint, tokenizer.hash])  # 1: as the checkpoints of the first format have it
     key = _hash([cache_writer.FORMAT, fingerprint])
-    folder = pathlib.Path(folder).expanduser() / 'tokens' / key[:32]
+    folder = place(folder) / 'tokens' / key[:32]
     index = cache_writer.load(folder / 'index.json')
     if index is None or cache_writer.damage(folder, index, key):
         cache_writer.write(source, tokenizer, folder, notice, shard_bytes, key)
@@ -104,6 +103,13 @@ def build(source: sources.Source, tokenizer: Any, folder: pathlib.Path, notice: 
         notice(line)
     arrays = (np.asarray(np.memmap(folder / name, dtype, 'r')) for name, dtype in cache_writer.layout(tokenizer.vocab_size).items())
     return Tokens(*arrays, tokenizer.special, tokenizer.token_bytes, fingerprint, tokenizer, index['bytes'])
+
+
+def place(location: str | os.PathLike) -> pathlib.Path:
+    """The folder of the caches. DataError for a remote one."""
+    if '://' in str(location):
+        raise errors.DataError(f'{location}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
+    return files.path(location)
 
 
 def _hash(values):

@@ -11,16 +11,10 @@ import pathlib
 from typing import Any, Iterator
 import zlib
 
-from data import errors
+from data import errors, places
 from data.text import encodings, formats, readers, sentences
 
-
-def path(location: str | os.PathLike) -> Any:
-    """pathlib.Path, or etils.epath.Path for gs:// and the like (importing it costs 0.1 s: only when needed)."""
-    if '://' in str(location):
-        from etils import epath
-        return epath.Path(location)
-    return pathlib.Path(location).expanduser()
+path = places.path
 
 
 def digest(file: Any) -> str:

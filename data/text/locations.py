@@ -1,6 +1,5 @@
 """Which files a name means: a file, a folder, a glob, several of them with commas between, on this machine or on gs:// and the like."""
 import fnmatch
-import importlib.util
 import os
 import pathlib
 import re
@@ -9,7 +8,6 @@ from typing import Any, Iterator
 from data import errors
 from data.text import files, formats
 
-PACKAGES = {'gs': 'gcsfs', 's3': 's3fs', 'az': 'adlfs'}  # {scheme: the package that opens it}
 MAGIC = re.compile(r'[*?[]')
 
 
@@ -20,7 +18,6 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     folder that exists stands for itself; else names with commas between. A folder means all its files of known endings, or all of them when
     `format` is set. Names keep their order; the files of one are sorted. DataError when a name means nothing.
     """
-    _supported(spec)
     names, found, left = [spec], {}, []
     with files.reading(spec):
         if ',' in spec and not _matches(spec):
@@ -36,19 +33,6 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     if left:
         notices.append(f'{spec}: left out {len(left):,} of other endings, such as {left[0]}; data.format takes them all')
     return found, notices
-
-
-def _supported(spec):
-    """DataError for a scheme that nothing here opens, or whose package is missing; no connection is made."""
-    for scheme in re.findall(r'(?:^|,)([A-Za-z][\w+.-]*)://', spec):
-        known = ', '.join(f'{name}://' for name in PACKAGES)
-        if scheme not in PACKAGES:
-            advice = {'hf': 'download it first: hf download --repo-type=dataset NAME --local-dir=FOLDER',
-                      'file': 'write the path alone'}.get(scheme, 'download it first')
-            raise errors.DataError(f'{spec}: expected a file of this machine, {known}, got {scheme}://; {advice}')
-        if not importlib.util.find_spec(PACKAGES[scheme]):
-            raise errors.DataError(f'{spec}: expected the package {PACKAGES[scheme]}, which opens {scheme}://, got none; '
-                                   f'pip install {PACKAGES[scheme]} (there are {known})')
 
 
 def _matches(name):

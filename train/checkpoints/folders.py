@@ -17,7 +17,7 @@ from typing import Callable
 
 from etils import epath
 
-from data import atomic
+from data import atomic, places
 from train.checkpoints import manifest
 from train.parallel import processes
 from train.settings import errors
@@ -130,6 +130,8 @@ def absolute(folder: epath.PathLike) -> epath.Path:
         wrong = 'expected a local folder, or a location that begins with gs://, s3:// or az://.'
     elif remote and MISREAD.search(given):
         wrong = 'expected a location without *, ?, [ and \\, which Orbax would take for patterns. Choose another name.'
+    elif unreachable := places.wrong(given):
+        wrong = f'{unreachable}.'
     if wrong:
         raise errors.Error([errors.Problem(given, wrong)], kind='folder')
     return path

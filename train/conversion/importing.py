@@ -24,7 +24,7 @@ LENGTH = 512                                  # tokens of a row, or fewer if the
 
 def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     """Writes the workdir `options.out` from the folder `options.hf`. Raises errors.Error and those of model/huggingface/errors.py."""
-    folder = pathlib.Path(options.hf).expanduser()
+    folder = pathlib.Path(options.hf)
     found = huggingface.folders.read(folder)
     _, model, head, family, raw = found
     if isinstance(raw.get('auto_map'), dict):

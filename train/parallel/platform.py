@@ -1,6 +1,5 @@
 """How JAX is started: what must be in the environment before it is imported."""
-import pathlib
-
+from data import places
 from train.settings import fits
 
 ONEDNN = '--xla_cpu_experimental_onednn_custom_call=true'  # bfloat16 products: docs/design-notes.md
@@ -11,7 +10,8 @@ def prepare(environ, dtype='float32'):
 
     Programs with oneDNN calls cannot be written to the cache (XLA fails to serialise them), so there it is off.
     """
-    environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(pathlib.Path('~/.cache/pretext/jax').expanduser()))
+    if 'JAX_COMPILATION_CACHE_DIR' not in environ:
+        environ['JAX_COMPILATION_CACHE_DIR'] = str(places.path('~/.cache/pretext/jax'))
     environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
     flags = environ.get('XLA_FLAGS', '')
     if dtype == 'bfloat16' and fits.devices(environ) and 'onednn' not in flags:

@@ -13,6 +13,7 @@ import sys
 import traceback
 from typing import Callable, Iterable
 
+from data import places
 from train.settings import errors, streams
 
 
@@ -61,6 +62,13 @@ class Help(argparse.RawDescriptionHelpFormatter):
         if not stated and action.help != argparse.SUPPRESS:
             action.help = f'{action.help or ""} (default: %(default)s)'.lstrip()
         super().add_argument(action)
+
+
+def location(text: str) -> str:
+    """The type of a flag that names a file or a folder: the text, ~ expanded. ArgumentTypeError for what data/places.py cannot reach."""
+    if wrong := places.wrong(text):
+        raise argparse.ArgumentTypeError(f'{text}: {wrong}')
+    return os.path.expanduser(text)
 
 
 def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:

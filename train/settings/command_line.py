@@ -57,7 +57,7 @@ def parser(prog: str, description: str, workdir: bool = True) -> Parser:
     made = Parser(description=description, usage=f'python -m {prog} {required} [--config.KEY=VALUE ...] [flags]', epilog=epilog,
                   formatter_class=command.Help, allow_abbrev=False, exit_on_error=False)
     if workdir:
-        made.add_argument('--workdir', metavar='DIR', help='where the run is; the same command again continues it')
+        made.add_argument('--workdir', type=command.location, metavar='DIR', help='where the run is; the same command again continues it')
     return made
 
 
@@ -103,7 +103,7 @@ def read(argv: Iterable[str], made: Parser) -> Line:
 
 def missing(line: Line) -> Iterator[errors.Problem]:
     """Problems with the flags that train.main cannot do without."""
-    if not getattr(line.options, 'workdir', 'needs none'):
+    if not getattr(line.options, 'workdir', 'needs none') and '--workdir' not in [problem.subject for problem in line.problems]:
         yield errors.Problem('--workdir', 'missing. Say where the run is written, such as --workdir=runs/NAME.')
     address, count, index = found = [getattr(line.options, name, None) for name in DISTRIBUTED]
     if count is not None and count < 1:

@@ -7,6 +7,7 @@ flags set wins over what is taken. Read from the run's config.json, without JAX.
 import os
 from typing import Any
 
+from data import places
 from model import positions as schemes
 from train.settings import config_file, errors, json_file, schema, values
 
@@ -53,9 +54,8 @@ def config_json(folder: str | None) -> dict:
     """The config.json in a folder, or {}: train/checkpoints/workdir.py reports a damaged one."""
     if not folder:
         return {}
-    from etils import epath  # 0.1 s: only where a run is continued, or starts from another
     try:
-        tree = json_file.read(epath.Path(folder).expanduser() / 'config.json')
+        tree = json_file.read(places.path(folder) / 'config.json')
     except ValueError:
         return {}
     return tree if grouped(tree) else {}
@@ -72,8 +72,7 @@ def run(folder: str) -> tuple[Any, dict | None]:
 
     ValueError if that file is no JSON.
     """
-    from etils import epath
-    start = epath.Path(folder).expanduser()
+    start = places.path(folder)
     for path in (start, start.parent, start.parent.parent):
         if (path / 'config.json').exists() and (path / 'checkpoints').exists():
             tree = json_file.read(path / 'config.json')

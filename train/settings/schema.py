@@ -12,7 +12,7 @@ import os
 import re
 from typing import Annotated, Any, get_type_hints, Iterable, Iterator, Mapping
 
-from data import objectives
+from data import objectives, places
 from data.text import formats
 from model import config as model_config
 from train.settings import errors, reads
@@ -126,7 +126,9 @@ class Init:
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from regexes('init.paths', self.paths)
         yield from regexes('init.rename', self.rename, '(regular expression, replacement) pairs')
-        if self.from_ and '://' not in self.from_ and not os.path.exists(os.path.expanduser(self.from_)):
+        if wrong := self.from_ and places.wrong(self.from_):
+            yield 'init.from', f'{wrong}.'
+        elif self.from_ and '://' not in self.from_ and not os.path.exists(os.path.expanduser(self.from_)):
             yield 'init.from', 'no such folder; expected the workdir or the checkpoint of another run.'
 
 

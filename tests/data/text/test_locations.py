@@ -89,10 +89,10 @@ def test_a_forbidden_folder(tmp_path):
 
 
 @pytest.mark.parametrize('spec, package, message', [
-    ('https://example.com/a.txt', None, 'expected a file of this machine, gs://, s3://, az://, got https://; download it first'),
-    ('hf://datasets/a/b.txt', None, 'expected a file of this machine, gs://, s3://, az://, got hf://; download it first: '
-     'hf download --repo-type=dataset NAME --local-dir=FOLDER'),
-    ('file:///tmp/a.txt', None, 'expected a file of this machine, gs://, s3://, az://, got file://; write the path alone'),
+    ('https://example.com/a.txt', None, 'expected a path of this machine, gs://, s3://, az://, got https://; download it first'),
+    ('hf://datasets/a/b.txt', None, 'expected a path of this machine, gs://, s3://, az://, got hf://; download it first: '
+     'hf download NAME --local-dir=FOLDER (a dataset: --repo-type=dataset)'),
+    ('file:///tmp/a.txt', None, 'expected a path of this machine, gs://, s3://, az://, got file://; write the path alone'),
     ('gs://bucket/*.txt', 'gcsfs', 'expected the package gcsfs, which opens gs://, got none; pip install gcsfs '
      '(there are gs://, s3://, az://)'),
     ('s3://bucket/a.txt', 's3fs', 'expected the package s3fs, which opens s3://, got none; pip install s3fs '

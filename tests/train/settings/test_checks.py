@@ -29,7 +29,6 @@ def config(name='causal_lm', **settings):
     dict(optimizer__schedule='rsqrt', optimizer__decay=10000), dict(checkpoint__best='eval/loss', eval_every=5),
     dict(data__eval_fraction=0.0),
     dict(eval_every=5, data__eval_fraction=0.0, data__eval='x'), dict(init__from='.'),
-    dict(init__from='gs://bucket/run'),
     dict(mesh__rules=(('kernel$', ('fsdp', None, ('data', 'tensor'))), ('bias$', None)))])
 def test_nothing_wrong(settings):
     assert list(checks.together(config(**settings))) == []
@@ -54,7 +53,8 @@ def test_nothing_wrong(settings):
     (dict(checkpoint__best='eval/loss'), ['checkpoint.best']),
     (dict(early_stopping__metric='loss', eval_every=5), ['early_stopping.metric']),
     (dict(optimizer__multipliers=(('a', -1.0),)), ['optimizer.multipliers']),
-    (dict(init__from='/nowhere/at/all'), ['init.from']),
+    (dict(init__from='/nowhere/at/all'), ['init.from']), (dict(init__from='~nobody-here/run'), ['init.from']),
+    (dict(init__from='https://host/run'), ['init.from']),
     (dict(mesh__rules=(('a', 'fsdp'), ('b', ('x', ('y',))))), ['mesh.rules', 'mesh.rules'])])
 def test_disagreements(settings, keys):
     assert [key for key, _ in checks.together(config(**settings))] == keys
