@@ -19,11 +19,12 @@ if not __package__:
 
 import numpy as np
 
-from data import atomic, errors, special_tokens
+from data import atomic, errors, places, special_tokens
 from data.text import files, formats
 from data.vocabularies import folders, huggingface, pieces, vocabulary, wordpiece
 
 KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
+MOST = 1 << 24      # ids of a vocabulary that is trained: the largest published ones have 2**20
 FORMAT = 1          # raise it when training changes, so that tokenizers in caches are trained again
 
 
@@ -114,6 +115,10 @@ def train(texts: Iterable[str], kind: str = 'unigram', vocab_size: int = 4096, p
     """
     if kind not in KINDS:
         raise errors.DataError(f'tokenizer.kind: expected one of {", ".join(KINDS)}, got {kind!r}')
+    for name, value, most in (('tokenizer.vocab_size', vocab_size, MOST), ('tokenizer.sample_bytes', sample_bytes, 2**62),
+                              ('sentinels', sentinels, MOST)):
+        if not 0 <= value <= most:
+            raise errors.DataError(f'{name}: expected 0 to {most}, got {value}')
     if kind == 'bytes':
         result = Bytes(sentinels)
     else:
@@ -153,8 +158,17 @@ def build(settings: Any, source: Any, cache: pathlib.Path | str) -> vocabulary.V
     return result
 
 
+def _wrong(flags, command):
+    """What is wrong with the flags by themselves, in the words of train/settings/command.py."""
+    if found := places.wrong(flags.out):
+        yield f'--out = {flags.out}: {found}'
+    for name in ('vocab_size', 'sample_bytes') if flags.kind == 'bytes' else ():
+        if getattr(flags, name) != command.get_default(name):
+            yield f'--{name} = {getattr(flags, name)}: nothing reads it: --kind=bytes trains nothing'
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code (3: bad data)."""
+    """The command line; returns the exit code (2: wrong flags, 3: bad data)."""
     parser = argparse.ArgumentParser(prog='python -m data.tokenizer', description='Trains a tokenizer.')
     command = parser.add_subparsers(dest='command', required=True).add_parser('train', help='train one and save it')
     command.add_argument('--input', required=True, help='bundled:NAME, files, folders and globs, tfds:NAME:SPLIT')
@@ -165,12 +179,19 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument('--sentinels', type=int, default=special_tokens.SENTINELS, help='default: %(default)s')
     command.add_argument('--out', required=True, help='folder to write')
     flags = parser.parse_args(arguments)
+    if wrong := [*_wrong(flags, command)]:
+        print(errors.printable(f'tokenizer: {"; ".join(wrong)}'), file=sys.stderr)
+        return 2
     from data.text import sources
     try:
         source = sources.open(flags.input, flags.field, flags.format, flags.documents)
+        files.path(flags.out).mkdir(parents=True, exist_ok=True)  # before training, which takes time
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)
     except errors.DataError as error:
         print(errors.printable(f'data: {error}'), file=sys.stderr)
+        return 3
+    except OSError as error:
+        print(errors.printable(f'data: {flags.out}: expected a folder to write to, got {error.strerror}; set --out'), file=sys.stderr)
         return 3
     for line in [*source.listing(), *source.notices]:
         print(errors.printable(line))

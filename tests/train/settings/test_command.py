@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from data import tokenizer
 from train import convert, evaluate, generate, main, report
 
 WORKDIR = str(pathlib.Path(__file__).resolve().parents[2] / 'fixtures/workdirs/causal_lm')
@@ -11,7 +12,8 @@ COMMANDS = [
     (main, '--config=configs/tiny.py --workdir=PLACE'), (evaluate, '--workdir=PLACE'), (generate, '--workdir=PLACE'),
     (convert, 'import --hf=PLACE --out=new'), (convert, 'import --hf=. --out=PLACE'), (convert, 'export --workdir=PLACE --hf=new'),
     (convert, f'export --workdir={WORKDIR} --hf=PLACE'), (report, 'PLACE'), (report, f'{WORKDIR} --out=PLACE'),
-    (main, '--config=configs/continue.py --workdir=new --config.init.from=PLACE')]
+    (main, '--config=configs/continue.py --workdir=new --config.init.from=PLACE'),
+    (tokenizer, 'train --input=bundled:sotu --kind=bytes --out=PLACE')]
 
 
 def refused(command, flags, capsys):
@@ -35,3 +37,20 @@ def test_places(command, flags, place, message, tmp_path, monkeypatch, capsys):
     error = refused(command, flags.replace('PLACE', place).split(), capsys)
     assert message in error and place in error and error.count(message) == 1 and 'missing' not in error
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize('flags, code, message', [
+    ('--kind=bytes --vocab_size=7', 2, 'tokenizer: --vocab_size = 7: nothing reads it: --kind=bytes trains nothing\n'),
+    ('--kind=bytes --sample_bytes=7', 2, 'tokenizer: --sample_bytes = 7: nothing reads it: --kind=bytes trains nothing\n'),
+    ('--sentinels=-3', 3, 'data: sentinels: expected 0 to 16777216, got -3\n'),
+    ('--kind=bytes --sentinels=99999999999', 3, 'data: sentinels: expected 0 to 16777216, got 99999999999\n'),
+    ('--vocab_size=99999999999', 3, 'data: tokenizer.vocab_size: expected 0 to 16777216, got 99999999999\n'),
+    ('--kind=wordpiece --vocab_size=99999999999', 3, 'data: tokenizer.vocab_size: expected 0 to 16777216, got 99999999999\n'),
+    ('--sample_bytes=-1', 3, 'data: tokenizer.sample_bytes: expected 0 to 4611686018427387904, got -1\n'),
+    ('--kind=bytes --out=file', 3, 'data: file: expected a folder to write to, got File exists; set --out\n'),
+    ('--kind=bpe --out=file/x', 3, 'data: file/x: expected a folder to write to, got Not a directory; set --out\n')])
+def test_flags_of_the_tokenizer(flags, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    assert tokenizer.main(['train', '--input=bundled:sotu', '--out=new', *flags.split()]) == code
+    assert capsys.readouterr().err == message
