@@ -35,13 +35,13 @@ def parser():
 
 def check(options):
     """Problems of the command's own flags."""
-    yield from command.below(options, num_examples=1, shown=0, start=0, epoch=0, index=0)
+    yield from command.outside(options, num_examples=range(1, 10**6 + 1), start=range(2**62), epoch=range(2**31))
+    yield from command.below(options, shown=0, index=0)
     if options.json and options.html:
         yield errors.Problem(f'--html = {options.html}', '--json writes to standard output; choose one of them.')
     if options.start is not None and (options.epoch is not None or options.index is not None):
         yield errors.Problem(f'--start = {options.start}', 'counts over epochs; choose it or --epoch and --index.')
-    if options.html and not os.path.isdir(os.path.dirname(os.path.abspath(options.html))):
-        yield errors.Problem(f'--html = {options.html}', 'no such folder; make it first.')
+    yield from command.unwritable('html', options.html)
 
 
 def run(argv):

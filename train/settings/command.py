@@ -78,10 +78,26 @@ def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
             if value is not None and value < least[name]]
 
 
+def outside(options: argparse.Namespace, **ranges: range) -> list[errors.Problem]:
+    """[Problem] of the flags {name: what it may be} that are something else; None is no number."""
+    given = {name: getattr(options, name) for name in ranges}
+    return [errors.Problem(f'--{name} = {value}', f'expected {ranges[name].start} to {ranges[name].stop - 1}.')
+            for name, value in given.items() if value is not None and value not in ranges[name]]
+
+
 def unread(options: argparse.Namespace, names: Iterable[str], why: str) -> list[errors.Problem]:
     """[Problem] of the flags that differ from their defaults, `options.defaults`, though nothing reads them."""
     return [errors.Problem(f'--{name} = {getattr(options, name)}', f'nothing reads it: {why}.') for name in names
             if getattr(options, name) != options.defaults[name]]
+
+
+def unwritable(name: str, path: str | None) -> list[errors.Problem]:
+    """[Problem] of a flag --name for a file to write, where it is a folder, or its folder is not there."""
+    if path and os.path.isdir(path):
+        return [errors.Problem(f'--{name} = {path}', 'is a folder; name a file in it.')]
+    if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        return [errors.Problem(f'--{name} = {path}', 'no such folder; make it first.')]
+    return []
 
 
 def without_run(workdir: str) -> list[errors.Problem]:

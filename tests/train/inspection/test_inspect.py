@@ -144,13 +144,24 @@ def test_labels_are_nested_and_tasks_are_numbers():
 @pytest.mark.parametrize('flag, message', [
     (['--num_examples=0', '--json', '--html=nowhere/x.html', '--config.model.heads=7'], '''config: 4 problems
   1. model.heads = 7           model.dim = 64 is not divisible by 7. Near: 4, 8.   (set by --config.model.heads)
-  2. --num_examples = 0        expected at least 1.
+  2. --num_examples = 0        expected 1 to 1000000.
   3. --html = nowhere/x.html   --json writes to standard output; choose one of them.
   4. --html = nowhere/x.html   no such folder; make it first.
 nothing was shown
 '''),
     (['--start=3', '--epoch=1'], '''config: 1 problem
   1. --start = 3   counts over epochs; choose it or --epoch and --index.
+nothing was shown
+'''),
+    (['--start=99999999999999999999', '--epoch=-1', '--num_examples=2000000'], '''config: 4 problems
+  1. --num_examples = 2000000         expected 1 to 1000000.
+  2. --start = 99999999999999999999   expected 0 to 4611686018427387903.
+  3. --epoch = -1                     expected 0 to 2147483647.
+  4. --start = 99999999999999999999   counts over epochs; choose it or --epoch and --index.
+nothing was shown
+'''),
+    (['--epoch=99999999999999999999999'], '''config: 1 problem
+  1. --epoch = 99999999999999999999999   expected 0 to 2147483647.
 nothing was shown
 '''),
     (['--index=100000000'], '''config: 1 problem
@@ -165,6 +176,12 @@ nothing was shown
 def test_messages(flag, message, text_cache, capsys):
     assert inspect.main(['--config=configs/tiny.py', text_cache, *flag]) == 2
     assert re.sub(r'\b\d{5,6}\b', 'N', capsys.readouterr().err) == message
+
+
+@pytest.mark.parametrize('flag', ['--start=4611686018427387903', '--epoch=2147483647'])
+def test_the_last_that_may_be_asked_for(flag, text_cache, capsys):
+    assert inspect.main(['--config=configs/tiny.py', text_cache, '--json', flag]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def tokens(text='<a> & 曹操 said: "so"\n', documents=40):

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from data import tokenizer
-from train import convert, evaluate, generate, main, report
+from train import convert, evaluate, generate, inspect, main, report
 
 WORKDIR = str(pathlib.Path(__file__).resolve().parents[2] / 'fixtures/workdirs/causal_lm')
 COMMANDS = [
@@ -37,6 +37,13 @@ def test_places(command, flags, place, message, tmp_path, monkeypatch, capsys):
     error = refused(command, flags.replace('PLACE', place).split(), capsys)
     assert message in error and place in error and error.count(message) == 1 and 'missing' not in error
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize('command, flags', [(inspect, '--config=configs/tiny.py --html='), (report, f'{WORKDIR} --out=')])
+def test_a_file_to_write(command, flags, tmp_path, capsys):
+    for name, text in ((tmp_path, 'is a folder; name a file in it.'), (tmp_path / 'a' / 'x.html', 'no such folder; make it first.')):
+        error = refused(command, f'{flags}{name}'.split(), capsys)
+        assert f"  1. {flags.split()[-1].rstrip('=')} = {name}   {text}\n" in error
 
 
 @pytest.mark.parametrize('flags, code, message', [
