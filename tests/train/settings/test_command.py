@@ -46,6 +46,11 @@ def test_a_file_to_write(command, flags, tmp_path, capsys):
         assert f"  1. {flags.split()[-1].rstrip('=')} = {name}   {text}\n" in error
 
 
+def test_a_seed_past_64_bits(capsys):
+    error = refused(generate, [f'--workdir={WORKDIR}', '--seed=99999999999999999999'], capsys)
+    assert '  1. --seed = 99999999999999999999   expected -9223372036854775808 to 9223372036854775807.\n' in error
+
+
 @pytest.mark.parametrize('flags, code, message', [
     ('--kind=bytes --vocab_size=7', 2, 'tokenizer: --vocab_size = 7: nothing reads it: --kind=bytes trains nothing\n'),
     ('--kind=bytes --sample_bytes=7', 2, 'tokenizer: --sample_bytes = 7: nothing reads it: --kind=bytes trains nothing\n'),
