@@ -33,9 +33,9 @@ def check(options):
     """errors.Error with everything that is wrong with the options."""
     wrong = [errors.Problem(f'--{name} = {getattr(options, name)}', f'expected {expected}.') for name, expected, fine in (
         ('temperature', 'more than 0; --method=greedy takes the likeliest token', 0 < options.temperature < float('inf')),
-        ('top_k', '0 (off) or more', options.top_k >= 0), ('seed', '0 to 4294967295', 0 <= options.seed < 2**32),
+        ('top_k', '0 (off) or more', options.top_k >= 0),
         ('top_p', 'more than 0 and at most 1', 0 < options.top_p <= 1)) if not fine]
-    wrong += command.below(options, num_return_sequences=1, max_new_tokens=1) + command.outside(options, seed=range(-2**63, 2**63))
+    wrong += command.below(options, num_return_sequences=1, max_new_tokens=1) + command.outside(options, seed=range(2**32))
     if options.method == 'greedy':
         wrong += command.unread(options, ('temperature', 'top_k', 'top_p'), '--method=greedy takes the likeliest token')
     if options.method == 'greedy' and options.num_return_sequences > 1:
