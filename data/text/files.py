@@ -2,7 +2,6 @@
 import bz2
 import contextlib
 import functools
-import gzip
 import hashlib
 import io
 import lzma
@@ -96,8 +95,6 @@ class File(Content):
                 yield from readers.table(stream, where, self.field, readers.DELIMITERS[self.format])
             else:
                 yield from (readers.array if self.format == 'json' else readers.lines)(stream, where, self.field)
-            while hashed.read(1 << 20):           # what a decompressor leaves behind its end
-                pass
             self.check(hashed.digest.hexdigest())
 
 
@@ -117,37 +114,52 @@ class _Hashed(io.RawIOBase):
         return len(data)
 
 
-class _Zstandard(io.RawIOBase):
-    """What Zstandard frames contain. EOFError where one is cut short, which `zstandard.stream_reader` takes for the end."""
+class _Streams(io.RawIOBase):
+    """What the compressed streams of a file contain, one after the other. EOFError where one is cut short or there is none, zlib.error for
+    what is no stream, after another too. stream: () -> decompressor of one; padding: zero bytes may follow one, in multiples of this."""
 
-    def __init__(self, stream):
-        import zstandard
-        self.stream, self.module, self.ready, self.rest, self.frame = stream, zstandard, memoryview(b''), b'', None
+    def __init__(self, file, stream, padding=0):
+        self.file, self.stream, self.padding = file, stream, padding
+        self.current, self.ready, self.rest = stream(), memoryview(b''), b''
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        while not self.ready:
-            data = self.rest or self.stream.read(1 << 13)  # of which 128 MB may come, at worst
-            if not data and self.frame:
-                raise EOFError
-            if not data:
-                return 0
-            self.frame = self.frame or self.module.ZstdDecompressor().decompressobj()
+        while not self.ready and (data := self._compressed()):
             try:
-                self.ready = memoryview(self.frame.decompress(data))
-            except self.module.ZstdError as error:
+                self.ready = memoryview(self.current.decompress(data))
+            except Exception as error:                 # its type depends on the compression
                 raise zlib.error(str(error)) from error
-            self.rest = self.frame.unused_data
-            self.frame = None if self.frame.eof else self.frame
+            self.rest = self.current.unused_data
+            self.current = None if self.current.eof else self.current
         count = min(len(buffer), len(self.ready))
         buffer[:count], self.ready = self.ready[:count], self.ready[count:]
         return count
 
+    def _compressed(self):
+        """The next bytes of a stream; b'' at the end of the file, if a stream ends there."""
+        data, zeros = self.rest or self.file.read(BLOCK), 0
+        if self.current and not data:
+            raise EOFError
+        while not self.current and self.padding and data.startswith(b'\0'):
+            zeros += len(data) - len(data := data.lstrip(b'\0'))
+            data = data or self.file.read(BLOCK)
+        if zeros % (self.padding or 1):
+            raise zlib.error(f'{zeros:,} zero bytes after a stream')
+        self.current = self.current or data and self.stream()
+        return data
 
-DECOMPRESSED = {'': io.BufferedReader, '.gz': gzip.open, '.xz': lzma.open, '.bz2': bz2.open,
-                '.zst': lambda stream: io.BufferedReader(_Zstandard(stream), 1 << 20)}
+
+def _zstandard():
+    import zstandard
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+BLOCK = 1 << 13     # bytes that are decompressed at once: 128 MB may come of them, at worst
+DECOMPRESSED = {'': io.BufferedReader, **{ending: functools.partial(_Streams, stream=stream, padding=padding)
+                for ending, stream, padding in (('.gz', functools.partial(zlib.decompressobj, 31), 1), ('.xz', lzma.LZMADecompressor, 4),
+                                                ('.bz2', bz2.BZ2Decompressor, 0), ('.zst', _zstandard, 0))}}
 
 
 @contextlib.contextmanager
@@ -157,9 +169,8 @@ def reading(file: Any) -> Iterator[None]:
         yield
     except EOFError as error:
         raise errors.DataError(f'{file}: expected a whole compressed file, got one that is cut short; copy it again') from error
-    except (zlib.error, lzma.LZMAError) as error:
+    except zlib.error as error:
         raise errors.DataError(f'{file}: expected a sound compressed file, got {error}; copy it again') from error
     except OSError as error:
-        expected = 'readable' if error.strerror else 'sound compressed'  # gzip and bz2 raise one without a number
-        raise errors.DataError(f'{file}: expected a {expected} file, got {error.strerror or error}; '
-                               + ('check its permissions and its disk' if error.strerror else 'copy it again')) from error
+        raise errors.DataError(f'{file}: expected a readable file, got {error.strerror or error}; '
+                               'check its permissions and its disk') from error

@@ -51,13 +51,28 @@ def test_joined_compressed_files_and_cut_ones(tmp_path, packed):
     path.write_bytes(pack(CONTENTS['jsonl']) + pack(lines(['more'])))
     assert read(path) == [*DOCUMENTS, 'more']
     whole = pack(CONTENTS['jsonl'] * 50)
-    for size in (3, len(whole) // 2, len(whole) - 1):
+    for size in (0, 3, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(errors.DataError, match='expected a whole compressed file, got one that is cut short; copy it again'):
             read(path)
     path.write_bytes(b'nothing of this kind')
     with pytest.raises(errors.DataError, match='expected a sound compressed file, got '):
         read(path)
+
+
+@pytest.mark.parametrize('packed', [packed for packed in PACKED if packed])
+@pytest.mark.parametrize('after, sound', [
+    (b'garbage garbage garbage', ()), (b'\0' * 3, ['.gz']), (b'\0' * 8, ['.gz', '.xz']), (b'\0' * 20_000, ['.gz', '.xz']), ('damage', ())])
+def test_what_follows_a_compressed_stream(tmp_path, packed, after, sound):
+    """Streams and padding are read to the end; what is neither is never taken for the end."""
+    first, second = (PACKED[packed](lines([text])) for text in ('one', 'two'))
+    middle = bytes([first[0] ^ 255]) + first[1:] if after == 'damage' else after
+    (tmp_path / f'a.jsonl{packed}').write_bytes(first + middle + second)
+    if packed in sound:
+        assert read(tmp_path / f'a.jsonl{packed}') == ['one', 'two']
+    else:
+        with pytest.raises(errors.DataError, match='expected a sound compressed file, got .*; copy it again'):
+            read(tmp_path / f'a.jsonl{packed}')
 
 
 def test_zstandard_in_blocks_larger_than_a_read(tmp_path):
