@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """'1 byte', '2,000 bytes'."""
+    return f'{number:,} {noun}{"s" * (number != 1)}'
+
+
 class DataError(Exception):
     """Something is wrong with the user's data; `str(error)` is the whole message."""
 

@@ -117,7 +117,7 @@ def _continued(source, folder, notice, key):
     if problem:
         notice(f'{folder}: a token cache that was begun is made again ({problem})')
         return iter(source), None
-    notice(f'{source.name}: tokenising goes on after {read:,} documents')
+    notice(f'{source.name}: tokenising goes on after {errors.counted(read, "document")}')
     return documents, progress
 
 

@@ -3,19 +3,24 @@ import codecs
 import io
 import re
 import shlex
-from typing import Any
+from typing import Any, Iterable, Iterator
 
 from data import errors
 
 MOST = 0.01         # share of the bytes of a file that may be no UTF-8: damage; more is another encoding
 SAMPLE = 1 << 16    # bytes that recognition looks at
+PASSAGE = 1 << 14   # bytes, the first that are no UTF-8 in them, by which another encoding is named
+POINTER = b'version https://git-lfs.github.com/spec/v1'
+SPACES = '\t\r\n\f\u3000\ufeff\u200b\u200c\u200d\u200e\u200f'   # of text, not printable; U+200D is between the parts of an emoji
 SURROGATE = re.compile('[\ud800-\udfff]')
+MARK = re.compile('^\ufeff', re.MULTILINE)
 MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.BOM_UTF16_LE: 'UTF-16', codecs.BOM_UTF16_BE: 'UTF-16'}
 BINARIES = (        # what a file begins with: (a regular expression, what it is, what to do with it)
     (rb'\x1f\x8b', 'a gzip file', 'give it the ending .gz'), (rb'BZh[1-9]1AY&SY', 'a bzip2 file', 'give it the ending .bz2'),
     (rb'\xfd7zXZ\0', 'an xz file', 'give it the ending .xz'), (rb'\x28\xb5\x2f\xfd', 'a Zstandard file', 'give it the ending .zst'),
     (rb'PAR1.*\0', 'a parquet file', 'give it the ending .parquet'), (rb'.{257}ustar', 'a tar archive', 'unpack it: tar -xf'),
-    (rb'PK\x03\x04', 'a zip archive or an Office document', 'unpack it, or save it as text'), (rb'%PDF-', 'a PDF', 'convert it: pdftotext'),
+    (rb'PK\x03\x04', 'a zip archive or an Office document', 'unpack it, or save it as text'),
+    (rb'\s*%PDF-', 'a PDF', 'convert it: pdftotext'), (rb'\s*{\\rtf', 'an RTF document', 'save it as text'),
     (rb'\x89PNG|\xff\xd8\xff|GIF8[79]a', 'a picture', 'leave it out'))
 HIRAGANA, HANGUL, CHINESE, CYRILLIC = (re.compile(signs) for signs in (
     '[\u3041-\u3096]', '[\uac00-\ud7a3]', '[\u4e00-\u9fff\u3000-\u301f\uff01-\uff5e]', '[\u0430-\u044f\u0451]'))
@@ -61,7 +66,7 @@ class Checked(io.RawIOBase):
         except UnicodeDecodeError as error:
             text, used = codecs.utf_8_decode(whole, 'surrogateescape', not data)
             self.bad += len(SURROGATE.findall(text))
-            self.sample = self.sample or whole[whole.rfind(b'\n', 0, error.start) + 1:][:SAMPLE]
+            self.sample = self.sample or whole[max(whole.rfind(b'\n', 0, error.start) + 1, error.start - PASSAGE // 2):][:PASSAGE]
         self.tail = whole[used:]
         self.count += len(data)
         size = self.size if data else self.count
@@ -73,6 +78,40 @@ class Checked(io.RawIOBase):
     def _refuse(self, text, command, advice=''):
         advice += 'decompress it, then ' * bool(self.compression)
         raise errors.DataError(f'{self.where}: {text}; {advice}{command} {shlex.quote(self.where)} > NEW')
+
+
+def documents(texts: Iterable[str], where: str) -> Iterator[tuple[str, int]]:
+    """(text, replaced) of the texts that a reader gives, at least one: without byte order marks at the beginning of lines, `replaced` lone
+    surrogates (bytes decoded with `surrogateescape`, or escapes) now U+FFFD. DataError for the character 0, and where more than MOST of
+    the bytes of all texts are such."""
+    number = bad = count = 0
+    sample = ''
+    for text in texts:
+        number += 1
+        if (at := text.find('\0')) >= 0:
+            encoding = wide(_bytes(text[:SAMPLE]))
+            got = f'perhaps {encoding[0]}; write it as UTF-8' if encoding else 'delete it'
+            raise errors.DataError(f'{where}, document {number:,}: expected text, got the character 0 at {at:,}; {got}')
+        text, replaced = MARK.sub('', text) if '\ufeff' in text else text, 0
+        try:
+            count += len(text) if text.isascii() else len(text.encode())   # three times as fast as SURROGATE
+        except UnicodeEncodeError as error:
+            sample = sample or text[max(0, error.start - PASSAGE // 2):][:PASSAGE]
+            text, replaced = SURROGATE.subn('\ufffd', text)
+            bad, count = bad + replaced, count + len(text.encode()) - 2 * replaced
+        yield text, replaced
+        del text
+    if not number:
+        yield '', 0
+    if bad > MOST * count:
+        named = wide(_bytes(sample)) or guess(_bytes(sample))
+        raise errors.DataError(f'{where}: expected UTF-8, got {bad:,} of {count:,} bytes that are none, or escapes of half a character'
+                               + (f': perhaps {named[0]}' if named else '') + '; write the text again as UTF-8')
+
+
+def _bytes(text):
+    """The bytes of which `text` was decoded; escapes of half a character are left out."""
+    return re.sub('[\ud800-\udc7f\udd00-\udfff]', '', text).encode('utf-8', 'surrogateescape')
 
 
 def binary(data: bytes) -> tuple[str, str] | None:
@@ -101,7 +140,7 @@ def guess(data: bytes) -> tuple[str, str] | None:
             text = _decoded(data, tried) or ''
             if len(script.findall(text)) > least * sum(character >= '\x80' for character in text):
                 return name, codec
-    return next(((name, codec) for name, codec, without in LATIN if high < letters and not re.search(without, data)), None)
+    return next(((name, codec) for name, codec, without in LATIN if 0 < high < letters and not re.search(without, data)), None)
 
 
 def _decoded(data, codec):
@@ -114,7 +153,7 @@ def _decoded(data, codec):
 
 def _reads(data, codec):
     text = _decoded(data, codec)
-    return bool(text) and sum(character.isprintable() or character in '\t\r\n\f\ufeff' for character in text) > 0.95 * len(text)
+    return bool(text) and sum(character.isprintable() or character in SPACES for character in text) > 0.95 * len(text)
 
 
 def _fill(stream):

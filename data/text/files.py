@@ -41,13 +41,14 @@ class Content:
 
 
 class File(Content):
-    """A file whose documents an iterator gives, as (text, replaced) of data/text/readers.py. field: the column where a format has columns.
-    format: of data/text/formats.py, None = by the ending; documents: of a text file. DataError for an unknown ending."""
+    """A file whose documents an iterator gives, as (text, replaced) of encodings.documents. field: the column where a format has columns.
+    format: of data/text/formats.py, None = by the ending; documents: of a text file. notices: lines for the user on what the last
+    iterator read. DataError for an unknown ending."""
 
     def __init__(self, path: Any, field: str, format: str | None = None, documents: str = 'file'):
         super().__init__(path)
         named, self.compression = formats.of(path.name)
-        self.field, self.documents, self.format = field, documents, format or named
+        self.field, self.documents, self.format, self.notices = field, documents, format or named, []
         if not self.format:
             known = ' '.join(ending for endings in formats.FORMATS.values() for ending in endings)
             raise errors.DataError(f'{path}: expected one of {known} (all but .parquet also with {" ".join(formats.COMPRESSIONS)}), got '
@@ -81,20 +82,25 @@ class File(Content):
                                  encodings.SAMPLE)
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        where = str(self.path)
+        where, self.notices = str(self.path), []
         with reading(self.path), self.path.open('rb') as raw:
+            if raw.read(len(encodings.POINTER)) == encodings.POINTER:
+                raise errors.DataError(f'{where}: expected a file of text, got a Git LFS pointer to it; git lfs pull')
+            raw.seek(0)
             if self.format == 'parquet':
-                yield from readers.parquet(raw, where, self.field)
+                yield from encodings.documents(readers.parquet(raw, where, self.field), where)
                 self.check()
                 return
             hashed = _Hashed(raw)
             stream = self._checked(raw, hashed)
             if self.format == 'text':
-                yield from readers.text(stream, self.documents)
+                texts = readers.text(stream, where, self.documents, self.notices.append)
             elif self.format in readers.DELIMITERS:
-                yield from readers.table(stream, where, self.field, readers.DELIMITERS[self.format])
+                texts = readers.table(stream, where, self.field, self.format, self.notices.append)
             else:
-                yield from (readers.array if self.format == 'json' else readers.lines)(stream, where, self.field)
+                read = readers.array if self.format == 'json' else readers.lines
+                texts = read(stream, where, self.field, self.notices.append)
+            yield from encodings.documents(texts, where)
             self.check(hashed.digest.hexdigest())
 
 

@@ -1,17 +1,18 @@
-"""Documents in an open file, one reader a format. Each yields (text, replaced): `replaced` counts bytes that were no UTF-8, now U+FFFD.
+"""Documents in an open file, one reader a format. Each yields texts, decoded with `surrogateescape`; encodings.documents checks them.
 
 Files are streamed: one line of JSON or one row of a table is the most in memory, and a text longer than LONGEST characters becomes several
 documents.
 """
 import csv
 import io
+import itertools
 import json
-from typing import Any, BinaryIO, Iterator
+from typing import Any, BinaryIO, Callable, Iterator
 
 from data import errors
-from data.text import encodings
 
 LONGEST = 1 << 22   # characters of a document; longer ones are cut after a line
+PAIRED = 'an objective that pairs documents may pair these'
 CELL = 1 << 27      # characters of a cell of a table: a quotation mark that nothing closes ends there
 MARK = b'\xef\xbb\xbf'
 DELIMITERS = {'csv': ',', 'tsv': '\t'}
@@ -28,38 +29,41 @@ def cut(text: str) -> Iterator[str]:
     yield text[start:] if start else text
 
 
-def text(stream: BinaryIO, documents: str = 'file') -> Iterator[tuple[str, int]]:
-    """A text file, without a byte order mark at its start. documents: 'file', one document; 'line', one a line; 'blank_line', blank lines
-    between them. In the last two, empty ones are none and the line break at the end of one is not part of it."""
-    lines = io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline='')
+def text(stream: BinaryIO, where: str, documents: str = 'file', notice: Callable = print) -> Iterator[str]:
+    """A text file. documents: 'file', one document; 'line', one a line; 'blank_line', blank lines between them. In the last two, empty ones
+    are none and the line break at the end of one is not part of it."""
+    lines = io.TextIOWrapper(stream, 'utf-8', 'surrogateescape', newline='')
     if documents == 'file':
-        yield from _parts(lines)
+        yield from _parts(lines, where, notice)
         return
-    found, size = [], 0
-    for line in iter(lambda: lines.readline(LONGEST), ''):
-        if not line.isspace():
+    found, size, cuts = [], 0, 0
+    for line in itertools.chain(iter(lambda: lines.readline(LONGEST), ''), ['']):
+        line = line.removeprefix('\ufeff')
+        blank = not line or line.isspace()
+        if found and (blank or documents == 'line' or size + len(line) > LONGEST):
+            cuts += not blank and (documents == 'blank_line' or found[-1][-1] not in '\r\n')
+            yield ''.join(found).rstrip('\r\n')
+            found, size = [], 0
+        if not blank:
             found.append(line)
             size += len(line)
-        if found and (line.isspace() or documents == 'line'):
-            yield _clean(''.join(found).rstrip('\r\n'))
-            found, size = [], 0
-        elif size >= LONGEST:
-            yield _clean(''.join(found))
-            found, size = [], 0
-    if found:
-        yield _clean(''.join(found).rstrip('\r\n'))
+    if cuts:
+        notice(f'{where}: documents of more than {LONGEST:,} characters, cut {errors.counted(cuts, "time")}; {PAIRED}')
 
 
-def _parts(lines):
+def _parts(lines, where, notice):
     """A document as it is read, `cut`."""
-    rest = ''
+    rest, count = '', 1
     while block := lines.read(LONGEST):
         *ready, rest = cut(rest + block)
-        yield from map(_clean, ready)
-    yield _clean(rest)
+        yield from ready
+        count += len(ready)
+    yield rest
+    if count > 1:
+        notice(f'{where}: more than {LONGEST:,} characters, read as {count:,} documents; {PAIRED}')
 
 
-def lines(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]:
+def lines(stream: BinaryIO, where: str, field: str, notice: Callable = print) -> Iterator[str]:
     """JSON objects, one a line; a byte order mark may be before each."""
     number = 0
     while line := stream.readline():
@@ -76,42 +80,62 @@ def lines(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]
         document = value(row, field, f'{where}:{number}')
         del row
         if narrow:
-            document = io.BytesIO(document[0].encode('latin-1'))
-            yield from _parts(io.TextIOWrapper(document, 'utf-8', 'surrogateescape', newline=''))
+            document = io.BytesIO(document.encode('latin-1'))
+            yield from _parts(io.TextIOWrapper(document, 'utf-8', 'surrogateescape', newline=''), f'{where}:{number}', notice)
         else:
             yield document
         del document
 
 
-def array(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]:
+def array(stream: BinaryIO, where: str, field: str, notice: Callable = print) -> Iterator[str]:
     """A JSON array of objects, or else JSON lines."""
     if stream.peek(1024).lstrip(MARK + b' \t\r\n')[:1] != b'[':
-        yield from lines(stream, where, field)
+        yield from lines(stream, where, field, notice)
         return
     for number, row in enumerate(_json(stream.read().decode('utf-8-sig', 'surrogateescape'), where), 1):
         yield value(row, field, f'{where}, row {number}')
 
 
-def table(stream: BinaryIO, where: str, field: str, delimiter: str) -> Iterator[tuple[str, int]]:
+def table(stream: BinaryIO, where: str, field: str, format: str, notice: Callable = print) -> Iterator[str]:
     """Comma- or tab-separated values with a header, quoted as RFC 4180 says."""
     csv.field_size_limit(CELL)
-    rows = csv.reader(io.TextIOWrapper(stream, 'utf-8-sig', 'surrogateescape', newline=''), delimiter=delimiter, strict=True)
+    lines = io.TextIOWrapper(stream, 'utf-8', 'surrogateescape', newline='')
+    delimiter, swallowed = DELIMITERS[format], []
+    rows = csv.reader((line.removeprefix('\ufeff') for line in lines), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
-        if header.count(field) > 1:
-            raise errors.DataError(f'{where}: expected one column {field!r}, got {header.count(field)}; rename the others')
+        last = rows.line_num
+        _check_header(header, where, field, delimiter)
         for row in rows:
             if len(row) != len(header) and row:
-                raise errors.DataError(f'{where}:{rows.line_num}: expected {len(header)} cells as in the header, got {len(row)}; '
-                                       f'quote cells that contain {delimiter!r}, mend or delete the row')
+                raise errors.DataError(f'{where}:{rows.line_num}: expected {errors.counted(len(header), "cell")} as in the header, got '
+                                       f'{len(row)}; quote cells that contain {delimiter!r}, mend or delete the row')
+            if rows.line_num > last + 1 and any(delimiter in cell and '\n' in cell for cell in row):
+                swallowed.append(last + 1)
+            last = rows.line_num
             if row:
-                yield value(dict(zip(header, row)), field, f'{where}:{rows.line_num}')
+                yield value(dict(zip(header, row)), field, f'{where}:{last}')
     except csv.Error as error:
         raise errors.DataError(f'{where}:{rows.line_num}: expected cells separated by {delimiter!r}, a cell with quotation marks in '
                                f'quotation marks, got {error}; mend or delete the row') from error
+    if swallowed and format == 'tsv':
+        notice(f'{where}:{swallowed[0]}: a cell in quotation marks has tabs and line breaks in it ({len(swallowed):,} such in the file); '
+               'if these are rows of their own, write "" for each quotation mark, and the cell in two more')
 
 
-def parquet(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int]]:
+def _check_header(header, where, field, delimiter):
+    """DataError for a column that is there twice, or for one cell with the delimiters of another format."""
+    if header.count(field) > 1:
+        raise errors.DataError(f'{where}: expected one column {field!r}, got {header.count(field)}; rename the others')
+    other = next((sign for sign in '\t;|,' if sign in header[0]), None) if len(header) == 1 and field not in header else None
+    if other:
+        named = {sign: name for name, sign in DELIMITERS.items()}.get(other)
+        advice = f'rename it to .{named}, or set data.format={named}' if named else (
+            f"write it again with {delimiter!r}, for example csvformat -d '{other}' of csvkit")
+        raise errors.DataError(f'{where}: expected cells separated by {delimiter!r}, got one cell with {other!r} as the header; {advice}')
+
+
+def parquet(stream: BinaryIO, where: str, field: str) -> Iterator[str]:
     """A column of a parquet file, or a field of one."""
     try:
         import pyarrow
@@ -119,7 +143,7 @@ def parquet(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int
     except ImportError as error:
         raise errors.DataError(f"{where}: expected pyarrow, which reads parquet, got none; pip install 'pretext[parquet]'") from error
     try:
-        file = files.ParquetFile(stream)
+        file = files.ParquetFile(stream, page_checksum_verification=True)
         names = file.schema_arrow.names
         top = next((name for name in (field, *_prefixes(field)) if name in names), None)
         if top is None:
@@ -131,30 +155,34 @@ def parquet(stream: BinaryIO, where: str, field: str) -> Iterator[tuple[str, int
         raise errors.DataError(f'{where}: expected a parquet file, got {" ".join(str(error).split())}; write it again') from error
 
 
-def value(row: Any, field: str, where: str) -> tuple[str, int]:
-    """(text, replaced) of a column of a row, or by a path with dots of what is inside one. DataError lists the columns there are."""
+def value(row: Any, field: str, where: str) -> str:
+    """The text of a column of a row, or by a path with dots of what is inside one. DataError lists the columns there are."""
     if not isinstance(row, dict):
         raise errors.DataError(f'{where}: expected an object with a field {field!r}, got {_a(row)}')
     try:
         found = _inside(row, field)
-    except KeyError:
+    except KeyError as error:
         names = ', '.join(map(repr, sorted(_paths(row)))) or 'none'
-        raise errors.DataError(f'{where}: expected a field {field!r}, got {names}; set data.field') from None
+        raise errors.DataError(f'{where}: expected a field {field!r}, got {names}{error.args[0]}; set data.field') from None
     if isinstance(found, bytes):
         found = found.decode('utf-8', 'surrogateescape')
     if not isinstance(found, (str, type(None))):
         raise errors.DataError(f'{where}: expected text in field {field!r}, got {_a(found)}; set data.field')
-    return _clean(found or '')
+    return found or ''
 
 
-def _inside(row, field):
-    """row[field]; without such a key what the rest of the path is in the value of its longest beginning that is one."""
+def _inside(row, field, above=''):
+    """row[field]; without such a key what the rest of the path is in the value of its longest beginning that is one. KeyError: where the
+    path ended."""
     if field in row:
         return row[field]
-    for name in _prefixes(field):
-        if name in row and (row[name] is None or isinstance(row[name], dict)):
-            return row[name] and _inside(row[name], field[len(name) + 1:])
-    raise KeyError(field)
+    known = [name for name in _prefixes(field) if name in row]
+    for name in known:
+        if row[name] is None or isinstance(row[name], dict):
+            return None if row[name] is None else _inside(row[name], field[len(name) + 1:], f'{above}{name}.')
+    if known:
+        raise KeyError(f', where {above + known[0]!r} is {_a(row[known[0]])}')
+    raise KeyError(above and f', where {above[:-1]!r} has no {field!r}')
 
 
 def _prefixes(field):
@@ -165,18 +193,13 @@ def _prefixes(field):
 
 
 def _paths(row):
-    """The keys of a row; of one that holds an object, the paths into it."""
+    """The keys of a row; of what holds an object, the paths into it."""
     for name, inside in row.items():
-        yield from (f'{name}.{key}' for key in inside) if isinstance(inside, dict) and inside else [name]
+        yield from (f'{name}.{path}' for path in _paths(inside)) if isinstance(inside, dict) and inside else [name]
 
 
 def _a(thing):
     return KINDS.get(type(thing), type(thing).__name__)
-
-
-def _clean(text):
-    """(text, replaced) of text that was decoded with `surrogateescape`."""
-    return (text, 0) if text.isascii() else encodings.SURROGATE.subn('\ufffd', text)
 
 
 def _json(text, where, number=None, narrow=False):

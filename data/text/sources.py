@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator
 from data import errors
 from data.text import files, locations, readers, tfds
 
+TOLD = 5            # lines on single files, at most
 CORPORA = pathlib.Path(__file__).parent.parent / 'corpora'
 
 
@@ -41,7 +42,11 @@ def open(spec: str, field: str = 'text', format: str | None = None, documents: s
         suggestions = filter(None, (file.suggestion for file in opened[:10]))
         return [*notices, *itertools.islice(suggestions, 1)]
 
-    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [field, [file.identity for file in opened]], listing)
+    def told():
+        lines = [line for file in opened for line in file.notices]
+        return lines[:TOLD] + [f'{spec}: {len(lines) - TOLD:,} more of such lines'] * (len(lines) > TOLD)
+
+    return Source(spec, lambda: itertools.chain.from_iterable(opened), lambda: [field, [file.identity for file in opened]], listing, told)
 
 
 def bundled(name: str) -> pathlib.Path:
@@ -59,25 +64,26 @@ def _suggest(word, words, end=''):
 
 class Source:
     """Documents (str, never empty) that can be read any number of times. read: () -> iterator of (text, number of bad bytes replaced).
-    identity: () -> JSON values that determine the content. listing: () -> lines for the user on what `name` means. `replaced` and `empty`
-    count the last complete pass."""
+    identity: () -> JSON values that determine the content. listing: () -> lines for the user on what `name` means; told: () -> lines on
+    what the last pass read. `replaced`, `empty` and `cut` count the last complete pass."""
 
     def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, int]]], identity: Callable[[], Any],
-                 listing: Callable[[], list[str]] = list):
-        self.name, self.read, self.identity, self.listing = name, read, identity, listing
-        self.replaced = self.empty = 0
+                 listing: Callable[[], list[str]] = list, told: Callable[[], list[str]] = list):
+        self.name, self.read, self.identity, self.listing, self.told = name, read, identity, listing, told
+        self.replaced = self.empty = self.cut = 0
 
     def __iter__(self) -> Iterator[str]:
-        replaced = empty = documents = 0
+        replaced = empty = cut = documents = 0
         for text, bad in self.read():
             replaced += bad
             if not text or text.isspace():
                 empty += 1
                 continue
+            cut += len(text) > readers.LONGEST
             for part in readers.cut(text):
                 documents += 1
                 yield part
-        self.replaced, self.empty = replaced, empty
+        self.replaced, self.empty, self.cut = replaced, empty, cut
         if not documents:
             raise errors.DataError(f'{self.name}: expected text, got no document' + (f' but {empty:,} empty' if empty else ''))
 
@@ -94,9 +100,10 @@ class Source:
     @property
     def notices(self) -> list[str]:
         """Lines for the user after a pass."""
-        lines = [(self.replaced, f'{self.name}: {self.replaced:,} bytes were no UTF-8 and became U+FFFD'),
-                 (self.empty, f'{self.name}: skipped {self.empty:,} empty documents')]
-        return [line for count, line in lines if count]
+        lines = [(self.replaced, 'damaged character', ', bytes or escapes that are no UTF-8, now U+FFFD'),
+                 (self.empty, 'empty document', ', skipped'),
+                 (self.cut, 'text', f' of more than {readers.LONGEST:,} characters, cut into documents; {readers.PAIRED}')]
+        return [*(f'{self.name}: {errors.counted(count, noun)}{what}' for count, noun, what in lines if count), *self.told()]
 
 
 class Part(Source):

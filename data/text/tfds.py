@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable
 
 from data import errors
-from data.text import files, readers
+from data.text import encodings, files, readers
 
 SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
 VERSION = re.compile(r'(\d+)\.(\d+)\.(\d+)')
@@ -38,7 +38,7 @@ def open(spec: str, field: str, source: Callable) -> Any:
 
     parts = [files.Content(files.path(name)) for part in sorted(info.splits) for name in info.splits[part].filepaths]
 
-    def read():
+    def texts():
         for i in range(len(rows)):
             try:
                 row = rows[i]
@@ -46,6 +46,9 @@ def open(spec: str, field: str, source: Callable) -> Any:
                 raise errors.DataError(f'{where}, row {i}: expected a sound ArrayRecord file, got {_brief(error)}; prepare the dataset '
                                        'again') from error
             yield readers.value(row, field, f'{where}, row {i}')
+
+    def read():
+        yield from encodings.documents(texts(), where)
         for file in parts:
             file.check()
 

@@ -407,7 +407,7 @@ def test_command_line(tmp_path, capfd):
     assert tokenizer.main(arguments) == 0
     output = capfd.readouterr()
     tok = tokenizer.load(tmp_path / 'out')
-    assert output.out == (f'{tmp_path}/text.txt: 1 bytes were no UTF-8 and became U+FFFD\n'
+    assert output.out == (f'{tmp_path}/text.txt: 1 damaged character, bytes or escapes that are no UTF-8, now U+FFFD\n'
                           f'{tmp_path}/out: 700 ids, hash {tok.hash[:12]}\n')
     assert output.err == ''
     assert tokenizer.main(['train', '--input=bundled:novel', f'--out={tmp_path}/x']) == 3

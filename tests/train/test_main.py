@@ -106,7 +106,7 @@ def test_invalid_utf8_is_replaced_counted_and_said(tmp_path, capsys):
     code = main.main(['--config=configs/tiny.py', '--config.steps=2', '--config.mesh.data=8', '--config.eval_batches=1',
                       f'--workdir={tmp_path}/run', f'--config.data.train={tmp_path}/mixed.txt', f'--config.data.cache={tmp_path}/cache'])
     shown = capsys.readouterr().out
-    assert code == 0 and ': 3 bytes were no UTF-8' in shown
+    assert code == 0 and ': 3 damaged characters, bytes' in shown
 
 
 @pytest.mark.parametrize('path', [

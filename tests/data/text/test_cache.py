@@ -379,12 +379,12 @@ def test_documents_without_tokens_are_left_out(tmp_path):
 
 
 def test_notices_are_given_every_time(tmp_path):
-    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n' + b'{"text": "two"}\n' * 5)
+    (tmp_path / 'a.jsonl').write_bytes(b'{"text": "one \xff"}\n{"text": ""}\n' + b'{"text": "two and more"}\n' * 9)
     for _ in range(2):
         told = []
         cache.build(sources.open(str(tmp_path / 'a.jsonl')), tokenizer.Bytes(), tmp_path / 'cache', told.append)
-        assert told == [f'{tmp_path}/a.jsonl: 1 bytes were no UTF-8 and became U+FFFD',
-                        f'{tmp_path}/a.jsonl: skipped 1 empty documents']
+        assert told == [f'{tmp_path}/a.jsonl: 1 damaged character, bytes or escapes that are no UTF-8, now U+FFFD',
+                        f'{tmp_path}/a.jsonl: 1 empty document, skipped']
 
 
 def test_a_location_that_cannot_be_mapped(tok):

@@ -91,8 +91,8 @@ def test_a_long_line_is_read_as_a_short_one(tmp_path, rows):
     with pytest.MonkeyPatch.context() as patch:
         for longest in (1 << 22, 4):
             patch.setattr(readers, 'LONGEST', longest)
-            found = readers.lines(io.BufferedReader(io.BytesIO(data)), 'x', 'text')
-            joined = ''.join(part for part, _ in found)
+            found = readers.lines(io.BufferedReader(io.BytesIO(data)), 'x', 'text', lambda line: None)
+            joined = ''.join(found)
             assert joined == ''.join(expected)
 
 
@@ -136,7 +136,7 @@ def test_long_documents_between_blank_lines_are_cut(tmp_path, monkeypatch):
     ({'text': 'a'}, 'text', 'a'), ({'meta': {'text': 'a'}}, 'meta.text', 'a'), ({'a.b': 'dot', 'a': {'b': 'path'}}, 'a.b', 'dot'),
     ({'a': {'b.c': 'x'}}, 'a.b.c', 'x'), ({'a.b': {'c': 'x'}, 'a': {'b': {'c': 'y'}}}, 'a.b.c', 'x'), ({'a': None}, 'a.b', '')])
 def test_fields_by_a_path(row, field, expected):
-    assert readers.value(row, field, 'x') == (expected, 0)
+    assert readers.value(row, field, 'x') == expected
 
 
 def test_a_field_by_a_path_in_parquet(tmp_path):

@@ -112,12 +112,12 @@ def test_bad_utf8_is_replaced_and_counted(tmp_path):
     (tmp_path / 'a.txt').write_bytes(good.encode() + b'\xff\xfe bad \xc3 \xef\xbf\xbd kept')
     source = sources.open(str(tmp_path / 'a.txt'))
     assert list(source) == [good + '\ufffd\ufffd bad \ufffd \ufffd kept'] and source.replaced == 3
-    assert source.notices == [f'{tmp_path}/a.txt: 3 bytes were no UTF-8 and became U+FFFD']
+    assert source.notices == [f'{tmp_path}/a.txt: 3 damaged characters, bytes or escapes that are no UTF-8, now U+FFFD']
     (tmp_path / 'a.jsonl').write_bytes(b'{"text": "x\xffy"}\n{"text": ""}\n{"text": null}\n{"text": " \\n"}\n'
                                       b'{"text": "\\ud800 \\ud83d\\ude00"}\n' + lines([good]))
     source = sources.open(str(tmp_path / 'a.jsonl'))
     assert list(source) == ['x\ufffdy', '\ufffd 😀', good] and (source.replaced, source.empty) == (2, 3)
-    assert source.notices[1] == f'{tmp_path}/a.jsonl: skipped 3 empty documents'
+    assert source.notices[1] == f'{tmp_path}/a.jsonl: 3 empty documents, skipped'
 
 
 def test_characters_across_read_blocks(tmp_path):
@@ -173,6 +173,8 @@ def _files(folder):
     }
     contents |= {
         'odd/table.odd': b'', 'table.csv': b'id,text\n1,a\n2,b,c\n', 'quote.tsv': b'text\n"no end\n', 'semicolons.csv': b'id;text\n1;a\n',
+        'tabs.csv': b'id\ttext\n1\ta\n', 'commas.tsv': b'id,text\n1,a\n', 'deeper.jsonl': b'{"a": {"b": [1]}}\n',
+        'hollow.jsonl': b'{"a": {}}\n',
         'twice.csv': b'text,text\n1,a\n', 'nested.jsonl': b'{"id": 1, "meta": {"text": "a", "lang": "en"}}\n',
         'huge.jsonl': b'{"text": "' + 'café '.encode() * 900_000 + b'" "\n'}
     (folder / 'odd').mkdir()
@@ -349,3 +351,67 @@ def test_a_format_against_the_ending_is_told(tmp_path):
     assert sources.open(f'{tmp_path}/a.txt', format='jsonl').listing() == [
         f'{tmp_path}/a.txt: read as jsonl, as data.format says; its ending says text']
     assert list(sources.open(f'{tmp_path}/a.txt', format='jsonl')) == ['one']
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'a.jsonl', 'a.json', 'a.csv', 'a.tsv', 'a.md.xz', 'a.jsonl.gz'])
+@pytest.mark.parametrize('documents', ['file', 'line', 'blank_line'])
+def test_an_empty_file_is_an_empty_document(tmp_path, name, documents):
+    put(tmp_path / name, {'.gz': gzip.compress, '.xz': lzma.compress}.get(name[-3:], bytes)(b''))
+    put(tmp_path / 'b.txt', b'text')
+    source = sources.open(str(tmp_path), documents=documents)
+    assert list(source) == ['text'] and source.notices == [f'{tmp_path}: 1 empty document, skipped']
+
+
+@pytest.mark.parametrize('name, data, where', [
+    ('a.txt', b'words\n' * 60, 'FILE: more than 100 characters, read as 4 documents'),
+    ('a.jsonl', b'{"text": "%b"}' % (b'words ' * 60), 'FILE:1: more than 100 characters, read as 4 documents'),
+    ('a.jsonl', lines(['words ' * 60, 'é' * 101, 'short']).replace(b'words', b'\\u0077ords'),
+     'FILE: 2 texts of more than 100 characters, cut into documents'),
+    ('a.csv', b'text\n"' + b'words\n' * 60 + b'"\nshort\n', 'FILE: 1 text of more than 100 characters, cut into documents')])
+def test_a_text_that_becomes_several_documents_is_told(tmp_path, monkeypatch, name, data, where):
+    monkeypatch.setattr(readers, 'LONGEST', 100)
+    source = sources.open(str(put(tmp_path / name, data)))
+    assert len(list(source)) >= 4
+    assert source.notices == [where.replace('FILE', str(tmp_path / name)) + '; an objective that pairs documents may pair these']
+
+
+@pytest.mark.parametrize('documents, data, cuts', [
+    ('line', b'words ' * 60 + b'\nshort\n' + b'x' * 99 + b'\n', '3 times'), ('blank_line', b'words\n' * 20 + b'\nshort\n', '1 time'),
+    ('line', b'words\n' * 60, '')])
+def test_a_line_that_becomes_several_documents_is_told(tmp_path, monkeypatch, documents, data, cuts):
+    monkeypatch.setattr(readers, 'LONGEST', 100)
+    source = sources.open(str(put(tmp_path / 'a.txt', data)), documents=documents)
+    list(source)
+    assert source.notices == [f'{tmp_path}/a.txt: documents of more than 100 characters, cut {cuts}; '
+                              'an objective that pairs documents may pair these'] * bool(cuts)
+
+
+def test_lines_on_many_files_are_a_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, 'LONGEST', 3)
+    for i in range(9):
+        put(tmp_path / f'{i}.txt', b'words')
+    source = sources.open(str(tmp_path))
+    assert len(list(source)) == 18 and len(source.notices) == 6 and source.notices[-1] == f'{tmp_path}: 4 more of such lines'
+
+
+@pytest.mark.parametrize('name, data, told', [
+    ('a.tsv', b'id\ttext\n\n1\t"opens\n2\tx\n3\ty"\n4\t"two\nlines"\n5\t"a\tb"\n', True),
+    ('b.tsv', b'id\ttext\n0\tsound\n4\t"two\nlines"\n5\t"a\tb"\n\n6\tlast\n', False), ('a.csv', b'id,text\n0,"a, b\nc"\n', False)])
+def test_rows_in_quotation_marks_are_told(tmp_path, name, data, told):
+    source = sources.open(str(put(tmp_path / name, data)))
+    list(source)
+    assert source.notices == [
+        f'{tmp_path}/a.tsv:3: a cell in quotation marks has tabs and line breaks in it (1 such in the file); if these are rows of their '
+        'own, write "" for each quotation mark, and the cell in two more'] * told
+
+
+def test_page_checksums_of_parquet(tmp_path):
+    pyarrow = pytest.importorskip('pyarrow')
+    from pyarrow import parquet
+    parquet.write_table(pyarrow.table({'text': ['words of a sentence'] * 99}), tmp_path / 'a.parquet', compression='none',
+                        write_page_checksum=True)
+    data = (tmp_path / 'a.parquet').read_bytes()
+    assert len(read(tmp_path / 'a.parquet')) == 99
+    put(tmp_path / 'a.parquet', data.replace(b'words', b'vords', 1))
+    with pytest.raises(errors.DataError, match='expected a parquet file, got .*CRC'):
+        read(tmp_path / 'a.parquet')
