@@ -18,7 +18,7 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
     folder that exists stands for itself; else names with commas between. A folder means all its files of known endings, or all of them when
     `format` is set. Names keep their order; the files of one are sorted. DataError when a name means nothing.
     """
-    names, found, left = [spec], {}, []
+    names, found, left = [spec.strip() if '://' in spec else spec], {}, []
     with files.reading(spec):
         if ',' in spec and not _matches(spec):
             names = [name.strip() for name in spec.split(',') if name.strip()] or [spec]
@@ -26,7 +26,7 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
             inside, other = _files(name, format)
             left += other
             for file in inside:
-                found.setdefault(str(file) if '://' in name else os.path.realpath(file), file)
+                found.setdefault(str(file) if '://' in name else os.stat(file)[1:3], file)  # the inode and its device
     found, notices = list(found.values()), []
     if len(found) > 1 or [str(file) for file in found] != [str(files.path(spec))]:
         notices = [f'{spec}: {len(found):,} files, {found[0]} to {found[-1]}' if len(found) > 1 else f'{spec}: 1 file, {found[0]}']
@@ -66,6 +66,8 @@ def _files(name, format):
         brackets = '; [abc] stands for one of the letters in it: a bracket is written [[]' * ('[' in name)
         raise errors.DataError(f'{name}: expected files that match, got none; quote the pattern, ** crosses folders{brackets}')
     for file in found:
+        if '://' not in str(file) and os.path.islink(file) and not file.exists():
+            raise errors.DataError(f'{file}: expected a file, got a dangling link, to {os.readlink(file)}; mend or delete it')
         if file.exists() and not file.is_file():
             raise errors.DataError(f'{file}: expected a file, got a pipe or a device, which is read only once; write it to a file first')
     return found, left

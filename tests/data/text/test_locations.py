@@ -32,6 +32,18 @@ def test_links_and_repeated_names_count_once(tmp_path):
     assert found(tmp_path, 'linked') == ['linked/b.txt', 'linked/er/c.txt', 'linked/up/a.txt']
 
 
+def test_hard_links_count_once_and_dangling_ones_are_named(tmp_path):
+    make(tmp_path, 'in/a.txt', 'in/b.txt')
+    os.link(tmp_path / 'in/a.txt', tmp_path / 'in/z.txt')
+    assert found(tmp_path, 'in') == ['in/a.txt', 'in/b.txt'] and found(tmp_path, 'in/z.txt', 'in') == ['in/z.txt', 'in/b.txt']
+    for target in ('gone.txt', 'link.txt'):       # nothing, and itself
+        (tmp_path / 'in/link.txt').symlink_to(target)
+        for spec in ('in', 'in/link.txt', 'in/*.txt'):
+            with pytest.raises(errors.DataError, match=f'link.txt: expected a file, got a dangling link, to {target}; mend or delete it'):
+                found(tmp_path, spec)
+        (tmp_path / 'in/link.txt').unlink()
+
+
 def test_what_exists_is_meant_as_it_is_written(tmp_path):
     make(tmp_path, 'data [v1]/a.txt', 'data [v1]/b.txt', 'a[1].txt', 'a1.txt', 'x*.txt', 'xy.txt', 'one,two.txt', 'a,b/c.txt')
     assert found(tmp_path, 'data [v1]/*.txt') == found(tmp_path, 'data [v1]') == ['data [v1]/a.txt', 'data [v1]/b.txt']
@@ -70,6 +82,11 @@ def test_one_line_says_what_was_found(tmp_path):
     assert sources.open('bundled:sotu').listing() == []
 
 
+def test_the_home_of_nobody():
+    with pytest.raises(errors.DataError, match='~nobody-of-this-name/a.txt: expected a file, got none'):
+        locations.find('~nobody-of-this-name/a.txt')
+
+
 def test_bundled_names_count_once():
     assert sources.open('bundled:sanguo,sanguo').fingerprint == sources.open('bundled:sanguo').fingerprint
 
@@ -92,6 +109,11 @@ def test_a_forbidden_folder(tmp_path):
     ('https://example.com/a.txt', None, 'expected a path of this machine, gs://, s3://, az://, got https://; download it first'),
     ('hf://datasets/a/b.txt', None, 'expected a path of this machine, gs://, s3://, az://, got hf://; download it first: '
      'hf download NAME --local-dir=FOLDER (a dataset: --repo-type=dataset)'),
+    *((spec, None, f'expected a path of this machine, gs://, s3://, az://, got {scheme}://; download it first') for spec, scheme in (
+        ('a.txt, https://example.com/a.txt', 'https'), (' https://example.com/a.txt', 'https'), ('://x', ''), ('a.txt,://x', ''),
+        ('S3://bucket/a.txt', 'S3'), ('zip://a.zip!b', 'zip'))),
+    ('a.txt, gs://bucket/*.txt', 'gcsfs', 'expected the package gcsfs, which opens gs://, got none; pip install gcsfs '
+     '(there are gs://, s3://, az://)'),
     ('file:///tmp/a.txt', None, 'expected a path of this machine, gs://, s3://, az://, got file://; write the path alone'),
     ('gs://bucket/*.txt', 'gcsfs', 'expected the package gcsfs, which opens gs://, got none; pip install gcsfs '
      '(there are gs://, s3://, az://)'),
