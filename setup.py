@@ -13,6 +13,7 @@ setuptools.setup(
     package_data={'data.corpora': ['*.xz', '*.md'], 'train.conversion': ['*.md'], 'train.inspection': ['*.html', '*.js'],
                   'train.monitoring': ['*.html']},
     install_requires=[
+        'charset-normalizer',
         'etils[epath]',
         'flax>=0.12',
         'importlib_resources',  # tensorflow-datasets 4.9.10 imports it without declaring it

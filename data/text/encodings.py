@@ -11,6 +11,7 @@ MOST = 0.01         # share of the bytes of a file that may be no UTF-8: damage;
 SAMPLE = 1 << 16    # bytes that recognition looks at
 PASSAGE = 1 << 14   # bytes, the first that are no UTF-8 in them, by which another encoding is named
 POINTER = b'version https://git-lfs.github.com/spec/v1'
+MESS = 0.4          # most that charset_normalizer may find of it in a text (0.2 by itself, too little for JSON and for a line of Polish)
 SPACES = '\t\r\n\f\u3000\ufeff\u200b\u200c\u200d\u200e\u200f'   # of text, not printable; U+200D is between the parts of an emoji
 SURROGATE = re.compile('[\ud800-\udfff]')
 MARK = re.compile('^\ufeff', re.MULTILINE)
@@ -22,16 +23,19 @@ BINARIES = (        # what a file begins with: (a regular expression, what it is
     (rb'PK\x03\x04', 'a zip archive or an Office document', 'unpack it, or save it as text'),
     (rb'\s*%PDF-', 'a PDF', 'convert it: pdftotext'), (rb'\s*{\\rtf', 'an RTF document', 'save it as text'),
     (rb'\x89PNG|\xff\xd8\xff|GIF8[79]a', 'a picture', 'leave it out'))
-HIRAGANA, HANGUL, CHINESE, CYRILLIC = (re.compile(signs) for signs in (
-    '[\u3041-\u3096]', '[\uac00-\ud7a3]', '[\u4e00-\u9fff\u3000-\u301f\uff01-\uff5e]', '[\u0430-\u044f\u0451]'))
-# (name, codec of iconv, codec to try, what the text is full of, its least share in the characters beyond ASCII), in the order of trial.
-FOREIGN = (
-    ('Shift JIS', 'cp932', 'cp932', HIRAGANA, 0.2), ('EUC-JP', 'euc-jp', 'euc-jp', HIRAGANA, 0.2),
-    ('EUC-KR', 'cp949', 'cp949', HANGUL, 0.75), ('GB 18030', 'gb18030', 'gb2312', CHINESE, 0.75),
-    ('Big5', 'big5', 'big5', CHINESE, 0.75), ('GB 18030', 'gb18030', 'gb18030', CHINESE, 0.75),
-    ('Windows-1251', 'cp1251', 'cp1251', CYRILLIC, 0.75), ('KOI8-R', 'koi8-r', 'koi8-r', CYRILLIC, 0.75))
-# (name, codec, bytes that have no letter in it); letters beyond ASCII stand among letters of ASCII.
-LATIN = (('Latin-1', 'latin1', rb'[\x80-\x9f]'), ('Windows-1252', 'cp1252', rb'[\x81\x8d\x8f\x90\x9d]'))
+SEVEN_BIT = (       # (a regular expression, name, command); the text itself is ASCII
+    (rb'\x1b\$\)C', 'ISO-2022-KR', 'iconv -f ISO-2022-KR -t UTF-8'), (rb'\x1b\$[)*][AGH]', 'ISO-2022-CN', 'iconv -f ISO-2022-CN -t UTF-8'),
+    (rb'\x1b\$(?:[@AB]|\([CD])', 'ISO-2022-JP', 'iconv -f ISO-2022-JP-2 -t UTF-8'),
+    (rb'~\{(?:[\x21-\x77][\x21-\x7e])+~\}', 'HZ',
+     'python3 -X utf8 -c "print(open(__import__(\'sys\').argv[1], encoding=\'hz\').read(), end=\'\')"'))
+# {codec: name} of what text may be in, the more common first.
+EIGHT_BIT = {
+    'cp1252': 'Windows-1252 (Latin-1)', 'cp1251': 'Windows-1251 (Cyrillic)', 'cp932': 'Shift JIS', 'euc_jp': 'EUC-JP',
+    'gb18030': 'GB 18030', 'big5': 'Big5', 'cp949': 'EUC-KR', 'cp1250': 'Windows-1250 (Central European)',
+    'iso8859_2': 'ISO 8859-2 (Central European)', 'koi8_u': 'KOI8', 'cp866': 'CP866 (Cyrillic)', 'iso8859_5': 'ISO 8859-5 (Cyrillic)',
+    'cp1253': 'Windows-1253 (Greek)', 'cp1254': 'Windows-1254 (Turkish)', 'cp1255': 'Windows-1255 (Hebrew)',
+    'cp1256': 'Windows-1256 (Arabic)', 'iso8859_6': 'ISO 8859-6 (Arabic)', 'cp1258': 'Windows-1258 (Vietnamese)',
+    'cp874': 'TIS-620 (Thai)', 'cp850': 'CP850 (DOS)', 'johab': 'Johab'}
 
 
 class Checked(io.RawIOBase):
@@ -60,6 +64,8 @@ class Checked(io.RawIOBase):
     def _check(self, data):
         if (at := data.find(b'\0')) >= 0:
             self._refuse(f'expected text, got the byte 0 at {self.count + at:,}', "tr -d '\\000' <", 'if it is no binary, delete them: ')
+        if (b'\x1b' in data or b'~' in data) and (encoding := seven_bit(data)):
+            self._refuse(f'expected UTF-8, got {encoding[0]}', encoding[1])
         whole = self.tail + data
         try:
             _, used = codecs.utf_8_decode(whole, 'strict', not data)
@@ -132,15 +138,27 @@ def wide(data: bytes) -> tuple[str, str] | None:
                  if _reads(data, name)), None)
 
 
+def seven_bit(data: bytes) -> tuple[str, str] | None:
+    """(name, command) of an encoding without bytes above 127: by its escape sequences, HZ by more than MOST of the bytes."""
+    for escape, name, command in SEVEN_BIT:
+        found = re.findall(escape, data)
+        if found and (name != 'HZ' or sum(map(len, found)) > MOST * len(data) and _decoded(b''.join(found), 'hz')):
+            return name, command
+    return None
+
+
 def guess(data: bytes) -> tuple[str, str] | None:
-    """(name, codec) of the encoding in which `data`, which is no UTF-8, is likely to be text; None without a likely one."""
-    high, letters = len(re.findall(rb'[\x80-\xff]', data)), len(re.findall(rb'[A-Za-z]', data))
-    if high > letters / 2:
-        for name, codec, tried, script, least in FOREIGN:
-            text = _decoded(data, tried) or ''
-            if len(script.findall(text)) > least * sum(character >= '\x80' for character in text):
-                return name, codec
-    return next(((name, codec) for name, codec, without in LATIN if 0 < high < letters and not re.search(without, data)), None)
+    """(name, codec) of the encoding in which `data`, which is no UTF-8, is likely to be text; two names where another is as well. None
+    without a likely one."""
+    if data.decode('utf-8', 'replace').encode() == data:
+        return None
+    import charset_normalizer
+    names, ranked = list(EIGHT_BIT), []
+    for part in filter(None, (data, data[:-1])):  # half a character may be at the end
+        found = charset_normalizer.from_bytes(part, 1, len(data), MESS, names, preemptive_behaviour=False)
+        ranked += [(round(match.chaos - match.coherence / 5, 2), min(map(names.index, match.could_be_from_charset))) for match in found]
+    likely = list(dict.fromkeys(names[index] for _, index in sorted(ranked)))
+    return (' or '.join(map(EIGHT_BIT.get, likely[:2])), likely[0].replace('_', '-')) if likely else None
 
 
 def _decoded(data, codec):
