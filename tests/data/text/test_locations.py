@@ -82,11 +82,6 @@ def test_one_line_says_what_was_found(tmp_path):
     assert sources.open('bundled:sotu').listing() == []
 
 
-def test_the_home_of_nobody():
-    with pytest.raises(errors.DataError, match='~nobody-of-this-name/a.txt: expected a file, got none'):
-        locations.find('~nobody-of-this-name/a.txt')
-
-
 def test_bundled_names_count_once():
     assert sources.open('bundled:sanguo,sanguo').fingerprint == sources.open('bundled:sanguo').fingerprint
 
@@ -129,4 +124,4 @@ def test_schemes(monkeypatch, spec, package, message):
     assert package not in sys.modules
     with pytest.raises(errors.DataError) as caught:
         sources.open(spec)
-    assert str(caught.value) == f'{spec}: {message}'
+    assert str(caught.value) == f'{spec.strip()}: {message}'
