@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from data import errors
-from data.vocabularies import folders, pipelines, trial, wordpiece
+from data.vocabularies import folders, hostile, pipelines, trial, wordpiece
 
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 UPPER, LOWER = r'[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]', r'[\p{Ll}\p{Lm}\p{Lo}\p{M}]'
@@ -42,7 +42,8 @@ def check(pipeline: dict) -> None:
 def _try(steps, unknown):
     steps = json.loads(steps)
     model = {'type': 'WordLevel', 'vocab': {'?': 0}, 'unk_token': '?'}
-    request = {'pipeline': pipelines.form(model, steps['normalizer'], steps['pre_tokenizer'], None), 'patterns': unknown}
+    request = {'pipeline': pipelines.form(model, steps['normalizer'], steps['pre_tokenizer'], None), 'patterns': unknown,
+               'texts': hostile.TEXTS}        # which the loader reads next, where a panic of the package would be seen
     try:
         ended = subprocess.run([sys.executable, '-P', pathlib.Path(trial.__file__)], input=json.dumps(request).encode(), timeout=20,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'TOKENIZERS_PARALLELISM': 'false'})
@@ -51,5 +52,5 @@ def _try(steps, unknown):
         failed = True
     if failed:
         what = 'the regular expression ' + ', '.join(repr(text)[:80] for text in unknown) if unknown else 'steps that replace'
-        raise errors.DataError(f'expected steps that read {trial.CHARACTERS:,} characters in {trial.SECONDS} s and '
+        raise errors.DataError(f'expected steps that read {trial.LONG:,} characters in {trial.EACH} s and '
                                f'{trial.BYTES >> 30} GiB, got {what}; use a tokenizer without')

@@ -9,6 +9,7 @@ import signal
 import sys
 
 SECONDS, BYTES, CHARACTERS = 1, 2 << 30, 500
+LONG, EACH = 30_000, 0.25                     # characters of a long run, seconds for it: linear time is 0.04, that of (?=(a+))\1*b 2.1
 UNITS = ('a', 'A', 'aA', 'a1', '1', ' ', '\n', ' \n', '\t', 'ab ', "'", '.', '_-', '\u00e9', '\u4e09', '\u0e01', '\u0e31', '\u0301',
          '\U0001f600')
 
@@ -19,6 +20,11 @@ def texts(patterns: list[str]) -> list[str]:
     whole = ' '.join(patterns)[:1000]
     units = dict.fromkeys((*UNITS, *re.findall(r'\w+', whole)[:50], *whole[:200]))
     return [unit * (CHARACTERS // len(unit)) + end for unit in units if len(unit) <= CHARACTERS for end in ('!', 'b', '', '\1' + whole)]
+
+
+def runs() -> list[str]:
+    """Long ones: time that grows with the square of the length is not seen in short ones."""
+    return [unit * (LONG // len(unit)) + end for unit in UNITS for end in ('b', '')]
 
 
 def main() -> None:
@@ -35,7 +41,10 @@ def main() -> None:
         engine = tokenizers.Tokenizer.from_str(json.dumps(request['pipeline']))
     except Exception:                         # the package has no class of its own for this
         return
-    for text in texts(request['patterns']):
+    for text in texts(request['patterns']) + request['texts']:
+        engine.encode(text)
+    for text in runs():
+        signal.setitimer(signal.ITIMER_PROF, EACH)
         engine.encode(text)
 
 

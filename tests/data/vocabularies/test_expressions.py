@@ -7,8 +7,9 @@ from data import errors, tokenizer
 from data.vocabularies import expressions, trial
 from tests.data.vocabularies.test_huggingface_tokenizers import lay
 
-EXPLODING = ('(a+)+$', '(a|aa)+$', r'(\s*\s*)*x', '(.*a){25}', '(é|é?)+!!', '((ab)*c?)*d')
-LIMITS = ' characters in 1 s and 2 GiB, got the regular expression '
+EXPLODING = ('(a+)+$', '(a|aa)+$', r'(\s*\s*)*x', '(.*a){25}', '(é|é?)+!!', '((ab)*c?)*d', '(?:a{1000}){1000}', r'(?=(a+))\1*b',
+             r"[^\W\d_]+(?='s)|.")
+LIMITS = ' characters in 0.25 s and 2 GiB, got the regular expression '
 
 
 def stranger(folder, pattern, step='pre_tokenizer'):
@@ -29,10 +30,10 @@ def stranger(folder, pattern, step='pre_tokenizer'):
 def test_one_that_explodes_is_refused(pattern, step, tmp_path):
     with pytest.raises(errors.DataError) as caught:
         tokenizer.load(stranger(tmp_path, pattern, step))
-    assert str(caught.value) == f'{tmp_path}: expected steps that read 500{LIMITS}{pattern!r}; use a tokenizer without'
+    assert str(caught.value) == f'{tmp_path}: expected steps that read 30,000{LIMITS}{pattern!r}; use a tokenizer without'
 
 
-@pytest.mark.parametrize('pattern', [r'\p{L}+|\d{2}', 'ab|cd?', r"[^\W\d_]+(?='s)|."])
+@pytest.mark.parametrize('pattern', [r'\p{L}+|\d{2}', 'ab|cd?', r'[^\W\d_]+|.'])
 def test_another_that_does_not_is_loaded(pattern, tmp_path):
     assert tokenizer.load(stranger(tmp_path, pattern)).vocab_size == 1000
 
@@ -57,14 +58,18 @@ def test_replacing_that_makes_a_text_much_longer_is_tried_too(count, length, loa
 
 
 def test_the_published_ones_pass_the_trial_and_start_no_process(tmp_path, monkeypatch):
-    steps = [{'type': 'Split', 'pattern': {'Regex': pattern}, 'behavior': 'Isolated', 'invert': False} for pattern in expressions.PUBLISHED]
-    before = {'type': 'Sequence', 'pretokenizers': steps}
-    expressions._try(json.dumps({'normalizer': None, 'pre_tokenizer': before}), tuple(expressions.PUBLISHED))
+    def cuts(patterns):
+        steps = [{'type': 'Split', 'pattern': {'Regex': pattern}, 'behavior': 'Isolated', 'invert': False} for pattern in patterns]
+        return {'type': 'Sequence', 'pretokenizers': steps}
+
+    for pattern in expressions.PUBLISHED - {r'\s+$'}:  # its time grows with the square of a run of spaces
+        expressions._try(json.dumps({'normalizer': None, 'pre_tokenizer': cuts([pattern])}), (pattern,))
+    before = cuts(expressions.PUBLISHED)
     tried = []
     monkeypatch.setattr(expressions, '_try', lambda steps, patterns: tried.append(patterns))
     expressions.check({'normalizer': None, 'pre_tokenizer': before})
     assert tried == []
-    steps[0]['pattern'] = {'Regex': '(a|b)+c'}
+    before['pretokenizers'][0]['pattern'] = {'Regex': '(a|b)+c'}
     expressions.check({'normalizer': None, 'pre_tokenizer': before})
     assert len(tried) == 1
 
