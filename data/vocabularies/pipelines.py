@@ -1,12 +1,16 @@
 """The form of a tokenizer.json, the pipeline that the package `tokenizers` runs: its parts, and its vocabulary by id."""
+from data import errors
 
 SPACE = '\u2581'    # how SentencePiece writes a space
 
 
 def spellings(pipeline: dict) -> dict[int, str]:
-    """{id: spelling} of a pipeline, added tokens included."""
+    """{id: spelling} of a pipeline, added tokens included. DataError where two pieces have one id."""
     vocab = pipeline['model']['vocab']
     found = dict(enumerate(piece for piece, _ in vocab)) if isinstance(vocab, list) else {i: piece for piece, i in vocab.items()}
+    if len(found) < len(vocab):
+        one, other, i = next((piece, found[i], i) for piece, i in vocab.items() if found[i] != piece)
+        raise errors.DataError(f'expected one piece for each id, got {one[:60]!r} and {other[:60]!r} for {i}; give one of them another id')
     return {**found, **{token['id']: token['content'] for token in pipeline['added_tokens']}}
 
 

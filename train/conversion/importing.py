@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 from data import atomic, tokenizer as tokenizers
 from data.text import files
-from data.vocabularies import huggingface as published
+from data.vocabularies import huggingface as published, losses
 from model import config as model_config, families, huggingface, paths, resize, task_model
 from model.huggingface import settings
 from train.checkpoints import folders, initial, streaming, workdir
@@ -77,6 +77,8 @@ def read_tokenizer(folder: pathlib.Path, size: int, notice: Callable[[str], None
     if tokenizer.vocab_size > size:
         text = f'the tokenizer has {tokenizer.vocab_size:,} ids, the model {size:,} rows; grow it with --vocab_size={tokenizer.vocab_size}.'
         raise errors.Error([errors.Problem(f'--hf = {folder}', text)], kind='convert', end='nothing was written')
+    for line in losses.notices(tokenizer):
+        notice(f'{folder}: {line}')
     return tokenizer
 
 
