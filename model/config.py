@@ -39,13 +39,13 @@ class Config:
     mlp_bias: Annotated[bool | None, 'biases in the feed-forward layer; None = bias'] = None
     norm: Annotated[str, NORMS, 'kind of normalization'] = 'layernorm'
     norm_position: Annotated[str, NORM_POSITIONS, 'before a block reads its input, or after its output was added'] = 'pre'
-    norm_epsilon: Annotated[float, 'more than 0', 'added to the variance'] = 1e-5
+    norm_epsilon: Annotated[float, 'more than 0 and below 1', 'added to the variance'] = 1e-5
     embed_norm: Annotated[bool | None, 'a norm of the summed embeddings; None = in post-norm models'] = None
     share_layers: Annotated[bool, 'every layer of a stack has the same weights (ALBERT)'] = False
     query_layer: Annotated[bool, 'the last layer follows the final norm; its queries are a table of positions (PanGu-alpha)'] = False
     positions: Annotated[str, POSITIONS, 'classes of model/positions.py; relative: T5, xl: Transformer-XL and XLNet'] = 'learned'
     position_offset: Annotated[int, 'at least 0', "learned: rows before that of position 0 (fairseq's RoBERTa and BART: 2)"] = 0
-    rotary_base: Annotated[float, 'more than 0', 'of the frequencies of rotary positions'] = 10000.0
+    rotary_base: Annotated[float, 'at least 1', 'of the frequencies of rotary positions'] = 10000.0
     rotary_scaling: Annotated[tuple[float, float, float, int] | None, 'of Llama 3.1: factor, low, high, first length'] = None
     relative_buckets: Annotated[int, 'at least 1', 'relative: buckets of distances'] = 32
     relative_distance: Annotated[int, 'at least 1', 'relative: the distance from which on all share a bucket'] = 128

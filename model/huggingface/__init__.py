@@ -80,6 +80,7 @@ def arrays(found: folders.Folder, module: task_model.Model, seed: int = 0, notic
         yield path, np.asarray(fresh[path]) if path in lost else assembled(path, shape, tensors, reader, config)
 
 
+@np.errstate(over='ignore')              # of float64: who saves infinity is told
 def assembled(path, shape, tensors, reader, config):
     """The float32 array of one parameter, made of its tensors."""
     mine = [tensor for tensor in tensors if path in tensor.paths]

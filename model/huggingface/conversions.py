@@ -10,6 +10,8 @@ from model import config as model_config
 
 LLAMA3 = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
 ROTARY = {'rope_type', 'type', *LLAMA3}       # keys inside `rope_scaling`
+FLOATS = {'more than 0': lambda v: v > 0, 'at least 1': lambda v: v >= 1, 'at least 0 and below 1': lambda v: 0 <= v < 1,
+          'more than 0 and below 1': lambda v: 0 < v < 1}  # the ranges of settings that are no whole numbers
 
 
 def from_json(how: Any, value: Any, given: dict) -> Any:
@@ -38,15 +40,17 @@ def to_json(how: Any, value: Any, config: model_config.Config) -> Any:
 def checked(setting: str, value: Any) -> Any:
     """The value, if its type and range are those of the setting. ValueError with what was expected."""
     annotated = typing.get_type_hints(model_config.Config, include_extras=True)[setting]
-    kind, *rule = typing.get_args(annotated)
+    kind, rule, *_ = typing.get_args(annotated)
     kinds = typing.get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
         return value
-    least = 0 if 'at least 0' in rule else 1
+    least = 0 if rule == 'at least 0' else 1
     if int in kinds and not (isinstance(value, int) and number(value) and least <= value < 2 ** 31):
         raise ValueError(f'a whole number above {least - 1} and below 2**31')
-    if float in kinds and not (number(value) and (value > 0 if 'more than 0' in rule else 0 <= value < 1)):
-        raise ValueError('a number above 0' if 'more than 0' in rule else 'a number from 0 to below 1')
+    if float in kinds:
+        if not (number(value) and FLOATS[rule](value)):
+            raise ValueError(f'a number {rule}')
+        return float(value)                    # JAX takes no integer above 2**63
     return boolean(value) if bool in kinds else value
 
 
@@ -78,9 +82,10 @@ def llama3(scaling, given):
     if scaling is None:
         return None
     if not isinstance(scaling, dict) or scaling.get('rope_type', scaling.get('type')) != 'llama3' or not (
-            set(LLAMA3) <= scaling.keys() <= ROTARY and all(number(scaling[key]) and scaling[key] > 0 for key in LLAMA3)):
-        raise ValueError(f'none, or rope_type llama3 with {", ".join(LLAMA3)}')
-    return tuple(scaling[key] for key in LLAMA3)
+            set(LLAMA3) <= scaling.keys() <= ROTARY and all(number(scaling[key]) and scaling[key] > 0 for key in LLAMA3)
+            and scaling['factor'] >= 1 and int(scaling[LLAMA3[-1]]) == scaling[LLAMA3[-1]] < 2 ** 31):
+        raise ValueError(f'none, or rope_type llama3 with {", ".join(LLAMA3)}: factor at least 1, the last one whole')
+    return *(float(scaling[key]) for key in LLAMA3[:-1]), int(scaling[LLAMA3[-1]])
 
 
 def t5_tied(value, given):

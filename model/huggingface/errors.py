@@ -1,7 +1,7 @@
 """Errors of Hugging Face folders. Each ends a command with its exit code and one message, of a bounded size whatever a folder holds."""
 from typing import Iterable
 
-LINES, LENGTH = 60, 1000                      # of a message: lines after the first, letters of a line
+LINES, LENGTH = 10, 1000                      # of a message: lines after the first, letters of a line
 
 
 class Error(Exception):

@@ -38,18 +38,28 @@ def read_json(path: pathlib.Path, what: str) -> Any:
         raise errors.FolderError(f'{path}: expected JSON, got brackets nested too deep') from None
 
 
+def finite(value: Any, path: pathlib.Path) -> None:
+    """FolderError if the value of a JSON file has NaN or infinity, which Python reads and JSON does not have."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise errors.FolderError(f'{path}: expected JSON with finite numbers, got {error}') from None
+
+
 class Reader:
     """The tensors of a folder: `shapes` and `types` by name, `read(name)`. FolderError if files are missing or damaged."""
 
     def __init__(self, folder: str | os.PathLike):
         self.folder, self.where, self.shapes, self.types = pathlib.Path(folder), {}, {}, {}
-        for name in weight_files(self.folder):
+        names, index = weight_files(self.folder)
+        for name in names:
             file = safe_open(self.folder / name)
             for own in file.keys():
                 tensor, stored = present(own), file.get_slice(own)
                 if tensor in self.where:
                     raise errors.FolderError(f'{folder}: expected one tensor {tensor}, got two, in {self.where[tensor][0]} and {name}')
                 self.where[tensor], self.shapes[tensor], self.types[tensor] = (name, own), tuple(stored.get_shape()), stored.get_dtype()
+        indexed(self.folder, index, {tensor: name for tensor, (name, _) in self.where.items()})
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as a numpy array in the file's dtype. The file is mapped anew each time, so that pages read before are freed."""
@@ -58,9 +68,9 @@ class Reader:
 
 
 def weight_files(folder):
-    """The names of the safetensors files of a folder."""
+    """(names of the safetensors files of a folder, {tensor: file} of its index or None)."""
     if os.path.isfile(folder / WEIGHTS):
-        return [WEIGHTS]
+        return [WEIGHTS], None
     if not os.path.isfile(folder / INDEX):
         pickles = sorted(path.name for path in folder.glob('*.bin')) + sorted(path.name for path in folder.glob('*.pt*'))
         if pickles:
@@ -77,7 +87,15 @@ def weight_files(folder):
             raise errors.FolderError(f'{folder / INDEX}: expected names of files in this folder, got {name!r}')
         if not os.path.isfile(folder / name):
             raise errors.FolderError(f'{folder}: {INDEX} names {name}, which is not there; copy all {len(names)} files')
-    return names
+    return names, {present(tensor): name for tensor, name in found.items()}
+
+
+def indexed(folder, index, found):
+    """FolderError if an index, {tensor: file} or None, is not that of the tensors found."""
+    if index not in (None, found):
+        lines = [f'{tensor}   expected in {index.get(tensor, "no file")}, found in {found.get(tensor, "no file")}'
+                 for tensor in sorted({*index, *found}) if index.get(tensor) != found.get(tensor)]
+        raise errors.FolderError(f'{folder}: {INDEX} is not that of these files; copy all of them again', lines)
 
 
 def present(name):

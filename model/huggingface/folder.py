@@ -5,13 +5,14 @@ Some things config.json leaves to the files: whether a T5's output is tied to it
 import dataclasses
 import math
 import os
+import pathlib
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from model import config as model_config, families, positions, task_model
-from model.huggingface import errors, files, settings
+from model.huggingface import errors, files, keys, settings
 
 FLOATS = ('F16', 'BF16', 'F32', 'F64')
 LAYERS = 10_000                               # more of them, sharing their weights, than any model has
@@ -30,6 +31,7 @@ class Folder(NamedTuple):
 def read(path: str | os.PathLike) -> Folder:
     """The Folder at a path. ConfigError, FolderError."""
     config, head, family, raw = settings.read(path)
+    plain(raw, pathlib.Path(path) / settings.CONFIG, config.vocab_size)
     reader = files.Reader(path)
     types(reader, family)
     sizes(reader, config, head, family, settings.renamed(family, raw))
@@ -38,6 +40,13 @@ def read(path: str | os.PathLike) -> Folder:
     if family.output and head.kind == 'language' and not config.tied and not own_output(reader, family):
         config = dataclasses.replace(config, tied=True)
     return Folder(reader, config, head, family, raw)
+
+
+def plain(raw: dict[str, Any], path: pathlib.Path, size: int) -> None:
+    """FolderError if the JSON `raw` of a file has numbers that are not finite, or ids that a vocabulary of `size` tokens does not have."""
+    files.finite(raw, path)
+    if wrong := keys.odd(raw, size):
+        raise errors.FolderError(f'{path}: values that no model of {size:,} tokens has', wrong)
 
 
 def types(reader: files.Reader, family: families.Family) -> None:
@@ -57,8 +66,8 @@ def sizes(reader: files.Reader, config: model_config.Config, head: task_model.He
     reads = positions.of(config).reads
     limits = dict.fromkeys((*TABLES, *(name for name in ('max_length', 'position_offset', 'relative_buckets') if name in reads)), most)
     limits.update(dict.fromkeys(('layers', 'decoder_layers'), LAYERS if config.share_layers else len(reader.shapes)))
-    keys = {setting: key for setting, key, _ in settings.rules(family)}
-    given = {keys[name]: (getattr(config, name), limit) for name, limit in limits.items() if name in keys}
+    theirs = {setting: key for setting, key, _ in settings.rules(family)}
+    given = {theirs[name]: (getattr(config, name), limit) for name, limit in limits.items() if name in theirs}
     if head.kind in ('classes', 'token_classes'):
         given['num_labels'] = head.labels, most
     wrong = [f'{key} = {raw.get(key, value)}   expected at most {limit}' for key, (value, limit) in given.items()

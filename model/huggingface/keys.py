@@ -23,6 +23,7 @@ HARMLESS = frozenset("""
 """.split())
 EXPECTED = {'is_decoder': False, 'add_cross_attention': False, 'cross_attention_hidden_size': None, 'tie_encoder_decoder': False,
             'pruned_heads': {}, 'quantization_config': None}  # of every family, as `Family.expected`
+DTYPES = ('float32', 'float16', 'bfloat16', 'float64')  # of weights, as config.json states them
 UNKNOWN = 'nothing here knows this key. If no number of the network depends on it, remove it from config.json'
 
 
@@ -48,6 +49,17 @@ def ignored(family: families.Family) -> set[str]:
 def unknown(family: families.Family, given: dict[str, Any]) -> list[str]:
     """The keys of config.json, under their present names, that nobody accounts for."""
     return sorted(given.keys() - named(family) - ignored(family) - READ)
+
+
+def odd(given: dict[str, Any], size: int) -> list[str]:
+    """Lines about ids that a vocabulary of `size` tokens does not have, and about types of weights that are none. -1 and null are no id."""
+    def known(value):
+        return type(value) is int and -1 <= value < size
+
+    lines = [f'{key} = {value!r:.60}   expected an id from 0 to {size - 1}, a list of them, -1 or null' for key, value in given.items()
+             if key.endswith('_token_id') and not (value is None or (all(map(known, value)) if isinstance(value, list) else known(value)))]
+    return lines + [f'{key} = {given[key]!r:.60}   expected one of {", ".join(DTYPES)}, or null' for key in ('dtype', 'torch_dtype')
+                    if given.get(key) not in (None, *DTYPES)]
 
 
 def notices(family: families.Family, given: dict[str, Any], config: model_config.Config) -> Iterator[str]:

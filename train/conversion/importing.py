@@ -13,7 +13,7 @@ from data import atomic, tokenizer as tokenizers
 from data.text import files
 from data.vocabularies import huggingface as published, losses
 from model import config as model_config, families, huggingface, paths, resize, task_model
-from model.huggingface import settings
+from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import folders, initial, streaming, workdir
 from train.settings import checks, errors, parse, schema, values
 
@@ -30,6 +30,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     if isinstance(raw.get('auto_map'), dict):
         notice(f'{folder}: auto_map names code of its own, {", ".join(sorted(raw["auto_map"]))}; it is ignored, never run')
     size = options.vocab_size or model.vocab_size
+    copies = kept(folder, model.vocab_size)
     tokenizer = read_tokenizer(folder, size, notice)
     objective = pretrained_with(family, model.architecture, head.kind)
     config = configuration(dataclasses.replace(model, vocab_size=size), objective, options.dtype)
@@ -47,10 +48,9 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
                          'sha256': {path.name: files.Content(path).digest for path in sorted(folder.glob('*.safetensors'))}}}
     with atomic.folder(folders.absolute(options.out)) as made:
         streaming.save(made / 'checkpoints', 0, shapes, arrays, meta)
-        for kept in KEPT:
-            if (folder / kept).exists():
-                (made / 'huggingface').mkdir(exist_ok=True)
-                atomic.write(made / 'huggingface' / kept, (folder / kept).read_bytes())
+        (made / 'huggingface').mkdir()
+        for name, data in copies.items():
+            atomic.write(made / 'huggingface' / name, data)
         workdir.write(made, config, tokenizer, sum(map(math.prod, shapes.values())))
     for line in settings.notices(family, model, raw):
         notice(f'{folder}: {line}')
@@ -58,6 +58,20 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
            f'{config.objective.name}')
     for line in next_steps(options.out, config):
         notice(line)
+
+
+def kept(folder: pathlib.Path, size: int) -> dict[str, bytes]:
+    """{name: bytes} of KEPT in a folder. FolderError if one is no file, or generation_config.json does not suit `size` tokens."""
+    there = [folder / name for name in KEPT if (folder / name).exists()]
+    for path in there:
+        if not path.is_file():
+            raise huggingface_errors.FolderError(f'{path}: expected a file, got something else; remove it')
+        if path.name == 'generation_config.json':
+            found = huggingface.files.read_json(path, 'a generation config')
+            if not isinstance(found, dict):
+                raise huggingface_errors.FolderError(f'{path}: expected a JSON object, got {type(found).__name__}')
+            huggingface.folders.plain(found, path, size)
+    return {path.name: path.read_bytes() for path in there}
 
 
 def pretrained_with(family: families.Family, architecture: str, head: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors
 
 from model import huggingface, task_model
 from model.huggingface import errors, files, keys, settings
@@ -26,7 +27,8 @@ def config(text):
     return lambda folder: (folder / 'config.json').write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-NORM = 'transformer.h.0.ln_1.weight'
+NORM, LENGTH = 'transformer.h.0.ln_1.weight', 'original_max_position_embeddings'
+SCALING = {'rope_type': 'llama3', 'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, LENGTH: 16}
 
 
 def header(**entries):
@@ -54,8 +56,24 @@ def index(text):
     return damage
 
 
+def shards(**changes):
+    """Two files and their index, some entries of which are other ones, or none."""
+    def damage(folder):
+        found = sorted(safetensors.load_file(folder / 'model.safetensors').items())
+        for name, part in (('a.safetensors', found[:5]), ('b.safetensors', found[5:])):
+            safetensors.save_file(dict(part), folder / name)
+        said = {tensor: 'a.safetensors' if i < 5 else 'b.safetensors' for i, (tensor, _) in enumerate(found)} | changes
+        (folder / 'model.safetensors').unlink()
+        (folder / files.INDEX).write_text(json.dumps({'weight_map': {tensor: name for tensor, name in said.items() if name}}))
+    return damage
+
+
 def a_folder(name):
-    return lambda folder: ((folder / name).unlink(), (folder / name).mkdir())
+    return lambda folder: ((folder / name).unlink(missing_ok=True), (folder / name).mkdir())
+
+
+def generation(text):
+    return lambda folder: (folder / 'generation_config.json').write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 # {what: (stored case, what is done to its folder, exit code, a part of the message)}
@@ -82,15 +100,15 @@ HOSTILE = {
     'nothing': ('gpt2', config(''), 3, 'expected JSON, got Expecting value'),
     'no text': ('gpt2', config(b'\xff\xfe{}'), 3, "expected JSON, got 'utf-8' codec can't decode"),
     'too much text': ('gpt2', config(b' ' * (files.LARGEST + 1)), 3, 'config.json: expected at most 67,108,864 bytes'),
-    'no number': ('llama', changed(rms_norm_eps=float('nan')), 2, 'rms_norm_eps = nan   expected a number above 0'),
-    'infinity': ('gpt2', changed(layer_norm_epsilon=float('inf')), 2, 'layer_norm_epsilon = inf   expected a number above 0'),
+    'no number': ('llama', changed(rms_norm_eps=float('nan')), 2, 'rms_norm_eps = nan   expected a number more than 0 and below 1'),
+    'infinity': ('gpt2', changed(layer_norm_epsilon=float('inf')), 2, 'layer_norm_epsilon = inf   expected a number more than 0'),
     'a huge number': ('gpt2', changed(layer_norm_epsilon=10 ** 400), 2, 'layer_norm_epsilon = 1000'),
     'more digits than Python reads': ('gpt2', config('{"n_layer": 1' + '0' * 5000 + '}'), 3, 'expected JSON, got Exceeds'),
     'a string': ('t5', changed(d_model='512'), 2, "d_model = '512'   expected a whole number"),
     'a word for a bool': ('t5', changed(tie_word_embeddings='no'), 2, "tie_word_embeddings = 'no'   expected true or false"),
     'padding of another kind': ('roberta', changed(pad_token_id='1'), 2, "pad_token_id = '1'   expected a number"),
-    'a dropout above one': ('gpt2', changed(resid_pdrop=1.5), 2, 'resid_pdrop = 1.5   expected a number from 0 to below 1'),
-    'many keys': ('gpt2', changed(**{f'key{i}': i for i in range(10_000)}), 2, '  ... and 9940 more lines'),
+    'a dropout above one': ('gpt2', changed(resid_pdrop=1.5), 2, 'resid_pdrop = 1.5   expected a number at least 0 and below 1'),
+    'many keys': ('gpt2', changed(**{f'key{i}': i for i in range(10_000)}), 2, '  ... and 9990 more lines'),
     'a long key': ('gpt2', changed(**{'k' * 10 ** 6: 1}), 2, 'kkk…'),
     'escapes': ('gpt2', changed(**{'\x1b[2J': '\x1b]0;x\x07'}), 2, r'\x1b[2J = '),
     'a folder for a file': ('gpt2', a_folder('config.json'), 3, 'got no config.json'),
@@ -109,6 +127,33 @@ HOSTILE = {
     'an index with escapes': ('gpt2', index('{"weight_map": {"a": "\\u001b[2Jx"}}'), 3, r'names \x1b[2Jx'),
     'an index of lists': ('gpt2', index('{"weight_map": {"a": ["a.safetensors"]}}'), 3, 'expected JSON with a weight_map'),
     'an index of brackets': ('gpt2', index('[' * 100_000), 3, 'nested too deep'),
+    'an index of a tensor that is nowhere': ('gpt2', shards(x='a.safetensors'), 3, 'x   expected in a.safetensors, found in no file'),
+    'an index of another file': ('gpt2', shards(**{NORM: 'a.safetensors'}), 3, f'{NORM}   expected in a.safetensors, found in b.'),
+    'an index without a tensor': ('gpt2', shards(**{NORM: None}), 3, f'{NORM}   expected in no file, found in b.safetensors'),
+    'a whole number of 62 bits': ('gpt2', changed(layer_norm_epsilon=2 ** 62), 2, 'layer_norm_epsilon = 4611686018427387904   expected'),
+    'an epsilon above one': ('bert', changed(layer_norm_eps=2.5), 2, 'layer_norm_eps = 2.5   expected a number more than 0 and below 1'),
+    'an epsilon of T5': ('t5', changed(layer_norm_epsilon=10 ** 9), 2, 'layer_norm_epsilon = 1000000000   expected'),
+    'a base below one': ('llama_scaled_hub', changed(rope_theta=1e-300), 2, 'rope_theta = 1e-300   expected a number at least 1'),
+    'a scaling of 62 bits': ('llama', changed(rope_scaling={**SCALING, LENGTH: 2 ** 62}), 2, 'the last one whole'),
+    'a scaling to nothing': ('llama', changed(rope_scaling={**SCALING, 'factor': 1e-300}), 2, 'factor at least 1'),
+    'a scaling of half a token': ('llama', changed(rope_scaling={**SCALING, LENGTH: 2.5}), 2, 'the last one whole'),
+    'an id that is none': ('bert', changed(eos_token_id={}), 3, 'eos_token_id = {}   expected an id from 0 to 98, a list'),
+    'an id of NaN': ('gpt2', changed(bos_token_id=float('nan')), 3, 'config.json: expected JSON with finite numbers'),
+    'an id of 400 digits': ('t5', changed(eos_token_id=10 ** 400), 3, 'eos_token_id = 1000'),
+    'an id outside the vocabulary': ('gpt2', changed(eos_token_id=[1, 99]), 3, 'eos_token_id = [1, 99]   expected an id from 0 to 98'),
+    'an id of text': ('gpt2', changed(pad_token_id='\x1b[2J'), 3, r"pad_token_id = '\x1b[2J'   expected an id"),
+    'a type of weights': ('gpt2', changed(torch_dtype='\x1b[2J'), 3, r"torch_dtype = '\x1b[2J'   expected one of float32, float16"),
+    'a type of weights that is none': ('t5', changed(dtype={}), 3, 'dtype = {}   expected one of float32, float16'),
+    'a temperature of NaN': ('gpt2', changed(temperature=float('nan')), 3, 'config.json: expected JSON with finite numbers'),
+    'long keys': ('gpt2', changed(**{f'{i}' + 'k' * 900: 1 for i in range(500)}), 2, '... and 490 more lines'),
+    'a generation config that is no text': ('gpt2', generation(b'\xff'), 3, "generation_config.json: expected JSON, got 'utf-8' codec"),
+    'a generation config that is a list': ('gpt2', generation('[]'), 3, 'generation_config.json: expected a JSON object, got list'),
+    'a generation config of nothing': ('gpt2', generation(''), 3, 'generation_config.json: expected JSON, got Expecting value'),
+    'a generation config of brackets': ('gpt2', generation('[' * 100_000), 3, 'generation_config.json: expected JSON, got brackets nested'),
+    'a generation config of NaN': ('gpt2', generation('{"temperature": NaN}'), 3, 'generation_config.json: expected JSON with finite'),
+    'a generation config of another model': ('gpt2', generation('{"eos_token_id": 999999}'), 3, 'eos_token_id = 999999   expected an id'),
+    'a folder for the generation config': ('gpt2', a_folder('generation_config.json'), 3, 'generation_config.json: expected a file'),
+    'a folder for the card': ('gpt2', a_folder('README.md'), 3, 'README.md: expected a file, got something else; remove it'),
 }
 
 
@@ -121,7 +166,7 @@ def test_one_message_and_nothing_written(name, tmp_path, capsys):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     said = capsys.readouterr().err
-    assert said.startswith(f'huggingface: {tmp_path}/hf') and says in said and len(said) < 70_000
+    assert said.startswith(f'huggingface: {tmp_path}/hf') and says in said and len(said) < 12_000
     assert '\x1b' not in said and [path.name for path in tmp_path.iterdir()] == ['hf']
     assert peak < 3 * files.LARGEST
 
@@ -132,6 +177,15 @@ def test_one_tensor_in_two_files(tmp_path, capsys):
     index(json.dumps({'weight_map': {'x': 'a.safetensors', 'y': 'b.safetensors'}}))(folder)
     assert convert.main(['import', f'--hf={folder}', f'--out={tmp_path}/out']) == 3
     assert 'got two, in a.safetensors and b.safetensors' in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings('error')
+def test_numbers_that_no_float32_holds(tmp_path, capsys):
+    found = folders.tensors(folders.read('gpt2')[0])
+    folder = folders.write(folders.read('gpt2')[0], tmp_path / 'hf', {**found, NORM: np.full(found[NORM].shape, 1e300)})
+    assert convert.main(['import', f'--hf={folder}', f'--out={tmp_path}/out']) == 3
+    said = capsys.readouterr().err
+    assert 'NaN or infinity in the tensors of' in said and 'Warning' not in said
 
 
 def test_the_name_of_a_folder_is_shown_without_its_escapes(tmp_path, capsys):
@@ -175,6 +229,11 @@ def test_a_mutated_config_is_refused_or_says_what_is_computed(seed, tmp_path):
             raw.pop(key, None)
         else:
             raw[key] = rng.choice(VALUES)
+    refused_or_said(folder, raw, before)
+
+
+def refused_or_said(folder, raw, before):
+    """Reads a folder with another config.json; before: what `loaded` gave of its own."""
     (folder / 'config.json').write_text(json.dumps(raw))
     try:
         config, head, params = loaded(folder)
@@ -192,6 +251,17 @@ def test_a_mutated_config_is_refused_or_says_what_is_computed(seed, tmp_path):
     assert params.keys() == before[2].keys()
     for path, array in params.items():
         np.testing.assert_array_equal(array, before[2][path], err_msg=path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['gpt2', 'bert', 't5'])
+def test_every_key_with_every_value(name, tmp_path):
+    case, _ = folders.read(name)
+    folder = folders.write(case, tmp_path)
+    before = loaded(folder)
+    for key in [*case['config'], 'rope_theta', 'rope_scaling', 'layer_types', 'num_labels', 'torch_dtype', 'decoder_start_token_id']:
+        for value in (*VALUES, 2 ** 62, 10 ** 400):
+            refused_or_said(folder, {**case['config'], key: value}, before)
 
 
 @pytest.mark.parametrize('seed', SEEDS)
