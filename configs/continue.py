@@ -18,7 +18,7 @@ VARIANTS = ('', 'causal_lm', 'prefix_lm', 'masked_lm', 'replaced_token_detection
 
 def get_config(variant=''):
     config = ml_collections.ConfigDict(
-        dict(steps=1000, batch_size=16, sequence_length=128, log_every=10, eval_every=250, eval_batches=20))
+        dict(steps=1000, batch_size=16, sequence_length=128, log_every=10, eval_every=250, eval_batches=40))
     config.init = {'from': 'runs/imported'}
     config.data = dict(train='bundled:novels')
     config.optimizer = dict(name='adamw', learning_rate=5e-5, schedule='linear', warmup=100, b1=0.9, b2=0.999, weight_decay=0.01, clip=1.0)
