@@ -22,7 +22,7 @@ def parser():
                         workdir=False)
     made.add_argument('--num_examples', type=int, metavar='N', help='how many; default: 4, with --html 200, with --index 1')
     made.add_argument('--json', action='store_true', help='one JSON object an example on standard output, nothing else')
-    made.add_argument('--html', metavar='FILE', help='write one self-contained page')
+    made.add_argument('--html', type=command.location, metavar='FILE', help='write one self-contained page')
     made.add_argument('--shown', type=int, default=SHOWN, metavar='N',
                       help='examples that the page shows in full; all are counted')
     made.add_argument('--split', choices=('train', 'eval'), default='train', help='eval: the held-out text with its fixed corruption')

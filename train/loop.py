@@ -15,7 +15,7 @@ from data import corpus as corpora, example, pipeline
 from data.text import cache, cache_writer
 from model import paths
 from train import objectives, program, state as states
-from train.checkpoints import arrays, checkpoint, initial, workdir
+from train.checkpoints import arrays, checkpoint, folders, initial, workdir
 from train.inspection import opening
 from train.monitoring import display, early_stopping, loss_terms, record, throughput
 from train.optimization import schedules
@@ -67,13 +67,15 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         sampler = samples.build(config, corpus, module)
         sampler.trace(jax.eval_shape(states.evaluated, compiled.abstract))
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
-        introduce(screen, config, corpus, mesh, parameters, begun)
+        if begun:
+            screen.notice(f'continuing at step {begun} of {config.steps}')
+        if not folders.complete(saved.folder):
+            introduce(screen, config, corpus, mesh, parameters)
         state = state or start(compiled.create(), config, screen)
         terms = loss_terms.Terms(module.scales, module.token_term)
-        if jax.process_index() == 0:
-            for notice in workdir.write(folder, config, corpus.tokenizer, sum(leaf.size for leaf in parameters.values()),
-                                          {'loss': terms.scales, 'perplexity_of': terms.tokens}):
-                screen.notice(notice)
+        count, facts = sum(leaf.size for leaf in parameters.values()), {'loss': terms.scales, 'perplexity_of': terms.tokens}
+        for notice in processes.lead('workdir', lambda: workdir.write(folder, config, corpus.tokenizer, count, facts)):
+            screen.notice(notice)
 
         learning_rate = schedules.build(config.optimizer, config.steps)
         pace = throughput.Pace(config, mesh, begun)
@@ -163,12 +165,9 @@ def start(state: states.State, config: schema.Config, screen: display.Display) -
     return dataclasses.replace(state, params=params, frozen=frozen, ema=None if state.ema is None else jax.tree.map(jnp.copy, params))
 
 
-def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Corpus, mesh: jax.sharding.Mesh, parameters: dict[str, Any],
-              begun: int) -> None:
-    """Shows the parameters, the data and the devices of a run that begins."""
-    if begun:
-        screen.notice(f'continuing at step {begun} of {config.steps}')
-        return
+def introduce(screen: display.Display, config: schema.Config, corpus: corpora.Corpus, mesh: jax.sharding.Mesh,
+              parameters: dict[str, Any]) -> None:
+    """Shows the parameters, the data and the devices of a run that begins, or of a branch."""
     screen.show(display.parameter_table({path: leaf.shape for path, leaf in parameters.items()}))
     if config.objective.likelihood and corpus.eval and not corpus.tokenizer.lossless:
         screen.notice('no eval/bits_per_byte: the tokenizer does not give back every text as it was')

@@ -27,10 +27,12 @@ def train(request):
     from train.parallel import processes
     from train.reliability import lock
 
+    def settled():
+        workdir.check_writable(request.workdir)
+        return workdir.agreed(request.workdir, request.config)
+
     where = processes.initialize_distributed(**request.distributed)
-    if processes.count() > 1:
-        processes.agree(lambda: workdir.agreed(request.workdir, request.config))
-    workdir.check_writable(request.workdir)
+    processes.agree(settled)
     with lock.held(request.workdir), display.Display(quiet=jax.process_index() > 0) as screen:
         screen.notice(f'{where}: writing to {request.workdir}')
         for notice in request.notices:

@@ -30,8 +30,9 @@ def everything(count: int, size: int) -> Draw:
 
 
 def scattered(groups: list[np.ndarray], count: int, size: int, rng: np.random.Generator) -> Draw:
-    """About `count` rows, from each group of row numbers in proportion, at least one, in batches of `size`."""
-    counts = shares(np.array([len(group) for group in groups]), count)
+    """About `count` rows, from each group of row numbers in proportion, at least two, without which there is no error of it, in batches
+    of `size`."""
+    counts = shares(np.array([len(group) for group in groups]), count, least=2)
     drawn = [rng.permutation(group)[:few] for group, few in zip(groups, counts)]
     units = table(rng.permutation(sum(counts)), size)  # rows of one group do not follow one another
     return Draw(np.where(units < 0, -1, np.concatenate(drawn)[units]), units, tuple(zip(counts, map(len, groups))))
@@ -62,9 +63,9 @@ def joined(draws: list[Draw]) -> Draw:
     return Draw(np.concatenate([draw.rows for draw in draws]), np.concatenate(units), sum((draw.strata for draw in draws), ()))
 
 
-def shares(sizes: np.ndarray, count: int) -> list[int]:
-    """How many of `count` each group of these sizes gets in proportion: at least one, at most all of it."""
-    return np.clip(np.round(count * sizes / max(sizes.sum(), 1)), np.minimum(sizes, 1), sizes).astype(int).tolist()
+def shares(sizes: np.ndarray, count: int, least: int = 1) -> list[int]:
+    """How many of `count` each group of these sizes gets in proportion: at least `least`, at most all of it."""
+    return np.clip(np.round(count * sizes / max(sizes.sum(), 1)), np.minimum(sizes, least), sizes).astype(int).tolist()
 
 
 def table(numbers: np.ndarray, size: int) -> np.ndarray:

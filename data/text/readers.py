@@ -110,7 +110,7 @@ def table(stream: BinaryIO, where: str, field: str, format: str, notice: Callabl
             if len(row) != len(header) and row:
                 raise errors.DataError(f'{where}:{rows.line_num}: expected {errors.counted(len(header), "cell")} as in the header, got '
                                        f'{len(row)}; quote cells that contain {delimiter!r}, mend or delete the row')
-            if rows.line_num > last + 1 and any(delimiter in cell and '\n' in cell for cell in row):
+            if format == 'tsv' and rows.line_num > last + 1 and any(delimiter in cell and '\n' in cell for cell in row):
                 swallowed.append(last + 1)
             last = rows.line_num
             if row:

@@ -52,5 +52,5 @@ def _try(steps, unknown):
         failed = True
     if failed:
         what = 'the regular expression ' + ', '.join(repr(text)[:80] for text in unknown) if unknown else 'steps that replace'
-        raise errors.DataError(f'expected steps that read {trial.LONG:,} characters in {trial.EACH} s and '
+        raise errors.DataError(f'expected steps that read runs of {trial.LONG:,} characters in {trial.SECONDS} s and '
                                f'{trial.BYTES >> 30} GiB, got {what}; use a tokenizer without')

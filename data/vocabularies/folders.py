@@ -5,10 +5,9 @@ The pipelines of the older files (vocab.txt; vocab.json and merges.txt; a Senten
 same ids on both sides.
 """
 import base64
-import json
 from typing import Any
 
-from data import errors
+from data import errors, json_text
 from data.vocabularies import classes, pieces, pipelines, roles
 
 SETTINGS = ('tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'config.json')
@@ -41,11 +40,9 @@ def load(files: dict[str, bytes]) -> tuple[dict, dict[str, dict]]:
 def read_json(name: Any, data: bytes) -> dict:
     """The JSON object of a file; DataError with its name."""
     try:
-        value = json.loads(data.decode())
+        value = json_text.value(data.decode())
     except ValueError as error:
         raise errors.DataError(f'{name}: expected JSON, got {error}') from None
-    except RecursionError:
-        raise errors.DataError(f'{name}: expected JSON, got nesting too deep') from None
     if not isinstance(value, dict):
         raise errors.DataError(f'{name}: expected a JSON object, got {type(value).__name__}')
     return value

@@ -60,6 +60,8 @@ def test_a_branch_goes_on_with_another_learning_rate(tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), (same.params, same.opt_state), (whole.params, whole.opt_state))
     _, again = training.run(*flags, *start, f'--workdir={tmp_path}/other', '--config.optimizer.learning_rate=1e-4')  # done: as it was
     assert int(again.step) == int(other.step) == 12
+    log = (tmp_path / 'other' / 'train.log').read_text()
+    assert ', after 48 examples, with another optimizer.learning_rate\n' in log and 'parameters\n' in log
     with pytest.raises(errors.Error) as error:
         training.run(*flags, *start, f'--workdir={tmp_path}/third', '--config.seed=1', '--config.batch_size=4', '--config.steps=6')
     assert str(error.value) == f'''config: 3 problems

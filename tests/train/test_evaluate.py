@@ -3,12 +3,13 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from data import tokenizer
 from train import convert, evaluate, generate, main
 from train.checkpoints import workdir
-from train.prediction import estimate
+from train.prediction import evaluation
 from train.settings import parse
 
 
@@ -64,10 +65,16 @@ def test_another_tokenizer_in_the_workdir_is_refused_by_every_command(run, capsy
 
 
 def test_a_sample_of_one_unit_says_that_it_has_no_error(run, capsys, monkeypatch):
-    monkeypatch.setattr(estimate, 'error', lambda *_: float('nan'))  # eight devices need eight rows: as if they were one unit
+    drawn = evaluation.sample                 # eight devices need eight rows: as if they were one unit
+
+    def one(*arguments):
+        draw = drawn(*arguments)
+        return draw._replace(units=np.minimum(draw.units, 0), strata=((1, 99),))
+
+    monkeypatch.setattr(evaluation, 'sample', one)
     code, (out, err) = evaluate.main([f'--workdir={run}/run', '--batches=1', '--json']), capsys.readouterr()
     assert code == 0 and 'standard_errors' not in json.loads(out)
-    assert 'the sample is one unit, from which no standard error can be estimated; raise --batches' in err
+    assert 'the sample has one unit of several, from which no standard error can be estimated; raise --batches' in err
 
 
 def test_a_text_that_was_changed_is_told(run, capsys, tmp_path):

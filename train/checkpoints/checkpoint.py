@@ -110,8 +110,16 @@ class Checkpoints(contextlib.AbstractContextManager):
         self.wait()
         leaves, found = paths.flatten(state), {}
         expected = fingerprint(leaves)
+
+        def unread():
+            try:
+                found.update(arrays.read(self._at(step), leaves))
+            except ValueError as error:       # damaged so that it cannot be decoded
+                return arrays.reason(error)
+
         try:
-            processes.each(f'verify/{step}', lambda: found.update(arrays.read(self._at(step), leaves)))
+            if text := next(filter(None, processes.each(f'verify/{step}', unread)), None):
+                raise manifest.Different(text)
             if (other := fingerprint(found)) != expected:
                 raise manifest.Different(f'sha256 {other[:12]} instead of {expected[:12]}')
         except Exception as error:

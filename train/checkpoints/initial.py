@@ -51,20 +51,22 @@ def parameters(config: schema.Config, like: Any, notice: Callable[[str], None]) 
 
 
 def branch(config: schema.Config, abstract_state: Any, notice: Callable[[str], None]) -> tuple[Any, dict]:
-    """(State, meta) of the run `init.from`, for one that goes on from there with other settings. Mismatch if the state is another one;
-    errors.Error unless both read the same examples."""
+    """(State, meta) of the run `init.from`, for one that goes on from there with other settings, which a notice names. Mismatch if the
+    state is another one; errors.Error unless both have the same seed and rows of the same size."""
     source = folders.locate(config.init.from_, notice=notice)
     before = parse.from_dict(folders.read_meta(source)['config'])
     wrong = [errors.Problem(f'{key} = {getattr(config, key)}', f'{config.init.from_} has {getattr(before, key)}; expected the same, since '
                             'init.optimizer = True goes on where that run was in its data.')
-             for key in ('seed', 'batch_size') if getattr(config, key) != getattr(before, key)]
+             for key in ('seed', 'batch_size', 'sequence_length', 'overfit_one_batch') if getattr(config, key) != getattr(before, key)]
     if (begun := int(source.name)) >= config.steps:
         wrong.append(errors.Problem(f'steps = {config.steps}', f'{config.init.from_} is at step {begun}, behind which a branch goes on; '
                                     'expected more.'))
     if wrong:
         raise errors.Error(wrong)
     state, meta = checkpoint.read(source, abstract_state)
-    notice(f'a branch of {config.init.from_}: goes on behind step {int(state.step)}, after {meta["examples"]:,} examples')
+    other = [key for key, *_ in parse.diff(before, config) if not key.startswith('init.') and not parse.may_change(key)]
+    notice(f'a branch of {config.init.from_}: goes on behind step {int(state.step)}, after {meta["examples"]:,} examples'
+           + (f', with another {", ".join(other)}' if other else ''))
     return state, {key: value for key, value in meta.items() if key not in ('early_stopping', 'texts')}
 
 

@@ -1,5 +1,6 @@
 """The model card of an export (card.md): origin of the weights, data, compute, metrics, how to load them."""
 import argparse
+import contextlib
 import json
 import pathlib
 
@@ -10,7 +11,7 @@ from data.text import files
 from model import config as model_config
 from train import objectives
 from train.monitoring import metrics
-from train.settings import schema
+from train.settings import json_file, schema
 
 PREDICT_TOKENS = ('LMHeadModel', 'ForCausalLM', 'ForConditionalGeneration', 'ForMaskedLM')  # classes that have a task
 TASKS = {'decoder': 'text-generation', 'encoder_decoder': 'text2text-generation', 'encoder': 'fill-mask'}
@@ -41,4 +42,6 @@ def text(folder: pathlib.Path, weights: list[str], source: epath.Path, config: s
 def meta_of_import(kept: epath.Path) -> dict:
     """meta.json of the imported checkpoint, for the folder huggingface/ of its workdir; {} without one."""
     meta = kept.parent / 'checkpoints' / '0' / 'meta.json'
-    return json.loads(meta.read_text()) if meta.exists() else {}
+    with contextlib.suppress(ValueError):     # without it the card says that the license is unknown
+        return json_file.read(meta)
+    return {}

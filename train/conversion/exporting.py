@@ -17,7 +17,7 @@ from model.huggingface import errors as huggingface_errors, settings
 from train.checkpoints import checkpoint, folders, workdir
 from train.conversion import card
 from train.objectives import replaced_token_detection
-from train.settings import errors, inherited, schema
+from train.settings import errors, inherited, json_file, schema
 
 # (roles before, roles after) of the special tokens around a text in training rows; an objective may have its own (`frame`)
 FRAMES = {'encoder': (('cls',), ('sep',)), 'encoder_decoder': ((), ('eos',)), 'decoder': (('bos',), ())}
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, notice: Callable[[str], None]) -> None:
     tokenizer = tokenizers.load(source / 'tokenizer') if (source / 'tokenizer').exists() else None
     if tokenizer is not None:
         workdir.same(meta, f'Put {source / "tokenizer"} back.', tokenizer=tokenizer.hash)
-    imported = json.loads((kept / 'config.json').read_text()) if kept else {}
+    imported = config_of_import(kept)
     imported = imported if imported.get('model_type') == family.model_type else {}
     same = own or (kept is not None and tokenizer is not None and tokenizer.hash == card.meta_of_import(kept).get('tokenizer'))
     special = ids(tokenizer, config.model.architecture)
@@ -96,6 +96,15 @@ def network(options: argparse.Namespace, config: schema.Config, head: task_model
     return task_model.Model(shape, task_model.Head()), {**shared, **own}
 
 
+def config_of_import(kept: epath.Path | None) -> dict:
+    """The config.json of the folder huggingface/; {} without one. errors.Error if it is damaged."""
+    try:
+        return json_file.read(kept / 'config.json') if kept else {}
+    except ValueError as error:
+        text = f'expected JSON, got {error}. Put it back, or import the model again.'
+        raise errors.Error([errors.Problem(str(kept / 'config.json'), text)], kind='convert', end='nothing was written') from None
+
+
 def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) -> families.Family:
     """The family `name`, or that of the import, or the one whose structure fits. ConfigError if none does."""
     known = settings.known()
@@ -103,8 +112,7 @@ def choose(name: str | None, module: task_model.Model, kept: epath.Path | None) 
         text = f'no such family.{errors.did_you_mean(name, list(known))} There are: {", ".join(sorted(known))}.'
         raise errors.Error([errors.Problem(f'--family = {name}', text)], kind='convert', end='nothing was written')
     if name is None:
-        hint = json.loads((kept / 'config.json').read_text())['model_type'] if kept else None
-        return settings.fit(module.config, module.settings, hint)
+        return settings.fit(module.config, module.settings, config_of_import(kept).get('model_type'))
     wrong = settings.differences(known[name], module.config)
     if wrong:
         rows = (f'model.{setting} = {mine!r}   {name} has {theirs!r}' for setting, mine, theirs in wrong)

@@ -1,12 +1,11 @@
 """Reads the examples that `train.inspect` is asked for, checks each of them, and shows them as text, JSON lines or a page."""
 import dataclasses
 import json
-import sys
 
 from data import corpus as corpora, pipeline
 from train import objectives
 from train.inspection import checks, look, rates
-from train.settings import errors, parse
+from train.settings import errors, parse, streams
 
 
 def show(request: parse.Request) -> None:
@@ -60,7 +59,7 @@ def shower(options, objective, tokenizer, notices):
     from train.inspection import terminal
     screen = terminal.console()
     for notice in notices:
-        print(notice, file=sys.stderr)
+        streams.complain(notice)
     return lambda one, found: terminal.show(screen, one, objective, tokenizer, found)
 
 

@@ -120,7 +120,7 @@ class Parts(Appended):
         if self._waiting:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._start is None:
-                self._start = max((int(part.name[:4]) for part in listed(self._folder)), default=-1) + 1
+                self._start = max((int(part.name[:4]) for part in listed(self._folder) if part.name[:4].isdecimal()), default=-1) + 1
             (self._folder / f'{self._start:04d}.{self._count:08d}{self._ending}').write_bytes(b''.join(self._waiting))
             self._waiting.clear()
             self._size, self._count = 0, self._count + 1

@@ -18,6 +18,7 @@ import rich.progress
 import rich.table
 import rich.text
 
+from data import errors
 from train.monitoring import appended, loss_terms
 from train.settings import command, streams
 
@@ -96,8 +97,8 @@ class Display(contextlib.AbstractContextManager):
             self.log.flush()
 
     def notice(self, text: str) -> None:
-        """Prints a line. Control characters are stripped: text may come from data."""
-        text = ''.join(c for c in str(text) if c.isprintable() or c == '\n')
+        """Prints lines, control characters escaped: text may come from data."""
+        text = '\n'.join(map(errors.printable, str(text).split('\n')))
         self._note(text)
         self.console.print(rich.text.Text(text))
 

@@ -10,19 +10,14 @@ from typing import Callable
 from etils import epath
 
 from train.monitoring import appended
-from train.settings import errors
 
 
 class Events:
     """The scalars of a run from `step` on, as a new file in `folder`; TensorBoard hides those beyond it that older files have."""
 
     def __init__(self, folder: epath.PathLike, notice: Callable[[str], None], step: int):
-        try:
-            from tensorboardX import record_writer, summary
-            from tensorboardX.proto import event_pb2
-        except ImportError:
-            text = 'needs the package tensorboardX: pip install tensorboardX.'
-            raise errors.Error([errors.Problem('tensorboard = True', text)], end='no step was taken') from None
+        from tensorboardX import record_writer, summary  # train/settings/checks.py looks for it
+        from tensorboardX.proto import event_pb2
         self._checksum, self._scalar, self._event = record_writer.masked_crc32c, summary.scalar, event_pb2.Event
         folder = epath.Path(folder)
         path = folder / f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'

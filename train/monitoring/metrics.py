@@ -52,9 +52,7 @@ class Lines:
         self.path, self.notice = epath.Path(path), notice
         self._found = _find(self.path)
         kept = [(line, record) for line, record in self._found.kept if record['step'] <= step]
-        if step == 0 and self._found.kept[len(kept):] and self._found.raw is not None:
-            notice(f'{self.path.name} holds lines up to step {self._found.kept[-1][1]["step"]}, but there is no checkpoint: the run begins '
-                   f'anew; a copy as it was is in {folders.set_aside(self.path, self._found.raw)}')
+        self._dropped = self._found.kept[-1][1]['step'] if step == 0 and self._found.kept[len(kept):] else 0
         self._lines, self._content = len(kept), b''.join(line for line, _ in kept)
         self._digest = hashlib.sha256(self._content)
         if text := written and _difference(kept, step, written):
@@ -94,12 +92,16 @@ class Lines:
         self._found = self._content = None    # the memory is free
 
     def _aside(self):
+        if self._dropped and self._found.raw is not None and not self._found.damaged:
+            place = folders.set_aside(self.path, self._found.raw)
+            self.notice(f'{self.path.name} holds lines up to step {self._dropped}, but there is no checkpoint: the run begins anew; a copy '
+                        f'as it was is in {place}')
         if self._found.damaged and self._found.raw is None and not atomic.local(self.path):
             self.notice(f'{_summary(self.path, self._found)}; its objects are left as they are')
         elif self._found.damaged:
             place = folders.set_aside(self.path, self._found.raw)
             self.notice(f'{_summary(self.path, self._found)}; a copy as it was is in {place}')
-        self._found = self._found._replace(damaged=[])
+        self._found, self._dropped = self._found._replace(damaged=[]), 0
 
 
 def read(workdir: epath.PathLike, name: str = 'metrics.jsonl', notice: Callable[[str], None] = streams.complain) -> list[dict]:
@@ -134,7 +136,7 @@ def _record(line):
     try:
         record = json.loads(line.decode())
     except RecursionError:
-        raise ValueError('brackets in brackets without end') from None
+        raise ValueError('nesting too deep') from None
     if not isinstance(record, dict) or type(record.get('step')) is not int or not all(map(_plain, record.values())):
         raise ValueError(errors.shown(line.decode(errors='backslashreplace')))
     return record

@@ -77,10 +77,11 @@ def agree(values: Callable[[], dict[str, Any]]) -> None:
     for name in dict.fromkeys(name for one in found for name in one):
         ranks = {}
         for i, one in enumerate(found):
-            ranks.setdefault(errors.shown(one[name], 100) if name in one else 'nothing', []).append(i)
+            ranks.setdefault(errors.shown(one[name], sys.maxsize) if name in one else 'nothing', []).append(i)
         if len(ranks) > 1:
-            text = ', '.join(f'process{"es" * (len(at) > 1)} {", ".join(map(str, at[:5]))}{" ..." * (len(at) > 5)}: {value}'
-                             for value, at in ranks.items())
+            same = max(0, len(os.path.commonprefix([*ranks])) - 30)  # a long value is shown around the first difference
+            text = ', '.join(f'process{"es" * (len(at) > 1)} {", ".join(map(str, at[:5]))}{" ..." * (len(at) > 5)}: '
+                             + (value if len(value) <= 100 else f'... {value[same:same + 90]} ...') for value, at in ranks.items())
             wrong.append(errors.Problem(name, f'{text}; expected one value.'))
     if wrong:
         raise errors.Error(wrong, kind='processes', end='nothing was run: start all processes with the same command, code and packages')

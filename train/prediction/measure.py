@@ -53,8 +53,8 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
             tell('the text has changed since this run was started: its own evaluations were of another one')
         evaluator = evaluation.build(config, source, mesh, options.batches)
         found = evaluator(states.variables(params), display.progress('evaluating', tell))
-    if not evaluator.errors and not evaluator.draw.whole:
-        tell('the sample is one unit, from which no standard error can be estimated; raise --batches')
+    if any(drawn == 1 < count for drawn, count in evaluator.draw.strata):
+        tell('the sample has one unit of several, from which no standard error can be estimated; raise --batches')
     return {'step': meta['step'], 'examples': int(np.sum(evaluator.draw.units >= 0)), **found}, evaluator.errors
 
 

@@ -2,7 +2,6 @@
 import argparse
 import dataclasses
 import os
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from model.decoding import generate
 from train import state as states
 from train.checkpoints import checkpoint, initial, workdir
 from train.prediction import fill_mask
-from train.settings import errors
+from train.settings import errors, streams
 
 
 def answers(options: argparse.Namespace) -> list[dict]:
@@ -25,7 +24,7 @@ def answers(options: argparse.Namespace) -> list[dict]:
         fill_mask.check(options, config, tokenizer)
     initial.complete(options.workdir, config, 'generate', 'nothing was generated')
     params, meta = checkpoint.load_params(options.workdir, step=options.step, patterns=('',) if encoder else ('^(adapter/)?backbone/',),
-                                          what='params' if config.ema is None else 'ema', notice=lambda text: print(text, file=sys.stderr))
+                                          what='params' if config.ema is None else 'ema', notice=streams.complain)
     workdir.same(meta, f'Put {os.path.join(options.workdir, "tokenizer")} back.', tokenizer=tokenizer.hash)
     if encoder:
         return fill_mask.answers(options.prompt, config, tokenizer, states.variables(params))

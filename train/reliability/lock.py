@@ -34,10 +34,10 @@ def _locked(folder):
     except BlockingIOError:
         raise errors.Error([errors.Problem(f'--workdir = {folder}', _busy(path))]) from None
     with file:
-        file.write(json.dumps({'host': socket.gethostname(), 'process': os.getpid(),
-                               'since': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}))
-        file.flush()
         try:
+            with contextlib.suppress(OSError):  # a full disk: the lock holds, only its note is missing
+                now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+                os.write(file.fileno(), json.dumps({'host': socket.gethostname(), 'process': os.getpid(), 'since': now}).encode())
             yield
         finally:
             with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ Every check yields (key, text): what was expected and what to change; `train/set
 who set it. No JAX: these run before it is imported. The mesh has its own file, `train/settings/fits.py`.
 """
 import dataclasses
+import importlib.util
 from typing import Any, Callable, Iterable, Iterator
 
 from model import positions as schemes
@@ -114,8 +115,13 @@ def evaluation(config: schema.Config) -> Found:
         yield 'eval_every', 'nothing to evaluate on: set data.eval, or data.eval_fraction above 0.'
 
 
+def packages(config: Any) -> Iterator[tuple[str, str]]:
+    if config.tensorboard and not importlib.util.find_spec('tensorboardX'):
+        yield 'tensorboard', "needs the package tensorboardX: pip install -e '.[tensorboard]'."
+
+
 GROUPS = ('model', 'optimizer', 'mesh', 'init')
-CHECKS = (positions, sentence_types, vocabulary, objective, streams, schedule, evaluation)
+CHECKS = (positions, sentence_types, vocabulary, objective, streams, schedule, evaluation, packages)
 
 
 def together(config: schema.Config, bad: Iterable[str] = (), *more: Callable) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@ import hashlib
 import json
 import pathlib
 
+from data import json_text
+
 
 def read(path: pathlib.Path) -> dict:
     """The JSON object in a file. ValueError, which says what came instead, for everything else: no text, no JSON, no file, or a file
@@ -11,9 +13,7 @@ def read(path: pathlib.Path) -> dict:
     path: pathlib.Path or epath.Path.
     """
     try:
-        found = json.loads(path.read_bytes().decode())
-    except RecursionError:
-        raise ValueError('brackets in brackets without end') from None
+        found = json_text.value(path.read_bytes().decode())
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from None
     if not isinstance(found, dict):

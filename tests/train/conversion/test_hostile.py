@@ -196,7 +196,7 @@ def test_the_name_of_a_folder_is_shown_without_its_escapes(tmp_path, capsys):
     assert '\x1b' not in said and said.count(r'\x1b[31mred') == 2
 
 
-FAST, SLOW = 15, 250                          # mutations of config.json, and as many of the header
+FAST, SLOW = 15, 500                          # mutations of config.json, and as many of the header
 CASES = ('gpt2', 'bert', 'roberta', 'albert', 'electra', 'xlnet', 't5', 'bart', 'bloom', 'llama', 'qwen2')
 VALUES = (None, True, False, 0, 1, -1, 2, 7, 0.5, 1e-12, -0.5, float('nan'), float('inf'), 2 ** 31, 2 ** 63, 10 ** 30, '', 'gelu', 'relu',
           '1', '\x1b[2J', [], [1], ['full_attention'], {}, {'0': 'a'}, {'rope_type': 'linear', 'factor': 2.0}, [[]])

@@ -1,11 +1,9 @@
 """TensorBoard's events: the bytes that the package's own writer makes of the same messages."""
 import struct
-import sys
 
 import pytest
 
 from train.monitoring import events
-from train.settings import errors
 
 
 def messages(data):
@@ -36,12 +34,3 @@ def test_events_have_the_frames_of_the_packages_own_writer(tmp_path):
     assert (start.step, start.session_log.status) == (5, event_pb2.SessionLog.START)
     assert [(event.step, value.tag, value.simple_value) for event in scalars for value in event.summary.value] == [
         (5, 'train/loss', 2.5), (5, 'grad_norm', 0.25), (6, 'train/loss', float('inf'))]
-
-
-def test_without_the_package_it_is_one_message(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'tensorboardX', None)
-    with pytest.raises(errors.Error) as error:
-        events.Events(tmp_path, print, 0)
-    assert str(error.value) == '''config: 1 problem
-  1. tensorboard = True   needs the package tensorboardX: pip install tensorboardX.
-no step was taken'''

@@ -34,7 +34,7 @@ DAMAGED = [                                   # bytes of line 2 of 3, what a not
     (b'{"step": 2, "train/loss": [1]}', '\'{"step": 2, "train/loss": [1]}\''),
     (b'{"step": 2, "train/loss": 1' + b'0' * 30 + b'}', '\'{"step": 2, "train/loss": 1000000000000000000000000000000}\''),
     (b'\xff\xfe', "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-    (b'[' * 100_000, 'brackets in brackets without end'),
+    (b'[' * 100_000, 'nesting too deep'),
 ]
 
 

@@ -91,6 +91,15 @@ nothing was run: start all processes with the same command, code and packages'''
     assert found.pop() and found.pop() and processes.agree(dict) is None
 
 
+def test_long_values_are_compared_to_their_ends(monkeypatch):
+    found = [{'a': 'x' * 150 + '1' * 150}, {'a': 'x' * 150 + '2' * 150}]
+    monkeypatch.setattr(processes, 'each', lambda label, function: found)
+    with pytest.raises(errors.Error) as error:
+        processes.agree(dict)
+    first, second = (f"... {'x' * 30}{digit * 60} ..." for digit in '12')
+    assert f'  1. a   process 0: {first}, process 1: {second}; expected one value.' in str(error.value)
+
+
 def test_what_must_be_equal(tmp_path, monkeypatch):
     request = parse.parse([*FLAGS, f'--workdir={tmp_path}'], devices=False)
     values = workdir.agreed(str(tmp_path), request.config)

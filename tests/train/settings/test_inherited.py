@@ -9,7 +9,7 @@ DAMAGED = {
     '': 'expected JSON in its config.json, got Expecting value: line 1 column 1 (char 0).',
     '{': 'expected JSON in its config.json, got Expecting property name enclosed in double quotes: line 1 column 2 (char 1).',
     '[]': OBJECT, '[1]': OBJECT, '3': OBJECT, 'null': OBJECT,
-    '[' * 100_000: 'expected JSON in its config.json, got brackets in brackets without end.',
+    '[' * 100_000: 'expected JSON in its config.json, got nesting too deep.',
     '{"model": 3}': GROUPS, '{"model": [1]}': GROUPS,
     '{"objective": "none"}': GROUPS,
     '{"model": {"dim": "wide"}}': "model.dim = 'wide'   expected an integer.   (taken from run)",
