@@ -139,10 +139,12 @@ def wide(data: bytes) -> tuple[str, str] | None:
 
 
 def seven_bit(data: bytes) -> tuple[str, str] | None:
-    """(name, command) of an encoding without bytes above 127: by its escape sequences, HZ by more than MOST of the bytes."""
+    """(name, command) of an encoding without bytes above 127: by an escape sequence every 2,000 bytes (each line of Japanese has two; an
+    archive of mails may have a few), HZ by more than MOST of the bytes."""
     for escape, name, command in SEVEN_BIT:
         found = re.findall(escape, data)
-        if found and (name != 'HZ' or sum(map(len, found)) > MOST * len(data) and _decoded(b''.join(found), 'hz')):
+        dense = len(found) * 2000 > len(data)
+        if dense and (name != 'HZ' or sum(map(len, found)) > MOST * len(data) and _decoded(b''.join(found), 'hz')):
             return name, command
     return None
 

@@ -108,6 +108,12 @@ def test_ascii_with_escapes_and_tildes_is_text(tmp_path, text):
     assert list(sources.open(str(tmp_path / 'a.txt'))) == [text]
 
 
+def test_an_archive_with_a_few_escapes_is_text(tmp_path):
+    text = 'From: \x1b$B$3$s\x1b(B\n' + 'words of a letter\n' * 1000
+    (tmp_path / 'a.txt').write_text(text)
+    assert list(sources.open(str(tmp_path / 'a.txt'))) == [text]
+
+
 def test_the_share_decides(tmp_path):
     """1 % of the bytes are counted, as damage; one more byte is a refusal, also when good text came before it."""
     for bad, size in ((10, 1000), (3000, 300_000)):
