@@ -139,12 +139,12 @@ def wide(data: bytes) -> tuple[str, str] | None:
 
 
 def seven_bit(data: bytes) -> tuple[str, str] | None:
-    """(name, command) of an encoding without bytes above 127: by an escape sequence every 2,000 bytes (each line of Japanese has two; an
-    archive of mails may have a few), HZ by more than MOST of the bytes."""
+    """(name, command) of an encoding without bytes above 127: by its escape sequence, of Japanese by one every 2,000 bytes (each line has
+    two, an archive of mails a few), HZ by more than MOST of the bytes."""
     for escape, name, command in SEVEN_BIT:
         found = re.findall(escape, data)
-        dense = len(found) * 2000 > len(data)
-        if dense and (name != 'HZ' or sum(map(len, found)) > MOST * len(data) and _decoded(b''.join(found), 'hz')):
+        dense = name != 'ISO-2022-JP' or len(found) * 2000 > len(data)
+        if found and dense and (name != 'HZ' or sum(map(len, found)) > MOST * len(data) and _decoded(b''.join(found), 'hz')):
             return name, command
     return None
 
