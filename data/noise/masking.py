@@ -3,8 +3,8 @@
 Whole words are BERT's (`create_masked_lm_predictions`), n-grams ALBERT's (Lan et al. 2019), spans SpanBERT's (Joshi et al. 2019). All visit
 candidates in a random order, choose nothing twice, and never exceed the budget, of which a few tokens may remain. Differences to the
 originals, none part of a method: no n-gram crosses a special token; spans end before a word that does not fit, where SpanBERT's code cuts
-the word; words that are already covered are skipped earlier than in ALBERT; a word of more tokens than a row has slots, which the originals
-never choose (all of a text without spaces may be one), counts as words of one token. Loops run over the n-grams or spans of one row.
+the word; words that are already covered are skipped earlier than in ALBERT; a word of more than half a row, which the originals never
+choose (all of a text without spaces may be one), counts as words of one token. Loops run over the n-grams or spans of one row.
 """
 import math
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ def _select(settings, source, text, rate, slots, rng):
         return masks.choose(np.flatnonzero(allowed), _count(settings, len(text), rate, slots, rng), rng), None
     starts = masks.words(text, source) | ~is_text
     starts[1:] |= ~is_text[:-1]               # what follows a special token
-    found = words(starts, allowed, slots)
+    found = words(starts, allowed, max(slots, settings.sequence_length // 2))
     if settings.select == 'word' and settings.count == 'roberta':
         return token_positions(found, some_words(found, _count(settings, len(found.begins), rate, slots, rng), rng))
     budget = _count(settings, len(text), rate, slots, rng)
