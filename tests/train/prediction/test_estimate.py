@@ -53,7 +53,7 @@ def test_all_rows_err_by_nothing_and_one_of_several_is_unknown():
     every = drawing.scattered([np.arange(600)], 600, 8, np.random.default_rng(0))
     one = ratio(every, values, weights)
     assert one.value == pytest.approx(values.sum() / weights.sum()) and estimate.error(one, every) == 0
-    single = drawing.scattered([np.arange(600)], 1, 8, np.random.default_rng(0))
+    single = drawing.Draw(np.array([[7]]), np.array([[0]]), ((1, 600),))
     assert np.isnan(estimate.error(ratio(single, values, weights), single))
     whole = drawing.everything(600, 8)
     assert estimate.by_unit(whole, ([1.5], [2.0])).tolist() == [3.5]
