@@ -151,8 +151,8 @@ def test_a_disk_that_is_filled_at_random_moments(tmp_path, disk):
     process = test_resume.start(disk / 'run', 'tiny.py:causal_lm', steps, *flags)
     failed = 0
     for step, patience in zip(sorted(draw.sample(range(50, 900), 5)), (60, 0, 0.5, 60, 1)):
-        if process.poll() is None:
-            test_resume.wait_for_step(disk / 'run', step, process)
+        while process.poll() is None and not any(line['step'] >= step for line in metrics.read(disk / 'run')[-1:]):
+            time.sleep(0.02)                  # or until it ends, as a save failed after there was room again
         time.sleep(draw.random() / 20)
         before = folders.complete(disk / 'run' / 'checkpoints')
         fill(disk / 'filler')
@@ -161,7 +161,7 @@ def test_a_disk_that_is_filled_at_random_moments(tmp_path, disk):
         (disk / 'filler').unlink()
         if process.poll() is not None:
             code, output = test_resume.finish(process)
-            assert code in (0, 6) and 'Traceback' not in output, output
+            assert code in (0, 6) and 'Traceback' not in output and (code == 0 or 'cannot save step ' in output), output
             assert before[-1] in folders.complete(disk / 'run' / 'checkpoints') or f'{before[-1]} is intact' not in output
             failed += code == 6
             process = test_resume.start(disk / 'run', 'tiny.py:causal_lm', steps, *flags)

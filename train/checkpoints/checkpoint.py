@@ -86,7 +86,8 @@ class Checkpoints(contextlib.AbstractContextManager):
             self.wait()
         finally:
             if '_orbax' in self.__dict__:
-                self.__dict__.pop('_orbax').close()
+                with contextlib.suppress(Exception):  # it raises once more what failed the save, in other words
+                    self.__dict__.pop('_orbax').close()
 
     def __exit__(self, *_):
         self.close()

@@ -531,6 +531,31 @@ def test_each_part_of_a_sharded_array_is_compared(tmp_path):
             assert arrays.unlike(tmp_path / '1', {**expected, path: [*parts[:i], (index, '0'), *parts[i + 1:]]}) == [path]
 
 
+def test_the_end_of_orbax_hides_no_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    saved = checkpoint.Checkpoints(tmp_path)
+    saved.save(1, make(1), {})
+    saved.wait()
+    close = saved._orbax.close
+    monkeypatch.setattr(saved._orbax, 'close', lambda: (close(), full()))
+    monkeypatch.setattr(manifest, 'write', full)
+    saved.save(2, make(2), {})
+    with pytest.raises(checkpoint.SaveError, match='^cannot save step 2 in .*; step 1 is intact$'):
+        saved.close()
+
+
+def test_what_verify_cannot_decode_is_unsealed(tmp_path, monkeypatch):
+    with checkpoint.Checkpoints(tmp_path) as saved:
+        saved.save(1, make(1), {})
+        saved.save(2, make(2), {})
+        monkeypatch.setattr(arrays, 'read', lambda *_: (_ for _ in ()).throw(ValueError('DATA_LOSS: cannot be decoded')))
+        with pytest.raises(checkpoint.SaveError, match='step 2 in .* does not read back as .*DATA_LOSS.*; moved to bad/2; step 1 is'):
+            saved.verify(2, make(2))
+    assert folders.complete(tmp_path) == [1]
+
+
 def test_verify_notices_another_state(tmp_path):
     with checkpoint.Checkpoints(tmp_path) as saved:
         saved.save(1, make(1), {})
