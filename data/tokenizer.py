@@ -20,7 +20,7 @@ if not __package__:
 import numpy as np
 
 from data import atomic, errors, places, special_tokens
-from data.text import files, formats
+from data.text import formats
 from data.vocabularies import folders, huggingface, pieces, vocabulary, wordpiece
 
 KINDS = ('unigram', 'bpe', 'wordpiece', 'bytes')
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike) -> vocabulary.Vocabulary:
     tokenizer_config.json: a published model's vocabulary, to which no id is added. A .model by itself gets the symbols that it lacks.
     A file that is named is what is loaded, whatever else its folder has. DataError when there is none, or files do not belong together.
     """
-    path = files.path(path)
+    path = places.path(path)
     folder = path if path.is_dir() else path.parent
     if path in (folder, folder / 'tokenizer.json', folder / 'tokenizer.model') and (
             definition := _definition(folder / 'tokenizer.json')) is not None:
@@ -142,7 +142,7 @@ def build(settings: Any, source: Any, cache: pathlib.Path | str) -> vocabulary.V
         return Bytes()
     identity = [FORMAT, source.fingerprint, settings.kind, settings.vocab_size, settings.sample_bytes]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
-    folder = files.path(cache) / 'tokenizers' / key
+    folder = places.path(cache) / 'tokenizers' / key
     try:
         return load(folder)
     except errors.DataError:
@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     from data.text import sources
     try:
         source = sources.open(flags.input, flags.field, flags.format, flags.documents)
-        files.path(flags.out).mkdir(parents=True, exist_ok=True)  # before training, which takes time
+        places.path(flags.out).mkdir(parents=True, exist_ok=True)  # before training, which takes time
         result = train(source, flags.kind, flags.vocab_size, flags.out, flags.sample_bytes, flags.sentinels)
     except errors.DataError as error:
         print(errors.printable(f'data: {error}'), file=sys.stderr)

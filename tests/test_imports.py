@@ -45,7 +45,8 @@ ALLOWED = (
                            'train.settings', 'train.parallel', 'train.checkpoints')),
     ('train.optimization', ('model.paths', 'train.settings', 'train.optimization')),
     ('train.objectives', ('data', 'model', 'train.settings', 'train.objectives')),
-    ('train.monitoring', ('data.atomic', 'data.errors', 'train.settings', 'train.checkpoints', 'train.objectives', 'train.monitoring')),
+    ('train.monitoring', ('data.atomic', 'data.errors', 'data.json_text', 'train.settings', 'train.checkpoints', 'train.objectives',
+                          'train.monitoring')),
     ('train.state', ('model.paths',)),
     ('train.step', ('train.state',)),
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (

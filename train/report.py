@@ -18,7 +18,7 @@ def run(options):
         print(f"report: no run in {', '.join(empty)}: expected a folder with config.json, as python -m train.main --workdir=DIR writes",
               file=sys.stderr)
         return 3
-    if wrong := command.unwritable('out', options.out) if '://' not in str(options.out) else ():
+    if wrong := command.unwritable('out', options.out):
         raise errors.Error(wrong, kind='report', end='nothing was written')
     from train.monitoring import page  # after the flags were read: --help is fast
     print(page.write(options.workdirs, options.out))

@@ -16,9 +16,9 @@ if typing.TYPE_CHECKING:                      # `--help` does without numpy
 
 ARCHITECTURES = ('decoder', 'encoder', 'encoder_decoder')
 ORDERS = ('ordered', 'causal', 'full')        # the first of each is true of any integers
+SEGMENTS = ('packed', 'padded', 'one')        # each is true of what the next one is true of
 Overflow = typing.Annotated[str, ('cut', 'next_row'), 'text beyond the end of a row: not used, as published, or read by the next row']
 CUT = 'objective.overflow = next_row reads all of it; the published rows are cut'  # an Objective's `unread`
-SEGMENTS = ('packed', 'padded', 'one')        # each is true of what the next one is true of
 
 
 class Hint(typing.NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from data import errors, special_tokens
-from data.text import cache_writer, files, sources
+from data import errors, places, special_tokens
+from data.text import cache_writer, sources
 
 
 class Tokens:
@@ -109,7 +109,7 @@ def place(location: str | os.PathLike) -> pathlib.Path:
     """The folder of the caches. DataError for a remote one."""
     if '://' in str(location):
         raise errors.DataError(f'{location}: expected a local folder for the token cache, which is memory-mapped; set data.cache')
-    return files.path(location)
+    return places.path(location)
 
 
 def _hash(values):

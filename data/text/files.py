@@ -10,10 +10,8 @@ import pathlib
 from typing import Any, Iterator
 import zlib
 
-from data import errors, places
+from data import errors
 from data.text import encodings, formats, readers, sentences
-
-path = places.path
 
 
 def digest(file: Any) -> str:

@@ -5,7 +5,7 @@ import pathlib
 import re
 from typing import Any, Iterator
 
-from data import errors
+from data import errors, places
 from data.text import files, formats
 
 MAGIC = re.compile(r'[*?[]')
@@ -28,7 +28,7 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
             for file in inside:
                 found.setdefault(str(file) if '://' in name else os.stat(file)[1:3], file)  # the inode and its device
     found, notices = list(found.values()), []
-    if len(found) > 1 or [str(file) for file in found] != [str(files.path(spec))]:
+    if len(found) > 1 or [str(file) for file in found] != [str(places.path(spec))]:
         notices = [f'{spec}: {len(found):,} files, {found[0]} to {found[-1]}' if len(found) > 1 else f'{spec}: 1 file, {found[0]}']
     if left:
         notices.append(f'{spec}: left out {len(left):,} of other endings, such as {left[0]}; data.format takes them all')
@@ -37,14 +37,14 @@ def find(spec: str, format: str | None = None) -> tuple[list, list[str]]:
 
 def _matches(name):
     """The paths of a name that is a path or a glob, sorted."""
-    location = files.path(name)
+    location = places.path(name)
     if '://' not in name:
         return sorted(_expanded(pathlib.Path(location.anchor), location.relative_to(location.anchor).parts))
     try:
         if location.exists():
             return [location]
         head = MAGIC.split(name)[0].rpartition('/')[0]
-        return sorted(files.path(head).glob(name[len(head) + 1:])) if MAGIC.search(name) else []
+        return sorted(places.path(head).glob(name[len(head) + 1:])) if MAGIC.search(name) else []
     except Exception as error:  # its type depends on the package
         raise errors.DataError(f'{name}: expected a location that can be read, got {error}') from error
 
@@ -52,7 +52,7 @@ def _matches(name):
 def _files(name, format):
     """(the files that one name means, sorted; those of a folder that are left out)."""
     found, left = _matches(name) if name.strip(', ') else [], []
-    if found == [files.path(name)] and found[0].is_dir():
+    if found == [places.path(name)] and found[0].is_dir():
         inside = [file for folder in _folders(found[0]) for file in map(folder.joinpath, _names(folder)) if not file.is_dir()]
         found = sorted(file for file in inside if format or formats.of(file.name)[0])
         left = sorted(set(inside) - set(found))

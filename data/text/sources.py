@@ -12,7 +12,7 @@ import pathlib
 import re
 from typing import Any, Callable, Iterator
 
-from data import errors
+from data import errors, places
 from data.text import files, locations, readers, tfds
 
 TOLD = 5            # lines on single files, at most
@@ -31,7 +31,7 @@ def open(spec: str, field: str = 'text', format: str | None = None, documents: s
         found = [bundled(name) for name in dict.fromkeys(rest.split(','))]
     elif scheme == 'tfds' and colon:
         return tfds.open(rest, field, Source)
-    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not rest.startswith('//') and not files.path(spec).exists():
+    elif re.fullmatch(r'[A-Za-z][\w+.-]+', scheme) and colon and not rest.startswith('//') and not places.path(spec).exists():
         raise errors.DataError(f"{spec}: expected bundled:NAME, tfds:NAME:SPLIT or a file, got '{scheme}:'"
                                f'{_suggest(scheme, ("bundled", "tfds"), ":")}')
     else:

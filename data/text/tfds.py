@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any, Callable
 
-from data import errors
+from data import errors, places
 from data.text import encodings, files, readers
 
 SPEC = re.compile(r'(?P<name>[\w./+-]+)(:(?P<version>\d+\.\d+\.\d+))?:(?P<split>[^@]+)(@(?P<folder>.+))?')
@@ -36,7 +36,7 @@ def open(spec: str, field: str, source: Callable) -> Any:
         raise errors.DataError(f'{where}: expected a dataset prepared as ArrayRecord, got {_brief(error)}; tfds build {match["name"]} '
                                '--file_format=array_record --overwrite') from error
 
-    parts = [files.Content(files.path(name)) for part in sorted(info.splits) for name in info.splits[part].filepaths]
+    parts = [files.Content(places.path(name)) for part in sorted(info.splits) for name in info.splits[part].filepaths]
 
     def texts():
         for i in range(len(rows)):
@@ -61,7 +61,7 @@ def open(spec: str, field: str, source: Callable) -> Any:
 def folder(where: str, match: re.Match) -> Any:
     """The folder of the version in `match`, else of the newest. DataError lists what there is instead."""
     home = match['folder'] or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
-    place = files.path(home) / match['name']
+    place = places.path(home) / match['name']
     inside = sorted(child.name for child in place.iterdir() if child.name[:1] != '.') if place.is_dir() else []
     versions = [name for name in inside if VERSION.fullmatch(name) and match['version'] in (None, name)]
     if versions:

@@ -10,8 +10,7 @@ import json
 import os
 import re
 
-from data import errors
-from data.text import files as locations
+from data import errors, places
 from data.vocabularies import huggingface, pieces, pipelines, vocabulary
 
 UNK = '<unk>'
@@ -28,7 +27,7 @@ def save(tokenizer: vocabulary.Vocabulary, folder: str | os.PathLike, before: tu
     else:
         values = own(tokenizer, before, after)
         made = {name: (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode() for name, value in values.items()}
-    folder = locations.path(folder)
+    folder = places.path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
         (folder / name).write_bytes(data)

@@ -12,8 +12,7 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
-from data import errors, special_tokens
-from data.text import files as locations
+from data import errors, places, special_tokens
 from data.vocabularies import expressions, folders, pipelines, roles, vocabulary, words
 
 TOGETHER = 1 << 16    # characters of texts that are encoded on all cores
@@ -90,7 +89,7 @@ def refused() -> Iterator[None]:
 
 def load(path: str | os.PathLike, special: special_tokens.Special | None = None, hash: str | None = None) -> Tokenizer:
     """The Tokenizer of a folder's files, or of one file and the settings beside it; DataError names the file that is wrong."""
-    path = locations.path(path)
+    path = places.path(path)
     folder = path if path.is_dir() else path.parent
     names = {name: folder / name for name in folders.SETTINGS}
     names |= {name: folder / name for name in (*folders.VOCABULARIES, *sorted(file.name for file in folder.glob('*.model')))

@@ -8,8 +8,7 @@ from typing import Iterable
 import numpy as np
 from numpy import typing as npt
 
-from data import atomic, errors
-from data.text import files as locations
+from data import atomic, errors, places
 from data.vocabularies import hostile, words
 
 
@@ -92,7 +91,7 @@ class Vocabulary:
         """Writes a folder that data/tokenizer.py loads; tokenizer.json, with the special ids, is last."""
         definition = {'kind': self.kind, 'special': self.special.as_dict(), 'hash': self.hash}
         for name, data in {**self.files(), 'tokenizer.json': (json.dumps(definition, indent=1) + '\n').encode()}.items():
-            path = locations.path(folder) / name
+            path = places.path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, data)
 

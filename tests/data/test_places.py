@@ -30,10 +30,10 @@ def test_nowhere(location, text):
 
 
 @pytest.mark.parametrize('location, path', [
-    ('~', '/home/me'), ('~/x', '/home/me/x'), ('./~nobody-here', os.path.abspath('~nobody-here')), ('a/~b', 'a/~b'),
-    ('a:b', 'a:b'), ('', '.'), (pathlib.Path('~/x'), '/home/me/x')])
+    ('~', '/users/me'), ('~/x', '/users/me/x'), ('./~nobody-here', os.path.abspath('~nobody-here')), ('a/~b', 'a/~b'),
+    ('a:b', 'a:b'), ('', '.'), (pathlib.Path('~/x'), '/users/me/x')])
 def test_here(location, path, monkeypatch):
-    monkeypatch.setenv('HOME', '/home/me')
+    monkeypatch.setenv('HOME', '/users/me')
     assert places.wrong(location) is None and places.path(location) == pathlib.Path(path)
 
 

@@ -16,7 +16,7 @@ from typing import Callable
 
 from etils import epath
 
-from data import atomic
+from data import atomic, json_text
 from train.checkpoints import folders
 from train.monitoring import appended
 from train.settings import errors, streams
@@ -133,10 +133,7 @@ def _find(path):
 
 def _record(line):
     """The record of a line, {'step': ..., name: number, text or None}. ValueError for anything else."""
-    try:
-        record = json.loads(line.decode())
-    except RecursionError:
-        raise ValueError('nesting too deep') from None
+    record = json_text.value(line.decode())
     if not isinstance(record, dict) or type(record.get('step')) is not int or not all(map(_plain, record.values())):
         raise ValueError(errors.shown(line.decode(errors='backslashreplace')))
     return record

@@ -115,7 +115,7 @@ def evaluation(config: schema.Config) -> Found:
         yield 'eval_every', 'nothing to evaluate on: set data.eval, or data.eval_fraction above 0.'
 
 
-def packages(config: Any) -> Iterator[tuple[str, str]]:
+def packages(config: schema.Config) -> Found:
     if config.tensorboard and not importlib.util.find_spec('tensorboardX'):
         yield 'tensorboard', "needs the package tensorboardX: pip install -e '.[tensorboard]'."
 

@@ -92,10 +92,12 @@ def unread(options: argparse.Namespace, names: Iterable[str], why: str) -> list[
 
 
 def unwritable(name: str, path: str | None) -> list[errors.Problem]:
-    """[Problem] of a flag --name for a file to write, where it is a folder, or its folder is not there."""
-    if path and os.path.isdir(path):
+    """[Problem] of a flag --name for a file to write, where it is a folder, or its folder is not there; not of a remote one."""
+    if not path or '://' in path:
+        return []
+    if os.path.isdir(path):
         return [errors.Problem(f'--{name} = {path}', 'is a folder; name a file in it.')]
-    if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         return [errors.Problem(f'--{name} = {path}', 'no such folder; make it first.')]
     return []
 
