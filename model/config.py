@@ -15,7 +15,8 @@ NORM_POSITIONS = ('pre', 'post')
 POSITIONS = tuple(schemes.SCHEMES)
 HEADS = ('linear', 'biased', 'transform')
 INITIALIZERS = ('gpt2', 'bert', 't5', 'normal')
-REMAT = ('none', 'dots', 'full')
+ATTENTION = ('auto', 'plain', 'blockwise', 'cudnn')
+REMAT = ('none', 'dots', 'attention', 'full')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,9 @@ class Config:
     mlp_dropout: Annotated[float, 'at least 0 and below 1', 'inside the feed-forward layer, after the activation (T5)'] = 0.0
     output_dropout: Annotated[float, 'at least 0 and below 1', 'after the last norm of a stack (T5)'] = 0.0
     attention_dropout: Annotated[float, 'at least 0 and below 1', 'of attention probabilities'] = 0.0
+    attention: Annotated[str, ATTENTION, 'implementation of it; auto: the fastest that can, as always while decoding'] = 'auto'
     initializer: Annotated[str, INITIALIZERS, 'tables in model/initializers.py'] = 'gpt2'
-    remat: Annotated[str, REMAT, 'what is computed again in the backward pass: nothing, all but matrix products, everything'] = 'none'
+    remat: Annotated[str, REMAT, 'recomputed in the backward pass: nothing, all but products, but residuals and attention, all'] = 'none'
     unroll: Annotated[int, 'at least 1', 'layers in an iteration of the scan over layers'] = 1
 
     def problems(self) -> Iterator[tuple[str, str]]:

@@ -10,14 +10,16 @@ from typing import Any, Callable
 
 from flax import linen as nn
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from model import attention, config as model_config, layers, memory as memories, ops, positions
-from model.attention import rule as rules
+from model.attention import choice, rule as rules
 from model.decoding import cache as caches
 
 REMAT = {
     'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention
+    'attention': jax.checkpoint_policies.save_only_these_names('residual', 'attention'),  # what attention reads and gives, not its weights
     'full': jax.checkpoint_policies.nothing_saveable,
 }
 FIELDS = ('positions', 'segments', 'sees', 'seen')
@@ -96,7 +98,7 @@ class Block(nn.Module):
 
     def add_residual(self, x: jax.Array, y: jax.Array, norm: Callable, rows: jax.Array | None) -> jax.Array:
         """The residual stream x after a branch with the output y, normalized in a post-norm model."""
-        x = x + self.dropout(y, rows)
+        x = checkpoint_name(x + self.dropout(y, rows), 'residual')
         return ops.constrain(x if self.config.norm_position == 'pre' else norm(x), 'batch', 'length', 'model')
 
 
@@ -177,7 +179,7 @@ class Stack(nn.Module):
 
     def share(self, fields, rows=None, cache=None, encoded=None, encoder_segments=None, memory=None, keys=None):
         """(Shared, the number of each layer's window int32[L] or None, the cache with the new tokens' integers)."""
-        config, implementation = self.config, attention.choose(self.config)
+        config = self.config
         at, segments, sees, seen = (fields[name] for name in FIELDS)
         count, start, hint = seen.shape[1], None, getattr(self.hints, self.role)
         if cache is None:
@@ -200,11 +202,14 @@ class Stack(nn.Module):
         dropout = None if rows is None else functools.partial(self.dropout, rows=rows)
         relative = self.scheme.distances(rule, fields, cache is not None, dropout)
         bias = self.scheme.bias(self.positions, self.role, self.dtype)
-        prepared = attention.prepare(implementation, rule, bias, hint, tuple(distinct))
-        cross = None
+        need = choice.Need(config, choice.platform(), self.dtype, sees.shape[1], rule.seen.shape[1], hint, self.scheme.scores,
+                           training=rows is not None)
+        name = config.attention if cache is None else 'auto'
+        prepared, cross = choice.prepare(need, rule, bias, tuple(distinct), name), None
         if encoder_segments is not None:
             hint = self.hints.cross if cache is None else rules.UNKNOWN
-            cross = attention.prepare(implementation, rules.cross(segments, encoder_segments), hint=hint)
+            need = dataclasses.replace(need, keys=encoder_segments.shape[1], hint=hint, scores=None)
+            cross = choice.prepare(need, rules.cross(segments, encoder_segments), name=name)
         shared = Shared(
             prepared, cross, encoded, self.scheme.rotation(at), self.scheme.rotation(key_at), relative, start, rows,
             keys=made, reuse=None if memory is None else memory.reuse or count)

@@ -151,8 +151,9 @@ def resumed(config: schema.Config, saved: checkpoint.Checkpoints, abstract: stat
     found = saved.restore(abstract, screen.notice)
     if found is None and config.init.optimizer:
         found = initial.branch(config, abstract, screen.notice)
-    if found and (notice := arrays.changed(found[1].get('versions', {}))):
-        screen.notice(notice)
+    for notice in found and (arrays.changed(found[1].get('versions', {})), workdir.redrawn(found[1], config)) or ():
+        if notice:
+            screen.notice(notice)
     return found
 
 

@@ -1,49 +1,14 @@
-"""Multi-head attention with grouped queries (Vaswani et al. 2017, Ainslie et al. 2023), for self and cross attention.
-
-An implementation is a module of this folder and a row of IMPLEMENTATIONS: `prepare(rule, bias, hint, windows)` once a stack,
-`attend(query, key, value, prepared, *, window, scale, soft_cap, dropout)` in every layer, and SUPPORTS, what it supports:
-
-    bias      a function of query and key positions (T5, ALiBi), float32[B, N, t, s] of int32[B, t] and int32[B, s]
-    terms     scores that depend on the query and the layer (Transformer-XL), by its function `add_terms`
-    windows   several windows in one stack, or one
-    dropout, soft_cap
-    offset    hints with keys before the row's own; without it, `prepare` gets the hint that promises nothing
-"""
+"""Multi-head attention with grouped queries (Vaswani et al. 2017, Ainslie et al. 2023), for self and cross attention."""
 import functools
-import types
-from typing import Any, Callable
+from typing import Any
 
 from flax import linen as nn
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
-from model import config as model_config, encodings, layers, ops, positions
-from model.attention import plain, rule as rules, transformer_xl
-
-IMPLEMENTATIONS = {'plain': plain}            # the first that supports a config is taken
-
-
-def choose(config: model_config.Config, name: str | None = None) -> types.ModuleType:
-    """The implementation for a model.config.Config: the one of this name, or the first that supports it. ValueError if none does."""
-    wanted = {positions.of(config).scores: f'model.positions = {config.positions}'}  # {what must be supported: the setting that needs it}
-    wanted['windows'] = config.windows and f'model.windows = {config.windows}'
-    wanted['dropout'] = config.attention_dropout and f'model.attention_dropout = {config.attention_dropout}'
-    wanted['soft_cap'] = config.attention_soft_cap and f'model.attention_soft_cap = {config.attention_soft_cap}'
-    for candidate in IMPLEMENTATIONS if name is None else (name,):
-        if candidate not in IMPLEMENTATIONS:
-            raise ValueError(f'no implementation of attention is called {candidate!r}; there are {", ".join(IMPLEMENTATIONS)}')
-        supported = IMPLEMENTATIONS[candidate].SUPPORTS
-        lacking = [setting for feature, setting in wanted.items() if feature and setting and feature not in supported]
-        if not lacking:
-            return IMPLEMENTATIONS[candidate]
-    raise ValueError(f'the implementation {candidate!r} of attention does not support {", ".join(lacking)}')
-
-
-def prepare(implementation: types.ModuleType, rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
-            windows: tuple[int | None, ...] = (None,)) -> Any:
-    """The result of `implementation.prepare`; a hint with an offset is replaced where the implementation does not support offsets."""
-    supported = not hint.offset or 'offset' in implementation.SUPPORTS
-    return implementation.prepare(rule, bias, hint if supported else rules.UNKNOWN, windows)
+from model import config as model_config, encodings, layers, ops
+from model.attention import choice, transformer_xl
 
 
 class Attention(nn.Module):
@@ -61,14 +26,13 @@ class Attention(nn.Module):
             norm = functools.partial(layers.Norm, config, self.dtype, 'rmsnorm')
             self.query_norm, self.key_norm = norm(), norm()
         self.relative = transformer_xl.Scores(config, self.dtype)  # its parameters exist where it is called
-        self.implementation = choose(config)
         self.dropout = layers.Dropout(config.attention_dropout)
 
-    def __call__(self, x: jax.Array, kv: tuple[jax.Array, jax.Array], prepared: Any, *, window: jax.Array | None = None,
+    def __call__(self, x: jax.Array, kv: tuple[jax.Array, jax.Array], prepared: choice.Prepared, *, window: jax.Array | None = None,
                  rotation: tuple | None = None, relative: Any = None, rows: jax.Array | None = None) -> jax.Array:
         """Queries of float[B, T, D] attend to `kv` of `keys_values`: float[B, T, D].
 
-        prepared: the result of `prepare`; window: the number of this layer's window among those prepared;
+        prepared: the result of `choice.prepare`; window: the number of this layer's window among those prepared;
         rotation, relative: of the positions, if they are rotary or Transformer-XL's; rows: int32[B] as in `Transformer`.
         """
         query = self.split(self.query(x), 'heads')
@@ -78,7 +42,7 @@ class Attention(nn.Module):
             query = encodings.rotate(query, rotation)
         if relative is not None:
             query, terms = self.relative(query, relative, self.scale)
-            prepared = self.implementation.add_terms(prepared, terms)
+            prepared = prepared.add_terms(terms)
         heads = self.attend(query, *kv, prepared, window=window, rows=rows)
         heads = ops.constrain(heads, 'batch', 'heads', 'length', 'head')
         B, N, T, H = heads.shape
@@ -93,14 +57,15 @@ class Attention(nn.Module):
             key = encodings.rotate(key, rotation)
         return key, value
 
-    def attend(self, query: jax.Array, key: jax.Array, value: jax.Array, prepared: Any, *, window: jax.Array | None = None,
+    def attend(self, query: jax.Array, key: jax.Array, value: jax.Array, prepared: choice.Prepared, *, window: jax.Array | None = None,
                rows: jax.Array | None = None) -> jax.Array:
         """float[B, N, T, H], two float[B, K, S, H] -> float[B, N, T, H].
 
         All attention of the model calls this method, so that an adapter may add keys here (nn.intercept_methods).
         """
-        return self.implementation.attend(query, key, value, prepared, window=window, scale=self.scale,
-                                          soft_cap=self.config.attention_soft_cap, dropout=self.dropout.draw(rows))
+        query, key, value = (checkpoint_name(x, 'attention') for x in (query, key, value))
+        return prepared.attend(query, key, value, window=window, scale=self.scale, soft_cap=self.config.attention_soft_cap,
+                               dropout=self.dropout.draw(rows))
 
     @property
     def scale(self) -> float:

@@ -3,15 +3,14 @@
 Scores and softmax are float32. A query that attends to no key outputs 0 and has gradient 0. All layers share the mask and the bias.
 """
 import dataclasses
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from model import ops
-from model.attention import rule as rules
+from model.attention import dropout as dropouts, rule as rules
 
-SUPPORTS = ('bias', 'terms', 'dropout', 'soft_cap', 'windows')
 HIDDEN = -1e30                                # added to a score: float32 forgets the score, its softmax is exactly 0
 
 
@@ -21,26 +20,37 @@ class Prepared:
     """A rule as matrices. With W > 1 windows, the first two have a leading axis W."""
     mask: Any                                 # float32[B, T, S], 0 or HIDDEN
     sees_any: Any                             # bool[B, T], whether the query attends to any key
-    bias: Any = None                          # float32[B, N, T, S]
+    bias: Any = None                          # float32[B or 1, N, T, S]
 
 
-def prepare(rule: rules.Rule, bias: Callable | None = None, hint: rules.Hint = rules.UNKNOWN,
-            windows: tuple[int | None, ...] = (None,)) -> Prepared:
-    """What `attend` needs of a rule in every layer, computed once a stack."""
+def lacks(need: Any) -> list[str]:
+    """Nothing."""
+    return []
+
+
+def faster(need: Any) -> bool:
+    """Whether this is the fastest; it comes last."""
+    return True
+
+
+def prepare(rule: rules.Rule, terms: tuple = (), hint: rules.Hint = rules.UNKNOWN, windows: tuple[int | None, ...] = (None,)) -> Prepared:
+    """What `attend` needs of a rule in every layer, computed once a stack. terms: of the scores (terms.py)."""
     del hint                                  # all pairs are computed
     allowed = [rules.mask(rule, window) for window in windows]
     # Added to the scores, not selected with `where`: the gradient of a sum needs no copy of the mask for every head.
     mask = [jnp.where(each, 0.0, HIDDEN).astype(jnp.float32) for each in allowed]
     sees_any = [jnp.any(each, axis=-1) for each in allowed]
-    bias = None if bias is None else bias(rule.query_positions, rule.key_positions)
+    bias = sum(each.block(0, rule.sees.shape[1], 0, rule.seen.shape[1]) for each in terms) if terms else None
     return Prepared(*(each[0] if len(windows) == 1 else jnp.stack(each) for each in (mask, sees_any)), bias)
 
 
-def add_terms(prepared: Prepared, terms: jax.Array) -> Prepared:
-    """`prepared` with a layer's own terms of the scores, float32[B, N, T, S] (Transformer-XL)."""
+def add_terms(prepared: Prepared, terms: Any) -> Prepared:
+    """`prepared` with a layer's own terms of the scores (transformer_xl.Terms)."""
+    terms = terms.matrix()
     return dataclasses.replace(prepared, bias=terms if prepared.bias is None else prepared.bias + terms)
 
 
+@jax.named_scope('plain')
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepared, *, window: jax.Array | None = None, scale: float,
            soft_cap: float | None = None, dropout: tuple | None = None) -> jax.Array:
     """Weighted mean of the values that each query attends to: float[B, N, T, H].
@@ -58,7 +68,7 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepare
         scores += prepared.bias
     weights = jax.nn.softmax(scores + mask[:, None], axis=-1)
     if dropout is not None:
-        weights = ops.dropout(weights, *dropout)
+        weights *= dropouts.mask(*dropout, N, jnp.arange(T), S).block(0, T, 0, S)
     weights = weights.astype(value.dtype).reshape(B, K, N // K, T, S)
     out = jnp.einsum('bkgts,bksh->bkgth', weights, value).reshape(B, N, T, H)
     # Without a visible key the softmax is uniform over keys that must not leak. Zeroing the output also stops the

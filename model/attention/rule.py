@@ -30,7 +30,7 @@ class Hint(NamedTuple):
     """What a rule promises at compile time, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
     The defaults promise nothing. In self attention, any other value also promises that the keys after `offset` are the tokens of
-    the queries, in the same order. Rows of weight 0, which fill the last batch of an
+    the queries, in the same order, and that positions count on within a segment. Rows of weight 0, which fill the last batch of an
     evaluation, may break it: their results are not used.
     """
     order: str = 'ordered'                    # within a segment: causal | full | ordered (by the integers alone)
@@ -68,7 +68,21 @@ def prepend(rule: Rule, hint: Hint, segments: jax.Array, positions: jax.Array) -
     return rule, hint._replace(offset=hint.offset + segments.shape[1])
 
 
-def mask(rule: Rule, window: int | None = None) -> jax.Array:
+def put(x: jax.Array, slots: jax.Array, length: int, axis: int = 1) -> jax.Array:
+    """x[B, ..., P, ...] at `slots` int32[B, P] of an axis of T = `length`, zeros elsewhere; a slot T is none."""
+    def one(x, slots):
+        x = jnp.moveaxis(x, axis - 1, 0)
+        return jnp.moveaxis(jnp.zeros((length, *x.shape[1:]), x.dtype).at[slots].set(x, mode='drop'), 0, axis - 1)
+
+    return jax.vmap(one)(x, slots)
+
+
+def take(x: jax.Array, slots: jax.Array, axis: int = 1) -> jax.Array:
+    """x[B, ..., T, ...] at `slots` int32[B, P] of an axis; what a slot T takes is 0."""
+    return jax.vmap(lambda x, slots: jnp.take(x, slots, axis - 1, mode='fill', fill_value=0))(x, slots)
+
+
+def mask(rule: Rule, window: Any = None) -> jax.Array:
     """The rule as a matrix: bool[B, T, S], true where the query attends to the key."""
     query, key = (lambda x: x[:, :, None]), (lambda x: x[:, None, :])
     segments, keys = query(rule.query_segments), key(rule.key_segments)

@@ -8,7 +8,6 @@ neighbours in a document differ by 1, or by -1 in a row that is read backwards (
 the row (`streams.py`) are moved to the slots of their targets for that product and back again, as in the original.
 """
 import dataclasses
-import functools
 from typing import Any, Callable
 
 from flax import linen as nn
@@ -16,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from model import config as model_config, encodings, initializers, layers, ops
-from model.attention import rule as rules
+from model.attention import rule as rules, terms as score_terms
 
 
 @jax.tree_util.register_dataclass
@@ -27,7 +26,7 @@ class Relative:
     reads: Any = None                         # int32[B], the table of each row; None = table b is that of row b
     slots: Any = None                         # int32[B, P], slots of the appended queries; T' - P = unused
     index: Any = None                         # int32[B, T, S], table entry of each pair, where distances do not follow the row
-    same: Any = None                          # bool[B, T', S], whether query and key have the same type
+    types: Any = None                         # of queries int32[B, T'] and of keys int32[B, S]
 
 
 def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.Array], cached: bool = False,
@@ -52,15 +51,69 @@ def share(config: model_config.Config, rule: rules.Rule, fields: dict[str, jax.A
     if config.relative_segments and not cached:
         types = fields.get('types', jnp.zeros_like(fields['positions']))
         known = jnp.pad(types[:, :T], ((0, 0), (S - T, 0)))
-        relative = dataclasses.replace(relative, same=types[:, :, None] == known[:, None])
+        relative = dataclasses.replace(relative, types=(types, known))
     return relative
 
 
-def shift(x: jax.Array, keys: int) -> jax.Array:
-    """out[t, s] = x[t, T - t + s]: float[..., T, R] -> float[..., T, keys], without a gather."""
-    T, R = x.shape[-2:]
-    x = x.reshape(*x.shape[:-2], R * T)[..., T:]
-    return x.reshape(*x.shape[:-1], T, R - 1)[..., :keys]
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """A layer's own terms of the scores, as in terms.py. With appended queries, `split` comes before `block` and `padded`."""
+    queries: Any                              # float[B, N, T', H], scaled
+    distances: Any                            # float[B, N, R, H], projected
+    by_type: Any = None                       # float32[B, N, T', 2], of keys of the query's type and of another
+    types: Any = None
+    index: Any = None
+    slots: Any = None                         # these three as in `Relative`
+
+    def block(self, first_query: Any, queries: int, first_key: Any, keys: int) -> jax.Array:
+        """float32[B, N, queries, keys]."""
+        def cut(x, axis, first, size):
+            return jax.lax.dynamic_slice_in_dim(x, first, size, axis)
+
+        query, distances = cut(self.queries, 2, first_query, queries), self.distances
+        if self.index is not None:
+            index = cut(cut(self.index, 1, first_query, queries), 2, first_key, keys)
+            return jnp.take_along_axis(ops.einsum_float32('bnth,bnrh->bntr', query, distances), index[:, None], axis=-1)
+        distances = cut(distances, 2, self.queries.shape[2] - first_query - queries + first_key, queries + keys)
+        found = score_terms.shift(ops.einsum_float32('bnth,bnrh->bntr', query, distances), keys)
+        if self.types is None:
+            return found
+        by_type, of_query, of_key = cut(self.by_type, 2, first_query, queries), *self.types
+        same = cut(of_query, 1, first_query, queries)[:, None, :, None] == cut(of_key, 1, first_key, keys)[:, None, None]
+        return found + jnp.where(same, by_type[..., :1], by_type[..., 1:])
+
+    def padded(self, queries: int, keys: int) -> 'Terms':
+        """For longer rows."""
+        def longer(x, axis, after, before=0):
+            return None if x is None else jnp.pad(x, [(before, after) if i == axis else (0, 0) for i in range(x.ndim)])
+
+        more = queries - self.queries.shape[2]
+        if self.index is not None:
+            index = longer(longer(self.index, 1, more), 2, keys - self.index.shape[2])
+            return dataclasses.replace(self, queries=longer(self.queries, 2, more), index=index)
+        types = self.types and (longer(self.types[0], 1, more), longer(self.types[1], 1, keys - self.types[1].shape[1]))
+        distances = longer(self.distances, 2, queries + keys - more - self.distances.shape[2], more)
+        return Terms(longer(self.queries, 2, more), distances, longer(self.by_type, 2, more), types)
+
+    def split(self) -> tuple['Terms', 'Terms']:
+        """Those of the queries of the row, and those of the appended queries moved to their slots: for rows of T queries each."""
+        T = self.queries.shape[2] - self.slots.shape[1]
+
+        def part(change, of_types):
+            by_type, types = (None, None) if self.types is None else (change(self.by_type), (of_types(self.types[0]), self.types[1]))
+            return Terms(change(self.queries), self.distances, by_type, types)
+
+        return (part(lambda x: x[:, :, :T], lambda x: x[:, :T]),
+                part(lambda x: rules.put(x[:, :, T:], self.slots, T, 2), lambda x: rules.put(x[:, T:], self.slots, T)))
+
+    def matrix(self) -> jax.Array:
+        """Of all pairs: float32[B, N, T', S]."""
+        if self.slots is None:
+            S = self.index.shape[2] if self.index is not None else self.distances.shape[2] - self.queries.shape[2]
+            return self.block(0, self.queries.shape[2], 0, S)
+        row, appended = self.split()
+        return jnp.concatenate([row.matrix(), rules.take(appended.matrix(), self.slots, 2)], axis=2)
 
 
 class Scores(nn.Module):
@@ -69,8 +122,8 @@ class Scores(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, query: jax.Array, relative: Relative, scale: float) -> tuple[jax.Array, jax.Array]:
-        """float[B, N, T', H] -> (queries for the keys, float[B, N, T', H]; the other terms of the scores, float32[B, N, T', S])."""
+    def __call__(self, query: jax.Array, relative: Relative, scale: float) -> tuple[jax.Array, Terms]:
+        """float[B, N, T', H] -> (queries for the keys, float[B, N, T', H]; the other terms of the scores)."""
         config = self.config
 
         def biased(name):
@@ -79,26 +132,9 @@ class Scores(nn.Module):
         projected = layers.Dense(config, config.heads * config.size, self.dtype, bias=False, name='key')(relative.table)
         projected = projected.reshape(*projected.shape[:2], config.heads, config.size).transpose(0, 2, 1, 3)
         projected = projected if relative.reads is None else projected[relative.reads]
-        terms = by_distance(biased('position_bias'), projected, relative)
-        if relative.same is not None:
+        terms = Terms(biased('position_bias') * scale, projected, None, None, relative.index, relative.slots)
+        if relative.types is not None:
             segments = initializers.param(self, 'segments', (2, config.heads, config.size)).astype(query.dtype)
-            by_type = ops.einsum_float32('bnth,znh->bntz', biased('segment_bias'), segments)
-            terms += jnp.where(relative.same[:, None], by_type[..., :1], by_type[..., 1:])
-        return biased('content_bias'), terms * scale
-
-
-def by_distance(query: jax.Array, projected: jax.Array, relative: Relative) -> jax.Array:
-    """Products of queries float[B, N, T', H] with the projected distances float[B, N, R, H] of each key: float32[B, N, T', S]."""
-    product = functools.partial(ops.einsum_float32, 'bnth,bnrh->bntr')
-    if relative.index is not None:
-        return jnp.take_along_axis(product(query, projected), relative.index[:, None], axis=-1)
-    P = 0 if relative.slots is None else relative.slots.shape[1]
-    T = query.shape[2] - P
-    keys = projected.shape[2] - T
-    terms = shift(product(query[:, :, :T], projected), keys)
-    if not P:
-        return terms
-    put = jax.vmap(lambda appended, slots: jnp.zeros_like(query[0, :, :T]).at[:, slots].set(appended, mode='drop'))
-    placed = shift(product(put(query[:, :, T:], relative.slots), projected), keys)
-    taken = jnp.take_along_axis(placed, relative.slots[:, None, :, None], axis=2, mode='clip')
-    return jnp.concatenate([terms, taken], axis=2)
+            by_type = ops.einsum_float32('bnth,znh->bntz', biased('segment_bias'), segments) * scale
+            terms = dataclasses.replace(terms, by_type=by_type, types=relative.types)
+        return biased('content_bias'), terms

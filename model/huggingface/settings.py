@@ -13,7 +13,7 @@ from model.huggingface import conversions, equivalent, errors, files, keys
 CONFIG = 'config.json'
 # Settings of how a model is trained or run, not of what it computes: families may differ in them.
 TRAINING = ('initializer', 'max_length', 'remat', 'unroll', 'dropout', 'embed_dropout', 'mlp_dropout', 'output_dropout',
-            'attention_dropout')
+            'attention', 'attention_dropout')
 DERIVED = {'mlp_dim': 'hidden', 'kv_heads': 'kv', 'head_dim': 'size', 'embed_dim': 'width', 'embed_norm': 'norms_embeddings',
            'embed_dropout': 'embedding_dropout'}
 FOLLOWS = {'attention_bias': 'bias', 'out_bias': 'attention_bias', 'mlp_bias': 'bias'}

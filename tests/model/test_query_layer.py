@@ -114,7 +114,7 @@ def test_what_is_said_at_a_place_has_no_gradient_from_later_tokens():
         assert np.flatnonzero(np.abs(queries).max(-1) > 1e-7).tolist() == asked
 
 
-@pytest.mark.parametrize('remat', ['dots', 'full'])
+@pytest.mark.parametrize('remat', ['dots', 'attention', 'full'])
 def test_recomputing_changes_nothing(remat):
     model, params = draw(CONFIG)
     rows = batch()

@@ -1,6 +1,5 @@
 """What a stack passes to an implementation of attention, and keys that an adapter adds without a change of the model."""
 import functools
-import itertools
 import types
 
 from flax import linen as nn
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import attention, config as model_config, memory as memories, stack, transformer
-from model.attention import plain, rule as rules
+from model import config as model_config, memory as memories, stack, transformer
+from model.attention import choice, plain, rule as rules
 from model.decoding import cache as caches
 
 PROMISED = rules.Hints(rules.Hint('full', 'padded'), rules.Hint('causal', 'one'), rules.Hint('full', 'packed'))
@@ -18,16 +17,16 @@ PROMISED = rules.Hints(rules.Hint('full', 'padded'), rules.Hint('causal', 'one')
 
 @pytest.fixture
 def told(monkeypatch):
-    """told(*features) -> a list of the hints that an implementation with these features is given."""
-    def record(*features):
+    """told() -> a list of the hints that an implementation is given."""
+    def record():
         found = []
 
-        def prepare(rule, bias, hint, windows):
+        def prepare(rule, terms, hint, windows):
             found.append(hint)
-            return plain.prepare(rule, bias, hint, windows)
+            return plain.prepare(rule, terms, hint, windows)
 
-        fake = types.SimpleNamespace(SUPPORTS=('terms', *features), prepare=prepare, attend=plain.attend, add_terms=plain.add_terms)
-        monkeypatch.setattr(attention, 'IMPLEMENTATIONS', {'fake': fake})
+        fake = types.SimpleNamespace(**{**vars(plain), 'prepare': prepare})
+        monkeypatch.setattr(choice, 'IMPLEMENTATIONS', {'fake': fake})
         return found
 
     return record
@@ -60,28 +59,27 @@ def test_each_attention_is_told_its_hint(told):
 
 
 def test_the_hint_promises_nothing_where_keys_are_not_the_tokens_of_the_row(told):
-    """With a cache, with queries that are no keys; a memory is an offset for those who understand it."""
+    """With a cache, and with queries that are no keys."""
     found = told()
     decoder = shape(positions='none')
     trace(decoder, row(4), caches.empty(decoder, 1, 8, jnp.float32), method='step')
     assert found == [rules.UNKNOWN]
     batch = row(4, slots=np.array([[1, 2]]), weights=np.ones((1, 2), np.float32))
     encoder, query = shape(architecture='encoder', positions='xl'), jnp.zeros(16)
-    for features, memory in itertools.product(((), ('offset',)), (None, memories.Memory(memories.empty(encoder, 1, 3, jnp.float32)))):
-        found = told(*features)
+    for memory in (None, memories.Memory(memories.empty(encoder, 1, 3, jnp.float32))):
+        found = told()
         trace(encoder, batch, query, memory, method='streams')
         assert found == [rules.UNKNOWN]
 
 
-@pytest.mark.parametrize('features, expected', [((), rules.UNKNOWN), (('offset',), rules.Hint('full', 'padded', offset=3))])
-def test_keys_before_the_row_are_an_offset_for_those_who_understand_it(told, features, expected):
+def test_keys_before_the_row_are_an_offset(told):
     config = shape(architecture='encoder', positions='none')
     module = stack.Stack(config, 'encoder', jnp.float32, hints=PROMISED)
     memory, keys = memories.Memory(memories.empty(config, 1, 3, jnp.float32)), (jnp.full((1, 3), -1), jnp.zeros((1, 3), jnp.int32))
     for given in ({'memory': memory}, {'keys': keys}):
-        found = told(*features)
+        found = told()
         jax.eval_shape(functools.partial(module.init, **given, method='share'), jax.random.key(0), row(4))
-        assert found == [expected]
+        assert found == [rules.Hint('full', 'padded', offset=3)]
 
 
 def tune_prefix(following, args, kwargs, context):

@@ -205,7 +205,7 @@ def loss_and_gradients(model):
     return jax.jit(jax.value_and_grad(loss))
 
 
-@pytest.mark.parametrize('settings', [dict(unroll=3), dict(remat='dots'), dict(remat='full')], ids=str)
+@pytest.mark.parametrize('settings', [dict(unroll=3), dict(remat='dots'), dict(remat='attention'), dict(remat='full')], ids=str)
 def test_unrolling_and_recomputing_change_nothing(settings):
     model, params = build('windows', layers=3)
     other = dataclasses.replace(model, config=dataclasses.replace(model.config, **settings))

@@ -58,6 +58,13 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
     return []
 
 
+def redrawn(meta: dict, config: schema.Config) -> str | None:
+    """The notice that a run continues with another dropout than it began with: since `model.attention` exists, a hash draws it."""
+    if not config.model.attention_dropout or 'attention' in meta.get('config', {}).get('model', {'attention': None}):
+        return None
+    return 'the dropout of attention is drawn in another way than when this run was started: other masks at the same rate from here on'
+
+
 def read(folder: epath.PathLike) -> schema.Config:
     """The Config of the run in `folder`. errors.Error if its config.json is damaged, or is not that of the newest checkpoint."""
     path = epath.Path(folder) / 'config.json'

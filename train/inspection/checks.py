@@ -44,6 +44,7 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
             yield (f'{side}hint.segments = {rows!r}, but {side}segments[{at}] = {segments[at]} where {side}segments[0] = '
                    f"{segments[0]}: a kernel that trusts the hint shows one to the other; expected 'packed' or other segments")
     if order in ('causal', 'full'):
+        yield from _distances(np.asarray(fields[side + 'positions']), segments, side, order)
         cells = attention.allowed(sees, seen, segments, segments)
         wanted = (segments[:, None] == segments[None]) & real[:, None] & real[None]
         wanted = np.tril(wanted) if order == 'causal' else wanted
@@ -53,6 +54,14 @@ def hint(fields: dict, promised: objectives.Hint, side: str) -> Iterator[str]:
                 yield (f'{side}hint.order = {order!r}, but position {query} {verb} position {key} ({side}sees[{query}] = {sees[query]}, '
                        f'{side}seen[{key}] = {seen[key]}, segments {segments[query]} and {segments[key]}; {int(where.sum())} such pairs): '
                        f"{meaning}; expected 'ordered' or other integers")
+
+
+def _distances(positions: np.ndarray, segments: np.ndarray, side: str, order: str) -> Iterator[str]:
+    """Positions that do not count on within a segment, as the orders `causal` and `full` promise."""
+    broken = np.flatnonzero((segments[1:] == segments[:-1]) & (segments[1:] > 0) & (positions[1:] != positions[:-1] + 1))
+    for at in broken[:1].tolist():
+        yield (f'{side}hint.order = {order!r}, but {side}positions[{at + 1}] = {positions[at + 1]} after {positions[at]} in one segment: '
+               "a kernel that trusts the hint takes distances from the row; expected 'ordered' or positions that count on")
 
 
 def leaks(fields: dict) -> Iterator[str]:

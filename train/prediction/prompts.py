@@ -34,7 +34,8 @@ def answers(options: argparse.Namespace) -> list[dict]:
 def continuations(options, config, tokenizer, variables):
     """Continuations of the prompts by a decoder, or the answers of an encoder-decoder."""
     special, room = tokenizer.special, config.model.limit
-    shape = dataclasses.replace(config.model, unroll=max(config.model.layers, config.model.decoder_layers or 0))  # twice as fast on a CPU
+    layers = max(config.model.layers, config.model.decoder_layers or 0)
+    shape = dataclasses.replace(config.model, attention='auto', unroll=layers)  # unrolled: twice as fast on a CPU
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 
     prompts = [text for text in options.prompt or [''] for _ in range(options.num_return_sequences)]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from model import attention, config as model_config
-from model.attention import plain, rule as rules
+from model.attention import choice, plain, rule as rules
 
 B, T, N, K, H = 2, 6, 4, 2, 8
 
@@ -27,7 +27,7 @@ def build(**settings):
     x = normal(0, B, T, config.dim)
 
     def forward(module, x, rule, rows=None):
-        return module(x, module.keys_values(x), plain.prepare(rule), rows=rows)
+        return module(x, module.keys_values(x), choice.Prepared(plain, plain.prepare(rule)), rows=rows)
 
     params = module.init(jax.random.key(0), x, causal(), method=forward)
     params = jax.tree.map(lambda p: p + 0.3 * normal(p.size, *p.shape), params)

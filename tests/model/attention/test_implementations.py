@@ -1,8 +1,4 @@
-"""Every implementation of attention against attention by hand over the keys that each query may see, forward and backward.
-
-Where an implementation does not support something, the choice must refuse it.
-"""
-import dataclasses
+"""Every implementation of attention against attention by hand over the keys that each query may see, forward and backward."""
 import functools
 
 import jax
@@ -10,16 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import attention, config as model_config, encodings, ops
-from model.attention import rule as rules
+from model import encodings
+from model.attention import choice, rule as rules, terms
 from tests.helpers import attention_rules as cases
 
-EVERY = pytest.mark.parametrize('implementation', attention.IMPLEMENTATIONS)
+ABLE = [name for name, module in choice.IMPLEMENTATIONS.items() if name != 'cudnn' or choice.platform() == 'gpu']
+EVERY = pytest.mark.parametrize('implementation', ABLE)
 N, K, H, BUCKETS = 4, 2, 3, 6
-CONFIG = model_config.Config(vocab_size=10, dim=N * H, heads=N)
-ASKS = {                                      # settings that ask for what an implementation may not have
-    'bias': dict(positions='alibi'), 'terms': dict(positions='xl'), 'windows': dict(windows=(3, None)),
-    'dropout': dict(attention_dropout=0.1), 'soft_cap': dict(attention_soft_cap=5.0)}
+
 
 
 def normal(seed, *shape):
@@ -37,23 +31,13 @@ def biases():
             't5': encodings.Buckets(normal(9, BUCKETS, N), distance=6, bidirectional=True)}
 
 
-def supported(implementation, feature):
-    """The module, or None once it was seen that the choice refuses the feature."""
-    module = attention.IMPLEMENTATIONS[implementation]
-    if feature in module.SUPPORTS:
-        return module
-    config = dataclasses.replace(CONFIG, **ASKS[feature])
-    with pytest.raises(ValueError, match=f"'{implementation}' of attention does not support model"):
-        attention.choose(config, implementation)
-
-
 @functools.partial(jax.jit, static_argnames=('implementation', 'window', 'hint', 'soft_cap'))
 def run(implementation, rule, window, bias, query, key, value, g, hint=rules.UNKNOWN, soft_cap=None):
     """(output, gradients of query, key, value and bias)."""
-    module = attention.IMPLEMENTATIONS[implementation]
+    module = choice.IMPLEMENTATIONS[implementation]
 
     def out(query, key, value, bias):
-        prepared = attention.prepare(module, rule, bias, hint, (window,))
+        prepared = module.prepare(rule, terms.of(bias, rule, hint), hint, (window,))
         return module.attend(query, key, value, prepared, scale=0.7, soft_cap=soft_cap)
 
     found, pull = jax.vjp(out, query, key, value, bias)
@@ -76,19 +60,17 @@ def close(found, wanted, atol=5e-6):
 @pytest.mark.parametrize('name', cases.MATRIX)
 def test_the_mask_matrix_forward_and_backward(implementation, name):
     rule, window = cases.MATRIX[name]
-    if window is None or supported(implementation, 'windows'):
-        close(run(implementation, rule, window, None, *inputs(rule)), expected(rule, window, None, *inputs(rule)))
+    close(run(implementation, rule, window, None, *inputs(rule)), expected(rule, window, None, *inputs(rule)))
 
 
 @EVERY
 @pytest.mark.parametrize('bias', ['alibi', 't5'])
 @pytest.mark.parametrize('name', ['prefix', 'packed causal window'])
 def test_a_bias_is_a_function_of_positions_with_parameters(implementation, name, bias):
-    if supported(implementation, 'bias') and supported(implementation, 'windows'):
-        rule, window = cases.MATRIX[name]
-        found, wanted = (call(rule, window, biases()[bias], *inputs(rule)) for call in (functools.partial(run, implementation), expected))
-        close(found, wanted)
-        assert bias == 'alibi' or np.abs(found[1][-1].table).max() > 0.01
+    rule, window = cases.MATRIX[name]
+    found, wanted = (call(rule, window, biases()[bias], *inputs(rule)) for call in (functools.partial(run, implementation), expected))
+    close(found, wanted)
+    assert bias == 'alibi' or np.abs(found[1][-1].table).max() > 0.01
 
 
 @pytest.mark.parametrize('bias', ['alibi', 't5'])
@@ -101,17 +83,16 @@ def test_a_block_of_a_bias_is_the_bias_of_a_block(bias):
 
 @EVERY
 def test_each_layer_takes_its_own_of_several_windows(implementation):
-    if module := supported(implementation, 'windows'):
-        (rule, _), windows = cases.MATRIX['packed causal'], (2, 3, None)
-        query, key, value, _ = inputs(rule)
+    (rule, _), windows, module = cases.MATRIX['packed causal'], (2, 3, None), choice.IMPLEMENTATIONS[implementation]
+    query, key, value, _ = inputs(rule)
 
-        @jax.jit
-        def layers(rule):
-            prepared = module.prepare(rule, None, rules.Hint(), windows)
-            return jax.lax.map(lambda number: module.attend(query, key, value, prepared, window=number, scale=0.7), jnp.array([2, 0, 1]))
+    @jax.jit
+    def layers(rule):
+        prepared = module.prepare(rule, (), rules.Hint(), windows)
+        return jax.lax.map(lambda number: module.attend(query, key, value, prepared, window=number, scale=0.7), jnp.array([2, 0, 1]))
 
-        for found, window in zip(layers(rule), (None, 2, 3)):
-            np.testing.assert_allclose(found, cases.attend(query, key, value, cases.mask(rule, window), 0.7)[0], atol=2e-6)
+    for found, window in zip(layers(rule), (None, 2, 3)):
+        np.testing.assert_allclose(found, cases.attend(query, key, value, cases.mask(rule, window), 0.7)[0], atol=2e-6)
 
 
 @EVERY
@@ -119,17 +100,16 @@ def test_each_layer_takes_its_own_of_several_windows(implementation):
 @pytest.mark.parametrize('bias', ['none', 't5'])
 def test_three_visible_keys(implementation, name, bias):
     """Keys before the others: as if they were tokens of the row that all of it sees."""
-    if bias == 'none' or supported(implementation, 'bias'):
-        rule, bias = cases.MATRIX[name][0], biases()[bias]
-        segments, places = jnp.array([[-1, -1, -1]]), jnp.array([[2, 0, 5]])
-        longer, hint = rules.prepend(rule, rules.Hint(), segments, places)
-        arrays = [np.concatenate([first, rest], axis=1) for first, rest in (
-            (np.full((1, 3), -1), rule.seen), (segments, rule.key_segments), (places, rule.key_positions))]
-        written = rules.Rule(rule.sees, arrays[0], rule.query_segments, arrays[1], rule.query_positions, arrays[2])
-        given = inputs(longer)
-        found = run(implementation, longer, None, bias, *given, hint=hint)
-        close(found, run(implementation, written, None, bias, *given), atol=1e-6)
-        close(found, expected(longer, None, bias, *given))
+    rule, bias = cases.MATRIX[name][0], biases()[bias]
+    segments, places = jnp.array([[-1, -1, -1]]), jnp.array([[2, 0, 5]])
+    longer, hint = rules.prepend(rule, rules.Hint(), segments, places)
+    arrays = [np.concatenate([first, rest], axis=1) for first, rest in (
+        (np.full((1, 3), -1), rule.seen), (segments, rule.key_segments), (places, rule.key_positions))]
+    written = rules.Rule(rule.sees, arrays[0], rule.query_segments, arrays[1], rule.query_positions, arrays[2])
+    given = inputs(longer)
+    found = run(implementation, longer, None, bias, *given, hint=hint)
+    close(found, run(implementation, written, None, bias, *given), atol=1e-6)
+    close(found, expected(longer, None, bias, *given))
 
 
 @EVERY
@@ -139,7 +119,7 @@ def test_a_query_that_sees_nothing_gives_nothing_and_takes_no_gradient(implement
     assert blind.sum() == 1
     query, key, value, g = inputs(rule)
     g = jnp.asarray(np.broadcast_to(blind[:, None, :, None], g.shape), jnp.float32)  # only for the blind query
-    for bias in biases().values() if 'bias' in attention.IMPLEMENTATIONS[implementation].SUPPORTS else (None,):
+    for bias in biases().values():
         out, gradients = run(implementation, rule, None, bias, query, key, value, g)
         assert np.all(np.asarray(out).transpose(0, 2, 1, 3)[blind] == 0)
         assert all(np.all(np.asarray(gradient) == 0) for gradient in jax.tree.leaves(gradients))
@@ -156,10 +136,9 @@ def test_hidden_keys_get_exactly_no_gradient(implementation):
 
 @EVERY
 def test_soft_cap(implementation):
-    if supported(implementation, 'soft_cap'):
-        rule, _ = cases.MATRIX['prefix']
-        given = inputs(rule)
-        close(run(implementation, rule, None, None, *given, soft_cap=0.5), expected(rule, None, None, *given, soft_cap=0.5))
+    rule, _ = cases.MATRIX['prefix']
+    given = inputs(rule)
+    close(run(implementation, rule, None, None, *given, soft_cap=0.5), expected(rule, None, None, *given, soft_cap=0.5))
 
 
 @EVERY
@@ -172,55 +151,13 @@ def test_grouped_queries_equal_repeated_heads(implementation):
 
 
 @EVERY
-def test_dropout_zeroes_weights_by_the_number_of_the_row(implementation):
-    """With equal scores and values that name their key, the output is the weights themselves: 0, or 1 / 0.75 of what they were."""
-    if module := supported(implementation, 'dropout'):
-        T, key = 64, jax.random.key(3)
-        rule = rules.cross(*[jnp.ones((3, T), jnp.int32)] * 2)
-        query, value = jnp.zeros((3, 2, T, T)), jnp.broadcast_to(jnp.eye(T), (3, 2, T, T))
-        attend = jax.jit(lambda rule, rows: module.attend(query[:len(rows)], query[:len(rows)], value[:len(rows)], module.prepare(rule),
-                                                          scale=1.0, dropout=(0.25, key, rows)))
-        weights = np.asarray(attend(rule, jnp.array([4, 0, 7]))) * T
-        kept = weights > 0
-        np.testing.assert_allclose(weights, np.where(kept, 1 / 0.75, 0), atol=1e-5)
-        assert abs(kept.mean() - 0.75) < 4 * (0.25 * 0.75 / kept.size) ** 0.5
-        assert len({row.tobytes() for row in kept.reshape(6, -1)}) == 6
-        alone = attend(jax.tree.map(lambda x: x[:1], rule), jnp.array([7]))
-        np.testing.assert_array_equal(np.asarray(alone)[0] > 0, kept[2])
-
-
-def test_plain_drops_what_one_mask_of_the_whole_matrix_drops():
-    """The mask that runs from before have drawn."""
-    rows, key = jnp.array([4, 0]), jax.random.key(3)
-    rule = rules.cross(*[jnp.ones((2, 8), jnp.int32)] * 2)
-    value = jnp.broadcast_to(jnp.eye(8), (2, N, 8, 8))
-    plain = attention.IMPLEMENTATIONS['plain']
-    found = plain.attend(value * 0, value * 0, value, plain.prepare(rule), scale=1.0, dropout=(0.5, key, rows))
-    np.testing.assert_array_equal(found, ops.dropout(jnp.full((2, N, 8, 8), 1 / 8), 0.5, key, rows))
-
-
-@EVERY
 @pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
 def test_scores_are_float32(implementation, dtype):
     """2,048 equal scores: a bfloat16 softmax would lose the mean."""
-    S, module = 2048, attention.IMPLEMENTATIONS[implementation]
+    S, module = 2048, choice.IMPLEMENTATIONS[implementation]
     key = jnp.ones((1, 1, S, 8), dtype)
     value = jnp.where(jnp.arange(S)[None, None, :, None] % 2 == 0, 1.0, 0.5).astype(dtype) * jnp.ones(8, dtype)
     everything = rules.cross(jnp.ones((1, 1), int), jnp.ones((1, S), int))
     out = module.attend(jnp.ones((1, 1, 1, 8), dtype), key, value, module.prepare(everything), scale=1.0)
     assert out.dtype == dtype
     np.testing.assert_allclose(out.astype(jnp.float32), 0.75, atol=2e-3)
-
-
-@pytest.mark.parametrize('feature', ASKS)
-def test_the_choice_takes_what_supports_the_config_and_names_both_when_nothing_does(monkeypatch, feature):
-    class Nothing:
-        SUPPORTS = ()
-
-    config, plain = dataclasses.replace(CONFIG, **ASKS[feature]), attention.IMPLEMENTATIONS['plain']
-    monkeypatch.setattr(attention, 'IMPLEMENTATIONS', {'nothing': Nothing, 'plain': plain})
-    assert attention.choose(CONFIG) is Nothing and attention.choose(config) is plain and attention.choose(CONFIG, 'plain') is plain
-    with pytest.raises(ValueError, match=f"'nothing' of attention does not support model.{next(iter(ASKS[feature]))} = "):
-        attention.choose(config, 'nothing')
-    with pytest.raises(ValueError, match="no implementation of attention is called 'other'; there are nothing, plain"):
-        attention.choose(config, 'other')

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model import config as model_config, encodings, memory as memories
-from model.attention import rule as rules, streams, transformer_xl
+from model.attention import rule as rules, streams, terms, transformer_xl
 
 rng = np.random.default_rng(0)
 
@@ -13,7 +13,7 @@ rng = np.random.default_rng(0)
 def test_shift_is_the_index_map_of_the_paper(T, M):
     """out[i, j] is the entry of distance (M + i) - j, where entry k is that of distance M + T - k."""
     x = rng.normal(size=(2, 3, T, M + 2 * T))
-    out = np.asarray(transformer_xl.shift(jnp.asarray(x, jnp.float32), M + T))
+    out = np.asarray(terms.shift(jnp.asarray(x, jnp.float32), M + T))
     for i, j in np.ndindex(T, M + T):
         np.testing.assert_array_equal(out[:, :, i, j], x[:, :, i, M + T - (M + i - j)].astype(np.float32))
 
@@ -46,7 +46,7 @@ def test_every_pair_gets_its_distance(backwards):
 
     def scores(query, relative):
         places = jnp.einsum('wrd,dnh->wnrh', relative.table, kernel)[relative.reads]
-        return np.asarray(transformer_xl.by_distance(jnp.asarray(query), places, relative))
+        return np.asarray(transformer_xl.Terms(jnp.asarray(query), places, index=relative.index, slots=relative.slots).matrix())
 
     fields = {'positions': rule.query_positions, 'seen': rule.sees[:, :T], 'slots': jnp.asarray(slots)}
     found = scores(query, transformer_xl.share(config, rule, fields))

@@ -18,7 +18,7 @@ OTHERS = {
     'qk_norm': [True]}
 SHAPELESS = {'activation', 'norm_epsilon', 'rotary_base', 'rotary_scaling', 'relative_distance', 'embed_scale', 'logit_scale',
              'attention_scale', 'attention_soft_cap', 'logit_soft_cap', 'windows', 'dropout', 'mlp_dropout', 'output_dropout',
-             'attention_dropout', 'embed_dropout', 'initializer', 'remat', 'unroll'}
+             'attention_dropout', 'embed_dropout', 'attention', 'initializer', 'remat', 'unroll'}
 BASE = model_config.Config(layers=2, dim=16, heads=4, max_length=16, vocab_size=300)
 CASES = [('decoder', 'learned'), ('decoder', 'relative'), ('encoder', 'xl'),
          *(pytest.param(name, 'learned', marks=pytest.mark.slow) for name in ('encoder', 'encoder_decoder'))]

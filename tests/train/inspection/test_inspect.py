@@ -222,6 +222,13 @@ def test_a_wrong_hint_of_segments_is_found(kind, hint, message):
     assert any(message in sentence for one in made for sentence in checks.findings(one, wrong(32), source.special, 32))
 
 
+def test_positions_that_do_not_count_on_break_the_promise_of_an_order():
+    made = pipeline.make(causal_lm.Objective(32), tokens(), 0, 0, 0)
+    made['positions'] = made['positions'] + (np.arange(32) > 4)
+    found = checks.findings(made, causal_lm.Objective(32), tokens().special, 64)
+    assert any("hint.order = 'causal', but positions[5] = 6 after 4 in one segment" in sentence for sentence in found)
+
+
 def test_a_mixture_promises_what_all_of_its_members_promise():
     text, masked = causal_lm.Objective(32), masked_lm.Objective(32)
     made = lambda *kinds: mixture.Objective(32, tuple(mixture.Member(f'm{i}', kind) for i, kind in enumerate(kinds)))
