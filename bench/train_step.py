@@ -8,6 +8,7 @@ import os
 import time
 
 from train.parallel import platform
+from train.settings import pages
 
 FLAGS = dict(vocab=8192, layers=6, dim=384, heads=6, length=256, batch=16, warmup=3, steps=8, unroll=0)
 
@@ -54,4 +55,5 @@ def main():
 
 
 if __name__ == '__main__':
+    pages.prepare()
     main()

@@ -9,7 +9,7 @@ import os
 
 from data.text import formats
 from train.parallel import platform
-from train.settings import command, errors
+from train.settings import command, errors, pages
 
 
 def parser():
@@ -53,4 +53,5 @@ def run(options):
 main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
+    pages.prepare()
     command.main(main)

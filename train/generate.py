@@ -8,7 +8,7 @@ import json
 import os
 
 from train.parallel import platform
-from train.settings import command, errors
+from train.settings import command, errors, pages
 
 
 def parser():
@@ -60,4 +60,5 @@ def run(options):
 main = command.entry(lambda argv: run(parser().parse_args(argv)))
 
 if __name__ == '__main__':
+    pages.prepare()
     command.main(main)

@@ -5,7 +5,7 @@ command line was checked.
 """
 import os
 
-from train.settings import command, command_line, parse
+from train.settings import command, command_line, pages, parse
 
 
 def parser():
@@ -44,4 +44,5 @@ def train(request):
 main = command.entry(lambda argv: train(parse.parse(argv, parser())))
 
 if __name__ == '__main__':
+    pages.prepare()
     command.main(main)

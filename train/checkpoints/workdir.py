@@ -14,7 +14,7 @@ import jax
 
 from data import atomic, errors as data_errors, tokenizer as tokenizers
 from train.checkpoints import arrays, folders, manifest
-from train.settings import config_file, errors, json_file, parse, schema
+from train.settings import config_file, errors, json_file, pages, parse, schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NUMBERS = ('jax_default_prng_impl', 'jax_threefry_partitionable', 'jax_enable_x64', 'jax_default_matmul_precision')  # depend on these
@@ -134,8 +134,9 @@ def _write_environment(path, facts, before):
 def environment() -> dict:
     """Versions, devices, revision and command, for readers of the results."""
     return {'python': platform.python_version(), **arrays.versions(),
-            'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(), 'revision': revision(),
-            'command': ' '.join(sys.argv), 'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
+            'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}', 'processes': jax.process_count(),
+            'glibc_tunables': pages.told(), 'revision': revision(), 'command': ' '.join(sys.argv),
+            'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')}
 
 
 def agreed(workdir: str, config: schema.Config) -> dict:
