@@ -33,7 +33,7 @@ def main():
     config = schema.Config(
         steps=1000, batch_size=args.batch, sequence_length=args.length, dtype=args.dtype, objective=causal_lm.Objective(args.length),
         model=model_config.Config(layers=args.layers, dim=args.dim, heads=args.heads, vocab_size=args.vocab, max_length=args.length,
-                                  activation='gelu_tanh', unroll=args.unroll or args.layers),
+                                  activation='gelu_tanh', unroll=args.unroll or None),
         optimizer=schema.Optimizer(learning_rate=1e-3, b2=0.95, weight_decay=0.1))
     stream = np.random.default_rng(0).integers(0, args.vocab, (args.batch, args.length + 1)).astype(np.int32)
     batch = example.stack([{'tokens': row[:-1], 'targets': row[1:], 'weights': example.weights(args.length, args.length),

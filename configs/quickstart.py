@@ -24,7 +24,7 @@ def get_config(variant=''):
     config.tokenizer = dict(kind='bpe', vocab_size=4096)  # fitted in half a second; unigram takes five
 
     config.model = dict(layers=4, dim=128, heads=4, positions='rotary', norm='rmsnorm', norm_epsilon=1e-6, bias=False,
-                        activation='gelu_tanh', tied=False, unroll=4)
+                        activation='gelu_tanh', tied=False)
     config.optimizer = dict(name='muon', learning_rate=0.01, adam_learning_rate=0.02, multipliers=(('head/kernel', 0.5),),
                             schedule='wsd', warmup=20, decay=150, b2=0.95, epsilon=1e-10, clip=1.0)
     config.sample = dict(prompts=('It was', 'Call me', 'The '), max_new_tokens=64, temperature=0.8, top_k=40)
@@ -39,7 +39,7 @@ def get_config(variant=''):
     if variant == 'tiny':
         config.update(steps=20, batch_size=8, sequence_length=64, log_every=5, eval_every=0, eval_batches=8, sample_every=0)
         config.tokenizer = dict(kind='bytes')
-        config.model.update(layers=2, dim=64, heads=8, unroll=1)
+        config.model.update(layers=2, dim=64, heads=8)
         config.optimizer.update(warmup=1, decay=1)
         config.sample.max_new_tokens = 32
     return config

@@ -69,7 +69,8 @@ class Config:
     attention: Annotated[str, ATTENTION, 'implementation of it; auto: the fastest that can, as always while decoding'] = 'auto'
     initializer: Annotated[str, INITIALIZERS, 'tables in model/initializers.py'] = 'gpt2'
     remat: Annotated[str, REMAT, 'recomputed in the backward pass: nothing, all but products, but residuals and attention, all'] = 'none'
-    unroll: Annotated[int, 'at least 1', 'layers in an iteration of the scan over layers'] = 1
+    unroll: Annotated[int | None, 'at least 1', 'layers in an iteration of the scan over layers; None = all of few on one CPU device, '
+                                                'else 1'] = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """(config key, what is wrong with its value) where the settings of the model contradict one another."""

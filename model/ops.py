@@ -33,6 +33,12 @@ def mesh_axes(name: str | None, mesh: Any = None) -> tuple[str, ...]:
     return tuple(axis for axis in AXES[name] if axis in automatic and mesh.shape[axis] > 1)
 
 
+def one_cpu() -> bool:
+    """Whether what is traced here runs on one CPU device: no mesh over several."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.default_backend() == 'cpu' and (mesh.empty or mesh.size == 1)
+
+
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Shards an activation by the names of its axes (keys of `AXES`) under `jax.set_mesh`; without a mesh, `x` itself.
 

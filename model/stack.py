@@ -22,6 +22,7 @@ REMAT = {
     'attention': jax.checkpoint_policies.save_only_these_names('residual', 'attention'),  # what attention reads and gives, not its weights
     'full': jax.checkpoint_policies.nothing_saveable,
 }
+UNROLLED = 12                                 # layers, by processor time of compilation and step
 FIELDS = ('positions', 'segments', 'sees', 'seen')
 
 
@@ -44,6 +45,12 @@ class Shared:
 def remat(config: model_config.Config, **options: Any) -> type:
     """The class Block, which recomputes in the backward pass what config.remat does not keep."""
     return Block if config.remat == 'none' else nn.remat(Block, policy=REMAT[config.remat], **options)
+
+
+def unrolled(config: model_config.Config, depth: int) -> int:
+    """Layers in an iteration of the scan over `depth` layers: config.unroll or, where it is None, all of up to UNROLLED on one CPU device,
+    where a scan copies each layer's residuals and kernels (docs/design-notes.md); else 1, which compiles once for all layers."""
+    return min(config.unroll or (depth if depth <= UNROLLED and ops.one_cpu() else 1), depth)
 
 
 class Block(nn.Module):
@@ -126,12 +133,14 @@ class Stack(nn.Module):
         self.output_dropout = layers.Dropout(config.output_dropout)
         depth = self.scanned()
         block = remat(config, prevent_cse=False)  # inside a scan, XLA cannot merge what is recomputed with the forward pass
-        scan = functools.partial(nn.scan, block, in_axes=(0, nn.broadcast), length=depth, unroll=min(config.unroll, depth))
+        scan = functools.partial(nn.scan, block, in_axes=(0, nn.broadcast), length=depth,
+                                 unroll=1 if self.is_initializing() else unrolled(config, depth))  # compiled once for all layers
         if config.share_layers:
             self.block = scan(variable_broadcast=('params', 'adapter'), split_rngs={'params': False, 'dropout': True})(
                 config, self.role, self.dtype)
         else:
-            self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True})(
+            self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True},
+                               check_constancy_invariants=self.is_initializing() or self.has_rng('dropout'))(
                 config, self.role, self.dtype)
 
     def __call__(self, x: jax.Array, fields: dict[str, jax.Array], rows: jax.Array | None = None, cache: caches.Cache | None = None,

@@ -205,7 +205,7 @@ def loss_and_gradients(model):
     return jax.jit(jax.value_and_grad(loss))
 
 
-@pytest.mark.parametrize('settings', [dict(unroll=3), dict(remat='dots'), dict(remat='attention'), dict(remat='full')], ids=str)
+@pytest.mark.parametrize('settings', [dict(unroll=1), dict(unroll=2), dict(remat='dots'), dict(remat='attention'), dict(remat='full')], ids=str)
 def test_unrolling_and_recomputing_change_nothing(settings):
     model, params = build('windows', layers=3)
     other = dataclasses.replace(model, config=dataclasses.replace(model.config, **settings))
@@ -213,6 +213,24 @@ def test_unrolling_and_recomputing_change_nothing(settings):
     (value, gradients), (expected, reference) = (loss_and_gradients(m)(params, batch) for m in (other, model))
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), gradients, reference)
+
+
+def loops(depth, unroll=None):
+    """The lengths of the scans in a forward pass, traced."""
+    model = transformer.Transformer(model_config.Config(layers=depth, dim=16, heads=4, max_length=8, vocab_size=32, unroll=unroll))
+    batch = documents(3, 3)
+    variables = jax.eval_shape(model.init, jax.random.key(0), batch)
+    traced = jax.jit(model.apply).trace(variables, batch)
+    found = [equation.params for equation in traced.jaxpr.eqns if equation.primitive.name == 'scan']
+    return [(params['length'], params['unroll']) for params in found]
+
+
+def test_layers_are_unrolled_on_one_cpu_device_up_to_a_depth():
+    assert loops(stack.UNROLLED) == [(stack.UNROLLED, stack.UNROLLED)]
+    assert loops(stack.UNROLLED + 1) == [(stack.UNROLLED + 1, 1)] and loops(4, unroll=2) == [(4, 2)] and loops(2, unroll=9) == [(2, 2)]
+    for devices, unroll in ((8, 1), (1, 4)):
+        with jax.set_mesh(jax.make_mesh((devices,), ('data',), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices])):
+            assert loops(4) == [(4, unroll)]
 
 
 @pytest.mark.parametrize('settings', [dict(), dict(remat='full', unroll=2), dict(windows=(2, None, 4))], ids=str)

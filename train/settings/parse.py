@@ -246,7 +246,9 @@ def resume(old: schema.Config, new: schema.Config, workdir: str, origins: dict |
             notices.append(f'{change}: nothing reads it')
         elif may_change(key):
             stretched = key == 'steps' and reads.stretched(new.optimizer.schedule)
-            notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched)
+            rounded = any(re.fullmatch(pattern, key) for pattern in schema.ROUNDING)
+            notices.append(change + f': the {new.optimizer.schedule} schedule is stretched to end at step {after}' * stretched
+                           + ': the same function, which may round otherwise from here on' * rounded)
         else:
             text = f'the run in {workdir} has {errors.shown(before)}. Set it back, or start a new run with another --workdir.'
             wrong.append(errors.Problem(f'{key} = {errors.shown(after)}', text, (origins or {}).get(key, '')))

@@ -187,8 +187,9 @@ class Config:
 
 # Fields that an objective may have and nobody sets: {field of the Objective: the setting that it follows}.
 FOLLOWS = {'sequence_length': 'sequence_length', 'batch_size': 'batch_size', 'architecture': 'model.architecture'}
+ROUNDING = (r'model\.(attention|unroll|remat)',)         # the same function, computed in another order
 MAY_CHANGE_ON_RESUME = (r'steps', r'epochs', r'mesh\..*', r'log_every', r'eval_every', r'eval_batches', r'sample_every',
-                        r'sample\..*', r'checkpoint\..*', r'model\.attention', r'data\.(cache|threads|prefetch)', r'tensorboard')
+                        r'sample\..*', r'checkpoint\..*', r'data\.(cache|threads|prefetch)', r'tensorboard', *ROUNDING)
 
 
 def external(key: str) -> str:

@@ -102,6 +102,10 @@ def test_resume_allows_what_does_not_change_the_past():
     assert notices == ['steps = 200 (was 100): the cosine schedule is stretched to end at step 200',
                        'log_every = 1 (was 10)', 'mesh.tensor = 2 (was 1)', 'checkpoint.keep = 9 (was 3)']
     assert parse.resume(old, old, 'runs/x') == []
+    other = parsed('--config.model.unroll=1', '--config.model.remat=full').config
+    assert parse.resume(old, other, 'runs/x') == [
+        "model.remat = 'full' (was 'none'): the same function, which may round otherwise from here on",
+        'model.unroll = 1 (was None): the same function, which may round otherwise from here on']
 
 
 def test_resume_refuses_the_rest_with_a_diff():
