@@ -65,7 +65,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             return 'early stopping' if patience.over else None, state
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
-        sampler.trace(jax.eval_shape(states.evaluated, compiled.abstract))
+        sampler.trace(states.evaluated(compiled.abstract))
         parameters = paths.flatten(states.union(compiled.abstract.params, compiled.abstract.frozen))
         if begun:
             screen.notice(f'continuing at step {begun} of {config.steps}')
@@ -77,7 +77,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         for notice in processes.lead('workdir', lambda: workdir.write(folder, config, corpus.tokenizer, count, facts)):
             screen.notice(notice)
 
-        learning_rate = schedules.build(config.optimizer, config.steps)
+        learning_rate = jax.jit(schedules.build(config.optimizer, config.steps))
         pace = throughput.Pace(config, mesh, begun)
         screen.start(begun, config.steps, terms)
 

@@ -35,7 +35,8 @@ class Evaluator:
         evaluation, token_bytes = steps.evaluation(module), np.asarray(source.token_bytes)
         by_row = jax.tree.map(lambda leaf: sharding.by_row(mesh, leaf), jax.eval_shape(lambda: module.initial_carry(batch_size)))
 
-        def step(variables, batch, carry, key):
+        def step(variables, batch, carry, i):
+            key = jax.random.fold_in(jax.random.key(SEED), i)
             terms, metrics, carry = evaluation(variables, batch, carry, key)
             size = losses.by_row(jnp.where(objective.covered(batch), jnp.asarray(token_bytes)[batch['targets']], 0))
             rows = {'terms': terms, 'metrics': metrics, 'bytes': size}
@@ -51,10 +52,10 @@ class Evaluator:
         progress: called with how many batches are done, and how many there are.
         """
         host = pipeline.chosen(self.objective, self.source, seed=SEED, table=self.draw.rows, rows=sharding.rows(self.mesh, self.batch_size))
-        carry, results, key = self.initial_carry(), [], jax.random.key(SEED)
+        carry, results = self.initial_carry(), []
         for i, batch in enumerate(host):
             batch = sharding.put(self.mesh, example.given(batch), self.batch_size)
-            found, carry = self.step(variables, batch, carry, jax.random.fold_in(key, i))
+            found, carry = self.step(variables, batch, carry, np.uint32(i))
             jax.block_until_ready(results[-1:])  # so that progress is what was computed
             results.append(found)
             progress(i + 1, len(self.draw.rows))

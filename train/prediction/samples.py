@@ -39,7 +39,7 @@ class Sampler:
     def trace(self, variables: dict) -> None:
         """Broken unless samples can be computed from such (abstract) variables; nothing is compiled."""
         try:
-            jax.eval_shape(self.compute, variables)
+            self.compute.trace(variables)
         except Exception as error:
             raise Broken(f'nothing was trained, because samples cannot be computed: {arrays.reason(error)}') from error
 
@@ -56,7 +56,7 @@ def continuations(config, corpus, backbone):
     """Continues the prompts of `sample.prompts`, each after BOS, as training rows begin. errors.Error for one that is too long."""
     special, settings = corpus.tokenizer.special, config.sample
     if not settings.prompts:
-        return Sampler(lambda variables: jnp.zeros((0, 0), jnp.int32), lambda out: [])
+        return Sampler(jax.jit(lambda variables: jnp.zeros((0, 0), jnp.int32)), lambda out: [])
     prompts = [corpus.tokenizer.encode(text) for text in settings.prompts]
     tokens, lengths, source = prompted.inputs(prompts, special, 'decoder', config.objective)
     room = config.sequence_length if config.model.limit else math.inf
@@ -75,7 +75,7 @@ def continuations(config, corpus, backbone):
         return [{'prompt': text, 'text': corpus.tokenizer.decode(example.before(row, special.eos))}
                 for text, row in zip(settings.prompts, out)]
 
-    return Sampler(compute, show)
+    return Sampler(jax.jit(compute), show)
 
 
 def filled(config, corpus, module):
@@ -111,7 +111,7 @@ def answers(config, corpus, backbone):
         decode = lambda row: corpus.tokenizer.decode(example.before(row, special.eos))
         return [{'prompt': f'{decode(row)}\n→ ', 'text': decode(answer)} for row, answer in zip(inputs, out)]
 
-    return Sampler(compute, show)
+    return Sampler(jax.jit(compute), show)
 
 
 def _examples(config, corpus):

@@ -6,6 +6,7 @@ def test_float32_gets_a_compilation_cache_and_no_flags():
     environ = {'JAX_PLATFORMS': 'cpu'}
     platform.prepare(environ)
     assert environ['JAX_COMPILATION_CACHE_DIR'].endswith('/pretext/jax') and 'XLA_FLAGS' not in environ
+    assert environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] == '0'  # however quickly a program was compiled
 
 
 def test_bfloat16_on_a_cpu_gets_onednn_beside_the_users_flags_and_no_cache():
