@@ -33,10 +33,17 @@ def mesh_axes(name: str | None, mesh: Any = None) -> tuple[str, ...]:
     return tuple(axis for axis in AXES[name] if axis in automatic and mesh.shape[axis] > 1)
 
 
+def platform() -> str:
+    """cpu, gpu or tpu: of the mesh in use, if there is one, else of JAX's default devices."""
+    device = getattr(jax.sharding.get_abstract_mesh(), 'abstract_device', None)
+    kind = device.device_kind.lower() if device else ''
+    return next((each for each in ('cpu', 'tpu') if kind.startswith(each)), 'gpu' if kind else jax.default_backend())
+
+
 def one_cpu() -> bool:
     """Whether what is traced here runs on one CPU device: no mesh over several."""
     mesh = jax.sharding.get_abstract_mesh()
-    return jax.default_backend() == 'cpu' and (mesh.empty or mesh.size == 1)
+    return platform() == 'cpu' and (mesh.empty or mesh.size == 1)
 
 
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:

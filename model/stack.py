@@ -211,7 +211,7 @@ class Stack(nn.Module):
         dropout = None if rows is None else functools.partial(self.dropout, rows=rows)
         relative = self.scheme.distances(rule, fields, cache is not None, dropout)
         bias = self.scheme.bias(self.positions, self.role, self.dtype)
-        need = choice.Need(config, choice.platform(), self.dtype, sees.shape[1], rule.seen.shape[1], hint, self.scheme.scores,
+        need = choice.Need(config, ops.platform(), self.dtype, sees.shape[1], rule.seen.shape[1], hint, self.scheme.scores,
                            training=rows is not None)
         name = config.attention if cache is None else 'auto'
         prepared, cross = choice.prepare(need, rule, bias, tuple(distinct), name), None

@@ -72,10 +72,3 @@ def prepare(need: Need, rule: rules.Rule, bias: Callable | None = None, windows:
     """The rule of a stack, prepared by the implementation `name`. bias: as in terms.py; windows: the distinct ones of the layers."""
     implementation = choose(need, name)
     return Prepared(implementation, implementation.prepare(rule, score_terms.of(bias, rule, need.hint), need.hint, windows))
-
-
-def platform() -> str:
-    """cpu, gpu or tpu: of the mesh in use, if there is one, else of JAX's default devices."""
-    device = getattr(jax.sharding.get_abstract_mesh(), 'abstract_device', None)
-    kind = device.device_kind.lower() if device else ''
-    return next((each for each in ('cpu', 'tpu') if kind.startswith(each)), 'gpu' if kind else jax.default_backend())

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from model import ops
 from model.attention import choice
 from train import objectives
 from train.settings import parse
@@ -46,7 +47,7 @@ def batch(config, rows=2):
 def chosen(config, platform, monkeypatch):
     """The names of the implementations that the loss of a config takes, joined by +."""
     names, taken, choose = {module: name for name, module in choice.IMPLEMENTATIONS.items()}, set(), choice.choose
-    monkeypatch.setattr(choice, 'platform', lambda: platform)
+    monkeypatch.setattr(ops, 'platform', lambda: platform)
     monkeypatch.setattr(choice, 'choose', lambda need, name='auto': taken.add(names[choose(need, name)]) or choice.IMPLEMENTATIONS['plain'])
     module, made = objectives.build(config), batch(config)
     keys = {name: jax.random.key(0) for name in ('params', 'dropout', 'sample')}

@@ -70,6 +70,6 @@ def test_a_model_takes_the_one_that_is_named_but_in_decoding(monkeypatch):
 
 
 def test_the_platform_is_that_of_the_mesh_in_use():
-    assert choice.platform() == jax.default_backend()
+    assert ops.platform() == jax.default_backend()
     with jax.set_mesh(jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices('cpu')[:1])):
-        assert jax.jit(lambda x: x if choice.platform() == 'cpu' else None)(1) == 1
+        assert jax.jit(lambda x: x if ops.platform() == 'cpu' else None)(1) == 1

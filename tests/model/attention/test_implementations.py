@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import encodings
+from model import encodings, ops
 from model.attention import choice, rule as rules, terms
 from tests.helpers import attention_rules as cases
 
-ABLE = [name for name, module in choice.IMPLEMENTATIONS.items() if name != 'cudnn' or choice.platform() == 'gpu']
+ABLE = [name for name, module in choice.IMPLEMENTATIONS.items() if name != 'cudnn' or ops.platform() == 'gpu']
 EVERY = pytest.mark.parametrize('implementation', ABLE)
 N, K, H, BUCKETS = 4, 2, 3, 6
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import encodings
+from model import encodings, ops
 from model.attention import blocks as schedules, blockwise, choice, cudnn, plain, rule as rules, streams, terms, transformer_xl
 from tests.helpers import covering
 
@@ -119,7 +119,7 @@ def computed(module, name, bias, kv_heads, dropout, dtype, length, extra, soft_c
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(schedules, 'BLOCK', 16)
-    if choice.platform() != 'gpu':
+    if ops.platform() != 'gpu':
         kernel = jax.nn.dot_product_attention
         monkeypatch.setattr(cudnn.jax.nn, 'dot_product_attention', lambda *given, implementation, **named: kernel(*given, **named))
 
