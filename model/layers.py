@@ -39,7 +39,7 @@ class Embed(nn.Module):
         self.embedding = initializers.param(self, 'embedding', (self.entries, self.features))
 
     def __call__(self, ids: jax.Array) -> jax.Array:
-        return jnp.take(self.embedding, ids, axis=0)
+        return ops.look_up(self.embedding, ids)
 
 
 class Norm(nn.Module):

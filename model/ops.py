@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
-# The names of an activation's axes, and the mesh axes that may shard them.
+# The names of an activation's axes, and the mesh axes that may shard them; `parameter`: what else splits parameters.
 AXES = {
     'batch': ('data', 'fsdp'),
     'length': ('context',),
@@ -18,6 +19,7 @@ AXES = {
     'kv': ('tensor',),
     'mlp': ('tensor',),
     'vocab': ('tensor',),
+    'parameter': ('fsdp',),
     'model': (),
     'head': (),
     None: (),
@@ -53,16 +55,36 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """
     if len(names) != x.ndim:
         raise ValueError(f'constrain: {len(names)} names {names} for an array of shape {x.shape}')
-    mesh = jax.sharding.get_abstract_mesh()
-    spec = []
-    for size, name in zip(x.shape, names):
+    spec = split(x.shape, names)
+    return jax.lax.with_sharding_constraint(x, P(*spec)) if any(spec) else x
+
+
+def split(shape: tuple[int, ...], names: tuple[str | None, ...]) -> list[tuple[str, ...] | None]:
+    """The mesh axes that split each axis of an activation, None where none does."""
+    mesh, spec = jax.sharding.get_abstract_mesh(), []
+    for size, name in zip(shape, names):
         axes = mesh_axes(name, mesh)
         while axes and size % math.prod(mesh.shape[axis] for axis in axes):
             axes = axes[:-1]
         spec.append(axes or None)
+    return spec
+
+
+def look_up(table: jax.Array, ids: jax.Array) -> jax.Array:
+    """The rows of float[V, E] at int32[B, T], or ids of any other shape: float[B, T, E].
+
+    On a mesh that splits tables each device gets the table and looks up its own tokens; the gradient is the sum of the devices' tables.
+    Left alone, XLA's partitioner looks all tokens up in every part of the table, and sends float32 activations to and fro.
+    """
+    take = functools.partial(jnp.take, axis=0)
+    if not (mesh_axes('parameter') or mesh_axes('vocab')):
+        return take(table, ids)
+    spec = split(ids.shape, ('batch', 'length')[:ids.ndim] + (None,) * (ids.ndim - 2))
+    local = lambda table, ids: take(jax.lax.with_sharding_constraint(table, P(None, None)) if mesh_axes('vocab') else table, ids)
     if not any(spec):
-        return x
-    return jax.lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(*spec))
+        return local(table, ids)
+    axes = {axis for axes in spec for axis in axes or ()}
+    return jax.shard_map(local, in_specs=(P(), P(*spec)), out_specs=P(*spec), axis_names=axes, check_vma=False)(table, ids)
 
 
 def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -48,7 +48,7 @@ ALLOWED = (
     ('train.monitoring', ('data.atomic', 'data.errors', 'data.json_text', 'train.settings', 'train.checkpoints', 'train.objectives',
                           'train.monitoring')),
     ('train.state', ('model.paths',)),
-    ('train.step', ('train.state',)),
+    ('train.step', ('train.parallel.microbatches', 'train.state')),
     ('train.program', ('data.example', 'data.pipeline', *(f'train.{room}' for room in (
         'settings', 'optimization', 'parallel', 'state', 'step')))),
     ('train.prediction', ('data', 'model', 'train.settings', 'train.parallel', 'train.checkpoints', 'train.objectives', 'train.state',

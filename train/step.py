@@ -5,23 +5,14 @@ sums, so accumulation is exact to the term weights. Row r of the global batch ke
 on every mesh, and keys are folded with it.
 """
 import dataclasses
-from typing import Any, Callable
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from train import state as states
-
-
-def microbatches(tree: Any, count: int) -> Any:
-    """Leaves [B, ...] -> [count, B / count, ...]; strided, so that each device splits the rows it already holds."""
-    return jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 0), tree)
-
-
-def merge(tree: Any) -> Any:
-    """Inverse of `microbatches`."""
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:]), tree)
+from train.parallel import microbatches
 
 
 def total(module, terms: dict, weights: dict) -> jax.Array:
@@ -41,27 +32,28 @@ def build(module, optimizer: optax.GradientTransformation, accumulation: int = 1
         out = summed(module.apply(states.variables(params, frozen), batch, carry, rows, rngs={'dropout': dropout, 'sample': sample}))
         return total(module, out.terms, weights), out
 
+    def differentiate(params, given, rows):
+        frozen, key, weights = given
+        (_, out), grads = jax.value_and_grad(loss, has_aux=True)(params, frozen, *rows, key, weights)
+        return grads, (out.terms, out.metrics), out.carry
+
     def step(state, batch):
         key = jax.random.fold_in(state.rng, state.step)
-        weights = module.weights(batch)
+        batch, weights = module.together(batch), module.weights(batch)
         rows = jnp.arange(batch['tokens'].shape[0], dtype=jnp.int32)
 
-        def accumulate(grads, micro):
-            batch, carry, rows = micro
-            (_, out), new = jax.value_and_grad(loss, has_aux=True)(state.params, state.frozen, batch, carry, rows, key, weights)
-            return jax.tree.map(jnp.add, grads, new), out
-
-        zeros = jax.tree.map(jnp.zeros_like, state.params)
-        grads, out = jax.lax.scan(accumulate, zeros, microbatches((batch, state.carry, rows), accumulation))
-        terms, metrics = jax.tree.map(lambda x: jnp.sum(x, axis=0), (out.terms, out.metrics))
-
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        average = optax.incremental_update(params, state.ema, 1 - ema) if ema is not None else None
-        report = means({**(terms if len(terms) > 1 else {}), **metrics})
-        report |= {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
-        after = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state, carry=merge(out.carry), ema=average)
-        return after, report
+        with jax.named_scope('gradients'):
+            grads, (terms, metrics), carry = microbatches.gradients(
+                differentiate, state.params, (state.frozen, key, weights), (batch, state.carry, rows), accumulation)
+        with jax.named_scope('optimizer'):
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+        with jax.named_scope('moving_average'):
+            average = optax.incremental_update(params, state.ema, 1 - ema) if ema is not None else None
+        with jax.named_scope('metrics'):
+            report = means({**(terms if len(terms) > 1 else {}), **metrics})
+            report |= {'loss': total(module, terms, weights), 'grad_norm': optax.global_norm(grads)}
+        return dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state, carry=carry, ema=average), report
 
     return step
 

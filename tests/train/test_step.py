@@ -13,6 +13,7 @@ from data.text import cache
 from model import config as model_config, transformer
 from train import state as states, step as steps
 from train.objectives import loss as losses, permuted_lm, replaced_token_detection, token
+from train.parallel import microbatches
 from train.settings import schema
 
 TOKENIZER = tokenizers.Bytes()
@@ -78,9 +79,9 @@ def test_accumulation_is_exact_to_the_term_weights_and_dropout(name):
 
 def test_microbatches_are_strided_and_merge_is_the_inverse():
     tree = {'a': jnp.arange(12), 'b': jnp.arange(24).reshape(12, 2)}
-    split = steps.microbatches(tree, 3)
+    split = microbatches.split(tree, 3)
     assert split['a'].tolist() == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), steps.merge(split), tree))
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), microbatches.merge(split), tree))
 
 
 def test_two_terms_are_weighed_apart_and_scaled():

@@ -52,6 +52,10 @@ class Alternation:
                 for task, (name, module) in enumerate(self.members())
                 for term, weight in module.weights(self.objective.narrow(batch, task)).items()}
 
+    def together(self, batch):
+        """Each row has the number of the batch's member."""
+        return {**batch, 'task': jnp.full_like(batch['task'], _turn(batch, self))}
+
     def init(self, rngs, batch, carry=None, rows=None):
         """{'params': ...}. The backbone has what any of its members reads."""
         params = {'backbone': {}, 'members': {}}

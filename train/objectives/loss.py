@@ -44,6 +44,10 @@ class Module(nn.Module):
         """{term: scalar}, from the batch alone: what each term's sum is divided by."""
         return {'tokens': jnp.sum(batch['weights'])}
 
+    def together(self, batch: dict) -> dict:
+        """The global batch, with what a part of its rows must know of all of them."""
+        return batch
+
     def initial_carry(self, batch_size: int) -> Any:
         """The `carry` of the first batch: a pytree whose leaves lead with the batch axis, or None."""
         return None
