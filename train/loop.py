@@ -17,7 +17,7 @@ from model import paths
 from train import objectives, program, state as states
 from train.checkpoints import arrays, checkpoint, folders, initial, workdir
 from train.inspection import opening
-from train.monitoring import display, early_stopping, loss_terms, record, throughput
+from train.monitoring import display, early_stopping, loss_terms, memory, profile as profiles, record, throughput
 from train.optimization import schedules
 from train.parallel import processes, sharding
 from train.prediction import evaluation, samples
@@ -32,11 +32,12 @@ class Diverged(Exception):
 
 
 def run(config: schema.Config, folder: str, screen: display.Display, origins: dict | None = None, devices: list | None = None,
-        time_limit: float | None = None) -> tuple[str | None, states.State]:
+        time_limit: float | None = None, profile: tuple[int, int] | None = None) -> tuple[str | None, states.State]:
     """Trains `config` in the workdir `folder`, from its newest checkpoint if it has one. Returns (reason, the train State).
 
     The reason is None when all steps are done, else 'early stopping' or the request to stop ('SIGTERM', ...). origins: the file or flag
-    that set each value, for messages; devices: None = all of all processes; time_limit: seconds after which it saves and stops.
+    that set each value, for messages; devices: None = all of all processes; time_limit: seconds after which it saves and stops;
+    profile: the first and the last step of a trace, None = no trace.
     """
     corpus = open_data(config, folder, screen)
     config = parse.with_vocabulary(config, corpus.tokenizer, origins)
@@ -49,7 +50,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
     module, mesh = objectives.build(config), sharding.mesh(config.mesh, devices)
     keep = config.checkpoint
     with jax.set_mesh(mesh), checkpoint.Checkpoints(f'{folder}/checkpoints', keep.keep, keep.best, keep.asynchronous) as saved, \
-            signals.Signals(folder, time_limit, notice=screen.notice) as interrupts:
+            signals.Signals(folder, time_limit, notice=screen.notice) as interrupts, memory.Memory(config, mesh, screen) as needs:
         compiled = program.build(config, module, mesh, program.shapes(config, corpus.train))
         state, meta = resumed(config, saved, compiled.abstract, screen) or (None, {})
         begun = int(state.step) if state else 0
@@ -71,19 +72,22 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             screen.notice(f'continuing at step {begun} of {config.steps}')
         if not folders.complete(saved.folder):
             introduce(screen, config, corpus, mesh, parameters)
-        state = state or start(compiled.create(), config, screen)
         terms = loss_terms.Terms(module.scales, module.token_term)
+        screen.start(begun, config.steps, terms)
+        traced = profiles.Profile(profile, folder, begun, config.steps, screen, lambda: update.as_text())
+        update = needs.compile(compiled.lower(), compiled.abstract)
+        state = state or start(compiled.create(), config, screen)
         count, facts = sum(leaf.size for leaf in parameters.values()), {'loss': terms.scales, 'perplexity_of': terms.tokens}
         for notice in processes.lead('workdir', lambda: workdir.write(folder, config, corpus.tokenizer, count, facts)):
             screen.notice(notice)
 
         learning_rate = jax.jit(schedules.build(config.optimizer, config.steps))
         pace = throughput.Pace(config, mesh, begun)
-        screen.start(begun, config.steps, terms)
 
-        with record.Record(folder, begun, screen, config.tensorboard, meta.get('texts')) as written:
+        with record.Record(folder, begun, screen, config.tensorboard, meta.get('texts')) as written, traced:
             for step, batch in enumerate(batches(config, corpus.train, mesh, begun), start=begun + 1):
-                state, measured = compiled.update(state, batch)
+                state, measured = update(state, batch)
+                traced.after(step, measured)
                 line, last = {}, step == config.steps
                 if due(step, config.log_every) or step == 1 or last:
                     line = train_line(measured, learning_rate(step - 1)) | pace.lap(step)

@@ -12,6 +12,8 @@ def parser():
     made = command_line.distributed(command_line.parser('train.main', 'Pretrains or fine-tunes, as the config describes.'))
     made.add_argument('--time_limit', type=float, metavar='SECONDS',
                       help='save and stop after so long, exit 75; leave room for a step and a save; default: no limit')
+    made.add_argument('--profile', type=command.steps, metavar='FIRST:LAST',
+                      help='trace these steps into WORKDIR/profile, show their ten largest operations; default: no trace')
     return made
 
 
@@ -37,7 +39,8 @@ def train(request):
         screen.notice(f'{where}: writing to {request.workdir}')
         for notice in request.notices:
             screen.notice(notice)
-        reason, _ = loop.run(request.config, request.workdir, screen, request.origins, time_limit=request.options.time_limit)
+        reason, _ = loop.run(request.config, request.workdir, screen, request.origins, time_limit=request.options.time_limit,
+                             profile=request.options.profile)
     return 75 if reason and reason != 'early stopping' else 0
 
 

@@ -17,10 +17,14 @@ from train.settings import schema
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """create() -> State; update(state, batch) -> (State, metrics), which donates the memory of its argument `state`."""
+    """create() -> State; update(state, batch) -> (State, metrics), which donates the memory of its argument `state`.
+
+    lower() -> jax.stages.Lowered: `update` for states and batches on the mesh, traced and ready to be compiled ahead of the first step.
+    """
     abstract: states.State                    # ShapeDtypeStructs with their shardings
     create: Callable
     update: Callable
+    lower: Callable
 
 
 def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[str, Any]) -> Program:
@@ -38,9 +42,18 @@ def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[st
 
     abstract = jax.eval_shape(create)
     shardings = sharding.state(mesh, abstract, config.mesh.rules)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
-    update = steps.build(module, chain, config.accumulation, config.ema)
-    return Program(abstract, jax.jit(create, out_shardings=shardings), jax.jit(update, donate_argnums=0, out_shardings=(shardings, None)))
+    abstract = laid(abstract, shardings)
+    update = jax.jit(steps.build(module, chain, config.accumulation, config.ema), donate_argnums=0, out_shardings=(shardings, None))
+
+    def lower():
+        return update.lower(abstract, laid(batch, sharding.batch(mesh, batch)))
+
+    return Program(abstract, jax.jit(create, out_shardings=shardings), update, lower)
+
+
+def laid(tree: Any, shardings: Any) -> Any:
+    """The ShapeDtypeStructs of a tree with these shardings."""
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
 
 def shapes(config: schema.Config, source) -> dict[str, Any]:

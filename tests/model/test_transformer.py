@@ -205,7 +205,10 @@ def loss_and_gradients(model):
     return jax.jit(jax.value_and_grad(loss))
 
 
-@pytest.mark.parametrize('settings', [dict(unroll=1), dict(unroll=2), dict(remat='dots'), dict(remat='attention'), dict(remat='full')], ids=str)
+REMAT = [dict(remat=name) for name in ('dots', 'attention', 'full')]
+
+
+@pytest.mark.parametrize('settings', [dict(unroll=1), dict(unroll=2), *REMAT], ids=str)
 def test_unrolling_and_recomputing_change_nothing(settings):
     model, params = build('windows', layers=3)
     other = dataclasses.replace(model, config=dataclasses.replace(model.config, **settings))

@@ -11,9 +11,9 @@ import pytest
 import rich.console
 
 from model import paths
-from train import loop, program
+from train import loop
 from train.checkpoints import arrays, checkpoint, manifest, workdir
-from train.monitoring import display, early_stopping, metrics
+from train.monitoring import display, early_stopping, memory, metrics
 from train.objectives import loss
 from train.prediction import samples
 from train.settings import command_line, errors, parse, schema
@@ -152,21 +152,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(train, tmp_pat
 
 
 def test_after_nan_in_optimizer_statistics_the_last_good_step_is_continued(train, tmp_path, monkeypatch):
-    build, flags = program.build, ('configs/tiny.py', '--config.steps=6', '--config.checkpoint.every=2')
+    compile, flags = memory.Memory.compile, ('configs/tiny.py', '--config.steps=6', '--config.checkpoint.every=2')
 
     def poisoned(*arguments):
-        made = build(*arguments)
+        step = compile(*arguments)
 
         def update(state, batch):
-            state, measured = made.update(state, batch)
+            state, measured = step(state, batch)
             if int(state.step) == 4:
                 bad = paths.apply(lambda path, leaf: leaf.at[0].set(np.nan) if path.endswith('nu/backbone/embed/embedding') else leaf,
                                   state.opt_state)
                 state = dataclasses.replace(state, opt_state=bad)
             return state, measured
-        return dataclasses.replace(made, update=update)
+        return update
     with monkeypatch.context() as patch:
-        patch.setattr(program, 'build', poisoned)
+        patch.setattr(memory.Memory, 'compile', poisoned)
         with pytest.raises(checkpoint.NotFinite) as error:
             train(*flags)
     assert error.value.exit_code == 5

@@ -1,13 +1,14 @@
 """How a command ends when something is wrong: one message on standard error, no traceback, the exit code of that kind of error.
 
-0 done · 2 config · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples break its contract
-(train.inspect), or its samples cannot be computed · 75 stopped by a signal, saved · 141 nobody reads the output any more (128 +
-SIGPIPE): all but train.main end there.
+0 done · 2 config, or too little memory · 3 data · 4 nothing restorable · 5 diverged · 6 cannot save (or read) · 7 an objective's examples
+break its contract (train.inspect), or its samples cannot be computed · 75 stopped by a signal, saved · 141 nobody reads the output any
+more (128 + SIGPIPE): all but train.main end there.
 An exception that a user can cause has `exit_code` and `kind`; any other is a bug and keeps its traceback.
 """
 import argparse
 import atexit
 import os
+import re
 import signal
 import sys
 import traceback
@@ -69,6 +70,14 @@ def location(text: str) -> str:
     if wrong := places.wrong(text):
         raise argparse.ArgumentTypeError(f'{text}: {wrong}')
     return os.path.expanduser(text)
+
+
+def steps(text: str) -> tuple[int, int]:
+    """The type of a flag that names steps: '10:15' is (10, 15), both included. ArgumentTypeError for anything else."""
+    match = re.fullmatch(r'(\d+):(\d+)', text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f'expected FIRST:LAST, two steps such as 10:15, got {text}')
+    return int(match[1]), int(match[2])
 
 
 def below(options: argparse.Namespace, **least: int) -> list[errors.Problem]:
