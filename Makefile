@@ -9,11 +9,13 @@ PYTHON_PEERS ?= $(shell for p in python3.11 /usr/bin/python3.11 $$HOME/.pyenv/ve
     "$$p" -c 'import venv, ensurepip' 2>/dev/null && echo "$$p" && break; done)
 VENV ?= .venv
 PEERS ?= .venv-peers
+PYTHON_GPU ?= python3
+PEERS_GPU ?= $(PYTHON_GPU)
 RUN = $(VENV)/bin/python
 JOBS ?= 2
 PYTEST = $(RUN) -m pytest -q -n $(JOBS) --dist worksteal --durations=20
 
-.PHONY: quickstart test test-all bench lock clean
+.PHONY: quickstart test test-all bench bench-gpu lock clean
 
 quickstart: $(VENV)/installed
 	$(RUN) -m train.main --config=configs/quickstart.py --workdir=runs/quickstart
@@ -27,6 +29,10 @@ test-all: $(VENV)/jieba $(PEERS)/weights
 
 bench: $(VENV)/installed $(PEERS)/installed
 	$(RUN) -m bench --peers=$(PEERS)/bin/python
+
+# Installs nothing: PYTHON_GPU has jax with CUDA, flax, optax, orbax-checkpoint; PEERS_GPU torch and transformers.
+bench-gpu:
+	$(PYTHON_GPU) -m bench.gpu --peers=$(PEERS_GPU)
 
 $(VENV)/installed: requirements.lock setup.py
 	@test -n "$(PYTHON)" || { echo "Pretext needs Python 3.11, 3.12 or 3.13 with venv (3.14 is untested); none was found. Set PYTHON=/path/to/python3.12." >&2; exit 2; }

@@ -1,98 +1,87 @@
-"""What `bench/train_step.py` is measured against: a GPT-2-shaped PyTorch model, written here or that of `transformers`.
+"""What `bench/train_step.py` is measured against: a step of a family's model in PyTorch, in `NAME.py` beside this file.
 
-scaled_dot_product_attention, AdamW, autocast for bfloat16; the same shape, clipping and decay on both sides.
-
-Prints one JSON object: milliseconds of each timed step. Run with an interpreter that has torch; see `make bench`.
+AdamW, clipping, decay and batch are the same on both sides; bfloat16 by autocast. On a GPU: TF32 products and the fused AdamW, as nanoGPT.
+Prints one JSON object. Run with an interpreter that has torch and, but for gpt2, transformers; see `make bench`.
 """
 import argparse
 import contextlib
+import importlib
 import json
+import resource
 import time
+import types
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 
-class Block(nn.Module):
-    def __init__(self, dim, heads):
-        super().__init__()
-        self.heads = heads
-        self.attention_norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x):
-        B, T, D = x.shape
-        query, key, value = (y.view(B, T, self.heads, -1).transpose(1, 2) for y in self.qkv(self.attention_norm(x)).split(D, dim=2))
-        y = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.out(y.transpose(1, 2).reshape(B, T, D))
-        return x + self.down(functional.gelu(self.up(self.mlp_norm(x)), approximate='tanh'))
+def load(path, rows, device):
+    """The fields of the batch, and of each side its attention mask, None where nothing is padding: the quickest path."""
+    found = np.load(path)
+    batch = {name: found[name][:rows] for name in found}
+    batch = {name: torch.from_numpy(x if x.dtype.kind == 'f' else x.astype(np.int64)).to(device) for name, x in batch.items()}
+    for name in [name for name in batch if name.endswith('segments')]:
+        real = batch[name] > 0
+        batch[name.replace('segments', 'mask')] = None if real.all() else real.long()
+    return batch
 
 
-class Model(nn.Module):
-    def __init__(self, vocab, layers, dim, heads, length):
-        super().__init__()
-        self.embed, self.positions = nn.Embedding(vocab, dim), nn.Embedding(length, dim)
-        self.blocks, self.norm = nn.ModuleList(Block(dim, heads) for _ in range(layers)), nn.LayerNorm(dim)
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
-                nn.init.normal_(parameter, std=0.02)
-
-    def forward(self, tokens, targets):
-        x = self.embed(tokens) + self.positions(torch.arange(tokens.shape[1]))
-        for block in self.blocks:
-            x = block(x)
-        logits = functional.linear(self.norm(x), self.embed.weight)
-        return functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
-
-
-def published(args):
-    """`transformers`' GPT-2 of the same shape, without dropout: module(tokens, targets) -> loss."""
-    import transformers
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        vocab_size=args.vocab, n_positions=args.length, n_embd=args.dim, n_layer=args.layers, n_head=args.heads, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0))
-
-    class Loss(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, tokens, targets):
-            logits = self.model(tokens, use_cache=False).logits
-            return functional.cross_entropy(logits.view(-1, logits.shape[-1]).float(), targets.view(-1))
-
-    return Loss()
+def measure(case, batch, args):
+    torch.manual_seed(0)
+    model = importlib.import_module(case.family).Model(case).to(args.device)
+    model.train()
+    matrices, vectors = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() < 2]
+    groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=args.device == 'cuda' or None)
+    parameters = sum(p.numel() for p in model.parameters())
+    run = torch.compile(model) if args.compile else model
+    bfloat16 = case.dtype == 'bfloat16'
+    compute = (lambda: torch.autocast(args.device, torch.bfloat16)) if bfloat16 else contextlib.nullcontext
+    took, first, begun = [], None, time.perf_counter()
+    for _ in range(args.warmup + args.steps):
+        started = time.perf_counter()
+        for _ in range(args.group):
+            with compute():
+                loss = run(batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            if first is None:
+                first, compile_seconds = loss.item(), time.perf_counter() - begun
+        loss.item()
+        if args.device == 'cuda':
+            torch.cuda.synchronize()
+        took.append(1e3 * (time.perf_counter() - started) / args.group)
+    peak = torch.cuda.max_memory_allocated() / 1e6 if args.device == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {'milliseconds': took[args.warmup:], 'compile_seconds': compile_seconds, 'loss': first, 'parameters': parameters,
+            'batch': case.batch, 'megabytes': peak}
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--implementation', choices=('torch', 'transformers'), default='torch')
-    for name, default in dict(vocab=8192, layers=6, dim=384, heads=6, length=256, batch=16, warmup=3, steps=8).items():
-        parser.add_argument(f'--{name}', type=int, default=default)
-    parser.add_argument('--dtype', default='float32')
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--case', required=True, help='JSON, the fields of bench.cases.Case')
+    parser.add_argument('--batch', required=True, help='.npz of the batch, made by bench.cases')
+    parser.add_argument('--compile', action='store_true', help='torch.compile')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--warmup', type=int, default=2)
+    parser.add_argument('--steps', type=int, default=5)
+    parser.add_argument('--group', type=int, default=1)
+    parser.add_argument('--smallest', type=int)
     args = parser.parse_args()
-    torch.manual_seed(0)
-    model = published(args) if args.implementation == 'transformers' else Model(args.vocab, args.layers, args.dim, args.heads, args.length)
-    matrices, vectors = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() < 2]
-    groups = [{'params': matrices, 'weight_decay': 0.1}, {'params': vectors, 'weight_decay': 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95))
-    stream = torch.randint(0, args.vocab, (args.batch, args.length + 1))
-    tokens, targets = stream[:, :-1].contiguous(), stream[:, 1:].contiguous()
-    compute = (lambda: torch.autocast('cpu', torch.bfloat16)) if args.dtype == 'bfloat16' else contextlib.nullcontext
-    took = []
-    for _ in range(args.warmup + args.steps):
-        begun = time.perf_counter()
-        with compute():
-            loss = model(tokens, targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        loss.item()
-        took.append(1e3 * (time.perf_counter() - begun))
-    print(json.dumps({'milliseconds': took[args.warmup:]}))
+    case = types.SimpleNamespace(**json.loads(args.case))
+    if args.device == 'cuda':
+        torch.set_float32_matmul_precision('high')
+    while True:
+        try:
+            return print(json.dumps(measure(case, load(args.batch, case.batch, args.device), args)))
+        except torch.OutOfMemoryError:
+            if case.batch // 2 < (args.smallest or case.batch):
+                raise
+        case.batch //= 2
+        torch._dynamo.reset()
+        torch.cuda.empty_cache()
 
 
 if __name__ == '__main__':
