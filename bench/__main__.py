@@ -87,6 +87,19 @@ def attention(peers: str, rounds: int) -> Iterator[Row]:
             yield what.removesuffix('ms') + 'peak memory, MB', f'{memory:,.0f}', f'{other:,.0f}', other / memory
 
 
+def loss(peers: str, rounds: int) -> Iterator[Row]:
+    """The cross-entropy of 2,048 tokens over 32,768 ids, forward and backward, in chunks of the vocabulary against whole."""
+    for dtype in ('float32', 'bfloat16'):
+        found = [one for _ in range(rounds) for one in processes.here('loss', f'--dtype={dtype}', JAX_PLATFORMS='cpu')]
+        chunked, whole = ([one[name] for one in found] for name in ('chunked', 'whole'))
+        what = f'loss, 2,048 tokens x 32,768 ids, D = 768, {dtype}, in chunks against whole, '
+        for kind, label in (('milliseconds', 'ms'), ('processor_milliseconds', 'ms of the processor')):
+            here, there = median(chunked, kind), median(whole, kind)
+            yield what + label, f'{here:.0f}', f'{there:.0f}', there / here
+        here, there = (one['temporaries'] / 1e6 for one in (chunked[0], whole[0]))
+        yield what + 'temporaries, MB', f'{here:,.0f}', f'{there:,.0f}', there / here
+
+
 def decode(peers: str, rounds: int) -> Iterator[Row]:
     """Milliseconds a token of greedy generation, one row, against `generate` of `transformers`."""
     ours, theirs, flag = [], [], f'--case={BASE.json()}'
@@ -156,7 +169,7 @@ def devices(peers: str, rounds: int) -> Iterator[Row]:
 
 
 # Each yields rows; peers: an interpreter with torch; rounds: processes a side.
-SECTIONS = {section.__name__: section for section in (train, attention, decode, quality, pipeline, start, devices)}
+SECTIONS = {section.__name__: section for section in (train, attention, loss, decode, quality, pipeline, start, devices)}
 
 
 def main():
