@@ -67,7 +67,7 @@ def faster(found: dict[bool, list[dict]]) -> bool:
 
 def attention(peers: str, rounds: int) -> Iterator[Row]:
     """Forward and backward of attention alone, each implementation against plain: time of the clock and of the processor."""
-    from model.attention import IMPLEMENTATIONS
+    from model.attention.choice import IMPLEMENTATIONS
     for length in LENGTHS:
         found = {name: [] for name in IMPLEMENTATIONS}
         for _ in range(rounds):

@@ -11,6 +11,7 @@ from typing import Callable
 from bench import train_step
 from data import example
 from train.parallel import platform
+from train.settings import pages
 
 DOCUMENTS = 4                                 # in a packed row
 # {kind: (order and segments of the hint, positions of the model)}
@@ -29,8 +30,8 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
     import jax
     import jax.numpy as jnp
 
-    from model import config as model_config, encodings
-    from model.attention import rule as rules
+    from model import config as model_config, encodings, positions as schemes
+    from model.attention import choice, rule as rules
 
     hint, positions = KINDS[kind]
     config = model_config.Config(heads=heads, dim=heads * size, positions=positions, max_length=length, vocab_size=1)
@@ -39,7 +40,8 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
 
     def attend(query, key, value, table, rule):
         bias = encodings.Buckets(table, config.relative_distance, hint[0] == 'full', query.dtype) if positions == 'relative' else None
-        return prepare(name, config, rule, bias, rules.Hint(*hint))(query, key, value, scale=size ** -0.5)
+        need = choice.Need(config, choice.platform(), query.dtype, length, length, rules.Hint(*hint), schemes.of(config).scores, True)
+        return choice.prepare(need, rule, bias, name=name).attend(query, key, value, scale=size ** -0.5)
 
     def both(arguments, rule, direction):
         out, pull = jax.vjp(lambda *arguments: attend(*arguments, rule), *arguments)
@@ -50,15 +52,6 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
     table = jax.random.normal(keys[4], (config.relative_buckets, heads))
     arguments = (query, key, value, table), rule, direction
     return jax.jit(both).lower(*arguments).compile(), arguments
-
-
-def prepare(name: str, config, rule, bias: Callable | None, hint) -> Callable:
-    """`attend` of an implementation for a rule: query, key, value and `scale` -> the heads. ValueError where it cannot."""
-    from model import attention
-
-    implementation = attention.choose(config, name)
-    prepared = attention.prepare(implementation, rule, bias, hint)
-    return lambda query, key, value, **options: implementation.attend(query, key, value, prepared, **options)
 
 
 def measure(function: Callable, arguments: tuple, repeats: int, group: int) -> dict:
@@ -90,9 +83,9 @@ def main():
     platform.prepare(os.environ, args.dtype)
     import jax
 
-    from model import attention
+    from model.attention import choice
 
-    names = args.implementations.split(',') if args.implementations else attention.IMPLEMENTATIONS
+    names = args.implementations.split(',') if args.implementations else choice.IMPLEMENTATIONS
     for length in map(int, args.lengths.split(',')):
         rows = max(1, (args.tokens or 0) // length)
         for kind in args.kinds.split(','):
@@ -107,4 +100,5 @@ def main():
 
 
 if __name__ == '__main__':
+    pages.prepare()
     main()

@@ -6,6 +6,7 @@ import time
 
 from bench import cases
 from train.parallel import platform
+from train.settings import pages
 
 
 def measure(case: cases.Case, rows: int, prompt: int, new: int, repeats: int) -> dict:
@@ -43,4 +44,5 @@ def main():
 
 
 if __name__ == '__main__':
+    pages.prepare()
     main()

@@ -11,6 +11,7 @@ import time
 
 from bench import cases
 from train.parallel import platform
+from train.settings import pages
 
 
 def measure(case: cases.Case, batch: dict, warmup: int, steps: int, group: int = 1) -> dict:
@@ -73,4 +74,5 @@ def main():
 
 
 if __name__ == '__main__':
+    pages.prepare()
     main()
