@@ -5,9 +5,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config, initializers, layers, ops
-
-ABSENT = -1e9                                 # the logit of a padded row of the vocabulary
+from model import chunked_scoring, config as model_config, initializers, layers, ops, scoring
 
 
 class LanguageHead(nn.Module):
@@ -18,9 +16,30 @@ class LanguageHead(nn.Module):
     config: model_config.Config
     dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
-        """embedding float32[V, E], ignored unless the head is tied. Padded columns are -1e9."""
+        """embedding float32[V, E], ignored unless the head is tied. Padded columns are scoring.ABSENT."""
+        config = self.config
+        x, table, bias = self.operands(x, embedding)
+        logits = ops.logits(x, (table if config.tied else table.T).astype(self.dtype))
+        if bias is not None:
+            logits += bias
+        logits = ops.soft_cap(logits, config.logit_soft_cap)
+        if config.padded_vocab > config.vocab_size:
+            logits = jnp.where(jnp.arange(config.padded_vocab) < config.vocab_size, logits, scoring.ABSENT)
+        return ops.constrain(logits, 'batch', 'length', 'vocab')
+
+    def score(self, x: jax.Array, embedding: jax.Array, targets: jax.Array, draw: scoring.Draw | None = None) -> scoring.Scores:
+        """The Scores of float[B, P, D] for targets int32[B, P]; in chunks where the logits take more than chunked_scoring.LIMIT."""
+        config = self.config
+        if chunked_scoring.fits(x, config.padded_vocab):
+            return scoring.of_logits(self(x, embedding), targets, config.vocab_size, draw)
+        x, table, bias = self.operands(x, embedding)
+        how = chunked_scoring.Table(config.vocab_size, 'vd' if config.tied else 'dv', config.logit_soft_cap)
+        return chunked_scoring.in_chunks(x, table, bias, targets, how, draw)
+
+    @nn.compact
+    def operands(self, x: jax.Array, embedding: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        """What is multiplied and added: x, the embedding [V, E] or the kernel [D, V] float32, the bias float32[V] or None."""
         config = self.config
         width = config.width if config.tied else config.dim
         if config.head == 'transform':
@@ -30,14 +49,9 @@ class LanguageHead(nn.Module):
             x = layers.Dense(config, width, self.dtype, bias=False, name='project')(x)
         if config.logit_scale is not None:
             x = x * config.logit_scale
-        table = embedding if config.tied else initializers.param(self, 'kernel', (config.dim, config.padded_vocab)).T
-        logits = ops.logits(x.astype(self.dtype), table.astype(self.dtype))
-        if config.head != 'linear':
-            logits += initializers.param(self, 'bias', (config.padded_vocab,))
-        logits = ops.soft_cap(logits, config.logit_soft_cap)
-        if config.padded_vocab > config.vocab_size:
-            logits = jnp.where(jnp.arange(config.padded_vocab) < config.vocab_size, logits, ABSENT)
-        return ops.constrain(logits, 'batch', 'length', 'vocab')
+        table = embedding if config.tied else initializers.param(self, 'kernel', (config.dim, config.padded_vocab))
+        bias = initializers.param(self, 'bias', (config.padded_vocab,)) if config.head != 'linear' else None
+        return x.astype(self.dtype), table, bias
 
 
 class Pooler(nn.Module):

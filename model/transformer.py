@@ -9,7 +9,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from model import config as model_config, heads, layers, memory as memories, ops, query_stack, stack
+from model import config as model_config, heads, layers, memory as memories, ops, query_stack, scoring, stack
 from model.attention import rule as rules, streams
 from model.decoding import cache as caches
 
@@ -36,8 +36,12 @@ class Transformer(nn.Module):
 
         rows: int32[B], each row's number in the global batch, for dropout (rng 'dropout'); None = evaluation.
         """
+        return self.logits(self.read(batch, rows))
+
+    def read(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
+        """The states that predict the targets: `hidden`, or float[B, P, D] at `slots` if the batch has them."""
         x = self.hidden(batch, rows)
-        return self.logits(ops.gather(x, batch['slots']) if 'slots' in batch else x)
+        return ops.gather(x, batch['slots']) if 'slots' in batch else x
 
     def hidden(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> jax.Array:
         """The last stack's output float[B, T, D]: of the decoder, if there is one."""
@@ -59,8 +63,16 @@ class Transformer(nn.Module):
         return x[:, :length], x[:, length:], states
 
     def logits(self, hidden: jax.Array) -> jax.Array:
-        """float[..., D] -> float32[..., V]; padded columns are `heads.ABSENT`."""
+        """float[..., D] -> float32[..., V]; padded columns are `scoring.ABSENT`."""
         return self.head(hidden, self.embed.embedding)
+
+    def score(self, hidden: jax.Array, targets: jax.Array, draw: scoring.Draw | None = None) -> scoring.Scores:
+        """How float[B, P, D] predict targets int32[B, P], and ids drawn from them: what a loss needs of the logits."""
+        return self.head.score(hidden, self.embed.embedding, targets, draw)
+
+    def likeliest(self, hidden: jax.Array) -> jax.Array:
+        """int32[B, P]: the ids of the highest logits of float[B, P, D]."""
+        return self.score(hidden, jnp.zeros(hidden.shape[:-1], jnp.int32)).best
 
     def encode(self, batch: dict[str, jax.Array], rows: jax.Array | None = None) -> tuple[jax.Array | None, jax.Array | None]:
         """The encoder's output float[B, S, D] and its segments int32[B, S]; (None, None) but in an encoder-decoder."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import config as model_config, heads
+from model import config as model_config, heads, scoring
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 8)).astype(np.float32)
@@ -37,7 +37,7 @@ def test_own_kernel():
 def test_padded_columns_have_no_probability(settings):
     _, logits = build(**settings)
     assert np.all(np.asarray(jax.nn.softmax(logits)[..., 100:]) == 0)
-    assert np.all(np.asarray(logits[..., 100:]) == heads.ABSENT)
+    assert np.all(np.asarray(logits[..., 100:]) == scoring.ABSENT)
 
 
 def test_transform_is_berts():

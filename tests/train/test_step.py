@@ -10,7 +10,7 @@ import pytest
 from data import pipeline, tokenizer as tokenizers
 from data.objectives import causal_lm, masked_lm, permuted_lm as plm, replaced_token_detection as rtd
 from data.text import cache
-from model import config as model_config, transformer
+from model import config as model_config, scoring, transformer
 from train import state as states, step as steps
 from train.objectives import loss as losses, permuted_lm, replaced_token_detection, token
 from train.parallel import microbatches
@@ -129,7 +129,8 @@ def test_cross_entropy_is_optax_and_the_formulas(smoothing, z_loss):
     logits = np.random.default_rng(0).normal(size=(2, 3, padded)).astype(np.float32) * 3
     logits[..., vocab:] = -1e9
     targets = np.array([[0, 5, 10], [1, 1, 7]])
-    loss, nll, correct = losses.cross_entropy(jnp.asarray(logits), jnp.asarray(targets), vocab, smoothing, z_loss)
+    found = scoring.of_logits(jnp.asarray(logits), jnp.asarray(targets), vocab)
+    loss, nll = losses.cross_entropy(found, vocab, smoothing, z_loss)
     real = logits[..., :vocab]
     np.testing.assert_allclose(nll, optax.softmax_cross_entropy_with_integer_labels(real, targets), rtol=1e-5)
     low = smoothing / (vocab - 1)
@@ -138,4 +139,5 @@ def test_cross_entropy_is_optax_and_the_formulas(smoothing, z_loss):
     entropy = -np.sum(np.where(soft > 0, soft * np.log(np.maximum(soft, 1e-30)), 0), axis=-1)
     expected = optax.softmax_cross_entropy(real, soft) - entropy + z_loss * np.log(np.exp(real).sum(-1)) ** 2
     np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(correct, real.argmax(-1) == targets)
+    np.testing.assert_array_equal(found.correct, real.argmax(-1) == targets)
+    np.testing.assert_array_equal(found.best, real.argmax(-1))

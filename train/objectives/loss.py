@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from data import objectives
-from model import flops, transformer
+from model import flops, scoring, transformer
 from model.attention import rule as rules
 from train.settings import schema
 
@@ -54,7 +54,7 @@ class Module(nn.Module):
 
     def say(self, batch: dict) -> jax.Array:
         """int32[B, P]: the likeliest tokens at the slots, for samples and for filling masks."""
-        return jnp.argmax(self.backbone(batch), axis=-1).astype(jnp.int32)
+        return self.backbone.likeliest(self.backbone.read(batch))
 
     def filling(self, objective: objectives.Objective, variables: dict) -> tuple:
         """(module, Objective, variables) of the part that fills masks, of this module's objective and variables."""
@@ -80,24 +80,28 @@ def hints(config: schema.Config) -> rules.Hints:
 
 
 class Scores(NamedTuple):
-    """How well logits predict a batch: of each row the loss's term and metrics; of each target nll and correct, float32[B, P]."""
+    """How well a backbone predicts a batch: of each row the loss's term and metrics; of each target nll and correct, float32[B, P];
+    and the ids that were drawn, int32[B, P], or None."""
     term: tuple[jax.Array, jax.Array]
     metrics: dict[str, tuple[jax.Array, jax.Array]]
     nll: jax.Array
     correct: jax.Array
+    sampled: jax.Array | None
 
 
-def score(logits: jax.Array, batch: dict, vocab_size: int, settings: schema.Loss, training: bool) -> Scores:
-    """The Scores of logits float32[B, P, V padded], by the batch's `weights`. settings: schema.Loss, which count while `training`.
+def score(backbone: transformer.Transformer, hidden: jax.Array, batch: dict, settings: schema.Loss, training: bool,
+          draw: scoring.Draw | None = None) -> Scores:
+    """The Scores of states float[B, P, D], by the batch's `targets` and `weights`. settings: schema.Loss, which count while `training`.
 
     The metrics are `accuracy` and, where the settings make the loss another, the plain `nll`.
     """
     smoothing, z_loss = (settings.label_smoothing, settings.z_loss) if training else (0.0, 0.0)
-    loss, nll, correct = cross_entropy(logits, batch['targets'], vocab_size, smoothing, z_loss)
-    metrics = {'accuracy': weighed(correct, batch['weights'])}
+    found = backbone.score(hidden, batch['targets'], draw)
+    loss, nll = cross_entropy(found, backbone.config.vocab_size, smoothing, z_loss)
+    metrics = {'accuracy': weighed(found.correct, batch['weights'])}
     if settings != schema.Loss():
         metrics['nll'] = weighed(nll, batch['weights'])
-    return Scores(weighed(loss, batch['weights']), metrics, nll, correct)
+    return Scores(weighed(loss, batch['weights']), metrics, nll, found.correct, found.sampled)
 
 
 def weighed(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -110,22 +114,15 @@ def by_row(values: jax.Array) -> jax.Array:
     return jnp.sum(values, axis=range(1, values.ndim), dtype=jnp.float32)
 
 
-def cross_entropy(logits: jax.Array, targets: jax.Array, vocab_size: int, label_smoothing: float = 0.0, z_loss: float = 0.0) -> tuple:
-    """(loss, nll, correct), each float32[B, P], of logits float32[B, P, V padded] against targets int32[B, P].
-
-    `nll` is the plain negative log-likelihood in nats, `loss` adds smoothing and z-loss, `correct` is 1 where the target has
-    the highest logit. Columns from `vocab_size` on are padding whose logits the model has masked.
-    """
-    log_z = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.arange(logits.shape[-1]) == targets[..., None]  # a gather's gradient is a scatter, slow on CPUs
-    target = jnp.sum(jnp.where(chosen, logits, 0), axis=-1)
-    nll = log_z - target
+def cross_entropy(found: scoring.Scores, vocab_size: int, label_smoothing: float = 0.0, z_loss: float = 0.0) -> tuple:
+    """(loss, nll), each in the shape of the targets: the plain negative log-likelihood in nats, and with smoothing and z-loss."""
+    nll = found.log_z - found.target
     loss = nll
     if label_smoothing:
         low = label_smoothing / (vocab_size - 1)
-        every = vocab_size * log_z - jnp.sum(logits[..., :vocab_size], axis=-1)
+        every = vocab_size * found.log_z - found.total
         constant = (1 - label_smoothing) * math.log(1 - label_smoothing) + label_smoothing * math.log(low)
         loss = (1 - label_smoothing - low) * nll + low * every + constant
     if z_loss:
-        loss = loss + z_loss * jnp.square(log_z)
-    return loss, nll, (target >= jnp.max(logits, axis=-1)).astype(jnp.float32)
+        loss = loss + z_loss * jnp.square(found.log_z)
+    return loss, nll

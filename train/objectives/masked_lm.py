@@ -30,8 +30,7 @@ class PairLoss(losses.Module):
 
     def __call__(self, batch, carry=None, rows=None):
         hidden = self.backbone.hidden(batch, rows)
-        logits = self.backbone.logits(ops.gather(hidden, batch['slots']))
-        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        scores = losses.score(self.backbone, ops.gather(hidden, batch['slots']), batch, self.settings, rows is not None)
         judged, labels = self.head(hidden), batch['labels'][self.pair]
         missed = -jnp.take_along_axis(jax.nn.log_softmax(judged), labels[:, None], axis=-1)[:, 0]
         right = jnp.argmax(judged, axis=-1) == labels

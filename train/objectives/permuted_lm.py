@@ -26,18 +26,18 @@ class PermutedLoss(losses.Module):
 
     def __call__(self, batch, carry=None, rows=None):
         memory = None if carry is None else memories.Memory(carry, self.reuse)
-        logits, carry = self.predict(batch, memory, rows)
-        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        hidden, carry = self.predict(batch, memory, rows)
+        scores = losses.score(self.backbone, hidden, batch, self.settings, rows is not None)
         return losses.Loss({'tokens': scores.term}, scores.metrics, carry)
 
     def predict(self, batch, memory=None, rows=None):
-        """Logits of the targets float32[B, P, V] and the next memory's states."""
+        """The states that predict the targets float[B, P, D], and the next memory's."""
         _, hidden, states = self.backbone.streams(batch, self.query(jnp.int32(0)), memory, rows)
-        return self.backbone.logits(hidden), states
+        return hidden, states
 
     def say(self, batch):
         """What the queries, which do not see their targets, find likeliest: int32[B, P]. Without memory, for samples."""
-        return jnp.argmax(self.predict(batch)[0], axis=-1)
+        return self.backbone.likeliest(self.predict(batch)[0])
 
     def forward_flops(self, config):
         """Content and queries attend to the memory and the row."""

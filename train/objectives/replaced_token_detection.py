@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from data.objectives import replaced_token_detection
-from model import config as model_config, flops, heads, ops, transformer
+from model import config as model_config, flops, heads, ops, scoring, transformer
 from train.objectives import loss as losses
 from train.settings import schema
 
@@ -86,20 +86,19 @@ class ReplacedTokenDetection(losses.Module):
 
     def generate(self, batch, rows):
         """(sampled int32[B, P], terms, metrics) of the generator."""
-        logits, targets = self.generator(batch, rows), batch['targets']
-        scores = losses.score(logits, batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        targets = batch['targets']
         keys = ops.row_keys(self.make_rng('sample'), jnp.arange(len(targets)) if rows is None else rows)
-        sampled = sample(jax.lax.stop_gradient(logits), keys, self.objective.temperature,
-                         targets if self.objective.disallow_correct else None)
+        draw = scoring.Draw(keys, self.objective.temperature, self.objective.disallow_correct)
+        scores = losses.score(self.generator, self.generator.read(batch, rows), batch, self.settings, rows is not None, draw)
         metrics = {**{f'generator_{name}': pair for name, pair in scores.metrics.items()},
-                   'sampled_accuracy': losses.weighed(sampled == targets, batch['weights'])}
-        return sampled, {'generator': scores.term}, metrics
+                   'sampled_accuracy': losses.weighed(scores.sampled == targets, batch['weights'])}
+        return scores.sampled, {'generator': scores.term}, metrics
 
     def say(self, batch):
         """int32[B, P]: the likeliest tokens at the slots; without a generator, those of the batch."""
         if not self.objective.fills:
             return jnp.take_along_axis(batch['tokens'], batch['slots'], axis=1)
-        return jnp.argmax(self.generator(batch), axis=-1).astype(jnp.int32)
+        return self.generator.likeliest(self.generator.read(batch))
 
     def forward_flops(self, config):
         """The discriminator without a language head, and the generator."""
@@ -115,17 +114,6 @@ def put(tokens: jax.Array, batch: dict, ids: jax.Array) -> jax.Array:
     """int32[B, T]: `tokens` with int32[B, P] written to the slots that are used."""
     at = jnp.arange(len(tokens))[:, None], batch['slots']
     return tokens.at[at].set(jnp.where(batch['weights'] > 0, ids, tokens[at]))
-
-
-def sample(logits: jax.Array, keys: jax.Array, temperature: float = 1.0, not_these: jax.Array | None = None) -> jax.Array:
-    """int32[B, P] drawn from softmax(logits float32[B, P, V] / temperature), row b with keys[b] (Gumbel's maximum).
-
-    temperature 0 takes the likeliest. not_these: int32[B, P] that must not come out, or None.
-    """
-    noise = jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[1:], logits.dtype))(keys)
-    if not_these is not None:
-        logits = jnp.where(jnp.arange(logits.shape[-1]) == not_these[..., None], -jnp.inf, logits)
-    return jnp.argmax(logits + temperature * noise, axis=-1).astype(jnp.int32)
 
 
 def judged(logits: jax.Array, replaced: jax.Array, real: jax.Array, curve: bool) -> dict:

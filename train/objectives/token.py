@@ -13,7 +13,7 @@ class TokenLoss(losses.Module):
     tasks: tuple[str, ...] = ()
 
     def __call__(self, batch, carry=None, rows=None):
-        scores = losses.score(self.backbone(batch, rows), batch, self.backbone.config.vocab_size, self.settings, rows is not None)
+        scores = losses.score(self.backbone, self.backbone.read(batch, rows), batch, self.settings, rows is not None)
         return losses.Loss({'tokens': scores.term}, {**scores.metrics, **self.apart(batch, scores.nll, scores.correct)}, carry)
 
     def apart(self, batch, nll, correct):

@@ -11,7 +11,7 @@ import pytest
 from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import replaced_token_detection as examples
 from data.text import cache
-from model import config as model_config, paths, transformer
+from model import config as model_config, paths, scoring, transformer
 from train import step as steps
 from train.objectives import replaced_token_detection
 from train.parallel import sharding
@@ -201,7 +201,7 @@ def test_samples_follow_the_softmax(temperature, not_this):
     keys = jax.random.split(jax.random.key(5), 4)
     logits = jnp.broadcast_to(LOGITS, (4, count // 4, 7))
     excluded = None if not_this is None else jnp.full(logits.shape[:2], not_this)
-    drawn = replaced_token_detection.sample(logits, keys, temperature, excluded)
+    drawn = scoring.sample(logits, keys, temperature, excluded)
     p = np.exp(LOGITS / temperature)
     if not_this is not None:
         p[not_this] = 0
