@@ -30,7 +30,7 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
     import jax
     import jax.numpy as jnp
 
-    from model import config as model_config, encodings, positions as schemes
+    from model import config as model_config, encodings, ops, positions as schemes
     from model.attention import choice, rule as rules
 
     hint, positions = KINDS[kind]
@@ -40,7 +40,7 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
 
     def attend(query, key, value, table, rule):
         bias = encodings.Buckets(table, config.relative_distance, hint[0] == 'full', query.dtype) if positions == 'relative' else None
-        need = choice.Need(config, choice.platform(), query.dtype, length, length, rules.Hint(*hint), schemes.of(config).scores, True)
+        need = choice.Need(config, ops.platform(), query.dtype, length, length, rules.Hint(*hint), schemes.of(config).scores, True)
         return choice.prepare(need, rule, bias, name=name).attend(query, key, value, scale=size ** -0.5)
 
     def both(arguments, rule, direction):
@@ -94,7 +94,7 @@ def main():
                 try:
                     found |= measure(*build(name, kind, rows, args.heads, args.size, length, args.dtype), args.repeats, args.group)
                     found['megabytes'] = train_step.peak(jax.devices()[0])
-                except Exception as error:      # what cannot be measured is a line that says why
+                except (ValueError, jax.errors.JaxRuntimeError) as error:  # not supported, or too large: a line that says so
                     found['failed'] = str(error).split('\n')[0][:200]
                 print(json.dumps(found), flush=True)
 

@@ -10,6 +10,7 @@ import resource
 import time
 
 from train.parallel import platform
+from train.settings import pages
 
 FLAGS = dict(tokens=2048, vocab=32768, dim=768, repeats=3, chunk=0)
 
@@ -69,4 +70,5 @@ def main():
 
 
 if __name__ == '__main__':
+    pages.prepare()
     main()

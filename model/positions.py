@@ -13,7 +13,7 @@ class Scheme:
     reads = ()                                # settings under `model` that no other scheme reads
     absolute = False                          # positions count from the start of a text and are never negative: no memory, no backward rows
     two_streams = False                       # whether XLNet's query stream works
-    scores = None                             # 'bias' or 'terms', if it changes the scores of attention (model/attention/__init__.py)
+    scores = None                             # 'bias' or 'terms', if it changes the scores of attention (model/attention/choice.py)
 
     def __init__(self, config):
         self.config = config

@@ -19,7 +19,7 @@ from model.decoding import cache as caches
 
 REMAT = {
     'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep projections, recompute attention
-    'attention': jax.checkpoint_policies.save_only_these_names('residual', 'attention'),  # what attention reads and gives, not its weights
+    'attention': jax.checkpoint_policies.save_only_these_names('residual', 'attention'),  # what attention reads, and what `blockwise` gives
     'full': jax.checkpoint_policies.nothing_saveable,
 }
 UNROLLED = 12                                 # layers, by processor time of compilation and step
@@ -139,6 +139,7 @@ class Stack(nn.Module):
             self.block = scan(variable_broadcast=('params', 'adapter'), split_rngs={'params': False, 'dropout': True})(
                 config, self.role, self.dtype)
         else:
+            # Flax's check that what all layers share is constant traces the layers once more; with dropout it also counts its keys.
             self.blocks = scan(variable_axes={'params': 0, 'adapter': 0}, split_rngs={'params': True, 'dropout': True},
                                check_constancy_invariants=self.is_initializing() or self.has_rng('dropout'))(
                 config, self.role, self.dtype)
@@ -212,12 +213,12 @@ class Stack(nn.Module):
         relative = self.scheme.distances(rule, fields, cache is not None, dropout)
         bias = self.scheme.bias(self.positions, self.role, self.dtype)
         need = choice.Need(config, ops.platform(), self.dtype, sees.shape[1], rule.seen.shape[1], hint, self.scheme.scores,
-                           training=rows is not None)
-        name = config.attention if cache is None else 'auto'
-        prepared, cross = choice.prepare(need, rule, bias, tuple(distinct), name), None
+                           tuple(distinct), training=rows is not None)
+        name = config.attention if cache is None and not self.is_initializing() else 'auto'
+        prepared, cross = choice.prepare(need, rule, bias, name), None
         if encoder_segments is not None:
             hint = self.hints.cross if cache is None else rules.UNKNOWN
-            need = dataclasses.replace(need, keys=encoder_segments.shape[1], hint=hint, scores=None)
+            need = dataclasses.replace(need, keys=encoder_segments.shape[1], hint=hint, scores=None, windows=(None,))
             cross = choice.prepare(need, rules.cross(segments, encoder_segments), name=name)
         shared = Shared(
             prepared, cross, encoded, self.scheme.rotation(at), self.scheme.rotation(key_at), relative, start, rows,

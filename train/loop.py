@@ -75,7 +75,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
         terms = loss_terms.Terms(module.scales, module.token_term)
         screen.start(begun, config.steps, terms)
         traced = profiles.Profile(profile, folder, begun, config.steps, screen, lambda: update.as_text())
-        update = needs.compile(compiled.lower(), compiled.abstract)
+        update = needs.compile(compiled.lower(), compiled.abstract, begun)
         state = state or start(compiled.create(), config, screen)
         count, facts = sum(leaf.size for leaf in parameters.values()), {'loss': terms.scales, 'perplexity_of': terms.tokens}
         for notice in processes.lead('workdir', lambda: workdir.write(folder, config, corpus.tokenizer, count, facts)):

@@ -24,7 +24,8 @@ CUT = 'objective.overflow = next_row reads all of it; the published rows are cut
 class Hint(typing.NamedTuple):
     """What is true of the attention integers of every example, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
-    It need not hold for the rows of weight 0 that fill the last batch of an evaluation: their results are not used.
+    The orders causal and full also promise that positions count on by 1 within a segment. Nothing need hold for the rows of weight 0
+    that fill the last batch of an evaluation: their results are not used.
     """
     order: str = 'ordered'                    # causal: a token sees its segment up to itself | full: all of it | ordered: any integers
     segments: str = 'packed'                  # one: a row is one segment without padding | padded: one segment, then padding | packed: any

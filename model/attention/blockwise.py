@@ -225,7 +225,7 @@ def _backward(blocks, soft_cap, saved, gradient):
         if terms:
             given = jnp.moveaxis(of_scores, 2, 4)
             given = given if added.shape[0] == B else jnp.sum(given, axis=0, keepdims=True)
-            of_terms = jax.tree.map(jnp.add, of_terms, pull(given)[0])
+            of_terms = jax.tree.map(jnp.add, of_terms, pull(given)[0])  # float32: many blocks add to an entry
         if soft_cap is not None:
             of_scores *= 1 - jnp.square(capped / soft_cap)
         dropped, of_scores = (x.astype(value.dtype).reshape(B, K, C, G * Q) for x in (dropped, of_scores))
@@ -235,9 +235,11 @@ def _backward(blocks, soft_cap, saved, gradient):
         of_query = jax.lax.dynamic_update_slice_in_dim(of_query, _cut(of_query, 4, i, Q) + added, i * Q, 4)
         return (of_query, of_terms), (of_key, of_value)
 
-    carry, zeros = (jnp.zeros((B, K, H, G, T), jnp.float32), jax.tree.map(jnp.zeros_like, terms)), jnp.zeros((B, K, C, H), jnp.float32)
+    carry = (jnp.zeros((B, K, H, G, T), jnp.float32), jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), terms))
+    zeros = jnp.zeros((B, K, C, H), jnp.float32)
     (of_query, of_terms), found = _loop(blocks.visitors(), (zeros, zeros), step, carry)
     of_key, of_value = (jnp.moveaxis(x, 0, 2).reshape(B, K, -1, H).astype(value.dtype) for x in found)
+    of_terms = jax.tree.map(lambda gradient, x: gradient.astype(x.dtype), of_terms, terms)
     return jnp.moveaxis(of_query, 2, 4).astype(query.dtype), of_key, of_value, of_terms, None
 
 

@@ -5,7 +5,7 @@ An implementation is a module of this folder and a row of IMPLEMENTATIONS:
     lacks(need)       what it cannot do of a Need, as the settings that ask for it; [] = it can
     faster(need)      whether it is faster than the rows below it, where it can
     prepare(rule, terms, hint, windows)          what all layers share
-    add_terms(prepared, terms)                   with a layer's own terms of the scores (Transformer-XL)
+    add_terms(prepared, terms)                   with a layer's own terms of the scores (Transformer-XL), unless it lacks them
     attend(query, key, value, prepared, *, window, scale, soft_cap, dropout)    in every layer
 """
 import dataclasses
@@ -36,6 +36,7 @@ class Need:
     keys: int                                 # S
     hint: rules.Hint = rules.UNKNOWN
     scores: str | None = None                 # 'bias', 'terms', or None, as in model/positions.py
+    windows: tuple[int | None, ...] = (None,)  # the distinct ones of its layers
     training: bool = False                    # whether the config's dropout is drawn
 
 
@@ -67,8 +68,7 @@ def choose(need: Need, name: str = 'auto') -> types.ModuleType:
     return able[name]
 
 
-def prepare(need: Need, rule: rules.Rule, bias: Callable | None = None, windows: tuple[int | None, ...] = (None,),
-            name: str = 'auto') -> Prepared:
-    """The rule of a stack, prepared by the implementation `name`. bias: as in terms.py; windows: the distinct ones of the layers."""
+def prepare(need: Need, rule: rules.Rule, bias: Callable | None = None, name: str = 'auto') -> Prepared:
+    """The rule of a stack, prepared by the implementation `name`. bias: as in terms.py."""
     implementation = choose(need, name)
-    return Prepared(implementation, implementation.prepare(rule, score_terms.of(bias, rule, need.hint), need.hint, windows))
+    return Prepared(implementation, implementation.prepare(rule, score_terms.of(bias, rule, need.hint), need.hint, need.windows))

@@ -1,4 +1,5 @@
-"""Attention by cuDNN's fused kernel on NVIDIA GPUs (`jax.nn.dot_product_attention`): no [T, S] array where the hint says enough.
+"""Attention by cuDNN's fused kernel on NVIDIA GPUs (`jax.nn.dot_product_attention`): no [T, S] array where the hint says
+enough and there is no bias.
 
 Causal and full attention of rows that are one segment, or one segment and padding, are native, also with one window that looks back. All
 other rules are a dense mask bool[B, 1, T, S], biases a dense bias; the kernel skips nothing there. It has no dropout.
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from model import ops
 from model.attention import rule as rules
 
 
@@ -25,10 +27,16 @@ class Prepared:
 
 
 def lacks(need: Any) -> list[str]:
-    """Other platforms, float32, some head sizes, Transformer-XL's terms, soft caps, dropout, odd lengths with a mask or a bias."""
+    """Other devices, float32, some head sizes and meshes, Transformer-XL's terms, soft caps, dropout, odd lengths with a mask or a bias."""
     config, found = need.config, []
     if need.platform != 'gpu':
         found.append(f'a {need.platform.upper()}')
+    if not capable():
+        found.append('GPUs before compute capability 8.0')
+    if ops.mesh_axes('length'):
+        found.append('mesh.context > 1')
+    if ops.split((config.heads,), ('heads',)) != ops.split((config.kv,), ('kv',)):
+        found.append(f'model.kv_heads = {config.kv} beside mesh.tensor > {config.kv}')
     if jnp.dtype(need.dtype) != jnp.bfloat16:
         found.append(f'dtype = {jnp.dtype(need.dtype).name}')
     if config.size % 8 or config.size > 128:
@@ -39,7 +47,7 @@ def lacks(need: Any) -> list[str]:
         found.append(f'model.attention_soft_cap = {config.attention_soft_cap}')
     if need.training and config.attention_dropout:
         found.append(f'model.attention_dropout = {config.attention_dropout}')
-    dense = need.scores or not _native(need.hint, config.windows or (None,))
+    dense = need.scores or not _native(need.hint, need.windows, need.scores)
     if dense and (need.queries % 2 or need.keys % 2):
         found.append(f'{need.queries} x {need.keys} tokens with a mask or a bias (odd)')
     return found
@@ -50,17 +58,23 @@ def faster(need: Any) -> bool:
     return need.queries > 1
 
 
-def _native(hint, windows):
-    """Whether the kernel knows the rule by itself."""
+def capable() -> bool:
+    """Whether the GPUs have the kernel: from compute capability 8.0 on; those of other makers have none."""
+    found = getattr(jax.devices()[0], 'compute_capability', '8.0')
+    return found.replace('.', '', 1).isdigit() and float(found) >= 8
+
+
+def _native(hint, windows, terms):
+    """Whether the kernel knows the rule by itself: of windows one that looks back, without a bias beside it."""
     windowed = windows != (None,)
     return hint.order != 'ordered' and hint.segments != 'packed' and not hint.offset and not (
-        windowed and (len(windows) > 1 or hint.order != 'causal'))
+        windowed and (len(windows) > 1 or hint.order != 'causal' or bool(terms)))
 
 
 def prepare(rule: rules.Rule, terms: tuple = (), hint: rules.Hint = rules.UNKNOWN, windows: tuple[int | None, ...] = (None,)) -> Prepared:
     """What all layers share; arguments as `plain.prepare`."""
     bias = sum(each.block(0, rule.sees.shape[1], 0, rule.seen.shape[1]) for each in terms) if terms else None
-    if not _native(hint, windows):
+    if not _native(hint, windows, terms):
         masks = [rules.mask(rule, window) for window in windows]
         sees_any = [jnp.any(mask, axis=-1) for mask in masks]
         mask, sees_any = (each[0] if len(windows) == 1 else jnp.stack(each) for each in (masks, sees_any))

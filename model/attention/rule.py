@@ -29,9 +29,9 @@ class Rule:
 class Hint(NamedTuple):
     """What a rule promises at compile time, so that a kernel can skip blocks. A wrong hint is a silent leak.
 
-    The defaults promise nothing. In self attention, any other value also promises that the keys after `offset` are the tokens of
-    the queries, in the same order, and that positions count on within a segment. Rows of weight 0, which fill the last batch of an
-    evaluation, may break it: their results are not used.
+    The defaults promise nothing. In self attention, any other value also promises that the keys after `offset` are the tokens of the
+    queries, in the same order; causal and full promise that positions count on by 1 within a segment. Rows of weight 0, which fill the
+    last batch of an evaluation, may break it: their results are not used.
     """
     order: str = 'ordered'                    # within a segment: causal | full | ordered (by the integers alone)
     segments: str = 'packed'                  # one (a row is one segment) | padded (one segment, then padding) | packed (any)

@@ -24,7 +24,7 @@ def generate(apply: Callable, variables: dict, prompts: Any, lengths: Any, rng: 
     temperature 0 = greedy. top_k 0 and top_p 1 = off; with both, top-p of what top-k keeps. source: further fields of the prompts'
     batch: the `encoder_` ones of an encoder-decoder, whose prompts are the decoder's start tokens; `sees` and `seen` where prompts are
     not causal. The same `apply` object reuses the compiled program; another `rng` (needed unless greedy) gives other samples. On CPU a
-    model whose config has `unroll` = layers decodes about twice as fast, because a scan copies each layer's kernels at every token.
+    model with unrolled layers (model.unroll) decodes about twice as fast, because a scan copies each layer's kernels at every token.
     """
     if rng is None:
         if temperature:

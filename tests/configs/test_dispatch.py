@@ -27,6 +27,10 @@ TABLE = {                                     # config: (cpu in float32, gpu in 
     'pretrain_roberta:base': ('blockwise', 'plain', 'plain'),
     'pretrain_t5:base': ('blockwise+plain', 'plain', 'plain'),
     'pretrain_ul2:20b': ('blockwise', 'plain', 'plain'),
+    'pretrain_gpt2:small --config.model.windows=(128,None)': ('blockwise', 'cudnn', 'plain'),
+    'pretrain_gpt2:small --config.model.kv_heads=4': ('blockwise', 'cudnn', 'plain'),
+    'pretrain_gpt2:small --config.sequence_length=1023': ('blockwise', 'plain', 'plain'),
+    'pretrain_gpt2:small --config.model.attention_dropout=0.1': ('blockwise', 'plain', 'plain'),
     'pretrain_xlnet:large': ('blockwise', 'plain', 'plain'),
 }
 
@@ -57,8 +61,9 @@ def chosen(config, platform, monkeypatch):
 
 
 def resolve(name, *flags):
+    name, *own = name.split()
     path, _, variant = name.partition(':')
-    config = parse.parse([f'--config=configs/{path}.py:{variant}', '--workdir=runs/x', *flags], devices=False).config
+    config = parse.parse([f'--config=configs/{path}.py:{variant}', '--workdir=runs/x', *own, *flags], devices=False).config
     return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=1024))
 
 

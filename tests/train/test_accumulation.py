@@ -10,6 +10,7 @@ import pytest
 
 from configs import tiny
 from data import example, pipeline, tokenizer as tokenizers
+from data.objectives import alternation, causal_lm, mixture
 from data.text import cache
 from model import paths
 from tests.helpers import collectives
@@ -90,7 +91,17 @@ def test_a_turn_is_that_of_the_whole_batch():
     """A part whose rows are all padding, which have the task 0, takes the branch of the others."""
     module = objectives.build(config('alternation'))
     batch = module.together({'task': jnp.array([0, 0, 3, 3])})
-    assert batch['task'].tolist() == [1, 1, 1, 1]
+    assert [task % 2 for task in batch['task'].tolist()] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize('kind, tasks, expected', [
+    (mixture.Objective, [0, 1, 3, 1], [1, 1, 3, 1]),                       # tasks of rows of the member stay
+    (alternation.Objective, [0, 1, 3, 3], [3, 3, 3, 3])])                  # and the turn of a member that alternates is the batch's too
+def test_what_a_member_makes_of_its_own_tasks_stays(kind, tasks, expected):
+    inner = kind(32, tuple(mixture.Member(name, causal_lm.Objective(32)) for name in ('x', 'y')))
+    outer = alternation.Objective(32, (mixture.Member('a', causal_lm.Objective(32)), mixture.Member('b', inner)))
+    module = objectives.build(dataclasses.replace(config('alternation'), objective=outer))
+    assert module.together({'task': jnp.array(tasks)})['task'].tolist() == expected
 
 
 def compiled_text(accumulation, mesh, batch_size=64, **settings):

@@ -60,7 +60,8 @@ def claim(workdir: str, config: schema.Config, origins: dict | None = None) -> l
 
 def redrawn(meta: dict, config: schema.Config) -> str | None:
     """The notice that a run continues with another dropout than it began with: since `model.attention` exists, a hash draws it."""
-    if not config.model.attention_dropout or 'attention' in meta.get('config', {}).get('model', {'attention': None}):
+    before = meta.get('config', {}).get('model')
+    if before is None or 'attention' in before or not config.model.attention_dropout:
         return None
     return 'the dropout of attention is drawn in another way than when this run was started: other masks at the same rate from here on'
 

@@ -6,6 +6,7 @@ share of the temporaries, which are mostly activations, or of what lasts.
 import contextlib
 import math
 import os
+import pathlib
 import re
 from typing import Any
 
@@ -13,7 +14,10 @@ import jax
 import rich.table
 
 from train.monitoring import display
-from train.settings import schema
+from train.settings import parse, schema
+
+GRADIENTS, OTHERS = 'gradients, at most', 'other temporaries'
+MESSAGE = 2000                                # characters of JAX's own message that are kept
 
 
 class Exhausted(Exception):
@@ -26,17 +30,17 @@ class Memory(contextlib.AbstractContextManager):
     """Compiles the step of a resolved config and shows its table. In `with`, JAX's error of a device without memory becomes `Exhausted`."""
 
     def __init__(self, config: schema.Config, mesh: jax.sharding.Mesh, screen: display.Display):
-        self.config, self.mesh, self.screen, self.needs = config, mesh, screen, {}
+        self.config, self.mesh, self.screen, self.needs, self.begun = config, mesh, screen, {}, 0
 
-    def compile(self, lowered: jax.stages.Lowered, state: Any) -> jax.stages.Compiled:
-        """The compiled step, whose memory is shown; state: ShapeDtypeStructs with shardings."""
-        gradients = size(state.params)
+    def compile(self, lowered: jax.stages.Lowered, state: Any, begun: int = 0) -> jax.stages.Compiled:
+        """The compiled step, whose memory is shown; state: ShapeDtypeStructs with shardings; begun: steps that the run has made."""
+        gradients, self.begun = size(state.params), begun
         self.needs = {'parameters': gradients + size(state.frozen), 'optimizer': size(state.opt_state), 'moving average': size(state.ema),
-                      'carry': size(state.carry), 'gradients': gradients}
+                      'carry': size(state.carry), GRADIENTS: gradients}
         step = lowered.compile()
         if found := step.memory_analysis():   # None where the platform does not say
-            self.needs['gradients'] = min(gradients, found.temp_size_in_bytes)  # some may be used up before others are made
-            self.needs['other temporaries'] = found.temp_size_in_bytes - self.needs['gradients']
+            self.needs[GRADIENTS] = min(gradients, found.temp_size_in_bytes)  # some may be used up before others are made
+            self.needs[OTHERS] = found.temp_size_in_bytes - self.needs[GRADIENTS]
         limit = available(self.mesh)
         self.screen.show(table(self.needs, limit))
         if limit and sum(self.needs.values()) > limit:
@@ -45,16 +49,25 @@ class Memory(contextlib.AbstractContextManager):
 
     def advice(self) -> str:
         """'What helps most: ...': the three settings that save most."""
-        best = sorted(savings(self.config, self.mesh, self.needs), key=lambda item: -item[0])[:3]
-        return 'What helps most: ' + ' · '.join(f'{flag} (about {amount(saved)} less)' for saved, flag in best if saved > 0)
+        best = [(saved, flag) for saved, flag in sorted(savings(self.config, self.mesh, self.needs), reverse=True)
+                if saved > 0 and (not self.begun or all(map(parse.may_change, re.findall(r'--config\.([\w.]+)', flag))))][:3]
+        if not best:
+            return 'No setting that may change helps: take more devices, or a smaller model in a new workdir.'
+        return 'What helps most: ' + ' · '.join(f'{flag} (about {amount(saved)} less)' for saved, flag in best)
 
     def __exit__(self, kind, error, traceback):
-        if isinstance(error, jax.errors.JaxRuntimeError) and re.search('RESOURCE_EXHAUSTED|out of memory', str(error), re.IGNORECASE):
+        if self.needs and isinstance(error, jax.errors.JaxRuntimeError) and exhausted(str(error)):
             limit = available(self.mesh)
-            lines = [f'  {name:18}{amount(found):>10}' for name, found in self.needs.items() if found]
-            total = f'  {"total":18}{amount(sum(self.needs.values())):>10}' + (f' of {amount(limit)}' if limit else '')
-            first = str(error).splitlines()[0]
-            raise Exhausted('\n'.join([f'a device has too little memory ({first})', *lines, total, self.advice()])) from error
+            lines = [f'  {name:20}{amount(found):>10}' for name, found in self.needs.items() if found]
+            total = f'  {"total":20}{amount(sum(self.needs.values())):>10}' + (f' of {amount(limit)}' if limit else '')
+            first, *rest = str(error)[:MESSAGE].splitlines()
+            raise Exhausted('\n'.join([f'a device has too little memory ({first})', *lines, total, self.advice(), *rest])) from error
+
+
+def exhausted(text: str) -> bool:
+    """Whether an error of JAX means that a device's memory is too small: not that of a kernel's scratch space, or of a message."""
+    kernel = re.search(r'shared memory|vmem|smem|scoped|message larger', text, re.IGNORECASE)
+    return bool(re.search(r'RESOURCE_EXHAUSTED|out of memory', text, re.IGNORECASE)) and not kernel
 
 
 def table(needs: dict[str, int], limit: int | None) -> rich.table.Table:
@@ -83,13 +96,18 @@ def available(mesh: jax.sharding.Mesh) -> int | None:
         return stats.get('bytes_limit')
     if device.platform != 'cpu':
         return None
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // len(mesh.local_devices)
+    installed = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    try:                                      # of a container
+        limit = int(pathlib.Path('/sys/fs/cgroup/memory.max').read_text())
+    except (OSError, ValueError):
+        limit = installed
+    return min(installed, limit) // len(mesh.local_devices)
 
 
 def savings(config: schema.Config, mesh: jax.sharding.Mesh, needs: dict[str, int]) -> list[tuple[int, str]]:
     """[(bytes a device, the flag that saves them)] of the settings that can still be turned, as estimates."""
-    activations, data = needs.get('other temporaries', 0), mesh.shape['data']
-    lasting = needs['parameters'] + needs['optimizer'] + needs['moving average'] + needs['gradients']
+    activations, data = needs.get(OTHERS, 0), mesh.shape['data']
+    lasting = needs['parameters'] + needs['optimizer'] + needs['moving average'] + needs[GRADIENTS]
     rows, found = config.batch_size // (data * mesh.shape['fsdp'] * config.accumulation), []
     if rows > 1:
         parts = next(part for part in range(2, rows + 1) if rows % part == 0)

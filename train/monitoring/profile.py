@@ -23,16 +23,21 @@ NESTS = re.compile(r'(while|call|conditional)\b')  # operations whose time is th
 class Profile(contextlib.AbstractContextManager):
     """Traces the steps window = (first, last), None = none. program: the text of the compiled step, asked for at the end.
 
-    errors.Error unless the run, which goes on from step `begun` to `end`, takes these steps.
+    errors.Error if the run, which goes on from step `begun`, ends before the last of them; a notice if it has passed the first.
     """
 
     def __init__(self, window: tuple[int, int] | None, folder: str, begun: int, end: int, screen: display.Display,
                  program: Callable[[], str]):
         self.window, self.folder, self.screen, self.program = window, epath.Path(folder) / FOLDER, screen, program
+        if jax.process_count() > 1:
+            self.folder /= f'process_{jax.process_index()}'
         self.step, self.local = begun, None
-        if window and not begun < window[0] <= window[1] <= end:
+        if window and window[1] > end:
             text = f'expected steps from {begun + 1} to {end}, which this run takes.'
             raise errors.Error([errors.Problem(f'--profile = {window[0]}:{window[1]}', text)])
+        if window and begun >= window[0]:     # the same command again continues
+            screen.notice(f'no profile: steps {window[0]} to {window[1]} are behind this run, or in part')
+            self.window = None
 
     def __enter__(self):
         self.begin()
@@ -61,9 +66,12 @@ class Profile(contextlib.AbstractContextManager):
         with local as folder:
             jax.profiler.stop_trace()
             found = pathlib.Path(folder)
-            for path in filter(pathlib.Path.is_file, found.rglob('*')):
-                (self.folder / path.relative_to(found)).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / path.relative_to(found)).write_bytes(path.read_bytes())
+            try:
+                for path in filter(pathlib.Path.is_file, found.rglob('*')):
+                    (self.folder / path.relative_to(found)).parent.mkdir(parents=True, exist_ok=True)
+                    (self.folder / path.relative_to(found)).write_bytes(path.read_bytes())
+            except OSError as error:          # a full disk is no reason to end a run
+                self.screen.notice(f'the profile was not written: {error.strerror or error}')
             times = durations(found.rglob('*.xplane.pb'))
         first, count = self.window[0], self.step - self.window[0] + 1
         lines = largest(times, origins(self.program()), count * jax.local_device_count())
@@ -72,8 +80,11 @@ class Profile(contextlib.AbstractContextManager):
             'largest operations, by their share of the time of all, with milliseconds a step and device:', *lines]))
 
     def __exit__(self, kind, error, traceback):
-        if self.local:                        # the run ends before the last step of the window
+        if self.local and error is None and self.step >= self.window[0]:  # the run ends before the last step of the window
             self.finish()
+        elif self.local:
+            jax.profiler.stop_trace()
+            self.local.cleanup()
 
 
 def durations(paths: Iterable[pathlib.Path]) -> dict[str, float]:

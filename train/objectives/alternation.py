@@ -53,8 +53,11 @@ class Alternation:
                 for term, weight in module.weights(self.objective.narrow(batch, task)).items()}
 
     def together(self, batch):
-        """Each row has the number of the batch's member."""
-        return {**batch, 'task': jnp.full_like(batch['task'], _turn(batch, self))}
+        """Each row has the number of the batch's member, and below it what the member makes of its own `task`."""
+        count, turn = len(self.modules), _turn(batch, self)
+        own = [module.together({**self.objective.narrow(batch, task), 'task': batch['task'] // count})['task']
+               for task, module in enumerate(self.modules)]
+        return {**batch, 'task': turn + count * jnp.stack(own)[turn]}
 
     def init(self, rngs, batch, carry=None, rows=None):
         """{'params': ...}. The backbone has what any of its members reads."""

@@ -19,6 +19,7 @@ from train.settings import errors, streams
 def answers(options: argparse.Namespace) -> list[dict]:
     """[{'prompt', 'text', 'tokens'}] for the options of `train.generate`."""
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, attention='auto'))  # for this machine
     encoder = config.model.architecture == 'encoder'
     if encoder:
         fill_mask.check(options, config, tokenizer)
@@ -35,7 +36,7 @@ def continuations(options, config, tokenizer, variables):
     """Continuations of the prompts by a decoder, or the answers of an encoder-decoder."""
     special, room = tokenizer.special, config.model.limit
     layers = max(config.model.layers, config.model.decoder_layers or 0)
-    shape = dataclasses.replace(config.model, attention='auto', unroll=layers)  # unrolled: twice as fast on a CPU
+    shape = dataclasses.replace(config.model, unroll=layers)  # unrolled: twice as fast on a CPU
     backbone = transformer.Transformer(shape, dtype=jnp.dtype(config.dtype))
 
     prompts = [text for text in options.prompt or [''] for _ in range(options.num_return_sequences)]

@@ -1,6 +1,7 @@
 """The choice of an implementation of attention: the fastest that can, or the one that is named, or an error that says what it lacks."""
 import dataclasses
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ def test_the_fastest_that_can_is_taken(change, expected):
     (dict(dtype=jnp.float32), {}, 'dtype = float32'),
     ({}, dict(head_dim=20), 'heads 20 wide'),
     ({}, dict(head_dim=160), 'heads 160 wide'),
+    (dict(queries=45, windows=(8,), scores='bias'), {}, '45 x 1024 tokens with a mask or a bias (odd)'),
     (dict(training=True), dict(attention_dropout=0.1), 'model.attention_dropout = 0.1'),
     ({}, dict(attention_soft_cap=5.0), 'model.attention_soft_cap = 5.0'),
     (dict(scores='terms'), dict(positions='xl'), 'model.positions = xl'),
@@ -53,8 +55,19 @@ def test_evaluation_may_take_what_training_may_not():
 
 def test_a_row_on_several_devices_is_not_cut_into_blocks(monkeypatch):
     monkeypatch.setattr(ops, 'mesh_axes', lambda name, mesh=None: ('context',) * (name == 'length'))
-    with pytest.raises(choice.Unsupported, match="'blockwise' does not support mesh.context > 1"):
-        choice.choose(GPU, 'blockwise')
+    for name in ('blockwise', 'cudnn'):
+        with pytest.raises(choice.Unsupported, match=f"'{name}' does not support mesh.context > 1"):
+            choice.choose(GPU, name)
+
+
+def test_the_kernel_needs_heads_that_are_split_alike_and_a_card_that_has_it(monkeypatch):
+    grouped = dataclasses.replace(GPU, config=dataclasses.replace(CONFIG, kv_heads=2))
+    with jax.set_mesh(jax.make_mesh((4,), ('tensor',), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])):
+        assert cudnn.lacks(grouped) == ['model.kv_heads = 2 beside mesh.tensor > 2'] and cudnn.lacks(GPU) == []
+    for capability, expected in (('7.5', ['GPUs before compute capability 8.0']), ('gfx90a', ['GPUs before compute capability 8.0']),
+                                 ('9.0', []), ('12.0', [])):
+        monkeypatch.setattr(cudnn.jax, 'devices', lambda capability=capability: [types.SimpleNamespace(compute_capability=capability)])
+        assert cudnn.lacks(GPU) == expected
 
 
 def test_a_model_takes_the_one_that_is_named_but_in_decoding(monkeypatch):
@@ -66,7 +79,7 @@ def test_a_model_takes_the_one_that_is_named_but_in_decoding(monkeypatch):
     jax.eval_shape(lambda variables: module.apply(variables, batch, jnp.arange(1)), variables)
     cache = jax.eval_shape(lambda: module.init_cache(1, 4))
     jax.eval_shape(lambda *given: module.apply(*given, method='step'), variables, batch, cache)
-    assert asked == [('blockwise', False), ('blockwise', True), ('auto', False)]
+    assert asked == [('auto', False), ('blockwise', True), ('auto', False)]  # initialisation, training, decoding
 
 
 def test_the_platform_is_that_of_the_mesh_in_use():

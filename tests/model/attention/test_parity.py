@@ -18,7 +18,7 @@ B, N, H, P, M, WINDOW, BUCKETS = 2, 4, 8, 6, 3, 5, 8
 TOLERANCE = {'float32': 1e-5, 'bfloat16': 2e-2}   # of the largest entry
 OPTIONS = {
     'implementation': ('blockwise', 'cudnn'),
-    'rule': ('causal', 'full', 'prefix', 'permuted', 'packed', 'packed window'),
+    'rule': ('causal', 'causal window', 'full', 'prefix', 'permuted', 'packed', 'packed window'),
     'bias': ('none', 't5', 'alibi', 'xl'),
     'kv_heads': (4, 2),
     'dropout': (0.0, 0.1),
@@ -51,6 +51,8 @@ def rule_of(name, T):
         *(jnp.asarray(x, jnp.int32) for x in (sees, seen, segments, segments, positions, positions)))
     if name == 'causal':
         return made(place, place), rules.Hint('causal', 'one'), None, None
+    if name == 'causal window':
+        return made(place, place, padded), rules.Hint('causal', 'padded'), WINDOW, None
     if name == 'full':
         return made(place * 0, place * 0, padded), rules.Hint('full', 'padded'), None, None
     if name == 'prefix':
@@ -168,13 +170,62 @@ def test_every_pair_that_the_rule_allows_is_in_a_block_that_is_visited(monkeypat
         assert [i for i, (a, b) in enumerate(blocks.visited) if a <= j < b] == list(range(first, end))
 
 
+LONG = 32768
+
+
+@jax.jit
+def long_run(rule, table, query, key, value, gradient):
+    """Gradients of a packed causal row with T5's bias and dropout."""
+    def out(table, *arrays):
+        bias = encodings.Buckets(table, distance=128, bidirectional=False)
+        prepared = blockwise.prepare(rule, terms.of(bias, rule, rules.Hint('causal', 'packed')), rules.Hint('causal', 'packed'))
+        return blockwise.attend(*arrays, prepared, scale=0.1, dropout=(0.1, jax.random.key(0), jnp.arange(1)))
+
+    return jax.vjp(out, table, query, key, value)[1](gradient)
+
+
 def test_blockwise_memory_is_linear_in_the_length():
     """32,768 tokens, 4 heads of 64, forward and backward, compiled: less than 200 MB beside arguments and results."""
-    shape = jax.ShapeDtypeStruct((1, 4, 32768, 64), jnp.float32)
-    rule = rules.Rule(*[jax.ShapeDtypeStruct((1, 32768), jnp.int32)] * 6)
-    hint = rules.Hint('causal', 'packed')
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((32, 4), *[(1, 4, LONG, 64)] * 4)]
+    rule = rules.Rule(*[jax.ShapeDtypeStruct((1, LONG), jnp.int32)] * 6)
+    assert long_run.lower(rule, *shapes).compile().memory_analysis().temp_size_in_bytes < 200e6
 
-    def run(rule, query, key, value, gradient):
-        return jax.vjp(lambda *x: blockwise.attend(*x, blockwise.prepare(rule, (), hint), scale=0.1), query, key, value)[1](gradient)
 
-    assert jax.jit(run).lower(rule, *[shape] * 4).compile().memory_analysis().temp_size_in_bytes < 200e6
+@pytest.mark.slow
+def test_blockwise_runs_at_that_length():
+    """Forward and backward, with finite gradients of everything."""
+    place = jnp.arange(LONG, dtype=jnp.int32)[None]
+    one = place * 0 + 1
+    query, key, value, gradient = (normal(i, 1, 4, LONG, 64) for i in range(4))
+    found = long_run(rules.Rule(place, place, one, one, place, place), normal(5, 32, 4), query, key, value, gradient)
+    assert all(np.all(np.isfinite(each)) and np.abs(each).max() > 0 for each in found)
+
+
+def test_a_cache_of_transformer_xl_by_blocks(small_blocks):
+    """Looked-up distances, as while decoding: 20 queries and 36 slots."""
+    T, S = 20, 36
+    at = jnp.broadcast_to(jnp.arange(S, dtype=jnp.int32), (B, S))
+    rule = rules.Rule(at[:, -T:], at, *[jnp.ones((B, n), jnp.int32) for n in (T, S)], at[:, -T:], at)
+    index = S - (rule.query_positions[:, :, None] - rule.key_positions[:, None])
+    own = transformer_xl.Terms(normal(0, B, N, T, H), normal(1, B, N, 2 * S, H), index=jnp.clip(index, 0, 2 * S - 1))
+    query, key, value = (normal(i, B, N, n, H) for i, n in ((2, T), (3, S), (4, S)))
+    found, wanted = (each.attend(query, key, value, each.add_terms(each.prepare(rule), own), scale=0.4) for each in (blockwise, plain))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_blocks_on_a_mesh_give_what_one_device_gives(small_blocks):
+    """Rows over data, heads over tensor, the rows' numbers of the global batch: the same values and the same dropout."""
+    rule, hint, _, _ = rule_of('packed', 45)
+    query, key, value = (normal(i, B, heads, 45, H) for i, heads in enumerate((N, 2, 2)))
+
+    def run(query, key, value):
+        prepared = blockwise.prepare(rule, (), hint)
+        return blockwise.attend(query, key, value, prepared, scale=0.4, dropout=(0.1, jax.random.key(8), jnp.array([5, 2])))
+
+    alone = jax.jit(run)(query, key, value)
+    mesh = jax.make_mesh((2, 2), ('data', 'tensor'), axis_types=(jax.sharding.AxisType.Auto,) * 2, devices=jax.devices()[:4])
+    placed = jax.device_put((query, key, value), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data', 'tensor')))
+    with jax.set_mesh(mesh):
+        found = jax.jit(run)(*placed)
+    assert len(found.sharding.device_set) == 4
+    np.testing.assert_allclose(found, alone, atol=1e-6)

@@ -53,3 +53,13 @@ def test_a_damaged_meta_is_left_to_whoever_loads_the_checkpoint(run):
     folder, config = run
     (folder / 'checkpoints' / '1' / 'meta.json').write_text('{"config": {"seed": 9}}')
     assert workdir.read(folder) == config
+
+
+def test_a_run_whose_dropout_of_attention_was_drawn_otherwise_says_so_once(run):
+    _, config = run
+    dropping = dataclasses.replace(config, model=dataclasses.replace(config.model, attention_dropout=0.1))
+    now = {'config': parse.to_dict(dropping)}
+    before = {'config': {'model': {name: value for name, value in now['config']['model'].items() if name != 'attention'}}}
+    assert workdir.redrawn(before, dropping) == (
+        'the dropout of attention is drawn in another way than when this run was started: other masks at the same rate from here on')
+    assert workdir.redrawn(now, dropping) is workdir.redrawn({}, dropping) is workdir.redrawn(before, config) is None

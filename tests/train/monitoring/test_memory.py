@@ -4,6 +4,7 @@ import logging
 import re
 
 import jax
+import pytest
 
 from data.objectives import causal_lm
 from model import config as model_config
@@ -16,8 +17,8 @@ from train.settings import schema
 MIB = 2**20
 CONFIG = schema.Config(batch_size=64, sequence_length=64, objective=causal_lm.Objective(64), model=model_config.Config(layers=4),
                        mesh=schema.Mesh(data=4, fsdp=2))
-NEEDS = {'parameters': 100 * MIB, 'optimizer': 200 * MIB, 'moving average': 0, 'carry': 0, 'gradients': 100 * MIB,
-         'other temporaries': 1000 * MIB}
+NEEDS = {'parameters': 100 * MIB, 'optimizer': 200 * MIB, 'moving average': 0, 'carry': 0, memory.GRADIENTS: 100 * MIB,
+         memory.OTHERS: 1000 * MIB}
 
 
 def advice(config=CONFIG, **needs):
@@ -40,6 +41,24 @@ def test_a_setting_that_is_turned_already_is_not_advised():
                                  model=dataclasses.replace(CONFIG.model, remat='full'))
     assert advice(config, optimizer=50) == 'What helps most: --config.sequence_length=32 (about 500.0 MiB less)'
     assert '--config.accumulation=8' in advice(dataclasses.replace(config, accumulation=4))
+
+
+def test_a_run_that_continues_is_advised_what_may_change():
+    found = memory.Memory(dataclasses.replace(CONFIG, mesh=schema.Mesh(fsdp=8)), sharding.mesh(schema.Mesh(fsdp=8)), None)
+    found.needs, found.begun = NEEDS, 3
+    assert found.advice() == 'What helps most: --config.model.remat=full (about 750.0 MiB less)'
+    found.config = dataclasses.replace(found.config, model=dataclasses.replace(CONFIG.model, remat='full'))
+    assert found.advice() == 'No setting that may change helps: take more devices, or a smaller model in a new workdir.'
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.', True),
+    ('INTERNAL: Error dispatching computation: Out of memory allocating 8 bytes', True),
+    ('RESOURCE_EXHAUSTED: Shared memory size limit exceeded: requested 300000, available: 232448', False),
+    ('RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem', False),
+    ('RESOURCE_EXHAUSTED: Received message larger than max', False), ('INVALID_ARGUMENT: shapes', False)])
+def test_only_a_lack_of_a_devices_memory_is_one(text, expected):
+    assert memory.exhausted(text) is expected
 
 
 def test_what_lasts_is_counted_a_device():
@@ -66,7 +85,7 @@ def test_a_run_shows_the_table_and_compiles_its_step_once(tmp_path, caplog):
     at = lines.index('memory')
     rows = dict(re.fullmatch(r'(.*?) {2,}(\S+ \S+)', line).groups() for line in lines[at + 2:] if re.search(r'  \S+ ([KMG]i)?B$', line))
     bytes_of = memory.amount(sum(leaf.nbytes for leaf in jax.tree.leaves(state.params)))
-    assert [*rows] == ['parameters', 'optimizer', 'moving average', 'gradients', 'other temporaries', 'total', 'available']
+    assert [*rows] == ['parameters', 'optimizer', 'moving average', 'gradients, at most', 'other temporaries', 'total', 'available']
     assert rows['parameters'] == rows['moving average'] == bytes_of
 
 
@@ -77,11 +96,11 @@ def test_a_real_lack_of_memory_is_the_table_and_advice(tmp_path, capsys):
     assert code == 2 and 'Traceback' not in error
     table = re.sub(r'\(.*?\)\n', '(...)\n', re.sub(r'[\d,.]+ [KMGT]iB', 'N', error), count=1)
     assert table == '''memory: a device has too little memory (...)
-  parameters           N
-  optimizer            N
-  gradients            N
-  other temporaries    N
-  total               N of N
+  parameters             N
+  optimizer              N
+  gradients, at most     N
+  other temporaries      N
+  total                 N of N
 What helps most: --config.mesh.fsdp=8 --config.mesh.data=1 (about N less) · --config.optimizer.name=adafactor (about N less) · \
 --config.dtype=bfloat16 (about N less)
 '''

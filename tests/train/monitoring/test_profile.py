@@ -39,6 +39,20 @@ def test_steps_that_the_run_does_not_take_are_refused_before_anything_is_compile
         'config: 1 problem\n  1. --profile = 3:5   expected steps from 1 to 4, which this run takes.\nnothing was run')
 
 
+def test_a_run_that_has_passed_these_steps_goes_on(tmp_path):
+    shown(tmp_path, None, '--config.steps=3')
+    lines = shown(tmp_path, (2, 4))
+    assert 'no profile: steps 2 to 4 are behind this run, or in part' in lines and 'done: 4 steps' in lines
+    assert not (tmp_path / 'profile').exists()
+
+
+def test_an_error_inside_the_window_stays_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, 'train_line', lambda measured, rate: {'train/loss': float('nan')})
+    with pytest.raises(loop.Diverged):
+        shown(tmp_path, (1, 3))
+    assert not (tmp_path / 'profile').exists()
+
+
 @pytest.mark.parametrize('text', ['10', '5:4', '0:3', 'a:b', '-1:3'])
 def test_a_bad_value_is_refused_at_once(tmp_path, capsys, text):
     assert main.main([*FLAGS, f'--workdir={tmp_path}/run', f'--profile={text}']) == 2
