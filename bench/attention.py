@@ -40,7 +40,7 @@ def build(name: str, kind: str, rows: int, heads: int, size: int, length: int, d
 
     def attend(query, key, value, table, rule):
         bias = encodings.Buckets(table, config.relative_distance, hint[0] == 'full', query.dtype) if positions == 'relative' else None
-        need = choice.Need(config, ops.platform(), query.dtype, length, length, rules.Hint(*hint), schemes.of(config).scores, True)
+        need = choice.Need(config, ops.platform(), query.dtype, length, length, rules.Hint(*hint), schemes.of(config).scores, training=True)
         return choice.prepare(need, rule, bias, name=name).attend(query, key, value, scale=size ** -0.5)
 
     def both(arguments, rule, direction):

@@ -49,7 +49,7 @@ class Memory(contextlib.AbstractContextManager):
 
     def advice(self) -> str:
         """'What helps most: ...': the three settings that save most."""
-        best = [(saved, flag) for saved, flag in sorted(savings(self.config, self.mesh, self.needs), reverse=True)
+        best = [(saved, flag) for saved, flag in sorted(savings(self.config, self.mesh, self.needs), key=lambda item: -item[0])
                 if saved > 0 and (not self.begun or all(map(parse.may_change, re.findall(r'--config\.([\w.]+)', flag))))][:3]
         if not best:
             return 'No setting that may change helps: take more devices, or a smaller model in a new workdir.'
