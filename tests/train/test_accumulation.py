@@ -12,7 +12,7 @@ from configs import tiny
 from data import example, pipeline, tokenizer as tokenizers
 from data.objectives import alternation, causal_lm, mixture
 from data.text import cache
-from model import paths
+from model import chunked_scoring, paths
 from tests.helpers import collectives
 from train import objectives, program
 from train.parallel import sharding
@@ -74,10 +74,8 @@ def alone(name):
     return train(config(name, ema=0.9))
 
 
-@pytest.mark.parametrize('name, mesh', CASES)
-def test_microbatches_on_a_mesh_train_as_whole_batches_on_one_device(name, mesh):
-    lines, leaves = train(config(name, 2, MESHES[mesh], ema=0.9))
-    expected, last = alone(name)
+def close(found, wanted):
+    (lines, leaves), (expected, last) = found, wanted
     assert len(lines) == len(expected) == STEPS and leaves.keys() == last.keys()
     for one, other in zip(expected, lines):
         assert one.keys() == other.keys()
@@ -85,6 +83,20 @@ def test_microbatches_on_a_mesh_train_as_whole_batches_on_one_device(name, mesh)
             np.testing.assert_allclose(other[metric], value, rtol=1e-5, atol=1e-5, err_msg=metric)
     for path, leaf in last.items():
         np.testing.assert_allclose(leaves[path], leaf, atol=1e-5 * max(1, np.abs(leaf).max()), rtol=0, err_msg=path)
+
+
+@pytest.mark.parametrize('name, mesh', CASES)
+def test_microbatches_on_a_mesh_train_as_whole_batches_on_one_device(name, mesh):
+    close(train(config(name, 2, MESHES[mesh], ema=0.9)), alone(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['causal_lm', 'replaced_token_detection'])
+def test_so_does_a_loss_in_chunks(name, monkeypatch):
+    """The table split over `tensor`, a shard_map inside that over `data`."""
+    whole = alone(name)
+    monkeypatch.setattr(chunked_scoring, 'LIMIT', 0)
+    close(train(config(name, 2, MESHES['data=2,tensor=2'], ema=0.9)), whole)
 
 
 def test_a_turn_is_that_of_the_whole_batch():
