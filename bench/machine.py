@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 
-PAGES = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
+from train.settings import pages
+
 HERE, PEER = ('jax', 'jaxlib', 'flax'), ('torch', 'transformers')
 ASK = 'import platform, sys; from importlib import metadata; print(platform.python_version(), *map(metadata.version, sys.argv[1:]))'
 
@@ -24,7 +25,7 @@ def processor() -> str:
 def huge_pages() -> str:
     """The mode of transparent huge pages: always, madvise or never."""
     try:
-        return re.search(r'\[(\w+)\]', PAGES.read_text())[1]
+        return re.search(r'\[(\w+)\]', pathlib.Path(pages.KERNEL).read_text())[1]
     except (OSError, TypeError):
         return 'unknown'
 

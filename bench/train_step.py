@@ -49,11 +49,13 @@ def peak(device) -> float:
 
 def largest(case: cases.Case, batch: dict, smallest: int, *arguments: int) -> dict:
     """`measure` of as many rows as there is memory for: half as many while it runs out, down to `smallest`."""
+    from train.monitoring import memory
+
     while True:
         try:
             return measure(case, batch, *arguments)
         except Exception as error:
-            if 'RESOURCE_EXHAUSTED' not in str(error) or case.batch // 2 < smallest:
+            if not memory.exhausted(str(error)) or case.batch // 2 < smallest:
                 raise
         case = dataclasses.replace(case, batch=case.batch // 2)
         batch = {name: value[:case.batch] for name, value in batch.items()}

@@ -143,8 +143,8 @@ def _backward(rule, axes, first, tokens, columns):
         if to_bias is not None:
             to_bias = _put(to_bias, jnp.sum(wrong, axis=range(targets.ndim)), part.start, 0)
         wrong = wrong.astype(x.dtype)
-        to_x += _product(f'{letters}v,{table_letters}->{letters}d', wrong, part.table)
-        found = _product(f'{letters}v,{letters}d->{table_letters}', wrong, x)
+        to_x += ops.einsum_float32(f'{letters}v,{table_letters}->{letters}d', wrong, part.table)
+        found = ops.einsum_float32(f'{letters}v,{letters}d->{table_letters}', wrong, x)
         return (to_x, _put(to_table, found, part.start, table_letters.index('v')), to_bias), None
 
     start = jax.tree.map(lambda a: _zeros(a, first), (x, *columns))
@@ -201,15 +201,11 @@ def _part(rule, first, x, columns, number):
     real = fresh & (ids < rule.vocab_size)
     table = jax.lax.dynamic_slice_in_dim(table, start, width, axis).astype(x.dtype)
     letters = 'bt'[1 - x.ndim:]
-    logits = _product(f'{letters}d,{rule.letters}->{letters}v', x, table)
+    logits = ops.einsum_float32(f'{letters}d,{rule.letters}->{letters}v', x, table)
     if bias is not None:
         logits += jax.lax.dynamic_slice_in_dim(bias, start, width)
     logits = jnp.where(real, ops.soft_cap(logits, rule.soft_cap), scoring.ABSENT)
     return _Part(start, table, ids, fresh, real, logits)
-
-
-def _product(letters, x, y):
-    return jnp.einsum(letters, x, y, preferred_element_type=jnp.float32)
 
 
 def _put(whole, part, start, axis):

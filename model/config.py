@@ -66,9 +66,10 @@ class Config:
     mlp_dropout: Annotated[float, 'at least 0 and below 1', 'inside the feed-forward layer, after the activation (T5)'] = 0.0
     output_dropout: Annotated[float, 'at least 0 and below 1', 'after the last norm of a stack (T5)'] = 0.0
     attention_dropout: Annotated[float, 'at least 0 and below 1', 'of attention probabilities'] = 0.0
-    attention: Annotated[str, ATTENTION, 'its implementation; auto: the fastest that can; decoding always takes auto'] = 'auto'
+    attention: Annotated[str, ATTENTION, 'what computes it in training; auto: the fastest that can (model/attention/choice.py)'] = 'auto'
     initializer: Annotated[str, INITIALIZERS, 'tables in model/initializers.py'] = 'gpt2'
-    remat: Annotated[str, REMAT, 'recomputed in the backward pass: nothing; not projections; not residuals and attention; all'] = 'none'
+    remat: Annotated[str, REMAT, 'what the backward pass computes again; dots: all but products with parameters; attention: all but '
+                                 'residuals and the inputs of attention; full: all'] = 'none'
     unroll: Annotated[int | None, 'at least 1', 'layers in an iteration of the scan over layers; None = all of few on one CPU device, '
                                                 'else 1'] = None
 

@@ -55,11 +55,11 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """
     if len(names) != x.ndim:
         raise ValueError(f'constrain: {len(names)} names {names} for an array of shape {x.shape}')
-    spec = split(x.shape, names)
+    spec = partition(x.shape, names)
     return jax.lax.with_sharding_constraint(x, P(*spec)) if any(spec) else x
 
 
-def split(shape: tuple[int, ...], names: tuple[str | None, ...]) -> list[tuple[str, ...] | None]:
+def partition(shape: tuple[int, ...], names: tuple[str | None, ...]) -> list[tuple[str, ...] | None]:
     """The mesh axes that split each axis of an activation, None where none does."""
     mesh, spec = jax.sharding.get_abstract_mesh(), []
     for size, name in zip(shape, names):
@@ -79,7 +79,7 @@ def look_up(table: jax.Array, ids: jax.Array) -> jax.Array:
     take = functools.partial(jnp.take, axis=0)
     if not (mesh_axes('parameter') or mesh_axes('vocab')):
         return take(table, ids)
-    spec = split(ids.shape, ('batch', 'length')[:ids.ndim] + (None,) * (ids.ndim - 2))
+    spec = partition(ids.shape, ('batch', 'length')[:ids.ndim] + (None,) * (ids.ndim - 2))
     local = lambda table, ids: take(jax.lax.with_sharding_constraint(table, P(None, None)) if mesh_axes('vocab') else table, ids)
     if not any(spec):
         return local(table, ids)
@@ -126,6 +126,12 @@ def logits(x: jax.Array, table: jax.Array) -> jax.Array:
     if mesh_axes('length'):
         return einsum_float32('btd,vd->btv', x, table)
     return einsum_float32('td,vd->tv', x.reshape(-1, x.shape[-1]), table).reshape(*x.shape[:-1], table.shape[0])
+
+
+def lengthen(x: jax.Array, axis: int, length: int) -> jax.Array:
+    """x with zeros behind, up to a length of an axis; x itself if it has that length."""
+    more = length - x.shape[axis]
+    return jnp.pad(x, [(0, more if i == axis else 0) for i in range(x.ndim)]) if more else x
 
 
 def gather(x: jax.Array, slots: jax.Array) -> jax.Array:

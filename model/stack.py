@@ -214,7 +214,7 @@ class Stack(nn.Module):
         bias = self.scheme.bias(self.positions, self.role, self.dtype)
         need = choice.Need(config, ops.platform(), self.dtype, sees.shape[1], rule.seen.shape[1], hint, self.scheme.scores,
                            tuple(distinct), training=rows is not None)
-        name = config.attention if cache is None and not self.is_initializing() else 'auto'
+        name = config.attention if cache is None else 'auto'
         prepared, cross = choice.prepare(need, rule, bias, name), None
         if encoder_segments is not None:
             hint = self.hints.cross if cache is None else rules.UNKNOWN

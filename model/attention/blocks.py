@@ -10,16 +10,16 @@ BLOCK = 256                                   # queries and keys of a block, at 
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Which blocks are computed: `queries` blocks of `query` queries, `keys` blocks of `key` keys."""
-    query: int
-    key: int
-    queries: int
-    keys: int
+    """Which blocks are computed, of how many queries and keys each."""
+    query_size: int
+    key_size: int
+    query_count: int                          # blocks of queries
+    key_count: int                            # blocks of keys
     visited: tuple                            # ((first, end) of the blocks of keys of each block of queries)
 
     def visitors(self) -> tuple:
         """((first, end) of the blocks of queries that visit each block of keys)."""
-        seen = [[i for i, (first, end) in enumerate(self.visited) if first <= j < end] for j in range(self.keys)]
+        seen = [[i for i, (first, end) in enumerate(self.visited) if first <= j < end] for j in range(self.key_count)]
         return tuple((each[0], each[-1] + 1) if each else (0, 0) for each in seen)
 
 

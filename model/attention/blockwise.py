@@ -6,16 +6,14 @@ are not visited. Scores and softmax are float32.
 """
 import dataclasses
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from model import ops
-from model.attention import blocks as schedules, dropout as dropouts, rule as rules
-
-HIDDEN = -1e30                                # the score of a hidden pair
+from model.attention import blocks as schedules, dropout as dropouts, rule as rules, streams, terms as score_terms
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +28,7 @@ class Prepared:
 
 
 def lacks(need: Any) -> list[str]:
-    """A row that lies on several devices."""
+    """Rows whose tokens lie on several devices."""
     return ['mesh.context > 1'] if ops.mesh_axes('length') else []
 
 
@@ -64,38 +62,36 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepare
     # Queries behind the row attend from the slots of their targets, where Transformer-XL's distances are those of the row.
     length = query.shape[2] - slots.shape[1]
     row, appended = (dataclasses.replace(prepared, terms=terms) for terms in zip(*(terms.split() for terms in prepared.terms)))
-    row = dataclasses.replace(row, rule=_of_queries(prepared.rule, lambda x: x[:, :length]))
-    appended = dataclasses.replace(appended, rule=_of_queries(prepared.rule, lambda x: rules.put(x[:, length:], slots, length)))
-    at_slots = rules.put(jnp.broadcast_to(places[length:], slots.shape), slots, length)
+    row = dataclasses.replace(row, rule=rules.on_sides(prepared.rule, lambda x: x[:, :length], lambda x: x))
+    at_targets = rules.on_sides(prepared.rule, lambda x: streams.put(x[:, length:], slots, length), lambda x: x)
+    appended = dataclasses.replace(appended, rule=at_targets)
+    at_slots = streams.put(jnp.broadcast_to(places[length:], slots.shape), slots, length)
     out = run(query[:, :, :length], row, places[:length])
-    placed = run(rules.put(query[:, :, length:], slots, length, 2), appended, at_slots)
-    return jnp.concatenate([out, rules.take(placed, slots, 2)], axis=2)
-
-
-def _of_queries(rule, change):
-    """The rule with its queries' integers int32[B, T] changed."""
-    return dataclasses.replace(rule, **{name: change(getattr(rule, name)) for name in ('sees', 'query_segments', 'query_positions')})
+    placed = run(streams.put(query[:, :, length:], slots, length, 2), appended, at_slots)
+    return jnp.concatenate([out, streams.take(placed, slots, 2)], axis=2)
 
 
 def _attend(query, prepared, places, *, key, value, size, scale, soft_cap, dropout):
     """`attend` for queries at the `places` uint32[T] or [B, T] of the row, with the window `size`, int32[] or None."""
     (B, N, T, H), (K, S), hint = query.shape, key.shape[1:3], prepared.hint
     blocks = schedules.of(T, S, hint, prepared.widest)
-    queries, keys = blocks.queries * blocks.query, blocks.keys * blocks.key
+    queries, keys = blocks.query_count * blocks.query_size, blocks.key_count * blocks.key_size
     kept = None if dropout is None else dropouts.mask(*dropout, N, places, S)
-    rule = dataclasses.replace(prepared.rule, **{
-        field.name: _pad(getattr(prepared.rule, field.name), 1, keys if field.name.startswith(('seen', 'key')) else queries)
-        for field in dataclasses.fields(prepared.rule)})
-    query = _pad((query * scale).reshape(B, K, N // K, T, H), 3, queries)
+    rule = rules.on_sides(prepared.rule, lambda x: ops.lengthen(x, 1, queries), lambda x: ops.lengthen(x, 1, keys))
+    query = ops.lengthen((query * scale).reshape(B, K, N // K, T, H), 3, queries)
     terms, kept = jax.tree.map(lambda x: x.padded(queries, keys), (prepared.terms, kept), is_leaf=lambda x: hasattr(x, 'padded'))
-    terms, others = (jax.tree.map(lambda x, is_float=is_float: x if _float(x) is is_float else None, terms) for is_float in (True, False))
-    out = _blockwise(blocks, soft_cap, query, _pad(key, 2, keys), _pad(value, 2, keys), terms, (rule, size, kept, others))
+    key, value = (ops.lengthen(x, 2, keys) for x in (key, value))
+    floats, others = (jax.tree.map(lambda x, wanted=wanted: x if _float(x) is wanted else None, terms) for wanted in (True, False))
+    out = _blockwise(blocks, soft_cap, query, key, value, floats, _Constants(rule, size, kept, others))
     return out[:, :, :, :T].reshape(B, N, T, H)
 
 
-def _pad(x, axis, length):
-    """x with zeros behind, up to a length."""
-    return jnp.pad(x, [(0, length - size if i == axis else 0) for i, size in enumerate(x.shape)]) if x.shape[axis] < length else x
+class _Constants(NamedTuple):
+    """What has no gradient."""
+    rule: rules.Rule
+    window: Any                               # int32[], None = unlimited
+    kept: dropouts.Mask | None                # None = no dropout
+    terms: tuple                              # the constants of the terms; their floats, which have a gradient, are None here
 
 
 def _loop(ends: tuple, start: Any, step: Callable, carry: Any) -> tuple[Any, Any]:
@@ -123,82 +119,81 @@ def _float(x):
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
-def _terms(blocks, terms, integers, i, j, shape):
+def _place(blocks, i, j):
+    """(first query, queries, first key, keys) of block (i, j)."""
+    return i * blocks.query_size, blocks.query_size, j * blocks.key_size, blocks.key_size
+
+
+def _terms(blocks, terms, constants, i, j, shape):
     """The sum of the terms of block (i, j): float32 [B, K, G, Q, C], `shape`, or with B = 1."""
-    whole = jax.tree.map(lambda x, y: y if x is None else x, terms, integers[-1], is_leaf=lambda x: x is None)
-    found = sum(each.block(i * blocks.query, blocks.query, j * blocks.key, blocks.key) for each in whole)
-    return found.reshape(-1, *shape[1:])
+    whole = jax.tree.map(lambda x, y: y if x is None else x, terms, constants.terms, is_leaf=lambda x: x is None)
+    return score_terms.total(whole, *_place(blocks, i, j)).reshape(-1, *shape[1:])
 
 
-def _hidden(blocks, integers, i, j):
+def _hidden(blocks, constants, i, j):
     """Which pairs of block (i, j) are hidden: bool[B, 1, 1, Q, C]."""
-    rule, size, *_ = integers
-    names = {field.name: (1, j, blocks.key) if field.name.startswith(('seen', 'key')) else (1, i, blocks.query)
-             for field in dataclasses.fields(rule)}
-    block = rules.Rule(**{name: _cut(getattr(rule, name), *where) for name, where in names.items()})
-    return ~rules.mask(block, size)[:, None, None]
+    block = rules.on_sides(constants.rule, lambda x: _cut(x, 1, i, blocks.query_size), lambda x: _cut(x, 1, j, blocks.key_size))
+    return ~rules.mask(block, constants.window)[:, None, None]
 
 
-def _kept(blocks, integers, i, j, shape):
+def _kept(blocks, constants, i, j, shape):
     """The factors 0 or 1 / (1 - rate) of the weights of block (i, j), float32 [B, K, G, Q, C]; None without dropout."""
-    kept = integers[2]
-    return None if kept is None else kept.block(i * blocks.query, blocks.query, j * blocks.key, blocks.key).reshape(shape)
+    return None if constants.kept is None else constants.kept.block(*_place(blocks, i, j)).reshape(shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _blockwise(blocks, soft_cap, query, key, value, terms, integers):
-    """query float[B, K, G, T, H], scaled; key, value float[B, K, S, H]; terms: their floats;
-    integers: (rule, window or None, dropout mask or None, what is no float of the terms)."""
-    return _forward(blocks, soft_cap, query, key, value, terms, integers)[0]
+def _blockwise(blocks, soft_cap, query, key, value, terms, constants):
+    """query float[B, K, G, T, H], scaled; key, value float[B, K, S, H]; terms: their floats; T and S are multiples of the blocks."""
+    return _forward(blocks, soft_cap, query, key, value, terms, constants)[0]
 
 
 @jax.named_scope('blockwise')
-def _forward(blocks, soft_cap, query, key, value, terms, integers):
+def _forward(blocks, soft_cap, query, key, value, terms, constants):
     """The output float[B, K, G, T, H] and the logarithm of each query's sum of exponentials float32[B, K, G, T], inf if it sees nothing."""
     B, K, G, T, H = query.shape
-    Q, shape = blocks.query, (B, K, G, blocks.query, blocks.key)
+    Q, shape = blocks.query_size, (B, K, G, blocks.query_size, blocks.key_size)
 
     def step(i, j, _, row):
         highest, total, out = row
         rows = _cut(query, 3, i, Q).reshape(B, K, G * Q, H)
-        scores = ops.einsum_float32('bkth,bkhs->bkts', rows, _columns(_cut(key, 2, j, blocks.key))).reshape(shape)
+        scores = ops.einsum_float32('bkth,bkhs->bkts', rows, _columns(_cut(key, 2, j, blocks.key_size))).reshape(shape)
         scores = ops.soft_cap(scores, soft_cap)
         if terms:
-            scores += _terms(blocks, terms, integers, i, j, shape)
-        scores = jnp.where(_hidden(blocks, integers, i, j), HIDDEN, scores)
+            scores += _terms(blocks, terms, constants, i, j, shape)
+        scores = jnp.where(_hidden(blocks, constants, i, j), rules.HIDDEN, scores)
         new = jnp.maximum(highest, jnp.max(scores, axis=-1))
-        weights = jnp.exp(scores - jnp.where(new > HIDDEN, new, 0)[..., None])
+        weights = jnp.exp(scores - jnp.where(new > rules.HIDDEN, new, 0)[..., None])
         shrunk = jnp.exp(highest - new)
         total = total * shrunk + jnp.sum(weights, axis=-1)
-        if (kept := _kept(blocks, integers, i, j, shape)) is not None:
+        if (kept := _kept(blocks, constants, i, j, shape)) is not None:
             weights *= kept
         weights = weights.astype(value.dtype).reshape(B, K, G * Q, -1)
-        added = ops.einsum_float32('bkts,bksh->bkth', weights, _cut(value, 2, j, blocks.key)).reshape(B, K, G, Q, H)
+        added = ops.einsum_float32('bkts,bksh->bkth', weights, _cut(value, 2, j, blocks.key_size)).reshape(B, K, G, Q, H)
         return None, (new, total, out * shrunk[..., None] + added)
 
     zeros = jnp.zeros((B, K, G, Q), jnp.float32)
-    _, found = _loop(blocks.visited, (zeros + HIDDEN, zeros, jnp.zeros((B, K, G, Q, H), jnp.float32)), step, None)
+    _, found = _loop(blocks.visited, (zeros + rules.HIDDEN, zeros, jnp.zeros((B, K, G, Q, H), jnp.float32)), step, None)
     highest, total, out = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 3).reshape(B, K, G, T, *x.shape[5:]), found)
     sees, total = total > 0, jnp.where(total > 0, total, 1)
     return (out / total[..., None]).astype(value.dtype), jnp.where(sees, highest + jnp.log(total), jnp.inf)
 
 
-def _forward_saved(blocks, soft_cap, query, key, value, terms, integers):
-    out, logs = _forward(blocks, soft_cap, query, key, value, terms, integers)
+def _forward_saved(blocks, soft_cap, query, key, value, terms, constants):
+    out, logs = _forward(blocks, soft_cap, query, key, value, terms, constants)
     out, logs = checkpoint_name(out, 'attention'), checkpoint_name(logs, 'attention')
-    return out, (query, key, value, terms, integers, out, logs)
+    return out, (query, key, value, terms, constants, out, logs)
 
 
 @jax.named_scope('blockwise_backward')
 def _backward(blocks, soft_cap, saved, gradient):
     """The scores are computed with keys before queries, [B, K, C, G, Q]: all five products are then of rows with columns."""
-    query, key, value, terms, integers, out, logs = saved
-    (B, K, G, T, H), Q, C = query.shape, blocks.query, blocks.key
+    query, key, value, terms, constants, out, logs = saved
+    (B, K, G, T, H), Q, C = query.shape, blocks.query_size, blocks.key_size
     shape = B, K, G, Q, C
     mean = jnp.sum(gradient.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)  # of the weights' gradients, by the weights
     gradient = gradient.astype(value.dtype)
 
-    def first(x):
+    def keys_first(x):
         """[B, K, G, Q, C] -> [B, K, C, G, Q]."""
         return jnp.moveaxis(x, 4, 2)
 
@@ -213,14 +208,14 @@ def _backward(blocks, soft_cap, saved, gradient):
         scores = product(_cut(key, 2, j, C), rows(query, i))
         capped = scores = ops.soft_cap(scores, soft_cap)
         if terms:
-            added, pull = jax.vjp(lambda terms: _terms(blocks, terms, integers, i, j, shape), terms)
-            scores += first(added)
-        scores = jnp.where(first(_hidden(blocks, integers, i, j)), HIDDEN, scores)
+            added, pull = jax.vjp(lambda terms: _terms(blocks, terms, constants, i, j, shape), terms)
+            scores += keys_first(added)
+        scores = jnp.where(keys_first(_hidden(blocks, constants, i, j)), rules.HIDDEN, scores)
         weights = jnp.exp(scores - _cut(logs, 3, i, Q)[:, :, None])
         of_weights = product(_cut(value, 2, j, C), rows(gradient, i))
         dropped = weights
-        if (kept := _kept(blocks, integers, i, j, shape)) is not None:
-            dropped, of_weights = weights * first(kept), of_weights * first(kept)
+        if (kept := _kept(blocks, constants, i, j, shape)) is not None:
+            dropped, of_weights = weights * keys_first(kept), of_weights * keys_first(kept)
         of_scores = weights * (of_weights - _cut(mean, 3, i, Q)[:, :, None])
         if terms:
             given = jnp.moveaxis(of_scores, 2, 4)

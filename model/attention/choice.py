@@ -21,7 +21,7 @@ IMPLEMENTATIONS = {'cudnn': cudnn, 'blockwise': blockwise, 'plain': plain}   # t
 
 
 class Unsupported(ValueError):
-    """The implementation that `model.attention` names cannot compute what the config asks for."""
+    """The implementation that `model.attention` names cannot train what the config asks for."""
 
     exit_code, kind = 2, 'config'
 
@@ -37,7 +37,7 @@ class Need:
     hint: rules.Hint = rules.UNKNOWN
     scores: str | None = None                 # 'bias', 'terms', or None, as in model/positions.py
     windows: tuple[int | None, ...] = (None,)  # the distinct ones of its layers
-    training: bool = False                    # whether the config's dropout is drawn
+    training: bool = False                    # whether gradients are wanted and the config's dropout is drawn
 
 
 @jax.tree_util.register_dataclass
@@ -57,15 +57,17 @@ class Prepared:
 
 
 def choose(need: Need, name: str = 'auto') -> types.ModuleType:
-    """The implementation of this name, or the fastest that lacks nothing. Unsupported, with what it lacks, for a name that cannot."""
+    """The implementation of this name, or the fastest that lacks nothing.
+
+    Unsupported, with what it lacks, for a name that cannot train this. Outside of training, where machine, type and lengths may be others
+    than those of the run, the fastest that can takes its place.
+    """
     able = {each: module for each, module in IMPLEMENTATIONS.items() if not module.lacks(need)}
-    if name == 'auto':
-        return next(module for module in able.values() if module.faster(need))
-    if name not in able:
+    if name != 'auto' and name not in able and need.training:
         lacking = ', '.join(IMPLEMENTATIONS[name].lacks(need))
         raise Unsupported(f'model.attention = {name!r} does not support {lacking}. '
                           f'Change that, or take one that does: auto, {", ".join(able)}')
-    return able[name]
+    return able.get(name) or next(module for module in able.values() if module.faster(need))
 
 
 def prepare(need: Need, rule: rules.Rule, bias: Callable | None = None, name: str = 'auto') -> Prepared:

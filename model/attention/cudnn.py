@@ -1,8 +1,8 @@
-"""Attention by cuDNN's fused kernel on NVIDIA GPUs (`jax.nn.dot_product_attention`): no [T, S] array where the hint says
-enough and there is no bias.
+"""Attention by cuDNN's fused kernel on NVIDIA GPUs (`jax.nn.dot_product_attention`).
 
-Causal and full attention of rows that are one segment, or one segment and padding, are native, also with one window that looks back. All
-other rules are a dense mask bool[B, 1, T, S], biases a dense bias; the kernel skips nothing there. It has no dropout.
+The kernel itself knows causal and full attention of rows that are one segment, or one segment and padding, also with one window of keys
+before the query: no [T, S] array is made. All other rules become a dense mask bool[B, 1, T, S] and biases a dense bias, and the kernel
+computes every pair. It has no dropout.
 """
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from model import ops
-from model.attention import rule as rules
+from model.attention import rule as rules, terms as score_terms
 
 
 @jax.tree_util.register_dataclass
@@ -35,7 +35,7 @@ def lacks(need: Any) -> list[str]:
         found.append('GPUs before compute capability 8.0')
     if ops.mesh_axes('length'):
         found.append('mesh.context > 1')
-    if ops.split((config.heads,), ('heads',)) != ops.split((config.kv,), ('kv',)):
+    if ops.partition((config.heads,), ('heads',)) != ops.partition((config.kv,), ('kv',)):
         found.append(f'model.kv_heads = {config.kv} beside mesh.tensor > {config.kv}')
     if jnp.dtype(need.dtype) != jnp.bfloat16:
         found.append(f'dtype = {jnp.dtype(need.dtype).name}')
@@ -73,11 +73,9 @@ def _native(hint, windows, terms):
 
 def prepare(rule: rules.Rule, terms: tuple = (), hint: rules.Hint = rules.UNKNOWN, windows: tuple[int | None, ...] = (None,)) -> Prepared:
     """What all layers share; arguments as `plain.prepare`."""
-    bias = sum(each.block(0, rule.sees.shape[1], 0, rule.seen.shape[1]) for each in terms) if terms else None
+    bias = score_terms.matrix(terms, rule)
     if not _native(hint, windows, terms):
-        masks = [rules.mask(rule, window) for window in windows]
-        sees_any = [jnp.any(mask, axis=-1) for mask in masks]
-        mask, sees_any = (each[0] if len(windows) == 1 else jnp.stack(each) for each in (masks, sees_any))
+        mask, sees_any = rules.masks(rule, windows)
         return Prepared(mask[..., None, :, :], sees_any, bias=bias)
     lengths = None
     if hint.segments == 'padded':

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from model import ops
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +30,7 @@ class Mask:
 
     def padded(self, queries: int, keys: int) -> 'Mask':
         """The mask with more queries and keys, which are not used."""
-        def longer(x, length):
-            return jnp.pad(x, ((0, 0), (0, 0), (0, length - x.shape[2])))
-
-        return dataclasses.replace(self, queries=longer(self.queries, queries), keys=longer(self.keys, keys))
+        return dataclasses.replace(self, queries=ops.lengthen(self.queries, 2, queries), keys=ops.lengthen(self.keys, 2, keys))
 
 
 def mask(rate: float, key: jax.Array, rows: jax.Array, heads: int, places: jax.Array, keys: int) -> Mask:

@@ -9,16 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from model import ops
-from model.attention import dropout as dropouts, rule as rules
-
-HIDDEN = -1e30                                # added to a score: float32 forgets the score, its softmax is exactly 0
+from model.attention import dropout as dropouts, rule as rules, terms as score_terms
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """A rule as matrices. With W > 1 windows, the first two have a leading axis W."""
-    mask: Any                                 # float32[B, T, S], 0 or HIDDEN
+    mask: Any                                 # float32[B, T, S], 0 or rules.HIDDEN
     sees_any: Any                             # bool[B, T], whether the query attends to any key
     bias: Any = None                          # float32[B or 1, N, T, S]
 
@@ -36,12 +34,10 @@ def faster(need: Any) -> bool:
 def prepare(rule: rules.Rule, terms: tuple = (), hint: rules.Hint = rules.UNKNOWN, windows: tuple[int | None, ...] = (None,)) -> Prepared:
     """What `attend` needs of a rule in every layer, computed once a stack. terms: of the scores (terms.py)."""
     del hint                                  # all pairs are computed
-    allowed = [rules.mask(rule, window) for window in windows]
+    allowed, sees_any = rules.masks(rule, windows)
     # Added to the scores, not selected with `where`: the gradient of a sum needs no copy of the mask for every head.
-    mask = [jnp.where(each, 0.0, HIDDEN).astype(jnp.float32) for each in allowed]
-    sees_any = [jnp.any(each, axis=-1) for each in allowed]
-    bias = sum(each.block(0, rule.sees.shape[1], 0, rule.seen.shape[1]) for each in terms) if terms else None
-    return Prepared(*(each[0] if len(windows) == 1 else jnp.stack(each) for each in (mask, sees_any)), bias)
+    mask = jnp.where(allowed, 0.0, rules.HIDDEN).astype(jnp.float32)
+    return Prepared(mask, sees_any, score_terms.matrix(terms, rule))
 
 
 def add_terms(prepared: Prepared, terms: Any) -> Prepared:

@@ -6,12 +6,13 @@ has one. With causal integers a window of 4 is the query and the three tokens be
 The same six arrays express causal, bidirectional, prefix, permuted, packed and cross attention; no mask is ever shipped.
 """
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 NEVER = 2 ** 30                               # `seen` of a key that no query attends to
+HIDDEN = -1e30                                # the score of a pair that the rule hides: its weight after a softmax is exactly 0
 
 
 @jax.tree_util.register_dataclass
@@ -68,18 +69,10 @@ def prepend(rule: Rule, hint: Hint, segments: jax.Array, positions: jax.Array) -
     return rule, hint._replace(offset=hint.offset + segments.shape[1])
 
 
-def put(x: jax.Array, slots: jax.Array, length: int, axis: int = 1) -> jax.Array:
-    """x[B, ..., P, ...] at `slots` int32[B, P] of an axis of T = `length`, zeros elsewhere; a slot T is none."""
-    def one(x, slots):
-        x = jnp.moveaxis(x, axis - 1, 0)
-        return jnp.moveaxis(jnp.zeros((length, *x.shape[1:]), x.dtype).at[slots].set(x, mode='drop'), 0, axis - 1)
-
-    return jax.vmap(one)(x, slots)
-
-
-def take(x: jax.Array, slots: jax.Array, axis: int = 1) -> jax.Array:
-    """x[B, ..., T, ...] at `slots` int32[B, P] of an axis; what a slot T takes is 0."""
-    return jax.vmap(lambda x, slots: jnp.take(x, slots, axis - 1, mode='fill', fill_value=0))(x, slots)
+def on_sides(rule: Rule, queries: Callable, keys: Callable) -> Rule:
+    """The rule after `queries` of each of its int32[B, T] and `keys` of each of its int32[B, S]: padded, or one block of them."""
+    return Rule(queries(rule.sees), keys(rule.seen), queries(rule.query_segments), keys(rule.key_segments),
+                queries(rule.query_positions), keys(rule.key_positions))
 
 
 def mask(rule: Rule, window: Any = None) -> jax.Array:
@@ -90,3 +83,10 @@ def mask(rule: Rule, window: Any = None) -> jax.Array:
     if window is not None:
         allowed &= jnp.abs(query(rule.query_positions) - key(rule.key_positions)) < window
     return allowed
+
+
+def masks(rule: Rule, windows: tuple[int | None, ...]) -> tuple[jax.Array, jax.Array]:
+    """(mask bool[B, T, S], whether a query attends to any key bool[B, T]) of a window; of several, each with a leading axis W."""
+    allowed = [mask(rule, window) for window in windows]
+    sees_any = [jnp.any(each, axis=-1) for each in allowed]
+    return tuple(each[0] if len(windows) == 1 else jnp.stack(each) for each in (allowed, sees_any))

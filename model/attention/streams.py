@@ -23,3 +23,17 @@ def append(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {**fields, 'seen': batch['seen'], 'slots': batch['slots'],
             'segments': jnp.concatenate([batch['segments'], jnp.where(used, at(batch['segments']), 0)], axis=1),
             'sees': jnp.concatenate([batch['sees'], at(batch['seen']) - 1], axis=1)}
+
+
+def put(x: jax.Array, slots: jax.Array, length: int, axis: int = 1) -> jax.Array:
+    """x[B, ..., P, ...] at `slots` int32[B, P] of an axis of T = `length`, zeros elsewhere; a slot T is none."""
+    def one(x, slots):
+        x = jnp.moveaxis(x, axis - 1, 0)
+        return jnp.moveaxis(jnp.zeros((length, *x.shape[1:]), x.dtype).at[slots].set(x, mode='drop'), 0, axis - 1)
+
+    return jax.vmap(one)(x, slots)
+
+
+def take(x: jax.Array, slots: jax.Array, axis: int = 1) -> jax.Array:
+    """x[B, ..., T, ...] at `slots` int32[B, P] of an axis; what a slot T takes is 0."""
+    return jax.vmap(lambda x, slots: jnp.take(x, slots, axis - 1, mode='fill', fill_value=0))(x, slots)

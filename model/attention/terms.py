@@ -9,6 +9,7 @@ from typing import Any, Callable
 import jax
 import jax.numpy as jnp
 
+from model import ops
 from model.attention import rule as rules
 
 
@@ -39,9 +40,7 @@ class ByPositions:
                          jax.lax.dynamic_slice_in_dim(self.key_positions, first_key, keys, 1))
 
     def padded(self, queries: int, keys: int) -> 'ByPositions':
-        longer = [jnp.pad(x, ((0, 0), (0, length - x.shape[1])))
-                  for x, length in ((self.query_positions, queries), (self.key_positions, keys))]
-        return ByPositions(self.bias, *longer)
+        return ByPositions(self.bias, ops.lengthen(self.query_positions, 1, queries), ops.lengthen(self.key_positions, 1, keys))
 
 
 @jax.tree_util.register_dataclass
@@ -59,6 +58,16 @@ class ByDistance:
         before = queries - self.length
         after = queries + keys - before - self.table.shape[1]
         return ByDistance(jnp.pad(self.table, ((0, 0), (before, after))), queries)
+
+
+def total(terms: tuple, first_query: Any, queries: int, first_key: Any, keys: int) -> jax.Array:
+    """The sum of the terms of a block: float32[B or 1, N, queries, keys]."""
+    return sum(each.block(first_query, queries, first_key, keys) for each in terms)
+
+
+def matrix(terms: tuple, rule: rules.Rule) -> jax.Array | None:
+    """The sum of the terms of all pairs, float32[B or 1, N, T, S]; None without terms."""
+    return total(terms, 0, rule.sees.shape[1], 0, rule.seen.shape[1]) if terms else None
 
 
 def shift(x: jax.Array, keys: int) -> jax.Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from model import config as model_config, encodings, initializers, layers, ops
-from model.attention import rule as rules, terms as score_terms
+from model.attention import rule as rules, streams, terms as score_terms
 
 
 @jax.tree_util.register_dataclass
@@ -85,16 +85,15 @@ class Terms:
 
     def padded(self, queries: int, keys: int) -> 'Terms':
         """For longer rows."""
-        def longer(x, axis, after, before=0):
-            return None if x is None else jnp.pad(x, [(before, after) if i == axis else (0, 0) for i in range(x.ndim)])
-
-        more = queries - self.queries.shape[2]
+        longer = ops.lengthen(self.queries, 2, queries)
         if self.index is not None:
-            index = longer(longer(self.index, 1, more), 2, keys - self.index.shape[2])
-            return dataclasses.replace(self, queries=longer(self.queries, 2, more), index=index)
-        types = self.types and (longer(self.types[0], 1, more), longer(self.types[1], 1, keys - self.types[1].shape[1]))
-        distances = longer(self.distances, 2, queries + keys - more - self.distances.shape[2], more)
-        return Terms(longer(self.queries, 2, more), distances, longer(self.by_type, 2, more), types)
+            return dataclasses.replace(self, queries=longer, index=ops.lengthen(ops.lengthen(self.index, 1, queries), 2, keys))
+        before = jnp.pad(self.distances, ((0, 0), (0, 0), (queries - self.queries.shape[2], 0), (0, 0)))
+        distances = ops.lengthen(before, 2, queries + keys)
+        if self.types is None:
+            return Terms(longer, distances)
+        types = ops.lengthen(self.types[0], 1, queries), ops.lengthen(self.types[1], 1, keys)
+        return Terms(longer, distances, ops.lengthen(self.by_type, 2, queries), types)
 
     def split(self) -> tuple['Terms', 'Terms']:
         """Those of the queries of the row, and those of the appended queries moved to their slots: for rows of T queries each."""
@@ -105,7 +104,7 @@ class Terms:
             return Terms(change(self.queries), self.distances, by_type, types)
 
         return (part(lambda x: x[:, :, :T], lambda x: x[:, :T]),
-                part(lambda x: rules.put(x[:, :, T:], self.slots, T, 2), lambda x: rules.put(x[:, T:], self.slots, T)))
+                part(lambda x: streams.put(x[:, :, T:], self.slots, T, 2), lambda x: streams.put(x[:, T:], self.slots, T)))
 
     def matrix(self) -> jax.Array:
         """Of all pairs: float32[B, N, T', S]."""
@@ -113,7 +112,7 @@ class Terms:
             S = self.index.shape[2] if self.index is not None else self.distances.shape[2] - self.queries.shape[2]
             return self.block(0, self.queries.shape[2], 0, S)
         row, appended = self.split()
-        return jnp.concatenate([row.matrix(), rules.take(appended.matrix(), self.slots, 2)], axis=2)
+        return jnp.concatenate([row.matrix(), streams.take(appended.matrix(), self.slots, 2)], axis=2)
 
 
 class Scores(nn.Module):

@@ -79,7 +79,7 @@ def hints(config: schema.Config) -> rules.Hints:
     return rules.Hints(*(rules.Hint(*hint) for hint in (source, own, cross)))
 
 
-class Scores(NamedTuple):
+class Measured(NamedTuple):
     """How well a backbone predicts a batch: of each row the loss's term and metrics; of each target nll and correct, float32[B, P];
     and the ids that were drawn, int32[B, P], or None."""
     term: tuple[jax.Array, jax.Array]
@@ -90,8 +90,8 @@ class Scores(NamedTuple):
 
 
 def score(backbone: transformer.Transformer, hidden: jax.Array, batch: dict, settings: schema.Loss, training: bool,
-          draw: scoring.Draw | None = None) -> Scores:
-    """The Scores of states float[B, P, D], by the batch's `targets` and `weights`. settings: schema.Loss, which count while `training`.
+          draw: scoring.Draw | None = None) -> Measured:
+    """Measured of states float[B, P, D], by the batch's `targets` and `weights`. settings: schema.Loss, which count while `training`.
 
     The metrics are `accuracy` and, where the settings make the loss another, the plain `nll`.
     """
@@ -101,7 +101,7 @@ def score(backbone: transformer.Transformer, hidden: jax.Array, batch: dict, set
     metrics = {'accuracy': weighed(found.correct, batch['weights'])}
     if settings != schema.Loss():
         metrics['nll'] = weighed(nll, batch['weights'])
-    return Scores(weighed(loss, batch['weights']), metrics, nll, found.correct, found.sampled)
+    return Measured(weighed(loss, batch['weights']), metrics, nll, found.correct, found.sampled)
 
 
 def weighed(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -37,10 +37,8 @@ def metrics(options: argparse.Namespace) -> tuple[dict[str, float], dict[str, fl
     if source is None:
         text = 'the run holds nothing out (data.eval_fraction = 0); expected a text to evaluate on.'
         raise errors.Error([errors.Problem('--data', text)], kind='evaluate', end=END)
-    kept = parse.to_dict(config)
-    here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {},  # and what follows from these
-            'model': {**kept['model'], 'attention': 'auto'}}
-    config = parse.with_vocabulary(parse.from_dict({**kept, **here}), text.tokenizer)
+    here = {'batch_size': options.batch_size or config.batch_size, 'accumulation': 1, 'mesh': {}}  # and what follows from these
+    config = parse.with_vocabulary(parse.from_dict({**parse.to_dict(config), **here}), text.tokenizer)
     mesh, module = sharding.mesh(config.mesh), objectives.build(config)
     with jax.set_mesh(mesh):
         abstract = program.build(config, module, mesh, program.shapes(config, source)).abstract

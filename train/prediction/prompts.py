@@ -19,7 +19,6 @@ from train.settings import errors, streams
 def answers(options: argparse.Namespace) -> list[dict]:
     """[{'prompt', 'text', 'tokens'}] for the options of `train.generate`."""
     config, tokenizer = workdir.read(options.workdir), tokenizers.load(os.path.join(options.workdir, 'tokenizer'))
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, attention='auto'))  # for this machine
     encoder = config.model.architecture == 'encoder'
     if encoder:
         fill_mask.check(options, config, tokenizer)

@@ -48,7 +48,7 @@ def build(config: schema.Config, corpus: corpora.Corpus, module) -> Sampler:
     """The Sampler of a resolved config and its loss module."""
     if config.model.architecture == 'encoder':
         return filled(config, corpus, module)
-    backbone = transformer.Transformer(dataclasses.replace(config.model, attention='auto'), dtype=jnp.dtype(config.dtype))
+    backbone = transformer.Transformer(config.model, dtype=jnp.dtype(config.dtype))
     return {'decoder': continuations, 'encoder_decoder': answers}[config.model.architecture](config, corpus, backbone)
 
 

@@ -40,12 +40,14 @@ def test_the_fastest_that_can_is_taken(change, expected):
     (dict(platform='tpu', training=True), dict(attention_dropout=0.1, attention_soft_cap=5.0),
      'a TPU, model.attention_soft_cap = 5.0, model.attention_dropout = 0.1')])
 def test_a_named_one_that_cannot_is_an_error_that_says_what_it_lacks(change, settings, lacking):
-    need = dataclasses.replace(GPU, config=dataclasses.replace(CONFIG, **settings), **change)
+    need = dataclasses.replace(GPU, config=dataclasses.replace(CONFIG, **settings), **{'training': True, **change})
     message = f"model.attention = 'cudnn' does not support {lacking}. Change that, or take one that does: auto, blockwise, plain"
     with pytest.raises(choice.Unsupported, match=f'^{re.escape(message)}$') as raised:
         choice.choose(need, 'cudnn')
     assert raised.value.exit_code == 2
     assert choice.choose(need) is not cudnn
+    outside = dataclasses.replace(need, training=False)                    # where nothing is lost by another
+    assert choice.choose(outside, 'cudnn') is (choice.choose(outside) if cudnn.lacks(outside) else cudnn)
 
 
 def test_evaluation_may_take_what_training_may_not():
@@ -57,7 +59,7 @@ def test_a_row_on_several_devices_is_not_cut_into_blocks(monkeypatch):
     monkeypatch.setattr(ops, 'mesh_axes', lambda name, mesh=None: ('context',) * (name == 'length'))
     for name in ('blockwise', 'cudnn'):
         with pytest.raises(choice.Unsupported, match=f"'{name}' does not support mesh.context > 1"):
-            choice.choose(GPU, name)
+            choice.choose(dataclasses.replace(GPU, training=True), name)
 
 
 def test_the_kernel_needs_heads_that_are_split_alike_and_a_card_that_has_it(monkeypatch):
@@ -79,10 +81,19 @@ def test_a_model_takes_the_one_that_is_named_but_in_decoding(monkeypatch):
     jax.eval_shape(lambda variables: module.apply(variables, batch, jnp.arange(1)), variables)
     cache = jax.eval_shape(lambda: module.init_cache(1, 4))
     jax.eval_shape(lambda *given: module.apply(*given, method='step'), variables, batch, cache)
-    assert asked == [('auto', False), ('blockwise', True), ('auto', False)]  # initialisation, training, decoding
+    assert asked == [('blockwise', False), ('blockwise', True), ('auto', False)]  # initialisation, training, decoding
 
 
 def test_the_platform_is_that_of_the_mesh_in_use():
     assert ops.platform() == jax.default_backend()
     with jax.set_mesh(jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices('cpu')[:1])):
         assert jax.jit(lambda x: x if ops.platform() == 'cpu' else None)(1) == 1
+
+
+def test_a_model_that_names_what_this_machine_lacks_is_read_here_but_not_trained():
+    module = transformer.Transformer(dataclasses.replace(CONFIG, attention='cudnn', positions='none'))
+    batch = transformer.blank(module.config, 1, 4)
+    variables = jax.eval_shape(module.init, jax.random.key(0), batch)
+    assert jax.eval_shape(module.apply, variables, batch).shape == (1, 4, 128)
+    with pytest.raises(choice.Unsupported, match="model.attention = 'cudnn' does not support a CPU, dtype = float32. Change that"):
+        jax.eval_shape(lambda variables: module.apply(variables, batch, jnp.arange(1)), variables)

@@ -160,9 +160,9 @@ def test_every_pair_that_the_rule_allows_is_in_a_block_that_is_visited(monkeypat
     allowed = (key <= query) | (order != 'causal')
     if window is not None:
         allowed &= (abs(query - key) < window) | (key < offset)                       # keys before the row have any positions
-    visited = np.zeros((blocks.queries * blocks.query, blocks.keys * blocks.key), bool)
+    visited = np.zeros((blocks.query_count * blocks.query_size, blocks.key_count * blocks.key_size), bool)
     for i, (first, end) in enumerate(blocks.visited):
-        visited[i * blocks.query:(i + 1) * blocks.query, first * blocks.key:end * blocks.key] = True
+        visited[i * blocks.query_size:(i + 1) * blocks.query_size, first * blocks.key_size:end * blocks.key_size] = True
     assert not np.any(allowed & ~visited[:T, :S])
     if order == 'causal' and T == 70:
         assert visited.mean() < (0.5 if window == 5 else 0.8)                          # and blocks without one are not
