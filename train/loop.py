@@ -60,9 +60,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
             screen.keep(folder)
         patience = early_stopping.EarlyStopping(config.early_stopping, **meta.get('early_stopping', {}))
         if begun >= config.steps or patience.over:
-            screen.notice(finished(folder, begun, config, patience))
-            screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
-            record.Record(folder, begun, screen, written=meta.get('texts')).close()
+            show_finished(screen, folder, config, state, meta, patience)
             return 'early stopping' if patience.over else None, state
         evaluator = None if corpus.eval is None else evaluation.build(config, corpus.eval, mesh, config.eval_batches)
         sampler = samples.build(config, corpus, module)
@@ -93,9 +91,7 @@ def run(config: schema.Config, folder: str, screen: display.Display, origins: di
                     line = train_line(measured, learning_rate(step - 1)) | pace.lap(step)
                     if step == 1:
                         screen.notice(first_loss(line, config, module))
-                    if not math.isfinite(line['train/loss']):
-                        raise Diverged(f'the loss of step {step} is {line["train/loss"]}; lower optimizer.learning_rate or raise '
-                                       'optimizer.warmup. The last checkpoint is intact')
+                    check_finite(step, line['train/loss'])
                 evaluated = evaluator and (due(step, config.eval_every) or last)
                 if evaluated:
                     with pace.pause(measured):
@@ -193,6 +189,15 @@ def sampled(sampler: samples.Sampler, state: states.State, step: int, screen: di
         return []
 
 
+def show_finished(screen: display.Display, folder: str, config: schema.Config, state: states.State, meta: dict,
+                  patience: early_stopping.EarlyStopping) -> None:
+    """Says that nothing is left to train, with the hash of the state, and writes the report again."""
+    step = int(state.step)
+    screen.notice(finished(folder, step, config, patience))
+    screen.notice(f'state sha256 {checkpoint.fingerprint(state)}')
+    record.Record(folder, step, screen, written=meta.get('texts')).close()
+
+
 def finished(folder: str, begun: int, config: schema.Config, patience: early_stopping.EarlyStopping) -> str:
     """The notice of a run that is finished, and how to continue it."""
     another = f'start another workdir from it: --config.init.from={folder} --workdir=OTHER'
@@ -202,6 +207,13 @@ def finished(folder: str, begun: int, config: schema.Config, patience: early_sto
     if reads.stretched(schedule):
         return f'{done}. To train on, {another}. More --config.steps would stretch the {schedule} schedule: its learning rate rises again'
     return f'{done}. To train on: --config.steps={2 * begun}'
+
+
+def check_finite(step: int, loss: float) -> None:
+    """Diverged unless the loss of a step is a finite number."""
+    if not math.isfinite(loss):
+        raise Diverged(f'the loss of step {step} is {loss}; lower optimizer.learning_rate or raise optimizer.warmup. '
+                       'The last checkpoint is intact')
 
 
 def check_metrics(config: schema.Config, line: dict[str, float], undefined: list[str]) -> None:
