@@ -1,6 +1,7 @@
 """Attention as two products and a softmax: the reference against which every faster implementation is tested.
 
 Scores and softmax are float32. A query that attends to no key outputs 0 and has gradient 0. All layers share the mask and the bias.
+The output, not the weights, is divided by the sum of the exponentials, so that one array of all pairs is kept for the gradient.
 """
 import dataclasses
 from typing import Any
@@ -57,16 +58,50 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, prepared: Prepare
     B, N, T, H = query.shape
     K, S = key.shape[1:3]
     mask, sees_any = (each if window is None else each[window] for each in (prepared.mask, prepared.sees_any))
-    query = (query * scale).reshape(B, K, N // K, T, H)
-    scores = ops.einsum_float32('bkgth,bksh->bkgts', query, key).reshape(B, N, T, S)
+    scores = ops.einsum_float32('bkrh,bksh->bkrs', (query * scale).reshape(B, K, N // K * T, H), key).reshape(B, N, T, S)
     scores = ops.soft_cap(scores, soft_cap)
     if prepared.bias is not None:
         scores += prepared.bias
-    weights = jax.nn.softmax(scores + mask[:, None], axis=-1)
-    if dropout is not None:
-        weights *= dropouts.mask(*dropout, N, jnp.arange(T), S).block(0, T, 0, S)
-    weights = weights.astype(value.dtype).reshape(B, K, N // K, T, S)
-    out = jnp.einsum('bkgts,bksh->bkgth', weights, value).reshape(B, N, T, H)
+    scores += mask[:, None]
+    kept = None if dropout is None else dropouts.mask(*dropout, N, jnp.arange(T), S).block(0, T, 0, S)
+    scores, kept = jax.tree.map(lambda x: x.reshape(B, K, N // K * T, S), (scores, kept))
+    out = weighted_mean(scores, value, kept).reshape(B, N, T, H)
     # Without a visible key the softmax is uniform over keys that must not leak. Zeroing the output also stops the
     # gradient: what comes back is 0, and 0 times the finite weights stays 0.
     return jnp.where(sees_any[:, None, :, None], out, 0)
+
+
+@jax.custom_vjp
+def weighted_mean(scores: jax.Array, value: jax.Array, kept: jax.Array | None) -> jax.Array:
+    """Mean of the values by the softmax of their scores: float[B, K, R, H].
+
+    scores float32[B, K, R, S], of all queries that share a key head; value float[B, K, S, H]; kept float32[B, K, R, S], factors of
+    dropout, None = no dropout. The gradient that JAX derives keeps two arrays of all pairs, and copies one (docs/design-notes.md).
+    """
+    return _forward(scores, value, kept)[0]
+
+
+def _forward(scores, value, kept):
+    exponentials = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
+    total = jnp.sum(exponentials, axis=-1, keepdims=True)
+    out = ops.einsum_float32('bkrs,bksh->bkrh', _drop(exponentials, kept).astype(value.dtype), value) / total
+    return out.astype(value.dtype), (exponentials, total, value, kept)
+
+
+def _backward(saved, cotangent):
+    exponentials, total, value, kept = saved
+    cotangent = (cotangent / total).astype(value.dtype)
+    weights = _drop(exponentials, kept).astype(value.dtype)
+    # The transposed product: XLA's CPU backend would copy the weights [R, S] to contract their rows, here it copies [R, H].
+    value_gradient = ops.einsum_float32('bkhr,bkrs->bkhs', cotangent.swapaxes(2, 3), weights).swapaxes(2, 3)
+    gradient = _drop(ops.einsum_float32('bkrh,bksh->bkrs', cotangent, value), kept)
+    # From the gradient of all pairs, not from the output: a query with one key has the gradient 0, to the last bit.
+    mean = jnp.sum(exponentials * gradient, axis=-1, keepdims=True) / total
+    return exponentials * (gradient - mean), value_gradient.astype(value.dtype), None
+
+
+def _drop(weights, kept):
+    return weights if kept is None else weights * kept
+
+
+weighted_mean.defvjp(_forward, _backward)

@@ -30,7 +30,7 @@ def permuted(size, seed):
 
 
 def test_every_index_comes_once_for_every_small_size():
-    assert [size for size in range(1, 4097) if not permuted(size, seed=size % 7)] == []
+    assert [size for size in range(1, 2049) if not permuted(size, seed=size % 7)] == []
 
 
 @pytest.mark.parametrize('power', range(12, 21))

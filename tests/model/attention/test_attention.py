@@ -5,6 +5,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from model import attention, config as model_config
 from model.attention import choice, plain, rule as rules
@@ -32,6 +33,32 @@ def build(**settings):
     params = module.init(jax.random.key(0), x, causal(), method=forward)
     params = jax.tree.map(lambda p: p + 0.3 * normal(p.size, *p.shape), params)
     return config, x, params, functools.partial(module.apply, method=forward)
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(jnp.float32, 2e-6), (jnp.bfloat16, 2e-2)])
+@pytest.mark.parametrize('dropped', [False, True])
+def test_the_gradient_of_a_weighted_mean_is_the_one_that_jax_derives(dropped, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    scores = jnp.asarray(rng.normal(0, 3, (2, 2, 27, 13)), jnp.float32) + jnp.where(jnp.arange(13) < 11, 0, rules.HIDDEN)
+    value, cotangent = (jnp.asarray(rng.normal(size=shape), dtype) for shape in ((2, 2, 13, 8), (2, 2, 27, 8)))
+    kept = jnp.asarray(rng.random(scores.shape) < 0.9, jnp.float32) / 0.9 if dropped else None
+
+    def derived(scores, value):
+        weights = jax.nn.softmax(scores, axis=-1) * (1 if kept is None else kept)
+        return jnp.einsum('bkrs,bksh->bkrh', weights, value.astype(jnp.float32)).astype(dtype)
+
+    found, pull = jax.vjp(lambda *operands: plain.weighted_mean(*operands, kept), scores, value)
+    wanted, derived_pull = jax.vjp(derived, scores, value)
+    for each, expected in zip((found, *pull(cotangent)), (wanted, *derived_pull(cotangent))):
+        assert each.dtype == expected.dtype
+        each, expected = (np.asarray(x, np.float32) for x in (each, expected))
+        np.testing.assert_allclose(each, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def test_a_query_with_one_key_has_no_gradient_to_the_last_bit():
+    scores = jnp.where(jnp.arange(13) == 4, normal(0, 1, 2, 9, 13), rules.HIDDEN)
+    _, pull = jax.vjp(lambda scores: plain.weighted_mean(scores, 10 * normal(1, 1, 2, 13, 8), None), scores)
+    assert not np.any(pull(normal(2, 1, 2, 9, 8))[0])
 
 
 def test_module_shares_key_heads_in_order():
