@@ -45,13 +45,13 @@ def in_chunks(x: jax.Array, table: jax.Array, bias: jax.Array | None, targets: j
     if not ops.mesh_axes('length'):           # as in ops.dense: merging batch and a sharded length would move data
         x, noise = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (x, noise))
     x = ops.constrain(x, *('batch', 'length')[:x.ndim - 1], 'model')
-    rule = _Rule(*how, CHUNK, *(draw[1:] if draw else ()))
-    found = _score(rule, x, table, bias, targets.reshape(x.shape[:-1]), noise)
+    static = _Static(*how, CHUNK, *(draw[1:] if draw else ()))
+    found = _score(static, x, table, bias, targets.reshape(x.shape[:-1]), noise)
     return jax.tree.map(lambda a: a.reshape(targets.shape), found)
 
 
-class _Rule(NamedTuple):
-    """A Table, and what is static of a Draw."""
+class _Static(NamedTuple):
+    """A Table, the columns of a chunk, and what is static of a Draw."""
     vocab_size: int
     letters: str
     soft_cap: float | None
@@ -67,43 +67,43 @@ class _Rule(NamedTuple):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _score(rule, x, table, bias, targets, noise):
-    return _on_shards(_forward, rule, (x, targets, noise), (table, bias), ())
+def _score(static, x, table, bias, targets, noise):
+    return _on_shards(_forward, static, (x, targets, noise), (table, bias), ())
 
 
-def _score_forward(rule, x, table, bias, targets, noise):
-    found = _score(rule, x, table, bias, targets, noise)
+def _score_forward(static, x, table, bias, targets, noise):
+    found = _score(static, x, table, bias, targets, noise)
     return found, (x, table, bias, targets, found.log_z)
 
 
-def _score_backward(rule, kept, gradients):
+def _score_backward(static, kept, gradients):
     x, table, bias, targets, log_z = kept
-    (to_x,), (to_table, to_bias) = _on_shards(_backward, rule, (x, targets, log_z, gradients[:3]), (table, bias), (table, bias))
-    return to_x, to_table, to_bias, None, None
+    (of_x,), (of_table, of_bias) = _on_shards(_backward, static, (x, targets, log_z, gradients[:3]), (table, bias), (table, bias))
+    return of_x, of_table, of_bias, None, None
 
 
 _score.defvjp(_score_forward, _score_backward)
 
 
-def _on_shards(function, rule, tokens, columns, out):
-    """function(rule, axes, first, tokens, columns) on each part that the mesh makes of `columns`, a table and its bias."""
-    axes = rule.axes(columns[0])
+def _on_shards(function, static, tokens, columns, out):
+    """function(static, axes, first, tokens, columns) on each part that the mesh makes of `columns`, a table and its bias."""
+    axes = static.axes(columns[0])
     if not axes:
-        return function(rule, (), jnp.zeros(1, jnp.int32), tokens, columns)
-    split = P(axes) if rule.letters == 'vd' else P(None, axes), P(axes)
-    size = columns[0].shape[rule.letters.index('v')]
+        return function(static, (), jnp.zeros(1, jnp.int32), tokens, columns)
+    split = P(axes) if static.letters == 'vd' else P(None, axes), P(axes)
+    size = columns[0].shape[static.letters.index('v')]
     parts = math.prod(jax.sharding.get_abstract_mesh().shape[axis] for axis in axes)
-    return jax.shard_map(functools.partial(function, rule, axes), axis_names=set(axes), in_specs=(P(axes), P(), split),
+    return jax.shard_map(functools.partial(function, static, axes), axis_names=set(axes), in_specs=(P(axes), P(), split),
                          out_specs=(P(), split) if out else P())(jnp.arange(0, size, size // parts), tokens, columns)
 
 
-def _forward(rule, axes, first, tokens, columns):
+def _forward(static, axes, first, tokens, columns):
     """Scores, online over the chunks and then over the devices of `axes`."""
     x, targets, noise = tokens
 
     def one(carry, number):
         highest, summed, target, total, drawn = carry
-        part = _part(rule, first, x, columns, number)
+        part = _part(static, first, x, columns, number)
         after = highest.update(_Best.of(part.logits, part.ids))
         summed *= jnp.exp(highest.value - after.value)
         summed += jnp.sum(jnp.exp(part.logits - after.value[..., None]), axis=-1)
@@ -111,14 +111,14 @@ def _forward(rule, axes, first, tokens, columns):
         target += jnp.sum(jnp.where(chosen & part.fresh, part.logits, 0), axis=-1)
         total += jnp.sum(jnp.where(part.real, part.logits, 0), axis=-1)
         if noise is not None:
-            noisy = part.logits + rule.temperature * scoring.gumbel(*noise, part.ids)
-            drawn = drawn.update(_Best.of(jnp.where(chosen, -jnp.inf, noisy) if rule.avoid_target else noisy, part.ids))
+            noisy = part.logits + static.temperature * scoring.gumbel(*noise, part.ids)
+            drawn = drawn.update(_Best.of(jnp.where(chosen, -jnp.inf, noisy) if static.avoid_target else noisy, part.ids))
         return (after, summed, target, total, drawn), None
 
     zero = _zeros(targets, first)
     nothing = _Best(zero - jnp.inf, zero.astype(jnp.int32) + NO_ID)
     start = nothing, zero, zero, zero, noise and nothing
-    (highest, summed, target, total, drawn), _ = jax.lax.scan(one, start, jnp.arange(_chunks(rule, columns)))
+    (highest, summed, target, total, drawn), _ = jax.lax.scan(one, start, jnp.arange(_chunks(static, columns)))
     if axes:
         whole = highest.over(axes)
         summed, target, total = jax.lax.psum((summed * jnp.exp(highest.value - whole.value), target, total), axes)
@@ -127,31 +127,31 @@ def _forward(rule, axes, first, tokens, columns):
     return scoring.Scores(highest.value + jnp.log(summed), target, total, highest.id, correct, drawn and drawn.id)
 
 
-def _backward(rule, axes, first, tokens, columns):
+def _backward(static, axes, first, tokens, columns):
     """((gradient of x,), (gradients of table and bias)); each chunk of the table is read once more and written once."""
     x, targets, log_z, gradients = tokens
     of_z, of_target, of_total = (gradient[..., None] for gradient in gradients)
-    letters, table_letters = 'bt'[-targets.ndim:], rule.letters
+    letters, table_letters = 'bt'[-targets.ndim:], static.letters
 
     def one(carry, number):
-        to_x, to_table, to_bias = carry
-        part = _part(rule, first, x, columns, number)
-        wrong = of_z * jnp.exp(part.logits - log_z[..., None]) + jnp.where(part.ids == targets[..., None], of_target, 0) + of_total
-        if rule.soft_cap is not None:
-            wrong *= 1 - jnp.square(part.logits / rule.soft_cap)
-        wrong = jnp.where(part.real, wrong, 0)
-        if to_bias is not None:
-            to_bias = _put(to_bias, jnp.sum(wrong, axis=range(targets.ndim)), part.start, 0)
-        wrong = wrong.astype(x.dtype)
-        to_x += ops.einsum_float32(f'{letters}v,{table_letters}->{letters}d', wrong, part.table)
-        found = ops.einsum_float32(f'{letters}v,{letters}d->{table_letters}', wrong, x)
-        return (to_x, _put(to_table, found, part.start, table_letters.index('v')), to_bias), None
+        of_x, of_table, of_bias = carry
+        part = _part(static, first, x, columns, number)
+        of_logits = of_z * jnp.exp(part.logits - log_z[..., None]) + jnp.where(part.ids == targets[..., None], of_target, 0) + of_total
+        if static.soft_cap is not None:
+            of_logits *= 1 - jnp.square(part.logits / static.soft_cap)
+        of_logits = jnp.where(part.real, of_logits, 0)
+        if of_bias is not None:
+            of_bias = _put(of_bias, jnp.sum(of_logits, axis=range(targets.ndim)), part.start, 0)
+        of_logits = of_logits.astype(x.dtype)
+        of_x += ops.einsum_float32(f'{letters}v,{table_letters}->{letters}d', of_logits, part.table)
+        found = ops.einsum_float32(f'{letters}v,{letters}d->{table_letters}', of_logits, x)
+        return (of_x, _put(of_table, found, part.start, table_letters.index('v')), of_bias), None
 
     start = jax.tree.map(lambda a: _zeros(a, first), (x, *columns))
     # backwards, so that the columns that the last two chunks share are written last by the one in which they are fresh
-    (to_x, *to_columns), _ = jax.lax.scan(one, start, jnp.arange(_chunks(rule, columns)), reverse=True)
-    to_x = jax.lax.psum(to_x, axes) if axes else to_x
-    return (to_x.astype(x.dtype),), jax.tree.map(lambda gradient, a: gradient.astype(a.dtype), tuple(to_columns), columns)
+    (of_x, *of_columns), _ = jax.lax.scan(one, start, jnp.arange(_chunks(static, columns)), reverse=True)
+    of_x = jax.lax.psum(of_x, axes) if axes else of_x
+    return (of_x.astype(x.dtype),), jax.tree.map(lambda gradient, a: gradient.astype(a.dtype), tuple(of_columns), columns)
 
 
 class _Best(NamedTuple):
@@ -185,26 +185,26 @@ class _Part(NamedTuple):
     logits: jax.Array                         # float32[..., C], ABSENT where not real
 
 
-def _chunks(rule, columns):
-    return -(-columns[0].shape[rule.letters.index('v')] // rule.chunk)
+def _chunks(static, columns):
+    return -(-columns[0].shape[static.letters.index('v')] // static.chunk)
 
 
-def _part(rule, first, x, columns, number):
+def _part(static, first, x, columns, number):
     """The _Part of that number; first: int32[1], the id of this device's first column."""
     table, bias = columns
-    axis = rule.letters.index('v')
-    width = min(rule.chunk, table.shape[axis])
+    axis = static.letters.index('v')
+    width = min(static.chunk, table.shape[axis])
     wanted = number * width
     start = jnp.minimum(wanted, table.shape[axis] - width)
     ids = first + start + jnp.arange(width, dtype=jnp.int32)
     fresh = ids >= first + wanted
-    real = fresh & (ids < rule.vocab_size)
+    real = fresh & (ids < static.vocab_size)
     table = jax.lax.dynamic_slice_in_dim(table, start, width, axis).astype(x.dtype)
     letters = 'bt'[1 - x.ndim:]
-    logits = ops.einsum_float32(f'{letters}d,{rule.letters}->{letters}v', x, table)
+    logits = ops.einsum_float32(f'{letters}d,{static.letters}->{letters}v', x, table)
     if bias is not None:
         logits += jax.lax.dynamic_slice_in_dim(bias, start, width)
-    logits = jnp.where(real, ops.soft_cap(logits, rule.soft_cap), scoring.ABSENT)
+    logits = jnp.where(real, ops.soft_cap(logits, static.soft_cap), scoring.ABSENT)
     return _Part(start, table, ids, fresh, real, logits)
 
 

@@ -42,17 +42,17 @@ def build(config: schema.Config, module, mesh: jax.sharding.Mesh, batch: dict[st
 
     abstract = jax.eval_shape(create)
     shardings = sharding.state(mesh, abstract, config.mesh.rules)
-    abstract = laid(abstract, shardings)
+    abstract = sharded(abstract, shardings)
     update = jax.jit(steps.build(module, chain, config.accumulation, config.ema), donate_argnums=0, out_shardings=(shardings, None))
 
     def lower():
-        return update.lower(abstract, laid(batch, sharding.batch(mesh, batch)))
+        return update.lower(abstract, sharded(batch, sharding.batch(mesh, batch)))
 
     return Program(abstract, jax.jit(create, out_shardings=shardings), update, lower)
 
 
-def laid(tree: Any, shardings: Any) -> Any:
-    """The ShapeDtypeStructs of a tree with these shardings."""
+def sharded(tree: Any, shardings: Any) -> Any:
+    """The ShapeDtypeStructs of a tree, with these shardings."""
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings)
 
 

@@ -144,12 +144,12 @@ def _kept(blocks, constants, i, j, shape):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _blockwise(blocks, soft_cap, query, key, value, terms, constants):
     """query float[B, K, G, T, H], scaled; key, value float[B, K, S, H]; terms: their floats; T and S are multiples of the blocks."""
-    return _forward(blocks, soft_cap, query, key, value, terms, constants)[0]
+    return _forward(blocks, soft_cap, query, key, value, terms, constants)[0].astype(value.dtype)
 
 
 @jax.named_scope('blockwise')
 def _forward(blocks, soft_cap, query, key, value, terms, constants):
-    """The output float[B, K, G, T, H] and the logarithm of each query's sum of exponentials float32[B, K, G, T], inf if it sees nothing."""
+    """(the output [B, K, G, T, H], the logarithm of each query's sum of exponentials [B, K, G, T], inf if it sees nothing), float32."""
     B, K, G, T, H = query.shape
     Q, shape = blocks.query_size, (B, K, G, blocks.query_size, blocks.key_size)
 
@@ -175,13 +175,13 @@ def _forward(blocks, soft_cap, query, key, value, terms, constants):
     _, found = _loop(blocks.visited, (zeros + rules.HIDDEN, zeros, jnp.zeros((B, K, G, Q, H), jnp.float32)), step, None)
     highest, total, out = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 3).reshape(B, K, G, T, *x.shape[5:]), found)
     sees, total = total > 0, jnp.where(total > 0, total, 1)
-    return (out / total[..., None]).astype(value.dtype), jnp.where(sees, highest + jnp.log(total), jnp.inf)
+    return out / total[..., None], jnp.where(sees, highest + jnp.log(total), jnp.inf)
 
 
 def _forward_saved(blocks, soft_cap, query, key, value, terms, constants):
     out, logs = _forward(blocks, soft_cap, query, key, value, terms, constants)
     out, logs = checkpoint_name(out, 'attention'), checkpoint_name(logs, 'attention')
-    return out, (query, key, value, terms, constants, out, logs)
+    return out.astype(value.dtype), (query, key, value, terms, constants, out, logs)
 
 
 @jax.named_scope('blockwise_backward')
@@ -190,7 +190,7 @@ def _backward(blocks, soft_cap, saved, gradient):
     query, key, value, terms, constants, out, logs = saved
     (B, K, G, T, H), Q, C = query.shape, blocks.query_size, blocks.key_size
     shape = B, K, G, Q, C
-    mean = jnp.sum(gradient.astype(jnp.float32) * out.astype(jnp.float32), axis=-1)  # of the weights' gradients, by the weights
+    mean = jnp.sum(gradient.astype(jnp.float32) * out, axis=-1)  # of the weights' gradients, by the weights; float32, or their sums drift
     gradient = gradient.astype(value.dtype)
 
     def keys_first(x):

@@ -1,7 +1,7 @@
 """Attention as two products and a softmax: the reference against which every faster implementation is tested.
 
 Scores and softmax are float32. A query that attends to no key outputs 0 and has gradient 0. All layers share the mask and the bias.
-The output, not the weights, is divided by the sum of the exponentials, so that one array of all pairs is kept for the gradient.
+The output, not the weights, is divided by the sum of the exponentials: one array of all pairs is saved for the gradient, two with dropout.
 """
 import dataclasses
 from typing import Any
@@ -76,7 +76,7 @@ def weighted_mean(scores: jax.Array, value: jax.Array, kept: jax.Array | None) -
     """Mean of the values by the softmax of their scores: float[B, K, R, H].
 
     scores float32[B, K, R, S], of all queries that share a key head; value float[B, K, S, H]; kept float32[B, K, R, S], factors of
-    dropout, None = no dropout. The gradient that JAX derives keeps two arrays of all pairs, and copies one (docs/design-notes.md).
+    dropout, None = no dropout. The gradient that JAX derives saves one more array of all pairs, and copies one (docs/design-notes.md).
     """
     return _forward(scores, value, kept)[0]
 
@@ -88,16 +88,16 @@ def _forward(scores, value, kept):
     return out.astype(value.dtype), (exponentials, total, value, kept)
 
 
-def _backward(saved, cotangent):
+def _backward(saved, gradient):
     exponentials, total, value, kept = saved
-    cotangent = (cotangent / total).astype(value.dtype)
+    gradient = (gradient / total).astype(value.dtype)
     weights = _drop(exponentials, kept).astype(value.dtype)
     # The transposed product: XLA's CPU backend would copy the weights [R, S] to contract their rows, here it copies [R, H].
-    value_gradient = ops.einsum_float32('bkhr,bkrs->bkhs', cotangent.swapaxes(2, 3), weights).swapaxes(2, 3)
-    gradient = _drop(ops.einsum_float32('bkrh,bksh->bkrs', cotangent, value), kept)
+    of_value = ops.einsum_float32('bkhr,bkrs->bkhs', gradient.swapaxes(2, 3), weights).swapaxes(2, 3)
+    of_weights = _drop(ops.einsum_float32('bkrh,bksh->bkrs', gradient, value), kept)
     # From the gradient of all pairs, not from the output: a query with one key has the gradient 0, to the last bit.
-    mean = jnp.sum(exponentials * gradient, axis=-1, keepdims=True) / total
-    return exponentials * (gradient - mean), value_gradient.astype(value.dtype), None
+    mean = jnp.sum(exponentials * of_weights, axis=-1, keepdims=True) / total
+    return exponentials * (of_weights - mean), of_value.astype(value.dtype), None
 
 
 def _drop(weights, kept):
