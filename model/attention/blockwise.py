@@ -152,6 +152,8 @@ def _forward(blocks, soft_cap, query, key, value, terms, constants):
     """(the output [B, K, G, T, H], the logarithm of each query's sum of exponentials [B, K, G, T], inf if it sees nothing), float32."""
     B, K, G, T, H = query.shape
     Q, shape = blocks.query_size, (B, K, G, blocks.query_size, blocks.key_size)
+    # The gradients of a row's scores add up to 0, as far as the output is exact; the gradients of terms are such sums.
+    exact = jnp.float32 if jax.tree.leaves(terms) else value.dtype
 
     def step(i, j, _, row):
         highest, total, out = row
@@ -167,8 +169,8 @@ def _forward(blocks, soft_cap, query, key, value, terms, constants):
         total = total * shrunk + jnp.sum(weights, axis=-1)
         if (kept := _kept(blocks, constants, i, j, shape)) is not None:
             weights *= kept
-        weights = weights.astype(value.dtype).reshape(B, K, G * Q, -1)
-        added = ops.einsum_float32('bkts,bksh->bkth', weights, _cut(value, 2, j, blocks.key_size)).reshape(B, K, G, Q, H)
+        weights, values = weights.astype(exact).reshape(B, K, G * Q, -1), _cut(value, 2, j, blocks.key_size).astype(exact)
+        added = ops.einsum_float32('bkts,bksh->bkth', weights, values).reshape(B, K, G, Q, H)
         return None, (new, total, out * shrunk[..., None] + added)
 
     zeros = jnp.zeros((B, K, G, Q), jnp.float32)
@@ -190,7 +192,7 @@ def _backward(blocks, soft_cap, saved, gradient):
     query, key, value, terms, constants, out, logs = saved
     (B, K, G, T, H), Q, C = query.shape, blocks.query_size, blocks.key_size
     shape = B, K, G, Q, C
-    mean = jnp.sum(gradient.astype(jnp.float32) * out, axis=-1)  # of the weights' gradients, by the weights; float32, or their sums drift
+    mean = jnp.sum(gradient.astype(jnp.float32) * out, axis=-1)  # of the weights' gradients, by the weights
     gradient = gradient.astype(value.dtype)
 
     def keys_first(x):

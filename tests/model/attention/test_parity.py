@@ -122,8 +122,14 @@ def computed(module, name, bias, kv_heads, dropout, dtype, length, extra, soft_c
 def small_blocks(monkeypatch):
     monkeypatch.setattr(schedules, 'BLOCK', 16)
     if ops.platform() != 'gpu':
-        kernel = jax.nn.dot_product_attention
-        monkeypatch.setattr(cudnn.jax.nn, 'dot_product_attention', lambda *given, implementation, **named: kernel(*given, **named))
+        by_xla = jax.nn.dot_product_attention
+
+        def kernel(*given, implementation, **named):
+            """Sums are float32, as in cuDNN's kernel; those of XLA's products of bfloat16 on a CPU are not always."""
+            dtype = given[0].dtype
+            return by_xla(*(x if x is None or x.dtype != dtype else x.astype(jnp.float32) for x in given), **named).astype(dtype)
+
+        monkeypatch.setattr(cudnn.jax.nn, 'dot_product_attention', kernel)
 
 
 def check(case):
